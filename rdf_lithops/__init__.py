@@ -1,0 +1,51 @@
+"""ROOT RDataFrame analyses on any compute that Lithops reaches, with the answer of one core.
+
+Importing this package makes ``ROOT.RDataFrame(..., executor=lithops.FunctionExecutor())`` work; see README.md.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .backend import plan
+    from .errors import LostRangesError, PayloadError, PlanError, RangeError, RdfLithopsError, RunError
+    from .planning import Options, Plan
+    from .registration import RDataFrame
+
+__all__ = [
+    "LostRangesError",
+    "Options",
+    "PayloadError",
+    "Plan",
+    "PlanError",
+    "RDataFrame",
+    "RangeError",
+    "RdfLithopsError",
+    "RunError",
+    "__version__",
+    "plan",
+]
+
+_HOMES = {"RDataFrame": "registration", "Options": "planning", "Plan": "planning", "plan": "backend"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the driver side when it is asked for: a task imports this package too, and needs none of it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+# Lithops sets LITHOPS_WORKER where it runs a call, we set RDF_LITHOPS_WORKER in the ROOT process: nobody books there.
+if "LITHOPS_WORKER" not in os.environ and "RDF_LITHOPS_WORKER" not in os.environ:
+    from .registration import register
+
+    register()

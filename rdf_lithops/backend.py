@@ -1,0 +1,382 @@
+"""The seam with ROOT on the driver: a DistRDF back end that plans a run, has ``job`` run it and hands the result back."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import copy
+import functools
+import hashlib
+import logging
+import math
+import os
+import pickle
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from . import job, payload
+from .errors import PlanError, RdfLithopsError
+from .planning import Options, Plan, pack_calls
+from .worker import execute
+from .worker import ranges as adapter
+from .worker.envelope import unpack
+from .worker.task import MapTask, ReduceTask, Surroundings
+
+# isort: split
+import ROOT
+from ROOT._distrdf import ComputationGraphGenerator, DataFrame, HeadNode, Proxy, Ranges
+from ROOT._distrdf.Backends import Base
+from ROOT._distrdf.Node import Node
+from ROOT._distrdf.Operation import create_op
+
+__all__ = ["LithopsBackend", "is_ours", "plan", "run_graphs"]
+
+logger = logging.getLogger(__name__)
+
+SERVERLESS_PARTITIONS = 32  # ranges by default where a backend offers hundreds of workers; planning by size comes later
+
+
+class _Captured(Exception):  # a signal that leaves execute_graph, not an error
+    """Carries what DistRDF was about to run out of ``execute_graph``."""
+
+    def __init__(self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]) -> None:
+        super().__init__()
+        self.ranges, self.mapper, self.reducer = ranges, mapper, reducer
+
+
+class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no type information
+    """Runs DistRDF graphs on one Lithops executor; each data frame has its own back end."""
+
+    def __init__(self, executor: Any, options: Options) -> None:
+        super().__init__()
+        self.executor = executor
+        self.options = options
+        self.session = job.session_for(executor, options)
+        self._thread = threading.local()
+
+    def optimize_npartitions(self) -> int:
+        """The number of ranges by default: one per worker of this executor, within reason."""
+        return min(self.session.workers(), max(SERVERLESS_PARTITIONS, os.cpu_count() or 1))
+
+    def make_dataframe(self, *args: Any, npartitions: int | None = None) -> Any:
+        """A distributed RDataFrame over ``args`` (those of ROOT.RDataFrame) that runs here."""
+        return DataFrame.RDataFrame(HeadNode.get_headnode(self, npartitions, *args))
+
+    def distribute_unique_paths(self, paths: Any) -> None:
+        """Nothing to do: files travel in the payload of the run."""
+
+    def ProcessAndMerge(  # DistRDF's name
+        self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]
+    ) -> Any:
+        """Run ``mapper`` over ``ranges`` through ``map_reduce`` and return the TaskResult folded with ``reducer``."""
+        return self._run(ranges, mapper, reducer, None)
+
+    def ProcessAndMergeLive(  # DistRDF's name
+        self,
+        ranges: list[Any],
+        mapper: Callable[..., Any],
+        reducer: Callable[..., Any],
+        drawables_info_dict: dict[int, tuple[list[Callable[[Any], None] | None], int, str]],
+    ) -> Any:
+        """As ProcessAndMerge, drawing the objects of ``drawables_info_dict`` each time that a call's partial arrives."""
+        with _live_canvas(len(drawables_info_dict)) as canvas:
+            merged: list[Any] = []
+            arrived: set[int] = set()
+
+            def draw(result: Any) -> None:
+                if result.mergeables is None:
+                    return
+                for pad, (callbacks, index, operation) in enumerate(drawables_info_dict.values(), start=1):
+                    _draw(canvas.cd(pad), result.mergeables[index].GetValue(), callbacks, operation)
+
+            def on_partial(packed: bytes) -> None:
+                envelope = unpack(packed)
+                if envelope.error is not None:  # the run itself will raise it
+                    return
+                arrived.update(envelope.range_ids)
+                if len(arrived) == len(ranges):  # what is drawn last is the result itself, folded in range order
+                    return
+                partial = pickle.loads(envelope.body)
+                merged[:] = [reducer(merged[0], partial)] if merged else [partial]
+                draw(merged[0])
+
+            result = self._run(ranges, mapper, reducer, on_partial)
+            draw(result)
+            return result
+
+    def _run(
+        self,
+        ranges: list[Any],
+        mapper: Callable[..., Any],
+        reducer: Callable[..., Any],
+        on_partial: Callable[[bytes], None] | None,
+    ) -> Any:
+        directive = getattr(self._thread, "directive", None)
+        if directive == "capture":
+            raise _Captured(ranges, mapper, reducer)
+        if directive is not None:
+            return directive
+        user_code = payload.gather(self)
+        self.session = job.session_for(self.executor, self.options)
+        with job.uploaded(self.session, user_code) as plain_payload:
+            run_plan = self._plan(ranges, mapper, reducer, plain_payload, user_code.initialisation, _no_delivery)
+            outcome = job.run(self.session, run_plan, self.options, on_partial)
+        return pickle.loads(job.read_result(outcome.envelope))
+
+    def _plan(
+        self,
+        ranges: list[Any],
+        mapper: Callable[..., Any],
+        reducer: Callable[..., Any],
+        plain_payload: dict[str, Any],
+        initialisation: bytes,
+        deliver: Callable[[bytes], None],
+    ) -> Plan:
+        plain_ranges, dataset = adapter.to_plain(ranges)
+        graph_nodes, parts = _take_apart(mapper)
+        if graph_nodes is not None and _uses_entry_number(graph_nodes):
+            graph_nodes = _with_global_entry_numbers(graph_nodes)
+            _add_first_entries(plain_ranges, dataset, ranges)
+        if any(_is_rntuple(item) for item in ranges):
+            for plain in plain_ranges:
+                plain["rntuple"] = True
+        graph = payload.dumps((_put_together(mapper, graph_nodes, parts), reducer))
+        surroundings = Surroundings(
+            cwd=os.getcwd(),
+            payload=plain_payload,
+            initialisation=initialisation,
+            warm=self.options.warm,
+            warm_folder=self.session.warm_folder,
+            settings=job.process_settings(self.options),
+        )
+        map_task = MapTask(graph, _digest(graph, plain_ranges), dataset, self.options.seed, surroundings)
+        range_ids = tuple(plain["id"] for plain in plain_ranges)
+        iterdata = pack_calls(plain_ranges, self.session.workers(), self.options.ranges_per_call)
+        return Plan(iterdata, map_task, ReduceTask(payload.dumps(reducer), range_ids, surroundings), deliver)
+
+    @contextmanager
+    def _directed(self, directive: Any) -> Iterator[None]:
+        """While this lasts, a run in this thread is captured, or answered with a result that is already there."""
+        self._thread.directive = directive
+        try:
+            yield
+        finally:
+            self._thread.directive = None
+
+
+def _no_delivery(data: bytes) -> None:
+    raise AssertionError("a plan that runs inside execute_graph is delivered by it")
+
+
+def plan(node: Any) -> Plan:
+    """What running the graph of ``node`` (a distributed data frame, one of its nodes or results) would invoke.
+
+    Nothing is invoked and nothing uploaded but the payload's bundle, if there is one. ``Plan.deliver`` takes the bytes that
+    ``map_reduce`` gave and fills the results that were booked.
+    """
+    head = _head(node)
+    backend = head.backend
+    if not isinstance(backend, LithopsBackend):
+        raise TypeError(f"expected a data frame that runs on Lithops, got one that runs on {type(backend).__name__}")
+    with backend._directed("capture"):
+        try:
+            head.execute_graph()
+        except _Captured as captured:
+            taken = captured
+        else:
+            raise PlanError("expected a graph with something left to compute, got one that has run")
+    planned = [item.node_id for item in head._get_action_nodes()]
+    if not planned:
+        raise PlanError("expected at least one action (Histo1D, Count, …) booked on the data frame, got none")
+    user_code = payload.gather(backend)
+    upload = job.uploaded(backend.session, user_code)
+    plain_payload = upload.__enter__()
+
+    def deliver(data: bytes) -> None:
+        if [item.node_id for item in head._get_action_nodes()] != planned:
+            raise PlanError("the graph has changed since it was planned: plan it again")
+        result = pickle.loads(job.read_result(unpack(data)))
+        with backend._directed(result):
+            head.execute_graph()
+        upload.__exit__(None, None, None)
+
+    return backend._plan(taken.ranges, taken.mapper, taken.reducer, plain_payload, user_code.initialisation, deliver)
+
+
+def _head(node: Any) -> Any:
+    if isinstance(node, DataFrame.RDataFrame):
+        return node._headnode
+    if isinstance(node, Proxy.Proxy):
+        return node.proxied_node.get_head()
+    raise TypeError(f"expected a distributed RDataFrame, a node or a result of one, got {type(node).__name__}")
+
+
+def is_ours(handle: Any) -> bool:
+    """Whether a result handle belongs to a data frame that runs on Lithops. Triggers nothing."""
+    return isinstance(handle, Proxy.Proxy) and isinstance(handle.proxied_node.get_head().backend, LithopsBackend)
+
+
+def run_graphs(handles: list[Any]) -> int:
+    """Run the distinct graphs of ``handles`` at the same time; returns their number. Every failure is raised.
+
+    One failure is raised as it is; several as a RunError-like RdfLithopsError that lists them. Graphs that succeeded
+    keep their results and do not run again.
+    """
+    graphs = list({handle.proxied_node.get_head(): handle for handle in handles}.values())
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(graphs)) as pool:
+        running = [pool.submit(Proxy.execute_graph, handle.proxied_node) for handle in graphs]
+    failures = [failure for future in running if (failure := future.exception()) is not None]
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        listed = "\n".join(f"- {failure}" for failure in failures)
+        raise RdfLithopsError(f"{len(failures)} of {len(graphs)} graphs failed:\n{listed}") from failures[0]
+    return len(graphs)
+
+
+# -- the graph that travels -------------------------------------------------------------------------------------------
+
+
+def _take_apart(mapper: Any) -> tuple[dict[int, Any] | None, dict[str, Any]]:
+    """The graph's nodes and the other parts of DistRDF's mapper; (None, {}) for a mapper of another make."""
+    keywords = getattr(mapper, "keywords", {})
+    generator = keywords.get("computation_graph_callable")
+    if getattr(generator, "func", None) is not ComputationGraphGenerator.trigger_computation_graph:
+        return None, {}
+    return generator.args[0], keywords
+
+
+def _put_together(mapper: Any, nodes: dict[int, Any] | None, parts: dict[str, Any]) -> Any:
+    """The mapper that travels: ours runs the graph (timed, compiled once), the payload has run the user's set-up."""
+    if nodes is None:
+        return mapper
+    return functools.partial(
+        mapper.func,
+        build_rdf_from_range=parts["build_rdf_from_range"],
+        computation_graph_callable=functools.partial(execute.graph_runner, nodes),
+        initialization_fn=execute.no_initialisation,
+        code_to_declare="",
+    )
+
+
+def _digest(graph: bytes, plain_ranges: list[dict[str, Any]]) -> str:
+    """Names a compiled graph: its pickle, and the files it reads as they are now (compiled code depends on the types)."""
+    digest = hashlib.sha256(graph)
+    for name in sorted({name for plain in plain_ranges for name in plain.get("files") or ()}):
+        try:
+            seen = os.stat(name)
+            digest.update(f"{name}:{seen.st_size}:{seen.st_mtime_ns}".encode())
+        except OSError:
+            digest.update(name.encode())
+    return digest.hexdigest()
+
+
+def _is_rntuple(item: Any) -> bool:
+    return bool(item.exec_id.rdf_uuid == "RNTuple")
+
+
+# -- rdfentry_: DistRDF counts it within a task's own chain; here it is the entry number in the whole dataset ---------
+
+_ENTRY = re.compile(r"\brdfentry_\b")
+_GLOBAL_ENTRY = "(rdfentry_ + ::rdf_lithops::first_entry)"
+_ENTRY_COLUMN = "rdf_lithops_entry_"
+
+
+def _uses_entry_number(nodes: dict[int, Any]) -> bool:
+    return any(_ENTRY.search(text) for node in nodes.values() for text in _texts(node.operation))
+
+
+def _texts(operation: Any) -> Iterator[str]:
+    if operation is None:
+        return
+    pending = [*operation.args, *operation.kwargs.values()]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            pending += value
+
+
+def _with_global_entry_numbers(nodes: dict[int, Any]) -> dict[int, Any]:
+    """A copy of the graph in which ``rdfentry_`` means the entry number in the dataset.
+
+    Expressions add the range's first entry; an action that names the column itself gets a helper column to read.
+    """
+    renumbered: dict[int, Any] = {}
+    helper_id = max(nodes) + 1
+    for node_id, node in nodes.items():
+        operation = node.operation
+        if operation is None or not any(_ENTRY.search(text) for text in _texts(operation)):
+            renumbered[node_id] = node
+            continue
+        parent_id = node.parent_id
+        if any(text == "rdfentry_" for text in _texts(operation)):
+            if operation.name == "Snapshot":
+                logger.warning("Snapshot writes rdfentry_ as it counts within a range, not within the dataset")
+            else:
+                renumbered[helper_id] = _node(create_op("Define", _ENTRY_COLUMN, _GLOBAL_ENTRY), parent_id)
+                parent_id, helper_id = helper_id, helper_id + 1
+        copied = copy.copy(operation)
+        copied.args = [_renumber(value) for value in operation.args]
+        copied.kwargs = {name: _renumber(value) for name, value in operation.kwargs.items()}
+        renumbered[node_id] = _node(copied, parent_id)
+    return renumbered
+
+
+def _node(operation: Any, parent_id: int) -> Any:
+    made = Node.__new__(Node)
+    made.__setstate__({"operation": operation, "parent_id": parent_id})
+    return made
+
+
+def _renumber(value: Any) -> Any:
+    if isinstance(value, str):
+        return _ENTRY_COLUMN if value == "rdfentry_" else _ENTRY.sub(_GLOBAL_ENTRY, value)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return [_renumber(item) for item in value]
+    return value
+
+
+def _add_first_entries(plain_ranges: list[dict[str, Any]], dataset: dict[str, Any], ranges: list[Any]) -> None:
+    """Tell each range the entry number, in the dataset, of its first file's first entry. Opens every file once."""
+    counted: dict[tuple[str, str], int] = {}
+    before = 0
+    for plain, item in zip(plain_ranges, ranges, strict=True):
+        plain["first_entry"] = 0
+        if plain["kind"] != "files" or plain["files"] is None:
+            continue  # empty sources and chains with friends count globally by themselves
+        plain["first_entry"] = before
+        finished = plain["files"] if plain["end_fraction"] == 1 else plain["files"][:-1]
+        for name, tree in zip(finished, plain["trees"], strict=False):
+            if (name, tree) not in counted:
+                counted[name, tree] = int(Ranges.get_clusters_and_entries(item.exec_id.rdf_uuid, tree, name)[1])
+            before += counted[name, tree]
+
+
+# -- live drawing -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _live_canvas(pads: int) -> Iterator[Any]:
+    """A divided canvas that is current while it lasts; the user's own pad is current again afterwards."""
+    context = ROOT.TVirtualPad.TContext()
+    rows = math.ceil(math.sqrt(pads))
+    columns = math.ceil(pads / rows)
+    canvas = ROOT.TCanvas("rdf_lithops_live", "live", 800 * rows, 400 * columns)
+    canvas.Divide(rows, columns)
+    try:
+        yield canvas
+    finally:
+        canvas.Close()
+        context.__destruct__()
+
+
+def _draw(pad: Any, drawable: Any, callbacks: list[Callable[[Any], None] | None], operation: str) -> None:
+    for callback in callbacks:
+        if callback is not None:
+            callback(drawable)
+    drawable.Draw("AP" if operation.startswith("Graph") else "")
+    pad.Update()

@@ -1,0 +1,335 @@
+"""The seam with Lithops: the only module that imports it. Submits through ``map_reduce``, waits, fetches, cleans.
+
+Kept per executor is a session: the lock under which jobs are numbered and submitted, the private folder where tasks of
+this machine meet the warm ROOT process, and what was changed on the executor (see ``_make_safe``).
+"""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import base64
+import contextlib
+import hashlib
+import logging
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import weakref
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+import lithops
+from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
+from lithops.wait import ALL_COMPLETED, ALWAYS
+from tqdm import tqdm
+
+from .errors import PayloadError, PlanError, RangeError, RunError
+from .payload import Payload
+from .planning import Options, Plan
+from .worker import warm
+from .worker.envelope import Envelope, unpack
+
+__all__ = ["Session", "is_executor", "read_result", "run", "session_for"]
+
+logger = logging.getLogger(__name__)
+
+PAYLOAD_PREFIX = "rdf_lithops/payloads"
+LOCAL_POLL_S = 0.004
+REMOTE_POLL_S = 0.5
+_sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
+_sessions_lock = threading.Lock()
+
+
+def is_executor(candidate: Any) -> bool:
+    """Whether ``candidate`` is a Lithops executor that has ``map_reduce``."""
+    return isinstance(candidate, lithops.FunctionExecutor)
+
+
+@dataclass
+class Session:
+    """What is kept for one executor from its first data frame to its end."""
+
+    executor: Any
+    local: bool
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    warm_folder: str | None = None
+    hold: Connection[Any, Any] | None = None
+    closed: bool = False
+    job_keys: list[str] = field(default_factory=list)
+
+    def workers(self) -> int:
+        """Calls that this executor's backend runs at a time, per its configuration."""
+        config = self.executor.config
+        section = config[config["lithops"]["backend"]]
+        per_machine = int(section.get("worker_processes") or 1)
+        return per_machine if self.local else int(section.get("max_workers") or 1) * per_machine
+
+    def close(self) -> None:
+        """End the warm ROOT process of this executor and remove what is left of its runs. Twice does nothing."""
+        self.closed = True
+        if self.hold is not None:
+            self.hold.close()
+            self.hold = None
+        if self.warm_folder is not None:
+            shutil.rmtree(self.warm_folder, ignore_errors=True)
+            self.warm_folder = None
+        _sweep(self)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The merged result of a run as it came back, and what the driver measured: seconds."""
+
+    envelope: Envelope
+    submit_s: float
+    wait_s: float
+
+
+def session_for(executor: Any, options: Options) -> Session:
+    """The session of ``executor``; on localhost its first one starts the warm ROOT process, in the background.
+
+    Raises PlanError for an executor that was closed.
+    """
+    with _sessions_lock:
+        session = _sessions.get(executor)
+        if session is None:
+            session = Session(weakref.proxy(executor), executor.mode == LOCALHOST)
+            _make_safe(executor, session)
+            _sessions[executor] = session
+        if session.closed:
+            raise PlanError("expected an open Lithops executor, got one that was closed; create a new FunctionExecutor")
+        if session.local and options.warm and session.hold is None:
+            session.warm_folder = tempfile.mkdtemp(prefix="rdf_lithops-")
+            with contextlib.suppress(warm.WarmProcessUnavailable):  # the tasks will say so, and run ROOT themselves
+                session.hold = warm.hold(session.warm_folder, process_settings(options, owns_folder=True))
+    return session
+
+
+def process_settings(options: Options, owns_folder: bool = False) -> dict[str, Any]:
+    """The command-line settings of a warm ROOT process."""
+    return {
+        "idle_limit_s": options.idle_limit_s,
+        "memory_limit_mib": options.memory_limit_mib,
+        "owns_folder": int(owns_folder),
+    }
+
+
+def _make_safe(executor: Any, session: Session) -> None:
+    """Set on a stock executor what keeps it from hanging or losing data under us.
+
+    data_cleaner off: localhost v2 loses jobs while it tears one down, and ``map_reduce`` would delete the maps' outputs
+    before its own reducer reads them; we delete what we wrote, and hand the setting back at exit so that Lithops deletes
+    the rest. data_limit off: the reducer's input counts against 4 MiB. The interpreter: localhost looks "python3.x" up on
+    PATH, which need not be the one that has ROOT. Job numbers: ``total_jobs += 1`` is not safe in several threads. A
+    ``clear`` without job keys is how an executor ends: our processes end with it.
+    """
+    wanted = executor.data_cleaner
+    executor.data_cleaner = False
+    executor.config["lithops"]["data_cleaner"] = False
+    executor.config["lithops"]["data_limit"] = False
+    number, clear = executor._create_job_id, executor.compute_handler.clear
+
+    def create_job_id(call_type: str) -> str:
+        with session.lock:
+            return str(number(call_type))
+
+    def clear_and_close(job_keys: Any = None, **given: Any) -> Any:
+        if job_keys is None:
+            session.close()
+        return clear(job_keys, **given)
+
+    executor._create_job_id = create_job_id
+    executor.compute_handler.clear = clear_and_close
+    environment = getattr(executor.compute_handler, "env", None)
+    if session.local and str(getattr(environment, "runtime_name", "")).startswith("python"):
+        environment.runtime_name = sys.executable
+
+    def end() -> None:
+        session.close()
+        executor.data_cleaner = wanted
+
+    atexit.register(end)  # runs before Lithops' own hook, which was registered when the executor was made
+
+
+@contextlib.contextmanager
+def uploaded(session: Session, payload: Payload) -> Iterator[dict[str, Any]]:
+    """Put the payload's bundle into Lithops' storage for the time of a run; yields the plain payload with its key."""
+    if payload.bundle is None:
+        yield payload.plain
+        return
+    storage = session.executor.storage
+    bundle_sha256 = hashlib.sha256(payload.bundle).hexdigest()
+    key = f"{PAYLOAD_PREFIX}/{os.urandom(8).hex()}/{bundle_sha256}.tar"
+    storage.put_object(storage.bucket, key, payload.bundle)
+    try:
+        yield {**payload.plain, "bundle": {"bucket": storage.bucket, "key": key, "sha256": bundle_sha256}}
+    finally:
+        storage.delete_object(storage.bucket, key)
+
+
+def run(session: Session, plan: Plan, options: Options, on_partial: Callable[[bytes], None] | None = None) -> Outcome:
+    """Run ``plan`` through the executor's ``map_reduce`` and wait for the one result.
+
+    ``on_partial`` is told each call's packed envelope as it arrives. Raises RunError when the run fails as a whole;
+    a failure of the user's graph is inside the envelope (see ``read_result``).
+    """
+    executor = session.executor
+    began = time.perf_counter()
+    with session.lock:
+        _sweep(session)
+        futures = executor.map_reduce(
+            plan.map_task,
+            plan.iterdata,
+            plan.reduce_task,
+            # localhost bills nobody, and queues the reducer behind the maps; elsewhere it starts when the maps are done
+            spawn_reducer=ALWAYS if session.local else ALL_COMPLETED,
+            include_modules=None,
+            timeout=options.deadline_s,
+        )
+    submitted = time.perf_counter()
+    try:
+        data = _wait(session, futures, options, on_partial)
+    except BaseException as error:
+        executor.compute_handler.clear({future.job_key for future in futures}, exception=error)
+        raise
+    finally:
+        _forget(session, futures)
+    return Outcome(unpack(data), submitted - began, time.perf_counter() - submitted)
+
+
+def _wait(session: Session, futures: list[Any], options: Options, on_partial: Callable[[bytes], None] | None) -> bytes:
+    """Poll the statuses that the calls write until the reducer's is there; returns the reducer's output."""
+    storage = session.executor.internal_storage
+    *maps, reduce = futures
+    pending = list(maps)
+    poll_s = LOCAL_POLL_S if session.local else REMOTE_POLL_S
+    deadline = None if options.deadline_s is None else time.monotonic() + options.deadline_s
+    shown = options.progress if options.progress is not None else sys.stderr.isatty()
+    with tqdm(total=len(maps), desc="calls", unit="call", disable=not shown, leave=False) as bar:
+        while True:
+            status = _status(storage, reduce)
+            if on_partial is not None or shown or status is not None:
+                for future, done in [(future, _status(storage, future)) for future in pending]:
+                    if done is None:
+                        continue
+                    pending.remove(future)
+                    bar.update()
+                    if done.get("exception"):
+                        raise _call_failed(future, done)
+                    if on_partial is not None:
+                        on_partial(_output(storage, future, done))
+            if status is not None:
+                if status.get("exception"):
+                    raise _call_failed(reduce, status)
+                return _output(storage, reduce, status)
+            if deadline is not None and time.monotonic() > deadline:
+                waiting = tuple(int(future.call_id) for future in pending)
+                what = (
+                    f"no result after the deadline of {options.deadline_s} s; calls without a result: {waiting or 'reduce'}"
+                )
+                raise RunError(what, next_command="raise options.deadline_s, or use more and smaller ranges")
+            time.sleep(poll_s)
+
+
+def _status(storage: Any, future: Any) -> dict[str, Any] | None:
+    status: dict[str, Any] | None = storage.get_call_status(future.executor_id, future.job_id, future.call_id)
+    return status
+
+
+def _output(storage: Any, future: Any, status: dict[str, Any]) -> bytes:
+    """A call's return value: small ones travel inside the status, larger ones are an object of their own."""
+    pickled = (
+        ast.literal_eval(status["result"])
+        if "result" in status
+        else storage.get_call_output(future.executor_id, future.job_id, future.call_id)
+    )
+    if pickled is None:
+        raise RunError(f"call {future.call_id} of job {future.job_id} says that it is done, but its output is gone")
+    value = pickle.loads(pickled)
+    if not isinstance(value, bytes):
+        raise RunError(f"call {future.call_id} of job {future.job_id} returned {type(value).__name__}, expected bytes")
+    return value
+
+
+def _call_failed(future: Any, status: dict[str, Any]) -> RunError:
+    """What Lithops says of a call that ended without our envelope: killed, out of memory, timed out."""
+    try:
+        _, cause, _ = pickle.loads(ast.literal_eval(status["exc_info"]))
+        why = f"{type(cause).__name__}: {' '.join(str(part) for part in cause.args if part != 'HANDLER')}"
+    except Exception as error:
+        why = f"Lithops' own record of it cannot be read ({error})"
+    logs = zlib.decompress(base64.b64decode(status["logs"])).decode(errors="replace") if "logs" in status else ""
+    stage = "reduce" if future.job_id.startswith("R") else "map"
+    return RunError(
+        f"{stage} call {future.call_id} ended without a result",
+        where=f"Lithops job {future.job_key}, activation {status.get('activation_id')}",
+        why=why,
+        log_tail=logs[-4000:],
+        next_command="run it again; if it was out of memory, use more ranges (npartitions) or a larger runtime_memory",
+    )
+
+
+def _forget(session: Session, futures: list[Any]) -> None:
+    """Take a finished run out of the executor's books and delete its objects."""
+    executor = session.executor
+    executor.job_monitor.remove(futures)
+    with session.lock:
+        executor.futures[:] = [future for future in executor.futures if not any(future is ours for ours in futures)]
+        keys = sorted({future.job_key for future in futures})
+        session.job_keys += keys
+    storage = executor.storage
+    for job_key in keys:
+        names = storage.list_keys(storage.bucket, f"{JOBS_PREFIX}/{job_key}/")
+        if names:
+            storage.delete_objects(storage.bucket, names)
+        if session.local:
+            shutil.rmtree(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, JOBS_PREFIX, job_key), ignore_errors=True)
+
+
+def _sweep(session: Session) -> None:
+    """Remove what Lithops' local workers write after their call's result is out: markers and per-job folders."""
+    with session.lock:
+        for job_key in session.job_keys:
+            for path in (f"{job_key}.done", job_key):
+                target = os.path.join(JOBS_DIR, path)
+                if os.path.isdir(target):
+                    shutil.rmtree(target, ignore_errors=True)
+                else:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(target)
+        session.job_keys.clear()
+
+
+def read_result(envelope: Envelope) -> bytes:
+    """The merged result's pickle; raises the error that the envelope carries instead, if it does."""
+    error = envelope.error
+    if error is None:
+        return envelope.body
+    if error["kind"] == "payload":
+        raise PayloadError(error["what"], error["message"].removeprefix(f"{error['what']}: "), error["log_tail"])
+    ranges = ", ".join(map(str, error["range_ids"]))
+    if error["kind"] == "range":
+        failure = RangeError(
+            f"range {ranges} failed: {error['message']}",
+            where=f"call {error['call_id']}, {error['where']}",
+            why=error["traceback"].strip(),
+            range_ids=tuple(error["range_ids"]),
+            call_id=error["call_id"],
+        )
+        failure.type_name = error["type"]
+        raise failure
+    raise RunError(
+        f"ranges {ranges}: {error['message']}",
+        why=error.get("traceback", ""),
+        log_tail=error.get("log_tail", ""),
+        range_ids=tuple(error["range_ids"]),
+        call_id=error.get("call_id"),
+    )

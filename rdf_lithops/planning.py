@@ -1,0 +1,108 @@
+"""What would run, as a value that can be read, printed and driven by hand before anything is invoked. Pure: no ROOT, no
+Lithops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .errors import PlanError
+from .worker import ranges as adapter
+from .worker.task import MapTask, ReduceTask
+
+__all__ = ["Options", "Plan", "pack_calls"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is to go; every field has a default.
+
+    ``seed`` of the random streams: range *i* seeds ``gRandom`` from (seed, i), so a result does not depend on which
+    worker ran it. ``ranges_per_call``: ranges that one Lithops call runs and folds (None: as many as make one call per
+    worker). ``warm``: keep ROOT running between calls. ``deadline_s``: a run that takes longer is an error (None: the
+    executor's own limit). ``progress``: a progress bar on standard error (None: only on a terminal). ``idle_limit_s``:
+    how long a warm ROOT process that nobody holds waits for work. ``memory_limit_mib``: a ROOT process that has grown
+    larger is replaced before its next call.
+    """
+
+    seed: int = 1
+    ranges_per_call: int | None = None
+    warm: bool = True
+    deadline_s: float | None = None
+    progress: bool | None = None
+    idle_limit_s: float = 300.0
+    memory_limit_mib: float = 3000.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise PlanError(f"options.seed must be an integer, got {self.seed!r}")
+        for name in ("ranges_per_call", "deadline_s", "idle_limit_s", "memory_limit_mib"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise PlanError(f"options.{name} must be greater than 0, got {value!r}")
+
+    @classmethod
+    def read(cls, given: Options | dict[str, Any] | None) -> Options:
+        """Accept an Options, a dictionary of its fields, or None; anything else is a TypeError that says so."""
+        if given is None:
+            return cls()
+        if isinstance(given, cls):
+            return given
+        if not isinstance(given, dict):
+            raise TypeError(f"options must be rdf_lithops.Options or a dictionary of its fields, got {type(given).__name__}")
+        known = [item.name for item in fields(cls)]
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            raise TypeError(f"unknown options {unknown}; known are {known}")
+        return cls(**given)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The calls of one run and what they would execute.
+
+    Drive it by hand with any executor::
+
+        futures = fexec.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)
+        plan.deliver(fexec.get_result(futures))
+
+    ``iterdata`` are plain dictionaries ``{"call": {"id", "ranges"}}``, one per Lithops call, dumpable as JSON.
+    """
+
+    iterdata: list[dict[str, Any]]
+    map_task: MapTask
+    reduce_task: ReduceTask
+    deliver: Callable[[bytes], None] = field(repr=False, compare=False)
+
+    @property
+    def calls(self) -> int:
+        """Lithops calls of the map stage."""
+        return len(self.iterdata)
+
+    @property
+    def ranges(self) -> int:
+        """Ranges in all calls."""
+        return sum(len(item["call"]["ranges"]) for item in self.iterdata)
+
+    def __str__(self) -> str:
+        lines = [f"plan: {self.ranges} ranges in {self.calls} calls, then 1 reduce call"]
+        for item in self.iterdata:
+            inner = "; ".join(adapter.describe(plain, self.map_task.dataset) for plain in item["call"]["ranges"][:3])
+            more = len(item["call"]["ranges"]) - 3
+            lines.append(f"  call {item['call']['id']}: {inner}" + (f"; {more} more" if more > 0 else ""))
+            if item["call"]["id"] == 9 and self.calls > 10:
+                lines.append(f"  … and {self.calls - 10} more calls")
+                break
+        return "\n".join(lines)
+
+
+def pack_calls(plain_ranges: list[dict[str, Any]], workers: int, ranges_per_call: int | None) -> list[dict[str, Any]]:
+    """Put ranges, in order, into calls of ``ranges_per_call``, or evenly into one call per worker; as Lithops iterdata."""
+    if ranges_per_call is None:
+        count = min(len(plain_ranges), max(1, workers))
+        edges = [len(plain_ranges) * i // count for i in range(count + 1)]
+    else:
+        edges = [*range(0, len(plain_ranges), ranges_per_call), len(plain_ranges)]
+    pairs = zip(edges, edges[1:], strict=False)
+    return [{"call": {"id": i, "ranges": plain_ranges[start:end]}} for i, (start, end) in enumerate(pairs)]

@@ -1,0 +1,135 @@
+"""Make ``executor=lithops.FunctionExecutor()`` work in ROOT's own constructors. Light: starts nothing, initialises nothing.
+
+ROOT reads ``ROOT._distrdf.RDataFrame`` again at each use, so rebinding that one name is enough for RDataFrame; FromSpec
+and RunGraphs are captured when ``ROOT.RDF`` is first touched, and are put there too if that has happened. Anything that
+is not a Lithops executor goes to ROOT's own function, untouched: Dask and Spark dispatch as before.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .errors import PlanError
+from .planning import Options
+
+__all__ = ["RDataFrame", "register"]
+
+
+def register() -> None:
+    """Rebind DistRDF's entry points; done twice, it does nothing."""
+    import ROOT._distrdf as distrdf
+
+    if getattr(distrdf.RDataFrame, "rdf_lithops", False):
+        return
+    replaced = {
+        "RDataFrame": _dispatching(distrdf.RDataFrame, RDataFrame),
+        "FromSpec": _dispatching(distrdf.FromSpec, _from_spec),
+        "RunGraphs": _run_graphs(distrdf.RunGraphs),
+    }
+    for name, function in replaced.items():
+        setattr(distrdf, name, function)
+    namespace = _touched_rdf_namespace()
+    if namespace is not None:
+        _rebind(namespace, replaced)
+
+
+def _touched_rdf_namespace() -> Any:
+    """``ROOT.RDF`` if somebody has used it (its property replaces itself by the namespace), else None."""
+    import ROOT
+
+    return vars(ROOT).get("RDF") if not isinstance(vars(type(ROOT)).get("RDF"), property) else None
+
+
+def _rebind(namespace: Any, replaced: dict[str, Callable[..., Any]]) -> None:
+    from ROOT._pythonization import _rdf_namespace as glue
+
+    local_from_spec = _captured(namespace.Experimental.FromSpec, "local_fromspec")
+    local_run_graphs = _captured(namespace.RunGraphs, "rdf_rungraphs")
+    for module in (namespace.Distributed, vars(namespace.Experimental).get("Distributed")):
+        if module is not None:
+            vars(module).update(FromSpec=replaced["FromSpec"], RunGraphs=replaced["RunGraphs"])
+    namespace.Experimental.FromSpec = glue._fromspec(replaced["FromSpec"], local_from_spec)
+    namespace.RunGraphs = glue._rungraphs(replaced["RunGraphs"], local_run_graphs)
+
+
+def _captured(function: Any, name: str) -> Any:
+    return dict(zip(function.__code__.co_freevars, function.__closure__, strict=True))[name].cell_contents
+
+
+def _is_lithops(executor: Any) -> bool:
+    if "lithops" not in sys.modules:
+        return False
+    from . import job
+
+    return job.is_executor(executor)
+
+
+def _dispatching(original: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
+    def dispatch(*args: Any, **kwargs: Any) -> Any:
+        return (ours if _is_lithops(kwargs.get("executor")) else original)(*args, **kwargs)
+
+    dispatch.__doc__ = original.__doc__
+    dispatch.rdf_lithops = True  # type: ignore[attr-defined]  # how register() knows its own work
+    return dispatch
+
+
+def RDataFrame(*args: Any, executor: Any = None, **given: Any) -> Any:  # ROOT's name
+    """A ROOT RDataFrame whose event loop runs on a Lithops executor.
+
+    ``args`` are those of ``ROOT.RDataFrame``: a number of entries; a tree's name and a file, glob or list of files; a
+    TTree or TChain; an RDatasetSpec. Keywords: ``npartitions``, the number of ranges to cut the dataset into (1 or
+    more; None: one per worker), and ``options``, an :class:`~rdf_lithops.Options` or a dictionary of its fields. Raises
+    TypeError for an unknown keyword or a foreign executor, PlanError for values out of bounds.
+    """
+    npartitions, options = _keywords("RDataFrame", given)
+    return _backend_class()(_checked(executor), options).make_dataframe(*args, npartitions=npartitions)
+
+
+def _from_spec(jsonfile: str, *, executor: Any, **given: Any) -> Any:
+    """A Lithops-run RDataFrame of the dataset that the JSON specification in the file ``jsonfile`` describes."""
+    npartitions, options = _keywords("FromSpec", given)
+    backend = _backend_class()(_checked(executor), options)
+    import ROOT
+
+    return backend.make_dataframe(ROOT.Internal.RDF.RetrieveSpecFromJson(jsonfile), npartitions=npartitions)
+
+
+def _keywords(function: str, given: dict[str, Any]) -> tuple[int | None, Options]:
+    unknown = sorted(set(given) - {"npartitions", "options"})
+    if unknown:
+        raise TypeError(f"{function} got unknown keywords {unknown}; known are executor, npartitions, options")
+    npartitions = given.get("npartitions")
+    if npartitions is not None:
+        if isinstance(npartitions, bool) or not isinstance(npartitions, int):
+            raise TypeError(f"npartitions must be an integer, got {npartitions!r}")
+        if npartitions < 1:
+            raise PlanError(f"npartitions must be 1 or more, got {npartitions}")
+    return npartitions, Options.read(given.get("options"))
+
+
+def _checked(executor: Any) -> Any:
+    if not _is_lithops(executor):
+        raise TypeError(f"executor must be a lithops.FunctionExecutor, got {type(executor).__name__}: {executor!r}")
+    return executor
+
+
+def _backend_class() -> Any:
+    from .backend import LithopsBackend
+
+    return LithopsBackend
+
+
+def _run_graphs(original: Callable[..., Any]) -> Callable[..., Any]:
+    def run_graphs(proxies: Iterable[Any]) -> int:
+        handles = list(proxies)
+        if handles and "lithops" in sys.modules:
+            from . import backend
+
+            if all(backend.is_ours(handle) for handle in handles):
+                return backend.run_graphs(handles)
+        return int(original(handles))
+
+    run_graphs.__doc__ = original.__doc__
+    return run_graphs

@@ -1,0 +1,302 @@
+"""Run ranges and fold partials, in a process that may use ROOT. The only worker module that touches ROOT.
+
+A graph that was compiled once is kept under its digest and runs again without compiling (DistRDF's action cloning), for
+every later range, call and query of this process. RNTuple graphs are rebuilt for each range: DistRDF clones no RNTuple
+actions; the interpreter then finds the compiled code in its own cache.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import functools
+import hashlib
+import os
+import pickle
+import resource
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from . import ranges as adapter
+from .envelope import Envelope, pack, unpack
+
+__all__ = ["RangeFailure", "fold", "graph_runner", "initialise", "no_initialisation", "run_call", "warm_up"]
+
+MAX_GRAPHS = 16  # finished graphs kept per process; compiled code is never freed, but the data frames are
+_SOURCE_HEADER = """
+#ifndef RDF_LITHOPS_FIRST_ENTRY
+#define RDF_LITHOPS_FIRST_ENTRY
+namespace rdf_lithops { inline ULong64_t first_entry = 0; }
+#endif
+"""
+
+
+class RangeFailure(Exception):
+    """Something that the user's graph or data did: which range, and the original exception as ``__cause__``."""
+
+    def __init__(self, range_id: int) -> None:
+        super().__init__(range_id)
+        self.range_id = range_id
+
+
+@dataclass
+class _Seconds:
+    """Where this process's time went during the current call, in seconds."""
+
+    graph: float = 0.0
+    compile: float = 0.0
+    loop: float = 0.0
+    serialise: float = 0.0
+
+
+_seconds = _Seconds()
+_initialised_s = 0.0
+_graphs: OrderedDict[str, tuple[Callable[..., Any], Callable[..., Any]]] = OrderedDict()
+
+
+@functools.lru_cache(maxsize=1)
+def initialise() -> str:
+    """Bring ROOT up once, in batch mode and thread-safe; returns its version. Call it first in the main thread."""
+    global _initialised_s
+    started = time.perf_counter()
+    import ROOT
+
+    ROOT.gROOT.SetBatch(True)
+    ROOT.EnableThreadSafety()
+    ROOT.gInterpreter.Declare(_SOURCE_HEADER)
+    ROOT.TH1.AddDirectory(False)
+    version = str(ROOT.gROOT.GetVersion())
+    _initialised_s = time.perf_counter() - started
+    return version
+
+
+def warm_up() -> None:
+    """Compile and run a small graph, so that the libraries and C++ modules most graphs need are loaded."""
+    import ROOT
+
+    frame = ROOT.RDataFrame(2).Define("x", "ROOT::RVecF{1.f, 2.f}").Filter("x.size() == 2").Define("m", "Sum(x)")
+    histogram = frame.Histo1D(("warm_up", "", 2, 0.0, 4.0), "m")
+    ROOT.RDF.SaveGraph(ROOT.RDF.AsRNode(frame))
+    ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(frame))
+    pickle.loads(pickle.dumps(ROOT.Detail.RDF.GetMergeableValue(histogram)))
+
+
+def no_initialisation() -> None:
+    """Stands in for the user's ``initialize`` in DistRDF's mapper: the payload has run it once for this process."""
+
+
+def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any) -> list[Any]:
+    """DistRDF's ``trigger_computation_graph``, with compilation and event loop timed apart.
+
+    Arguments and result are those of DistRDF: the nodes by id, the head node's data frame, the range's id and the
+    execution identifier under which actions are kept; a list of results, one per action.
+    """
+    import ROOT
+    from ROOT._distrdf import ComputationGraphGenerator as generator
+    from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER
+    from ROOT._distrdf.Backends import Utils
+
+    began = time.perf_counter()
+    if exec_id not in _ACTIONS_REGISTER or exec_id.rdf_uuid == "RNTuple":
+        _ACTIONS_REGISTER[exec_id] = generator.generate_computation_graph(graph, start, range_id)
+    else:
+        _ACTIONS_REGISTER[exec_id] = [Utils.clone_action(action, range_id) for action in _ACTIONS_REGISTER[exec_id]]
+    built = time.perf_counter()
+    node = ROOT.RDF.AsRNode(start)
+    ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
+    compiled = time.perf_counter()
+    ROOT.Internal.RDF.TriggerRun.__release_gil__ = True
+    ROOT.Internal.RDF.TriggerRun(node)
+    _seconds.graph += built - began
+    _seconds.compile += compiled - built
+    _seconds.loop += time.perf_counter() - compiled
+    return list(_ACTIONS_REGISTER[exec_id])
+
+
+def run_call(
+    graph: bytes,
+    graph_digest: str,
+    call: dict[str, Any],
+    dataset: dict[str, Any],
+    seed: int,
+    on_range: Callable[[int, int], None] = lambda range_id, entries: None,
+) -> bytes:
+    """Run every range of ``call`` in ascending order, fold them, and return the packed envelope.
+
+    ``graph`` is the pickled pair (mapper, reducer); ``on_range(range_id, entries)`` is told after each range. Errors
+    of the user's graph come back in the envelope; errors of ours are raised.
+    """
+    global _seconds
+    _seconds = _Seconds()
+    began, read_before = time.perf_counter(), _bytes_read()
+    version = initialise()
+    mapper, reducer, exec_id = _graph(graph, graph_digest)
+    plain_ranges = sorted(call["ranges"], key=lambda plain: plain["id"])
+    range_ids = tuple(plain["id"] for plain in plain_ranges)
+    try:
+        partial = None
+        entries: int | None = 0
+        for plain in plain_ranges:
+            result = _run_range(mapper, plain, dataset, exec_id(plain), seed)
+            done = _entries(plain, result)
+            entries = None if entries is None or done is None else entries + done
+            on_range(plain["id"], done or 0)
+            partial = result if partial is None else reducer(partial, result)
+        serialising = time.perf_counter()
+        body = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
+        _seconds.serialise = time.perf_counter() - serialising
+    except RangeFailure as failure:
+        _forget(graph_digest)
+        return pack(Envelope(range_ids, None, version, error=_describe_failure(failure, call, dataset)))
+    return pack(Envelope(range_ids, entries, version, body, facts=_facts(began, read_before)))
+
+
+def fold(reducer: bytes, partials: list[bytes]) -> bytes:
+    """Fold packed ``partials`` in the order of their ranges with the pickled ``reducer``; returns a packed envelope."""
+    began = time.perf_counter()
+    version = initialise()
+    fold_two = pickle.loads(reducer)
+    envelopes = sorted((unpack(partial) for partial in partials), key=lambda envelope: envelope.range_ids)
+    for envelope in envelopes:
+        if envelope.root != version:
+            message = f"expected partials of ROOT {version}, got one of ROOT {envelope.root} (ranges {envelope.range_ids})"
+            raise RuntimeError(message)
+    merged = functools.reduce(fold_two, (pickle.loads(envelope.body) for envelope in envelopes))
+    range_ids = tuple(range_id for envelope in envelopes for range_id in envelope.range_ids)
+    counts = [envelope.entries for envelope in envelopes]
+    return pack(
+        Envelope(
+            range_ids,
+            None if None in counts else sum(count for count in counts if count is not None),
+            version,
+            pickle.dumps(merged, protocol=pickle.HIGHEST_PROTOCOL),
+            facts={"fold_s": time.perf_counter() - began, "calls": [envelope.facts for envelope in envelopes]},
+        )
+    )
+
+
+def _graph(graph: bytes, digest: str) -> tuple[Callable[..., Any], Callable[..., Any], Callable[[dict[str, Any]], Any]]:
+    """The mapper, the reducer, and a function from a range to the identifier under which its graph is cached."""
+    from ROOT._distrdf._graph_cache import ExecutionIdentifier
+
+    if digest not in _graphs:
+        while len(_graphs) >= MAX_GRAPHS:
+            _forget(next(iter(_graphs)))
+        _graphs[digest] = pickle.loads(graph)
+    _graphs.move_to_end(digest)
+    mapper, reducer = _graphs[digest]
+
+    def exec_id(plain: dict[str, Any]) -> Any:
+        # DistRDF tells RNTuple from TTree by this very string
+        return ExecutionIdentifier("RNTuple" if plain.get("rntuple") else digest, digest)
+
+    return mapper, reducer, exec_id
+
+
+def _forget(digest: str) -> None:
+    """Drop a graph and the data frame and actions that DistRDF keeps for it."""
+    from ROOT._distrdf import _graph_cache
+
+    _graphs.pop(digest, None)
+    for register in (_graph_cache._RDF_REGISTER, _graph_cache._ACTIONS_REGISTER):
+        for exec_id in [key for key in register if key.graph_uuid == digest]:
+            del register[exec_id]
+
+
+def _run_range(mapper: Callable[..., Any], plain: dict[str, Any], dataset: dict[str, Any], exec_id: Any, seed: int) -> Any:
+    import ROOT
+
+    ROOT.gRandom.SetSeed(range_seed(seed, plain["id"]))
+    ROOT.rdf_lithops.first_entry = plain.get("first_entry", 0)
+    try:
+        result = mapper(adapter.from_plain(plain, dataset, exec_id))
+        for name, mergeable in _numpy_results(result):
+            _rename_entry_column(name, mergeable)
+    except Exception as error:
+        raise RangeFailure(plain["id"]) from error
+    return result
+
+
+def _numpy_results(result: Any) -> Iterator[tuple[str, Any]]:
+    for mergeable in result.mergeables or ():
+        if hasattr(mergeable, "_py_arrays"):
+            yield "rdf_lithops_entry_", mergeable
+
+
+def _rename_entry_column(name: str, mergeable: Any) -> None:
+    """AsNumpy of ``rdfentry_`` was booked on a helper column: give the array the name that the user asked for."""
+    arrays = mergeable._py_arrays
+    if arrays and name in arrays:
+        mergeable._py_arrays = {("rdfentry_" if key == name else key): value for key, value in arrays.items()}
+
+
+def range_seed(seed: int, range_id: int) -> int:
+    """A 32-bit seed for ``gRandom`` that depends on the user's seed and the range alone. Never 0: TRandom3 takes that as "random"."""
+    digest = hashlib.sha256(f"{seed}:{range_id}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") or 1
+
+
+def _entries(plain: dict[str, Any], result: Any) -> int | None:
+    counted = getattr(result, "entries_in_trees", None)
+    if counted is not None:
+        return int(counted.processed_entries)
+    return plain["end"] - plain["start"] if plain["kind"] == "entries" else None
+
+
+def _bytes_read() -> int:
+    import ROOT
+
+    return int(ROOT.TFile.GetFileBytesRead())
+
+
+def _facts(began: float, read_before: int) -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "initialise_s": _initialised_s,
+        "graph_s": _seconds.graph,
+        "compile_s": _seconds.compile,
+        "loop_s": _seconds.loop,
+        "serialise_s": _seconds.serialise,
+        "call_s": time.perf_counter() - began,
+        "read_bytes": _bytes_read() - read_before,
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def _describe_failure(failure: RangeFailure, call: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
+    cause = failure.__cause__
+    assert cause is not None, "RangeFailure is always raised from the original exception"
+    plain = next(plain for plain in call["ranges"] if plain["id"] == failure.range_id)
+    return {
+        "kind": "range",
+        "call_id": call["id"],
+        "range_ids": [failure.range_id],
+        "where": adapter.describe(plain, dataset),
+        "type": type(cause).__name__,
+        "message": str(cause),
+        "traceback": "".join(traceback.format_exception(type(cause), cause, cause.__traceback__)),
+    }
+
+
+@contextmanager
+def working_folder(path: str | None) -> Iterator[None]:
+    """Run in the driver's working folder where this machine has it, so that relative paths mean the same."""
+    before = os.getcwd()
+    if path and os.path.isdir(path):
+        os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def leave_crashes_to_the_kernel() -> None:
+    """Undo ROOT's signal handlers: they run a debugger for 3 to 4 s and turn every signal into exit code 129."""
+    import ROOT
+
+    ROOT.gSystem.ResetSignals()
+    faulthandler.enable()

@@ -1,0 +1,158 @@
+"""The adapter: DistRDF's ranges as plain, versioned, JSON-dumpable dictionaries, and back.
+
+A range dictionary holds only what differs from range to range. What all ranges of a dataset share (friends, samples,
+and the file list where every range needs all of it) is the *dataset* dictionary, which travels once, with the function.
+
+``kind`` is ``"entries"`` (an empty source) or ``"files"`` (TTree, TChain, RDatasetSpec, RNTuple). Another generation of
+ranges (PyRDF's) gets a kind of its own here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+__all__ = ["FORMAT_VERSION", "describe", "from_plain", "to_plain"]
+
+FORMAT_VERSION = 1
+
+Plain = dict[str, Any]
+
+
+def to_plain(ranges: list[Any]) -> tuple[list[Plain], Plain]:
+    """Turn DistRDF ranges into ``(range dictionaries, dataset dictionary)``, both JSON-dumpable."""
+    dataset: Plain = {"format": FORMAT_VERSION, "friends": None, "samples": [], "files": None, "trees": None}
+    sample_index: dict[str, int] = {}
+    plain = []
+    for item in ranges:
+        if hasattr(item, "filenames"):
+            plain.append(_files_to_plain(item, dataset, sample_index))
+        elif hasattr(item, "start") and hasattr(item, "end"):
+            plain.append(
+                {
+                    "format": FORMAT_VERSION,
+                    "kind": "entries",
+                    "id": item.id,
+                    "start": int(item.start),
+                    "end": int(item.end),
+                }
+            )
+        else:
+            raise TypeError(f"expected a range of entries or of files, got {type(item).__name__}")
+    return plain, dataset
+
+
+def _files_to_plain(item: Any, dataset: Plain, sample_index: dict[str, int]) -> Plain:
+    files, trees = [str(name) for name in item.filenames], [str(name) for name in item.treenames]
+    plain = {
+        "format": FORMAT_VERSION,
+        "kind": "files",
+        "id": item.id,
+        "files": files,
+        "trees": trees,
+        "first_file": item.first_file_idx,
+        "last_file": item.last_file_idx,
+        "start_fraction": item.first_tree_start_perc,
+        "end_fraction": item.last_tree_end_perc,
+        "samples": None,
+    }
+    if item.friendinfo is not None:
+        # Friends are aligned by global entry number, so every range carries the whole list: keep it once.
+        dataset["friends"] = _friends_to_plain(item.friendinfo)
+        dataset["files"], dataset["trees"] = files, trees
+        plain["files"] = plain["trees"] = None
+    if item.samples is not None:
+        plain["samples"] = [_sample_position(sample, dataset, sample_index) for sample in item.samples]
+    return plain
+
+
+def _friends_to_plain(friends: Any) -> Plain:
+    return {
+        "names": [[str(name), str(alias)] for name, alias in friends.fFriendNames],
+        "files": [[str(name) for name in files] for files in friends.fFriendFileNames],
+        "trees": [[str(name) for name in trees] for trees in friends.fFriendChainSubNames],
+    }
+
+
+def _sample_position(sample: Any, dataset: Plain, sample_index: dict[str, int]) -> int | None:
+    if sample is None:
+        return None
+    state = sample.__getstate__()
+    name = str(state["samplenames"])
+    if name not in sample_index:
+        sample_index[name] = len(dataset["samples"])
+        dataset["samples"].append(
+            {
+                "name": name,
+                "trees": [str(tree) for tree in state["treenames"]],
+                "files": [str(file) for file in state["filenames"]],
+                "metadata": str(state["metadata"]),
+            }
+        )
+    return sample_index[name]
+
+
+def from_plain(plain: Plain, dataset: Plain, exec_id: Any) -> Any:
+    """Rebuild DistRDF's range under the execution identifier ``exec_id``. Needs ROOT: call it in a ROOT process."""
+    from ROOT._distrdf import Ranges
+
+    if plain.get("format") != FORMAT_VERSION:
+        raise ValueError(f"expected a range of format {FORMAT_VERSION}, got {plain.get('format')}")
+    if plain["kind"] == "entries":
+        return Ranges.EmptySourceRange(exec_id, plain["id"], plain["start"], plain["end"])
+    files = plain["files"] if plain["files"] is not None else dataset["files"]
+    trees = plain["trees"] if plain["trees"] is not None else dataset["trees"]
+    return Ranges.TreeRangePerc(
+        exec_id,
+        plain["id"],
+        trees,
+        files,
+        plain["first_file"],
+        plain["last_file"],
+        plain["start_fraction"],
+        plain["end_fraction"],
+        _friends_from_plain(dataset["friends"]),
+        _samples_from_plain(plain["samples"], dataset["samples"]),
+    )
+
+
+def _friends_from_plain(friends: Plain | None) -> Any:
+    """What DistRDF reads of an RFriendInfo are three iterables; plain lists serve it as well."""
+    if friends is None:
+        return None
+    return SimpleNamespace(
+        fFriendNames=[tuple(pair) for pair in friends["names"]],
+        fFriendFileNames=friends["files"],
+        fFriendChainSubNames=friends["trees"],
+    )
+
+
+def _samples_from_plain(positions: list[int | None] | None, samples: list[Plain]) -> Any:
+    if positions is None:
+        return None
+    from ROOT._distrdf.Ranges import SerializableRSample
+
+    built = {}
+    for position in set(positions) - {None}:
+        sample = SerializableRSample.__new__(SerializableRSample)
+        plain = samples[position]  # type: ignore[index]  # None was taken out above
+        sample.__setstate__(
+            {
+                "samplenames": plain["name"],
+                "treenames": plain["trees"],
+                "filenames": plain["files"],
+                "metadata": plain["metadata"],
+            }
+        )
+        built[position] = sample
+    return [None if position is None else built[position] for position in positions]
+
+
+def describe(plain: Plain, dataset: Plain) -> str:
+    """One line for people: which entries or files a range stands for."""
+    if plain["kind"] == "entries":
+        return f"range {plain['id']}: entries {plain['start']} to {plain['end']}"
+    files = plain["files"] if plain["files"] is not None else dataset["files"]
+    files = files[plain["first_file"] : plain["last_file"]]
+    shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+    return f"range {plain['id']}: {plain['start_fraction']:.0%} to {plain['end_fraction']:.0%} of {shown}"

@@ -1,0 +1,171 @@
+"""The objects that Lithops calls. They hold plain Python and bytes: unpickling them needs no ROOT."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import execute, payload, warm
+from .envelope import Envelope, EnvelopeError, pack, unpack
+
+__all__ = ["MapTask", "ReduceTask"]
+
+MAX_TRIES = 2  # a ROOT process killed from outside is not the range's fault: once more, in a new one
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What both tasks need to know of where they run, and the user's code that they run with.
+
+    ``payload`` is plain; ``initialisation`` the user's function, cloudpickled. ``warm_folder`` is the driver's own meeting folder (None, or absent on this machine: one per user); ``warm`` False
+    runs ROOT in the task itself; ``cwd`` the driver's working folder; ``settings`` go to a process that is started.
+    """
+
+    cwd: str
+    payload: dict[str, Any]
+    initialisation: bytes
+    warm: bool = True
+    warm_folder: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def request(
+        self, graph_digest: str, message: dict[str, Any], blobs: list[bytes], storage: Any
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Have a warm ROOT process that holds our payload answer ``message``."""
+        folder = warm.folder_for(self.warm_folder)
+        message = {
+            **message,
+            "cwd": self.cwd,
+            "payload": self.payload,
+            "payload_folder": payload.unpack(self.payload, storage, folder),
+        }
+        lease = {"payload": self.payload["sha256"], "graph": graph_digest, "settings": self.settings}
+        return _persistent_request(folder, lease, message, [self.initialisation, *blobs])
+
+
+@dataclass(frozen=True)
+class MapTask:
+    """Run the ranges of one call and fold them: ``{"id", "ranges"}`` in, a packed envelope out. Never raises.
+
+    ``graph`` is DistRDF's (mapper, reducer), cloudpickled and unpickled by the ROOT process alone; ``graph_digest``
+    names it among the graphs that a process has compiled; ``dataset`` is plain.
+    """
+
+    graph: bytes
+    graph_digest: str
+    dataset: dict[str, Any]
+    seed: int
+    surroundings: Surroundings
+
+    def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
+        """``storage`` is filled in by Lithops, which recognises the name."""
+        range_ids = tuple(plain["id"] for plain in call["ranges"])
+        try:
+            return self._run(call, storage)
+        except payload.PayloadFailure as failure:
+            error = {"kind": "payload", "type": "PayloadFailure", "message": str(failure), "what": failure.what}
+            error["log_tail"] = failure.log_tail
+        except warm.WarmProcessDied as died:
+            error = {"kind": "died", "type": "WarmProcessDied", "message": died.how, "log_tail": died.log_tail}
+        except Exception as problem:
+            error = {"kind": "worker", "type": type(problem).__name__, "message": str(problem)}
+            error["traceback"] = traceback.format_exc()
+        error.update(call_id=call["id"], range_ids=list(range_ids))
+        return pack(Envelope(range_ids, None, "", error=error))
+
+    def _run(self, call: dict[str, Any], storage: Any) -> bytes:
+        if self.surroundings.warm:
+            try:
+                return self._run_warm(call, storage)
+            except warm.WarmProcessUnavailable as reason:
+                print(f"rdf_lithops: ROOT runs in the task itself: {reason}")  # noqa: T201  # the task's own log
+        return self._run_here(call, storage)
+
+    def _run_warm(self, call: dict[str, Any], storage: Any) -> bytes:
+        message = {
+            "op": "run",
+            "call": call,
+            "graph_digest": self.graph_digest,
+            "dataset": self.dataset,
+            "seed": self.seed,
+        }
+        _, blobs = self.surroundings.request(self.graph_digest, message, [self.graph], storage)
+        return blobs[0]
+
+    def _run_here(self, call: dict[str, Any], storage: Any) -> bytes:
+        """Without a warm process: the answer is the same, the start-up of ROOT is paid by this task."""
+        code = self.surroundings
+        execute.initialise()
+        with execute.working_folder(code.cwd), tempfile.TemporaryDirectory() as folder:
+            payload.load(code.payload, code.initialisation, payload.unpack(code.payload, storage, folder))
+            return execute.run_call(self.graph, self.graph_digest, call, self.dataset, self.seed)
+
+
+@dataclass(frozen=True)
+class ReduceTask:
+    """Fold partials in range order with ROOT's reducer: packed envelopes in, one out. Never raises.
+
+    ``reducer`` is cloudpickled; ``range_ids`` are all that the plan has: a shortfall is an error that names them.
+    """
+
+    reducer: bytes
+    range_ids: tuple[int, ...]
+    surroundings: Surroundings
+
+    def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
+        """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
+        try:
+            return self._fold(results, storage)
+        except Exception as problem:
+            error = {"kind": "fold", "type": type(problem).__name__, "message": str(problem)}
+            error.update(traceback=traceback.format_exc(), range_ids=list(self.range_ids))
+            return pack(Envelope(self.range_ids, None, "", error=error))
+
+    def _fold(self, results: list[bytes], storage: Any) -> bytes:
+        partials: dict[tuple[int, ...], bytes] = {}
+        for data in results:
+            envelope = unpack(data)
+            if envelope.error is not None:
+                return data
+            partials.setdefault(envelope.range_ids, data)  # a partial that was delivered twice counts once
+        check_each_range_once(self.range_ids, list(partials))
+        if len(partials) == 1:
+            return next(iter(partials.values()))
+        blobs = [self.reducer, *partials.values()]
+        if self.surroundings.warm:
+            with contextlib.suppress(warm.WarmProcessUnavailable):
+                return self.surroundings.request("", {"op": "fold"}, blobs, storage)[1][0]
+        return execute.fold(blobs[0], blobs[1:])
+
+
+def check_each_range_once(expected: tuple[int, ...], folded: list[tuple[int, ...]]) -> None:
+    """Raise EnvelopeError, naming the ranges, unless the partials' range ids are ``expected``, each one once."""
+    counts = Counter(range_id for range_ids in folded for range_id in range_ids)
+    missing = sorted(set(expected) - set(counts))
+    doubled = sorted(range_id for range_id, count in counts.items() if count > 1)
+    unknown = sorted(set(counts) - set(expected))
+    if missing or doubled or unknown:
+        raise EnvelopeError(f"expected each range once; missing {missing}, more than once {doubled}, unknown {unknown}")
+
+
+def _persistent_request(
+    folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes]
+) -> tuple[dict[str, Any], list[bytes]]:
+    for attempt in range(1, MAX_TRIES + 1):
+        try:
+            reply, reply_blobs = warm.request(folder, lease, message, blobs)
+        except warm.WarmProcessDied:
+            if attempt == MAX_TRIES or not os.path.isdir(folder):
+                raise
+        else:
+            if reply["reply"] == "payload":
+                raise payload.PayloadFailure(reply["what"], reply["why"], reply["log_tail"])
+            if reply["reply"] == "error":
+                raise RuntimeError(reply["traceback"])
+            return reply, reply_blobs
+    raise AssertionError("the loop above returns or raises")

@@ -1,0 +1,162 @@
+"""Find or start the warm ROOT process of this user on this machine, and hand a request to it. Knows nothing of ROOT."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from .. import _version
+from . import wire
+
+__all__ = ["WarmProcessDied", "WarmProcessUnavailable", "folder_for", "hold", "request", "start"]
+
+START_LIMIT_S = 60.0  # from exec to a listening socket; ROOT itself comes up behind it
+LOG_TAIL_BYTES = 4000
+
+
+class WarmProcessUnavailable(Exception):
+    """No warm ROOT process can be kept here (no writable folder, no Unix sockets, ROOT does not start): why."""
+
+
+class WarmProcessDied(Exception):
+    """The ROOT process ended while it served a request: how, and the tail of what it printed."""
+
+    def __init__(self, how: str, log_tail: str) -> None:
+        super().__init__(how, log_tail)
+        self.how = how
+        self.log_tail = log_tail
+
+    def __str__(self) -> str:
+        return self.how
+
+
+def folder_for(preferred: str | None) -> str:
+    """The private folder (0700, ours) in which to meet: the driver's where this machine has it, else one per user.
+
+    The folder per user depends on the interpreter and our version, so that an upgrade never talks to an old process.
+    """
+    if preferred is not None and os.path.isdir(preferred):
+        folder = preferred
+    else:
+        key = hashlib.sha256(f"{sys.executable}:{sys.version}:{_version.__version__}".encode()).hexdigest()[:12]
+        folder = os.path.join(tempfile.gettempdir(), f"rdf_lithops-{os.getuid()}-{key}")
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+    seen = os.lstat(folder)
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o077:
+        raise WarmProcessUnavailable(f"{folder} is not a private folder of this user")
+    return folder
+
+
+def start(folder: str, settings: dict[str, Any] | None = None) -> None:
+    """Start the process for ``folder`` unless one lives; returns at once, ROOT comes up in the background."""
+    given = settings or {}
+    command = [sys.executable, "-m", "rdf_lithops.worker.root_process", folder]
+    command += [f"--{name}={value}" for name, value in given.items()]
+    package_parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    search = [package_parent, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    # -P keeps the working folder out of the search path: a user's ROOT.py must not be what comes up
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(search)),
+        "PYTHONSAFEPATH": "1",
+        "RDF_LITHOPS_WORKER": "1",
+    }
+    for name in ("LITHOPS_WORKER", "LITHOPS_CONFIG"):  # the process outlives the task whose these are
+        environment.pop(name, None)
+    with open(os.path.join(folder, "root.log"), "ab") as log:
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=folder,
+            env=environment,
+        )
+
+
+def _connected(folder: str, settings: dict[str, Any] | None) -> Connection[Any, Any]:
+    """Connect, starting the process first where there is none; one starter at a time."""
+    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+        return wire.connect(folder)
+    try:
+        with open(os.path.join(folder, "start.lock"), "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                return wire.connect(folder)
+            start(folder, settings)
+            return _wait_for(folder)
+    except OSError as error:
+        raise WarmProcessUnavailable(f"cannot start a ROOT process in {folder}: {error}") from error
+
+
+def _wait_for(folder: str) -> Connection[Any, Any]:
+    deadline = time.monotonic() + START_LIMIT_S
+    while True:
+        try:
+            return wire.connect(folder)
+        except (FileNotFoundError, ConnectionRefusedError):
+            if time.monotonic() > deadline:
+                tail = log_tail(os.path.join(folder, "root.log"))
+                raise WarmProcessUnavailable(f"no ROOT process listens after {START_LIMIT_S} s: {tail}") from None
+            time.sleep(0.005)
+
+
+def hold(folder: str, settings: dict[str, Any]) -> Connection[Any, Any]:
+    """Keep the process of ``folder`` alive until the returned connection is closed or its owner dies."""
+    connection = _connected(folder, settings)
+    wire.send(connection, {"op": "hold"})
+    return connection
+
+
+def request(
+    folder: str,
+    lease: dict[str, Any],
+    message: dict[str, Any],
+    blobs: list[bytes],
+    on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+) -> tuple[dict[str, Any], list[bytes]]:
+    """Send one request and wait for its reply, telling ``on_event`` of progress.
+
+    ``lease`` says which process will do: ``payload`` and ``graph`` digests. If this process dies meanwhile, the ROOT
+    process that works for it is killed. Raises WarmProcessDied, WarmProcessUnavailable.
+    """
+    connection = _connected(folder, lease.get("settings"))
+    try:
+        wire.send(connection, {**lease, "op": "lease"})
+        wire.send(connection, message, *blobs)
+        while True:
+            reply, reply_blobs = wire.receive(connection)
+            if "event" not in reply:
+                break
+            on_event(reply)
+    except (EOFError, OSError) as error:
+        tail = log_tail(os.path.join(folder, "root.log"))
+        raise WarmProcessDied(f"the warm ROOT process vanished ({type(error).__name__})", tail) from error
+    finally:
+        connection.close()
+    if reply["reply"] == "died":
+        raise WarmProcessDied(reply["how"], reply["log_tail"])
+    return reply, reply_blobs
+
+
+def log_tail(path: str, start: int = 0) -> str:
+    """The last few kilobytes that a ROOT process printed, from byte ``start`` on; empty where there is no log."""
+    try:
+        with open(path, "rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(start, log.tell() - LOG_TAIL_BYTES))
+            return log.read().decode(errors="replace").strip()
+    except OSError:
+        return ""

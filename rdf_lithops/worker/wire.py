@@ -1,0 +1,60 @@
+"""Frames over a Unix socket between a task and the warm ROOT process: plain JSON and bytes, never a pickle.
+
+A message is one JSON frame, then as many bytes frames as its ``blobs`` says. Framing is the standard library's
+``multiprocessing.connection.Connection``; its pickling methods are not used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from multiprocessing.connection import Connection
+from typing import Any
+
+__all__ = ["connect", "peer_user", "receive", "send"]
+
+SOCKET_NAME = "root.sock"
+_CREDENTIALS = struct.Struct("3i")
+
+
+def send(connection: Connection[Any, Any], message: dict[str, Any], *blobs: bytes) -> None:
+    """Send one message and its blobs."""
+    connection.send_bytes(json.dumps({**message, "blobs": len(blobs)}).encode())
+    for blob in blobs:
+        connection.send_bytes(blob)
+
+
+def receive(connection: Connection[Any, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    """Receive one message and its blobs; raises EOFError when the other side is gone."""
+    message = json.loads(connection.recv_bytes())
+    return message, [connection.recv_bytes() for _ in range(message.pop("blobs"))]
+
+
+def address(folder_fd: int) -> str:
+    """A path to the socket that stays below the 108 bytes of sun_path, however deep the folder lies."""
+    return f"/proc/self/fd/{folder_fd}/{SOCKET_NAME}"
+
+
+def connect(folder: str) -> Connection[Any, Any]:
+    """Connect to the process that listens in ``folder``; raises OSError when there is none or it is not our user's."""
+    folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        plug = socket.socket(socket.AF_UNIX)
+        try:
+            plug.connect(address(folder_fd))
+            if peer_user(plug) != os.getuid():
+                raise PermissionError(f"the process listening in {folder} belongs to another user")
+        except BaseException:
+            plug.close()
+            raise
+    finally:
+        os.close(folder_fd)
+    return Connection(plug.detach())
+
+
+def peer_user(plug: socket.socket) -> int:
+    """The user id of the process at the other end, from the kernel."""
+    _, user, _ = _CREDENTIALS.unpack(plug.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(user)
