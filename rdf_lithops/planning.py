@@ -3,6 +3,7 @@ Lithops."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -104,5 +105,5 @@ def pack_calls(plain_ranges: list[dict[str, Any]], workers: int, ranges_per_call
         edges = [len(plain_ranges) * i // count for i in range(count + 1)]
     else:
         edges = [*range(0, len(plain_ranges), ranges_per_call), len(plain_ranges)]
-    pairs = zip(edges, edges[1:], strict=False)
+    pairs = itertools.pairwise(edges)
     return [{"call": {"id": i, "ranges": plain_ranges[start:end]}} for i, (start, end) in enumerate(pairs)]

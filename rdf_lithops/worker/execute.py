@@ -235,7 +235,7 @@ def _rename_entry_column(name: str, mergeable: Any) -> None:
 
 
 def range_seed(seed: int, range_id: int) -> int:
-    """A 32-bit seed for ``gRandom`` that depends on the user's seed and the range alone. Never 0: TRandom3 takes that as "random"."""
+    """A 32-bit seed for ``gRandom`` that depends on the user's seed and the range alone; never 0, which means "random"."""
     digest = hashlib.sha256(f"{seed}:{range_id}".encode()).digest()
     return int.from_bytes(digest[:4], "big") or 1
 

@@ -22,8 +22,9 @@ MAX_TRIES = 2  # a ROOT process killed from outside is not the range's fault: on
 class Surroundings:
     """What both tasks need to know of where they run, and the user's code that they run with.
 
-    ``payload`` is plain; ``initialisation`` the user's function, cloudpickled. ``warm_folder`` is the driver's own meeting folder (None, or absent on this machine: one per user); ``warm`` False
-    runs ROOT in the task itself; ``cwd`` the driver's working folder; ``settings`` go to a process that is started.
+    ``payload`` is plain; ``initialisation`` the user's function, cloudpickled. ``warm_folder`` is the driver's own meeting
+    folder (None, or absent on this machine: one per user); ``warm`` False runs ROOT in the task itself; ``cwd`` is the
+    driver's working folder; ``settings`` go to a process that is started.
     """
 
     cwd: str
