@@ -136,9 +136,10 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
     ) -> Plan:
         plain_ranges, dataset = adapter.to_plain(ranges)
         graph_nodes, parts = _take_apart(mapper)
-        if graph_nodes is not None and _uses_entry_number(graph_nodes):
-            graph_nodes = _with_global_entry_numbers(graph_nodes)
-            _add_first_entries(plain_ranges, dataset, ranges)
+        if graph_nodes is not None:
+            graph_nodes, counts_entries = _with_global_entry_numbers(graph_nodes)
+            if counts_entries:
+                _add_first_entries(plain_ranges, ranges)
         if any(_is_rntuple(item) for item in ranges):
             for plain in plain_ranges:
                 plain["rntuple"] = True
@@ -281,49 +282,64 @@ def _is_rntuple(item: Any) -> bool:
 
 _ENTRY = re.compile(r"\brdfentry_\b")
 _GLOBAL_ENTRY = "(rdfentry_ + ::rdf_lithops::first_entry)"
-_ENTRY_COLUMN = "rdf_lithops_entry_"
+_EXPRESSION_AT = {"Filter": 0, "Define": 1, "Redefine": 1, "Vary": 1}  # where these take C++; their other strings are names
 
 
-def _uses_entry_number(nodes: dict[int, Any]) -> bool:
-    return any(_ENTRY.search(text) for node in nodes.values() for text in _texts(node.operation))
+def _with_global_entry_numbers(nodes: dict[int, Any]) -> tuple[dict[int, Any], bool]:
+    """The graph with ``rdfentry_`` meaning the entry number in the dataset, and whether it is used at all.
 
-
-def _texts(operation: Any) -> Iterator[str]:
-    if operation is None:
-        return
-    pending = [*operation.args, *operation.kwargs.values()]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            pending += value
-
-
-def _with_global_entry_numbers(nodes: dict[int, Any]) -> dict[int, Any]:
-    """A copy of the graph in which ``rdfentry_`` means the entry number in the dataset.
-
-    Expressions add the range's first entry; an action that names the column itself gets a helper column to read.
+    C++ expressions add the range's first entry; an operation that names the column itself gets a helper column to read.
     """
     renumbered: dict[int, Any] = {}
     helper_id = max(nodes) + 1
     for node_id, node in nodes.items():
-        operation = node.operation
-        if operation is None or not any(_ENTRY.search(text) for text in _texts(operation)):
+        operation, parent_id = node.operation, node.parent_id
+        rewritten = None if operation is None else _renumber(operation, f"{execute.ENTRY_COLUMN}{helper_id}_")
+        if rewritten is None:
             renumbered[node_id] = node
             continue
-        parent_id = node.parent_id
-        if any(text == "rdfentry_" for text in _texts(operation)):
-            if operation.name == "Snapshot":
-                logger.warning("Snapshot writes rdfentry_ as it counts within a range, not within the dataset")
-            else:
-                renumbered[helper_id] = _node(create_op("Define", _ENTRY_COLUMN, _GLOBAL_ENTRY), parent_id)
-                parent_id, helper_id = helper_id, helper_id + 1
-        copied = copy.copy(operation)
-        copied.args = [_renumber(value) for value in operation.args]
-        copied.kwargs = {name: _renumber(value) for name, value in operation.kwargs.items()}
+        copied, helper_column = rewritten
+        if helper_column is not None:
+            renumbered[helper_id] = _node(create_op("Define", helper_column, _GLOBAL_ENTRY), parent_id)
+            parent_id, helper_id = helper_id, helper_id + 1
         renumbered[node_id] = _node(copied, parent_id)
-    return renumbered
+    return renumbered, any(renumbered[node_id] is not node for node_id, node in nodes.items())
+
+
+def _renumber(operation: Any, helper_column: str) -> tuple[Any, str | None] | None:
+    """The operation with its uses of ``rdfentry_`` rewritten, and the helper column if it needs one; None if no use."""
+    position = _EXPRESSION_AT.get(operation.name)
+    if operation.name == "Snapshot":
+        if any("rdfentry_" in value for value in operation.args if isinstance(value, (list, tuple))):
+            logger.warning("Snapshot writes rdfentry_ as it counts within a range, not within the dataset")
+        return None
+    copied = copy.copy(operation)
+    copied.args = [
+        _in_expression(value) if index == position else _as_column(value, helper_column, position is None)
+        for index, value in enumerate(operation.args)
+    ]
+    copied.kwargs = {
+        name: _in_expression(value) if name == "expression" else _as_column(value, helper_column, position is None)
+        for name, value in operation.kwargs.items()
+    }
+    if copied.args == operation.args and copied.kwargs == operation.kwargs:
+        return None
+    columns = [*copied.args, *copied.kwargs.values()]
+    needs_helper = any(value == helper_column or (isinstance(value, list) and helper_column in value) for value in columns)
+    return copied, helper_column if needs_helper else None
+
+
+def _in_expression(value: Any) -> Any:
+    return _ENTRY.sub(_GLOBAL_ENTRY, value) if isinstance(value, str) else value
+
+
+def _as_column(value: Any, helper_column: str, strings_are_columns: bool) -> Any:
+    """``rdfentry_`` as the name of a column: a string of its own (in an action or Alias), or one in a list of names."""
+    if isinstance(value, str) and strings_are_columns:
+        return helper_column if value == "rdfentry_" else value
+    if isinstance(value, list) and "rdfentry_" in value:
+        return [helper_column if item == "rdfentry_" else item for item in value]
+    return value
 
 
 def _node(operation: Any, parent_id: int) -> Any:
@@ -332,15 +348,7 @@ def _node(operation: Any, parent_id: int) -> Any:
     return made
 
 
-def _renumber(value: Any) -> Any:
-    if isinstance(value, str):
-        return _ENTRY_COLUMN if value == "rdfentry_" else _ENTRY.sub(_GLOBAL_ENTRY, value)
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return [_renumber(item) for item in value]
-    return value
-
-
-def _add_first_entries(plain_ranges: list[dict[str, Any]], dataset: dict[str, Any], ranges: list[Any]) -> None:
+def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> None:
     """Tell each range the entry number, in the dataset, of its first file's first entry. Opens every file once."""
     counted: dict[tuple[str, str], int] = {}
     before = 0

@@ -27,6 +27,7 @@ from .envelope import Envelope, pack, unpack
 __all__ = ["RangeFailure", "fold", "graph_runner", "initialise", "no_initialisation", "run_call", "warm_up"]
 
 MAX_GRAPHS = 16  # finished graphs kept per process; compiled code is never freed, but the data frames are
+ENTRY_COLUMN = "rdf_lithops_entry_"  # prefix of the helper columns that the driver defines for rdfentry_
 _SOURCE_HEADER = """
 #ifndef RDF_LITHOPS_FIRST_ENTRY
 #define RDF_LITHOPS_FIRST_ENTRY
@@ -214,24 +215,19 @@ def _run_range(mapper: Callable[..., Any], plain: dict[str, Any], dataset: dict[
     ROOT.rdf_lithops.first_entry = plain.get("first_entry", 0)
     try:
         result = mapper(adapter.from_plain(plain, dataset, exec_id))
-        for name, mergeable in _numpy_results(result):
-            _rename_entry_column(name, mergeable)
+        for mergeable in getattr(result, "mergeables", None) or ():
+            _restore_entry_column(mergeable)
     except Exception as error:
         raise RangeFailure(plain["id"]) from error
     return result
 
 
-def _numpy_results(result: Any) -> Iterator[tuple[str, Any]]:
-    for mergeable in result.mergeables or ():
-        if hasattr(mergeable, "_py_arrays"):
-            yield "rdf_lithops_entry_", mergeable
-
-
-def _rename_entry_column(name: str, mergeable: Any) -> None:
+def _restore_entry_column(mergeable: Any) -> None:
     """AsNumpy of ``rdfentry_`` was booked on a helper column: give the array the name that the user asked for."""
-    arrays = mergeable._py_arrays
-    if arrays and name in arrays:
-        mergeable._py_arrays = {("rdfentry_" if key == name else key): value for key, value in arrays.items()}
+    arrays = getattr(mergeable, "_py_arrays", None)
+    if arrays:
+        named = {("rdfentry_" if name.startswith(ENTRY_COLUMN) else name): array for name, array in arrays.items()}
+        mergeable._py_arrays = named
 
 
 def range_seed(seed: int, range_id: int) -> int:
