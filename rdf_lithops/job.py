@@ -14,7 +14,9 @@ import hashlib
 import logging
 import os
 import pickle
+import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -34,13 +36,14 @@ from tqdm import tqdm
 from .errors import PayloadError, PlanError, RangeError, RunError
 from .payload import Payload
 from .planning import Options, Plan
-from .worker import warm
+from .worker import launcher, warm
 from .worker.envelope import Envelope, unpack
 
 __all__ = ["Session", "is_executor", "read_result", "run", "session_for"]
 
 logger = logging.getLogger(__name__)
 
+PRELOADED = ("lithops.worker", "lithops.localhost", "rdf_lithops.worker.task")
 PAYLOAD_PREFIX = "rdf_lithops/payloads"
 LOCAL_POLL_S = 0.004
 REMOTE_POLL_S = 0.5
@@ -62,6 +65,7 @@ class Session:
     lock: threading.RLock = field(default_factory=threading.RLock)
     warm_folder: str | None = None
     hold: Connection[Any, Any] | None = None
+    prefork: subprocess.Popen[bytes] | None = None
     closed: bool = False
     job_keys: list[str] = field(default_factory=list)
 
@@ -78,6 +82,10 @@ class Session:
         if self.hold is not None:
             self.hold.close()
             self.hold = None
+        if self.prefork is not None and self.prefork.stdin is not None:
+            self.prefork.stdin.close()
+            self.prefork.wait(timeout=10)
+            self.prefork = None
         if self.warm_folder is not None:
             shutil.rmtree(self.warm_folder, ignore_errors=True)
             self.warm_folder = None
@@ -107,10 +115,26 @@ def session_for(executor: Any, options: Options) -> Session:
         if session.closed:
             raise PlanError("expected an open Lithops executor, got one that was closed; create a new FunctionExecutor")
         if session.local and options.warm and session.hold is None:
-            session.warm_folder = tempfile.mkdtemp(prefix="rdf_lithops-")
-            with contextlib.suppress(warm.WarmProcessUnavailable):  # the tasks will say so, and run ROOT themselves
-                session.hold = warm.hold(session.warm_folder, process_settings(options, owns_folder=True))
+            _warm_this_machine(executor, session, options)
     return session
+
+
+def _warm_this_machine(executor: Any, session: Session, options: Options) -> None:
+    """Start what makes localhost fast, in the background: a ROOT process, and a Python that has imported Lithops."""
+    session.warm_folder = folder = tempfile.mkdtemp(prefix="rdf_lithops-")
+    with contextlib.suppress(warm.WarmProcessUnavailable):  # the tasks will say so, and run ROOT themselves
+        session.hold = warm.hold(folder, process_settings(options, owns_folder=True))
+    environment = getattr(executor.compute_handler, "env", None)
+    if getattr(environment, "runtime_name", None) != sys.executable:
+        return  # the user's own interpreter, or a container
+    with open(os.path.join(folder, "prefork.log"), "ab") as log:
+        session.prefork = warm.run_module("prefork", [folder, *PRELOADED], log, subprocess.PIPE)
+    interpreter = os.path.join(folder, "python")
+    with open(interpreter, "w") as script:
+        command = [sys.executable, "-S", "-I", launcher.__file__, folder]
+        script.write(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    os.chmod(interpreter, 0o700)
+    environment.runtime_name = interpreter
 
 
 def process_settings(options: Options, owns_folder: bool = False) -> dict[str, Any]:

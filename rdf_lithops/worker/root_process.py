@@ -59,19 +59,9 @@ class Parent:
         self.was_held = False
         self.last_use = time.monotonic()
         self.forks = 0
-        self.listener = self._listen()
+        self.listener = wire.listen(folder)
         self.epoll = select.epoll()
         self.epoll.register(self.listener, select.EPOLLIN)
-
-    def _listen(self) -> socket.socket:
-        folder_fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        listener = socket.socket(socket.AF_UNIX)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self.folder, wire.SOCKET_NAME))
-        listener.bind(wire.address(folder_fd))
-        listener.listen(128)
-        os.close(folder_fd)
-        return listener
 
     def serve(self) -> None:
         """Serve until idle for too long or until the last holder is gone."""

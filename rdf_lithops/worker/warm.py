@@ -60,30 +60,26 @@ def folder_for(preferred: str | None) -> str:
 
 def start(folder: str, settings: dict[str, Any] | None = None) -> None:
     """Start the process for ``folder`` unless one lives; returns at once, ROOT comes up in the background."""
-    given = settings or {}
-    command = [sys.executable, "-m", "rdf_lithops.worker.root_process", folder]
-    command += [f"--{name}={value}" for name, value in given.items()]
+    given = [f"--{name}={value}" for name, value in (settings or {}).items()]
+    with open(os.path.join(folder, "root.log"), "ab") as log:
+        run_module("root_process", [folder, *given], log, subprocess.DEVNULL).returncode = 0  # it is not ours to wait for
+
+
+def run_module(name: str, arguments: list[str], log: Any, stdin: int) -> subprocess.Popen[bytes]:
+    """Start ``rdf_lithops.worker.<name>`` as a process of its own session that outlives this task."""
     package_parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     search = [package_parent, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    # -P keeps the working folder out of the search path: a user's ROOT.py must not be what comes up
+    # a safe path keeps the working folder out of the search: a user's ROOT.py must not be what comes up
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(search)),
         "PYTHONSAFEPATH": "1",
         "RDF_LITHOPS_WORKER": "1",
     }
-    for name in ("LITHOPS_WORKER", "LITHOPS_CONFIG"):  # the process outlives the task whose these are
-        environment.pop(name, None)
-    with open(os.path.join(folder, "root.log"), "ab") as log:
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=folder,
-            env=environment,
-        )
+    for variable in ("LITHOPS_WORKER", "LITHOPS_CONFIG"):  # of the task that happens to start it
+        environment.pop(variable, None)
+    command = [sys.executable, "-m", f"rdf_lithops.worker.{name}", *arguments]
+    return subprocess.Popen(command, stdin=stdin, stdout=log, stderr=log, start_new_session=True, env=environment)
 
 
 def _connected(folder: str, settings: dict[str, Any] | None) -> Connection[Any, Any]:

@@ -6,6 +6,7 @@ A message is one JSON frame, then as many bytes frames as its ``blobs`` says. Fr
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -13,7 +14,7 @@ import struct
 from multiprocessing.connection import Connection
 from typing import Any
 
-__all__ = ["connect", "peer_user", "receive", "send"]
+__all__ = ["connect", "listen", "peer_user", "receive", "send"]
 
 SOCKET_NAME = "root.sock"
 _CREDENTIALS = struct.Struct("3i")
@@ -32,9 +33,23 @@ def receive(connection: Connection[Any, Any]) -> tuple[dict[str, Any], list[byte
     return message, [connection.recv_bytes() for _ in range(message.pop("blobs"))]
 
 
-def address(folder_fd: int) -> str:
+def _address(folder_fd: int, name: str) -> str:
     """A path to the socket that stays below the 108 bytes of sun_path, however deep the folder lies."""
-    return f"/proc/self/fd/{folder_fd}/{SOCKET_NAME}"
+    return f"/proc/self/fd/{folder_fd}/{name}"
+
+
+def listen(folder: str, name: str = SOCKET_NAME) -> socket.socket:
+    """Listen in ``folder``, replacing a socket that a dead process left there."""
+    folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, name))
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(_address(folder_fd, name))
+        listener.listen(128)
+    finally:
+        os.close(folder_fd)
+    return listener
 
 
 def connect(folder: str) -> Connection[Any, Any]:
@@ -43,7 +58,7 @@ def connect(folder: str) -> Connection[Any, Any]:
     try:
         plug = socket.socket(socket.AF_UNIX)
         try:
-            plug.connect(address(folder_fd))
+            plug.connect(_address(folder_fd, SOCKET_NAME))
             if peer_user(plug) != os.getuid():
                 raise PermissionError(f"the process listening in {folder} belongs to another user")
         except BaseException:
