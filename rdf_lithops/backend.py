@@ -123,6 +123,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         with job.uploaded(self.session, user_code) as plain_payload:
             run_plan = self._plan(ranges, mapper, reducer, plain_payload, user_code.initialisation, _no_delivery)
             outcome = job.run(self.session, run_plan, self.options, on_partial)
+        logger.debug(
+            "run took %.3f s to submit, %.3f s to wait; facts %s", outcome.submit_s, outcome.wait_s, outcome.envelope.facts
+        )
         return pickle.loads(job.read_result(outcome.envelope))
 
     def _plan(
@@ -137,6 +140,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         plain_ranges, dataset = adapter.to_plain(ranges)
         graph_nodes, parts = _take_apart(mapper)
         if graph_nodes is not None:
+            graph_nodes = _with_default_columns(graph_nodes)
             graph_nodes, counts_entries = _with_global_entry_numbers(graph_nodes)
             if counts_entries:
                 _add_first_entries(plain_ranges, ranges)
@@ -276,6 +280,34 @@ def _digest(graph: bytes, plain_ranges: list[dict[str, Any]]) -> str:
 
 def _is_rntuple(item: Any) -> bool:
     return bool(item.exec_id.rdf_uuid == "RNTuple")
+
+
+# -- default branches: DistRDF takes them from the user and loses them on the way to the worker -------------------------
+
+_DEFAULT_COLUMNS = {  # operation: (arguments before the columns, columns that it reads)
+    "Histo1D": (1, 1),
+    "Histo2D": (1, 2),
+    "Histo3D": (1, 3),
+    "Profile1D": (1, 2),
+    "Profile2D": (1, 3),
+    "Profile3D": (1, 4),
+    "Graph": (0, 2),
+    "GraphAsymmErrors": (0, 6),
+    **dict.fromkeys(("Max", "Mean", "Min", "Stats", "StdDev", "Sum"), (0, 1)),
+}
+
+
+def _with_default_columns(nodes: dict[int, Any]) -> dict[int, Any]:
+    """The graph with the data frame's default branches named where an action names no column."""
+    defaults = [str(name) for name in getattr(nodes[min(nodes)], "defaultbranches", None) or ()]
+    filled = dict(nodes)
+    for node_id, node in nodes.items() if defaults else ():
+        leading, columns = _DEFAULT_COLUMNS.get(getattr(node.operation, "name", ""), (-1, 0))
+        if len(getattr(node.operation, "args", ())) == leading and not node.operation.kwargs:
+            operation = copy.copy(node.operation)
+            operation.args = [*operation.args, *defaults[:columns]]
+            filled[node_id] = _node(operation, node.parent_id)
+    return filled
 
 
 # -- rdfentry_: DistRDF counts it within a task's own chain; here it is the entry number in the whole dataset ---------

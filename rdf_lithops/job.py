@@ -29,7 +29,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import lithops
-from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
+from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR
 from lithops.wait import ALL_COMPLETED, ALWAYS
 from tqdm import tqdm
 
@@ -319,16 +319,13 @@ def _forget(session: Session, futures: list[Any]) -> None:
 
 
 def _sweep(session: Session) -> None:
-    """Remove what Lithops' local workers write after their call's result is out: markers and per-job folders."""
+    """Remove what Lithops' local workers write after their call's result is out: markers, logs and per-job folders."""
     with session.lock:
         for job_key in session.job_keys:
-            for path in (f"{job_key}.done", job_key):
-                target = os.path.join(JOBS_DIR, path)
-                if os.path.isdir(target):
-                    shutil.rmtree(target, ignore_errors=True)
-                else:
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(target)
+            shutil.rmtree(os.path.join(JOBS_DIR, job_key), ignore_errors=True)
+            for path in (os.path.join(JOBS_DIR, f"{job_key}.done"), os.path.join(LOGS_DIR, f"{job_key}.log")):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
         session.job_keys.clear()
 
 

@@ -8,6 +8,7 @@ is not a Lithops executor goes to ROOT's own function, untouched: Dask and Spark
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -24,6 +25,7 @@ def register() -> None:
     if getattr(distrdf.RDataFrame, "rdf_lithops", False):
         return
     replaced = {
+        "build_backends_submodules": _with_our_module(distrdf.build_backends_submodules),
         "RDataFrame": _dispatching(distrdf.RDataFrame, RDataFrame),
         "FromSpec": _dispatching(distrdf.FromSpec, _from_spec),
         "RunGraphs": _run_graphs(distrdf.RunGraphs),
@@ -36,10 +38,10 @@ def register() -> None:
 
 
 def _touched_rdf_namespace() -> Any:
-    """``ROOT.RDF`` if somebody has used it (its property replaces itself by the namespace), else None."""
+    """``ROOT.RDF`` if somebody has used it, else None: the property that makes it deletes itself when it has."""
     import ROOT
 
-    return vars(ROOT).get("RDF") if not isinstance(vars(type(ROOT)).get("RDF"), property) else None
+    return None if "RDF" in vars(type(ROOT)) else ROOT.RDF
 
 
 def _rebind(namespace: Any, replaced: dict[str, Callable[..., Any]]) -> None:
@@ -47,11 +49,28 @@ def _rebind(namespace: Any, replaced: dict[str, Callable[..., Any]]) -> None:
 
     local_from_spec = _captured(namespace.Experimental.FromSpec, "local_fromspec")
     local_run_graphs = _captured(namespace.RunGraphs, "rdf_rungraphs")
-    for module in (namespace.Distributed, vars(namespace.Experimental).get("Distributed")):
-        if module is not None:
-            vars(module).update(FromSpec=replaced["FromSpec"], RunGraphs=replaced["RunGraphs"])
+    experimental = object.__getattribute__(namespace.Experimental, "__dict__").get("Distributed")
+    for module in filter(None, (namespace.Distributed, experimental)):
+        entries = vars(module)  # of the deprecated module too, without its warning
+        entries.update(FromSpec=replaced["FromSpec"], RunGraphs=replaced["RunGraphs"], Lithops=_our_module())
     namespace.Experimental.FromSpec = glue._fromspec(replaced["FromSpec"], local_from_spec)
     namespace.RunGraphs = glue._rungraphs(replaced["RunGraphs"], local_run_graphs)
+
+
+def _our_module() -> types.ModuleType:
+    """``ROOT.RDF.Distributed.Lithops``, the explicit spelling that Dask and Spark have too."""
+    module = types.ModuleType("ROOT.RDF.Distributed.Lithops", "RDataFrame on a Lithops executor.")
+    module.RDataFrame = RDataFrame  # type: ignore[attr-defined]
+    return module
+
+
+def _with_our_module(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def build(parentmodule: Any) -> Any:
+        built = original(parentmodule)
+        built.Lithops = _our_module()
+        return built
+
+    return build
 
 
 def _captured(function: Any, name: str) -> Any:

@@ -75,15 +75,24 @@ def initialise() -> str:
     return version
 
 
-def warm_up() -> None:
-    """Compile and run a small graph, so that the libraries and C++ modules most graphs need are loaded."""
+def warm_up() -> Iterator[str]:
+    """Do, in steps, what every graph needs: load libraries and C++ modules, instantiate, compile, pickle a histogram.
+
+    Each step is work that the first graph is spared; the caller may stop after any of them.
+    """
     import ROOT
 
-    frame = ROOT.RDataFrame(2).Define("x", "ROOT::RVecF{1.f, 2.f}").Filter("x.size() == 2").Define("m", "Sum(x)")
-    histogram = frame.Histo1D(("warm_up", "", 2, 0.0, 4.0), "m")
-    ROOT.RDF.SaveGraph(ROOT.RDF.AsRNode(frame))
-    ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(frame))
+    frame = ROOT.RDataFrame(1)
+    yield "constructed"
+    frame.Count().GetValue()
+    yield "counted"
+    defined = frame.Define("x", "1.0")
+    histogram = defined.Histo1D(("warm_up", "", 2, 0.0, 2.0), "x")
+    ROOT.RDF.SaveGraph(ROOT.RDF.AsRNode(defined))
+    yield "compiled"
+    ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(defined))
     pickle.loads(pickle.dumps(ROOT.Detail.RDF.GetMergeableValue(histogram)))
+    yield "pickled"
 
 
 def no_initialisation() -> None:

@@ -23,6 +23,7 @@ import socket
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -56,6 +57,7 @@ class Parent:
         self.owns_folder = owns_folder
         self.slots: dict[int, Slot] = {}
         self.holders: dict[int, Connection[Any, Any]] = {}
+        self.waiting: deque[tuple[Connection[Any, Any], str, str]] = deque()
         self.was_held = False
         self.last_use = time.monotonic()
         self.forks = 0
@@ -63,9 +65,17 @@ class Parent:
         self.epoll = select.epoll()
         self.epoll.register(self.listener, select.EPOLLIN)
 
+    def is_wanted(self) -> bool:
+        """Whether a lease waits (holds are taken on the way): then is no time to warm up further."""
+        while self.epoll.poll(0):
+            self._accept()
+        return bool(self.waiting)
+
     def serve(self) -> None:
         """Serve until idle for too long or until the last holder is gone."""
         while not self._finished():
+            while self.waiting:
+                self._lease(*self.waiting.popleft())
             for fd, _ in self.epoll.poll(min(self.idle_limit_s, 5.0)):
                 if fd == self.listener.fileno():
                     self._accept()
@@ -99,7 +109,7 @@ class Parent:
             self.holders[connection.fileno()] = connection
             self.epoll.register(connection.fileno(), select.EPOLLRDHUP | select.EPOLLHUP)
         else:
-            self._lease(connection, message["payload"], message["graph"])
+            self.waiting.append((connection, message["payload"], message["graph"]))
 
     def _drop_holder(self, fd: int) -> None:
         self.epoll.unregister(fd)
@@ -332,7 +342,9 @@ def main() -> None:
         parent = Parent(given.folder, given.idle_limit_s, given.memory_limit_mib, bool(given.owns_folder))
         try:
             execute.initialise()
-            execute.warm_up()
+            for _ in execute.warm_up():
+                if parent.is_wanted():
+                    break
             execute.leave_crashes_to_the_kernel()
             parent.serve()
         finally:
