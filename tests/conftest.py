@@ -1,0 +1,77 @@
+"""What all tests share: one Lithops executor on this machine, datasets on disk, and DistRDF's registries kept clean."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Before lithops is imported: without it two Lithops programs of one user delete each other's copy of the package.
+os.environ["PYTHONSAFEPATH"] = "1"
+sys.path.insert(0, str(Path(__file__).parent))  # for `import datasets`; PYTHONSAFEPATH keeps Python from doing it
+
+import lithops
+import pytest
+import ROOT
+
+import rdf_lithops  # noqa: F401  # registers Lithops executors with ROOT
+
+ROOT.gROOT.SetBatch(True)
+ROOT.TH1.AddDirectory(False)
+
+import datasets  # after ROOT is in batch mode
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LOCALHOST_CONFIG = REPOSITORY / "configs" / "localhost.yaml"
+
+
+@pytest.fixture(scope="session")
+def fexec() -> Iterator[lithops.FunctionExecutor]:
+    """One executor of this machine for all tests, from the configuration that users are given."""
+    executor = lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG))
+    yield executor
+    executor.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> datasets.Datasets:
+    """All generated datasets, written once."""
+    return datasets.generate(tmp_path_factory.mktemp("datasets"))
+
+
+@pytest.fixture(autouse=True)
+def _safe_path_is_set() -> Iterator[None]:
+    """Two Lithops clients of one user must not delete each other's package, before and after each test."""
+    assert "1" == os.environ.get("PYTHONSAFEPATH")
+    yield
+    assert "1" == os.environ.get("PYTHONSAFEPATH")
+
+
+@pytest.fixture(autouse=True)
+def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that write by relative path write into their own folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def registries() -> Iterator[Any]:
+    """DistRDF's registries are class attributes shared by all back ends: empty in the test, restored after it."""
+    import ROOT._distrdf.Backends.Base as base
+
+    backend = base.BaseBackend
+    kept = {
+        name: vars(backend)[name]
+        for name in ("initialization", "headers", "files", "pcms", "shared_libraries", "strings_to_declare")
+    }
+    backend.initialization = staticmethod(_nothing)
+    backend.headers, backend.files, backend.pcms, backend.shared_libraries = set(), set(), set(), set()
+    backend.strings_to_declare = {}
+    yield backend
+    for name, value in kept.items():
+        setattr(backend, name, value)
+
+
+def _nothing() -> None:
+    """The initialisation of somebody who asked for none."""

@@ -1,0 +1,507 @@
+"""Distribution changes where a result is computed, never what it is: each operation of DistRDF on each source, cut into 1,
+2 and 7 ranges, equals local RDataFrame. Integers exactly, floating-point numbers to 1e-12 relative."""
+
+from __future__ import annotations
+
+import functools
+import glob
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import ROOT
+from datasets import ENTRIES, Datasets, write_main_file
+from ROOT._distrdf.Operation import SUPPORTED_OPERATIONS
+
+import rdf_lithops
+
+RELATIVE = 1e-12
+RANGES = (1, 2, 7)
+
+# -- reading results as plain values -----------------------------------------------------------------------------------
+
+
+def differences(expected: Any, actual: Any, where: str = "") -> Iterator[str]:
+    """Where two plain values differ: containers by element, floats by RELATIVE, everything else exactly."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        if list(expected) != list(actual):
+            yield f"{where}: expected keys {list(expected)}, got {list(actual)}"
+        for key in expected.keys() & actual.keys():
+            yield from differences(expected[key], actual[key], f"{where}.{key}")
+    elif isinstance(expected, (list, tuple)) and isinstance(actual, (list, tuple)):
+        if len(expected) != len(actual):
+            yield f"{where}: expected {len(expected)} elements, got {len(actual)}"
+        for index, pair in enumerate(zip(expected, actual, strict=False)):
+            yield from differences(*pair, f"{where}[{index}]")
+    elif isinstance(expected, float) and isinstance(actual, float):
+        if not math.isclose(expected, actual, rel_tol=RELATIVE) and not (math.isnan(expected) and math.isnan(actual)):
+            yield f"{where}: expected {expected!r}, got {actual!r}"
+    elif type(expected) is not type(actual) or expected != actual:
+        yield f"{where}: expected {expected!r}, got {actual!r}"
+
+
+def same(expected: Any, actual: Any, where: str = "") -> list[str]:
+    """The first few differences; [] when there are none."""
+    return list(itertools.islice(differences(expected, actual, where), 5))
+
+
+def array_values(array: Any) -> list[float]:
+    """The elements of a TArrayD, or of a C array inside a histogram."""
+    return [float(array.At(i)) for i in range(array.GetSize())]
+
+
+def histogram(result: Any) -> dict[str, Any]:
+    """A TH1, TH2, TH3 or TProfile: names, axes, entries and each bin with its error, under- and overflow included."""
+    h = result.GetValue()
+    axes = [h.GetXaxis(), h.GetYaxis(), h.GetZaxis()][: h.GetDimension()]
+    plain = {
+        "class": h.ClassName(),
+        "name": h.GetName(),
+        "title": h.GetTitle(),
+        "axes": [[axis.GetNbins(), axis.GetXmin(), axis.GetXmax()] for axis in axes],
+        "entries": h.GetEntries(),
+        "contents": [float(h.GetBinContent(i)) for i in range(h.GetNcells())],
+        "sumw2": array_values(h.GetSumw2()),
+    }
+    if h.ClassName().startswith("TProfile"):  # errors derive from these by a difference of nearly equal numbers
+        plain["bin entries"] = [float(h.GetBinEntries(i)) for i in range(h.GetNcells())]
+    else:
+        plain["errors"] = [float(h.GetBinError(i)) for i in range(h.GetNcells())]
+    return plain
+
+
+def many_dimensions(result: Any) -> dict[str, Any]:
+    """A THnD or THnSparseD: entries and the filled bins with their errors, by coordinates."""
+    h = result.GetValue()
+    dimensions = h.GetNdimensions()
+    bins = {}
+    coordinates = numpy.zeros(dimensions, dtype=numpy.int32)
+    for number in range(h.GetNbins()):
+        content = h.GetBinContent(number, coordinates)
+        if content:
+            bins[str(coordinates.tolist())] = [float(content), float(h.GetBinError2(number))]
+    return {
+        "class": h.ClassName(),
+        "name": h.GetName(),
+        "dimensions": dimensions,
+        "entries": h.GetEntries(),
+        "bins": dict(sorted(bins.items())),
+    }
+
+
+def graph(result: Any) -> dict[str, Any]:
+    """A TGraph or TGraphAsymmErrors: its points with their errors, in order of x (ROOT promises no order)."""
+    g = result.GetValue()
+    points = []
+    for i in range(g.GetN()):
+        point = [g.GetPointX(i), g.GetPointY(i)]
+        if g.InheritsFrom("TGraphAsymmErrors"):
+            point += [g.GetErrorXlow(i), g.GetErrorXhigh(i), g.GetErrorYlow(i), g.GetErrorYhigh(i)]
+        points.append(point)
+    return {"class": g.ClassName(), "points": sorted(points)}
+
+
+def number(result: Any) -> float | int:
+    """A Count, Sum, Mean, …: Python's number of the same kind."""
+    value = result.GetValue()
+    return int(value) if isinstance(value, int) else float(value)
+
+
+def statistic(result: Any) -> dict[str, float | int]:
+    """A TStatistic."""
+    s = result.GetValue()
+    return {
+        "n": int(s.GetN()),
+        "sum of weights": float(s.GetW()),
+        "sum of squared weights": float(s.GetW2()),
+        "mean": float(s.GetMean()),
+        "variance": float(s.GetVar()),
+        "min": float(s.GetMin()),
+        "max": float(s.GetMax()),
+    }
+
+
+def cut_flow(result: Any) -> list[Any]:
+    """An RCutFlowReport: name, all, passed, efficiency of each named filter, in order."""
+    return [[str(cut.GetName()), int(cut.GetAll()), int(cut.GetPass()), cut.GetEff()] for cut in result.GetValue()]
+
+
+def arrays(result: Any) -> dict[str, Any]:
+    """What AsNumpy gives: element types and elements, in the order of the dataset."""
+    columns = result.GetValue() if hasattr(type(result), "GetValue") else result
+    return {name: [str(column.dtype), [plain_element(e) for e in column]] for name, column in columns.items()}
+
+
+def plain_element(element: Any) -> Any:
+    """A number, or a list of numbers for an RVec."""
+    return element.item() if isinstance(element, numpy.generic) else [float(e) for e in element]
+
+
+def variations(read: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
+    """Every key of a VariationsFor map with its value read by ``read``; local maps run when their nominal is read."""
+
+    @dataclass
+    class Value:
+        held: Any
+
+        def GetValue(self) -> Any:
+            return self.held
+
+    def read_all(results: tuple[Any, Any]) -> dict[str, Any]:
+        nominal, varied = results
+        nominal.GetValue()
+        return {str(key): read(Value(varied[str(key)])) for key in varied.GetKeys()}
+
+    return read_all
+
+
+def snapshot(result: Any) -> dict[str, Any]:
+    """The events that a Snapshot wrote, wherever its parts are, sorted by their number."""
+    result.GetValue()
+    name, pattern = result.rdf_lithops_written
+    parts = sorted(glob.glob(pattern))
+    columns = ROOT.RDataFrame(name, parts).AsNumpy()
+    order = numpy.argsort(columns["i"], kind="stable")
+    return {column: [plain_element(e) for e in columns[column][order]] for column in sorted(columns)}
+
+
+# -- what is booked ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Written:
+    """A Snapshot's result, and where it writes."""
+
+    result: Any
+    rdf_lithops_written: tuple[str, str]
+
+    def GetValue(self) -> Any:
+        return self.result.GetValue()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One result: what it covers, how to book it on the prepared nodes of a frame, how to read it."""
+
+    covers: tuple[str, ...]
+    book: Callable[[Nodes], Any]
+    read: Callable[[Any], Any]
+
+
+@dataclass
+class Nodes:
+    """The nodes that checks book on: ``base`` has the dataset's columns and more, ``cut`` has two named filters."""
+
+    base: Any
+    cut: Any
+    varied: Any
+    folder: Path
+
+
+def prepare(frame: Any, folder: Path) -> Nodes:
+    """Transformations that every source shares."""
+    base = (
+        frame.Alias("position", "x")
+        .Define("q", "position * y + 0.01 * i")
+        .Define("vsum", "double(Sum(v)) + 0.125")
+        .Define("u", "double(y)")
+        .Redefine("w", "w * 0.5f")
+        .DefinePerSample("sample_weight", 'rdfsampleinfo_.Contains("main_c") ? 2.25 : 1.5')
+    )
+    cut = base.Filter("i % 3 != 0", "not a multiple of three").Filter("v.empty() || v[0] > 1.f", "leading v")
+    varied = (
+        base.Vary("z", "ROOT::RVecD{z * 0.9, z * 1.1}", ["down", "up"])
+        .Vary(["x", "u"], "ROOT::RVec<ROOT::RVecD>{{x - 0.5, x + 0.5}, {u * 0.8, u * 1.2}}", 2, "shape")
+        .Define("zx", "z + 0.5 * x")
+        .Filter("zx > 4 && u > 2", "varied cut")
+    )
+    return Nodes(base, cut, varied, folder)
+
+
+def lazy_snapshot(nodes: Nodes) -> Written:
+    """Book a lazy Snapshot of scalars, a defined column and an array."""
+    options = ROOT.RDF.RSnapshotOptions()
+    options.fLazy = True
+    result = nodes.cut.Snapshot("out", str(nodes.folder / "out.root"), ["i", "x", "y", "q", "n", "v"], options)
+    return Written(result, ("out", str(nodes.folder / "out*.root")))
+
+
+def with_variations(nominal: Any) -> tuple[Any, Any]:
+    """The nominal result and the map of its variations."""
+    return nominal, ROOT.RDF.Experimental.VariationsFor(nominal)
+
+
+def per_sample(node: Any) -> Any:
+    """Sums what DefinePerSample gave."""
+    return node.Sum("sample_weight")
+
+
+CHECKS = {
+    "count": Check(("Count",), lambda n: n.cut.Count(), number),
+    "count, no filter": Check(("Count",), lambda n: n.base.Count(), number),
+    "sum of integers": Check(("Sum",), lambda n: n.cut.Sum("i"), number),
+    "sum": Check(("Sum", "Define"), lambda n: n.cut.Sum("q"), number),
+    "sum of an alias": Check(("Alias",), lambda n: n.cut.Sum("position"), number),
+    "sum of a redefined column": Check(("Redefine",), lambda n: n.cut.Sum("w"), number),
+    "sum over arrays": Check(("Sum",), lambda n: n.cut.Sum("v"), number),
+    "mean": Check(("Mean",), lambda n: n.cut.Mean("q"), number),
+    "max": Check(("Max",), lambda n: n.cut.Max("x"), number),
+    "max of integers": Check(("Max",), lambda n: n.cut.Max("i"), number),
+    "min": Check(("Min",), lambda n: n.cut.Min("y"), number),
+    "standard deviation": Check(("StdDev",), lambda n: n.cut.StdDev("q"), number),
+    "statistic": Check(("Stats",), lambda n: n.cut.Stats("q"), statistic),
+    "weighted statistic": Check(("Stats",), lambda n: n.cut.Stats("q", "w"), statistic),
+    "per sample": Check(("DefinePerSample",), lambda n: per_sample(n.cut), number),
+    "graph": Check(("Graph",), lambda n: n.cut.Graph("x", "q"), graph),
+    "graph with errors": Check(
+        ("GraphAsymmErrors",), lambda n: n.cut.GraphAsymmErrors("x", "q", "y", "z", "w", "vsum"), graph
+    ),
+    "histogram": Check(("Histo1D", "Filter"), lambda n: n.cut.Histo1D(("h1", "title;q", 20, 0.0, 40.0), "q"), histogram),
+    "weighted histogram": Check(("Histo1D",), lambda n: n.cut.Histo1D(("h1w", "", 20, 0.0, 12.0), "x", "w"), histogram),
+    "histogram of arrays": Check(
+        ("Histo1D",), lambda n: n.base.Histo1D(ROOT.RDF.TH1DModel("h1v", "", 10, 0.0, 10.0), "v"), histogram
+    ),
+    "histogram 2D": Check(
+        ("Histo2D",), lambda n: n.cut.Histo2D(("h2", "", 6, 0.0, 12.0, 5, 0.0, 40.0), "x", "q", "w"), histogram
+    ),
+    "histogram 3D": Check(
+        ("Histo3D",),
+        lambda n: n.cut.Histo3D(("h3", "", 4, 0.0, 12.0, 3, 0.0, 40.0, 4, 0.0, 12.0), "x", "q", "z", "w"),
+        histogram,
+    ),
+    "histogram ND": Check(
+        ("HistoND",),
+        lambda n: n.cut.HistoND(("hn", "", 4, [3, 4, 3, 2], [0.0] * 4, [12.0, 40.0, 12.0, 12.0]), ["x", "q", "z", "y"]),
+        many_dimensions,
+    ),
+    "sparse histogram": Check(
+        ("HistoNSparseD",),
+        lambda n: n.cut.HistoNSparseD(
+            ("hs", "", 4, [3, 4, 3, 2], [0.0] * 4, [12.0, 40.0, 12.0, 12.0]), ["x", "q", "z", "y", "w"]
+        ),
+        many_dimensions,
+    ),
+    "profile 1D": Check(("Profile1D",), lambda n: n.cut.Profile1D(("p1", "", 8, 0.0, 12.0), "x", "q", "w"), histogram),
+    "profile 2D": Check(
+        ("Profile2D",), lambda n: n.cut.Profile2D(("p2", "", 4, 0.0, 12.0, 3, 0.0, 12.0), "x", "z", "q"), histogram
+    ),
+    "cut flow": Check(("Report", "Filter"), lambda n: n.cut.Report(), cut_flow),
+    "lazy arrays": Check(
+        ("AsNumpy",), lambda n: n.cut.AsNumpy(["i", "x", "y", "q", "v"], lazy=True), arrays
+    ),
+    "lazy snapshot": Check(("Snapshot",), lazy_snapshot, snapshot),
+    "variations of a count": Check(
+        ("Vary", "VariationsFor"), lambda n: with_variations(n.varied.Count()), variations(number)
+    ),
+    "variations of a sum": Check(("Vary", "VariationsFor"), lambda n: with_variations(n.varied.Sum("zx")), variations(number)),
+    "variations of a histogram": Check(
+        ("Vary", "VariationsFor"),
+        lambda n: with_variations(n.varied.Histo1D(("hv", "", 10, 0.0, 20.0), "zx", "u")),
+        variations(histogram),
+    ),
+    "variations of a profile": Check(
+        ("Vary", "VariationsFor"),
+        lambda n: with_variations(n.varied.Profile1D(("pv", "", 5, 0.0, 20.0), "zx", "u")),
+        variations(histogram),
+    ),
+    "entry number defined": Check(
+        ("Define",), lambda n: n.base.Define("number", "rdfentry_ * 2").Sum("number"), number
+    ),
+    "entry number filtered": Check(("Filter",), lambda n: n.base.Filter("rdfentry_ % 7 == 3").Sum("i"), number),
+    "entry number in a histogram": Check(
+        ("Histo1D",), lambda n: n.base.Histo1D(("he", "", 40, 0.0, 400.0), "rdfentry_"), histogram
+    ),
+    "entry number in arrays": Check(
+        ("AsNumpy",), lambda n: n.cut.AsNumpy(["rdfentry_", "i"], lazy=True), arrays
+    ),
+    "nothing passes": Check(("Count",), lambda n: n.base.Filter("i < 0").Count(), number),
+    "sum of nothing": Check(("Sum",), lambda n: n.base.Filter("i < 0").Sum("x"), number),
+}
+
+# Only on the sources that can have missing values.
+MISSING_CHECKS = {
+    "available": Check(
+        ("FilterAvailable",), lambda n: n.base.FilterAvailable("maybe").Define("m2", "maybe + 1").Sum("m2"), number
+    ),
+    "missing": Check(("FilterMissing",), lambda n: n.base.FilterMissing("maybe").Sum("i"), number),
+    "default": Check(
+        ("DefaultValueFor",),
+        lambda n: n.base.DefaultValueFor("maybe", -5).Histo1D(("hm", "", 30, -10.0, 20.0), "maybe"),
+        histogram,
+    ),
+}
+
+FRIEND_CHECKS = {
+    "friend columns": Check((), lambda n: n.cut.Define("both", "fr.fx * x").Sum("both"), number),
+    "friends are aligned": Check((), lambda n: n.base.Filter("fr.fi == i").Count(), number),
+}
+
+SPEC_CHECKS = {
+    "metadata": Check(
+        ("DefinePerSample",),
+        lambda n: n.cut.DefinePerSample("xsec", 'rdfsampleinfo_.GetD("xsec")').Histo1D(("hx", "", 8, 0.0, 4.0), "xsec", "w"),
+        histogram,
+    ),
+    "metadata, integer": Check(
+        ("DefinePerSample",),
+        lambda n: n.base.DefinePerSample("year", 'rdfsampleinfo_.GetI("year")').Sum("year"),
+        number,
+    ),
+    "sample name": Check(
+        ("DefinePerSample",),
+        lambda n: n.base.DefinePerSample("is_signal", 'int(rdfsampleinfo_.GetS("kind") == "sig")').Sum("is_signal"),
+        number,
+    ),
+}
+
+COVERED_ELSEWHERE = {"Profile3D": "test_profile_3d_is_not_an_operation_of_rdataframe"}
+
+
+def test_every_supported_operation_is_covered() -> None:
+    """A new operation of DistRDF cannot be forgotten here."""
+    checks = [*CHECKS.values(), *MISSING_CHECKS.values(), *SPEC_CHECKS.values()]
+    covered = {name for check in checks for name in check.covers} | set(COVERED_ELSEWHERE)
+    assert set(SUPPORTED_OPERATIONS) == covered
+    assert all(name in globals() for name in COVERED_ELSEWHERE.values())
+
+
+# -- the sources -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset as RDataFrame's arguments: ``open(files)`` gives them, and ``checks`` are those it has beyond CHECKS."""
+
+    open: Callable[[Datasets], tuple[Any, ...]]
+    checks: dict[str, Check]
+    frame: Callable[..., Any] = ROOT.RDataFrame
+    entries: bool = False
+
+
+def chain(files: list[str], name: str = "events") -> Any:
+    """A TChain of ``files``."""
+    made = ROOT.TChain(name)
+    for file in files:
+        made.Add(file)
+    return made
+
+
+@functools.cache
+def keep(path: str) -> Any:
+    """An open file; kept, because a frame made of a tree in it needs it for as long as it lives."""
+    return ROOT.TFile(path)
+
+
+def with_friends(files: Datasets) -> tuple[Any]:
+    """A chain and its friend, whose files end elsewhere."""
+    main, friend = chain(files.main), chain(files.friends, "friends")
+    main.AddFriend(friend, "fr")
+    _kept.append(friend)
+    return (main,)
+
+
+def spec_with_friends(files: Datasets) -> tuple[Any]:
+    """The specification of ``files.spec_with_friends``; kept, as DistRDF refers to its friends for as long as it runs."""
+    _kept.append(ROOT.Internal.RDF.RetrieveSpecFromJson(files.spec_with_friends))
+    return (_kept[-1],)
+
+
+_kept: list[Any] = []
+
+
+def spec_of(files: Datasets) -> tuple[Any]:
+    """An RDatasetSpec built by hand, as the JSON of ``files.spec`` describes it."""
+    spec = ROOT.RDF.Experimental.RDatasetSpec()
+    for name, paths, xsec, year, kind in (
+        ("signal", files.main[:2], 2.5, 2016, "sig"),
+        ("background", files.main[2:], 0.75, 2017, "bkg"),
+    ):
+        metadata = ROOT.RDF.Experimental.RMetaData()
+        metadata.Add("xsec", xsec)
+        metadata.Add("year", year)
+        metadata.Add("kind", kind)
+        spec.AddSample(ROOT.RDF.Experimental.RSample(name, "events", paths, metadata))
+    return (spec,)
+
+
+def experimental_from_spec(*args: Any, **given: Any) -> Any:
+    """ROOT.RDF.Experimental.FromSpec, found when it is called."""
+    return ROOT.RDF.Experimental.FromSpec(*args, **given)
+
+
+def distributed_from_spec(*args: Any, **given: Any) -> Any:
+    """ROOT.RDF.Distributed.FromSpec; its local oracle is the other one."""
+    return ROOT.RDF.Distributed.FromSpec(*args, **given) if given else ROOT.RDF.Experimental.FromSpec(*args)
+
+
+SOURCES = {
+    "entries": Source(lambda files: (ENTRIES,), {}, entries=True),
+    "one file": Source(lambda files: ("events", files.main[2]), MISSING_CHECKS),
+    "list of files": Source(lambda files: ("events", files.main), MISSING_CHECKS),
+    "glob": Source(lambda files: ("events", files.glob), MISSING_CHECKS),
+    "directory": Source(lambda files: ("events", keep(files.main[0])), MISSING_CHECKS),
+    "tree": Source(lambda files: (keep(files.main[2]).Get("events"),), MISSING_CHECKS),
+    "chain": Source(lambda files: (chain(files.main),), MISSING_CHECKS),
+    "chain with friends": Source(with_friends, FRIEND_CHECKS),
+    "specification": Source(spec_of, SPEC_CHECKS),
+    "specification with friends": Source(spec_with_friends, SPEC_CHECKS | FRIEND_CHECKS),
+    "Experimental.FromSpec": Source(lambda files: (files.spec,), SPEC_CHECKS, experimental_from_spec),
+    "Distributed.FromSpec": Source(lambda files: (files.spec,), SPEC_CHECKS, distributed_from_spec),
+    "rntuple": Source(lambda files: ("events", files.rntuple), {}),
+}
+
+
+def columns(frame: Any, source: Source) -> Any:
+    """``frame`` with the columns of the files, which an empty source has to define."""
+    if not source.entries:
+        return frame
+    return (
+        frame.Define("i", "int(rdfentry_)")
+        .Define("n", "i % 4")
+        .Define("x", "0.1 + (i * 37 % 101) * 0.0999")
+        .Define("z", "1.0 + (i * 53 % 89) * 0.1")
+        .Define("y", "float(0.3 + (i * 71 % 97) * 0.1)")
+        .Define("w", "float(0.5 + (i % 13) * 0.1)")
+        .Define("v", "ROOT::RVecF r; for (int j = 0; j < n; ++j) r.push_back(0.7 * j + (i * 29 % 83) * 0.1); return r;")
+    )
+
+
+def measure(frame: Any, source: Source, folder: Path) -> dict[str, Any]:
+    """Book every check on ``frame``, run once, read all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    nodes = prepare(columns(frame, source), folder)
+    checks = CHECKS | source.checks
+    booked = {name: check.book(nodes) for name, check in checks.items()}
+    return {name: checks[name].read(result) for name, result in booked.items()}
+
+
+@pytest.fixture(scope="session")
+def oracle(files: Datasets) -> Callable[[str], dict[str, Any]]:
+    """Local RDataFrame's results for a source, computed once."""
+
+    @functools.cache
+    def compute(name: str) -> dict[str, Any]:
+        source = SOURCES[name]
+        return measure(source.frame(*source.open(files)), source, files.folder / "local" / name)
+
+    return compute
+
+
+@pytest.mark.parametrize("npartitions", RANGES)
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_operation_equals_local(
+    name: str, npartitions: int, files: Datasets, fexec: Any, oracle: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    """All operations on one source and number of ranges, in one query, give local RDataFrame's results."""
+    source = SOURCES[name]
+    expected = oracle(name)
+    frame = source.frame(*source.open(files), executor=fexec, npartitions=npartitions)
+    actual = measure(frame, source, tmp_path)
+    assert list(expected) == list(actual)
+    wrong = {check: found for check in expected if (found := same(expected[check], actual[check]))}
+    assert {} == wrong
