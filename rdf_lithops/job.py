@@ -114,22 +114,30 @@ def session_for(executor: Any, options: Options) -> Session:
             _sessions[executor] = session
         if session.closed:
             raise PlanError("expected an open Lithops executor, got one that was closed; create a new FunctionExecutor")
-        if session.local and options.warm and session.hold is None:
+        if session.local and options.warm:
             _warm_this_machine(executor, session, options)
     return session
 
 
 def _warm_this_machine(executor: Any, session: Session, options: Options) -> None:
-    """Start what makes localhost fast, in the background: a ROOT process, and a Python that has imported Lithops."""
-    session.warm_folder = folder = tempfile.mkdtemp(prefix="rdf_lithops-")
-    with contextlib.suppress(warm.WarmProcessUnavailable):  # the tasks will say so, and run ROOT themselves
-        session.hold = warm.hold(folder, process_settings(options, owns_folder=True))
+    """Start, in the background, what makes localhost fast, or start it again if it has died."""
+    if session.warm_folder is None:
+        session.warm_folder = tempfile.mkdtemp(prefix="rdf_lithops-")
+    if session.hold is None or session.hold.poll():  # nothing is ever sent to a holder: readable means gone
+        with contextlib.suppress(warm.WarmProcessUnavailable):  # the tasks will say so, and run ROOT themselves
+            session.hold = warm.hold(session.warm_folder, process_settings(options, owns_folder=True))
+    if session.prefork is None or session.prefork.poll() is not None:
+        _preload_python(executor, session, session.warm_folder)
+
+
+def _preload_python(executor: Any, session: Session, folder: str) -> None:
+    """Have Lithops start ``launcher`` as its interpreter, and the Python that has its imports behind it."""
     environment = getattr(executor.compute_handler, "env", None)
-    if getattr(environment, "runtime_name", None) != sys.executable:
+    interpreter = os.path.join(folder, "python")
+    if getattr(environment, "runtime_name", None) not in (sys.executable, interpreter):
         return  # the user's own interpreter, or a container
     with open(os.path.join(folder, "prefork.log"), "ab") as log:
         session.prefork = warm.run_module("prefork", [folder, *PRELOADED], log, subprocess.PIPE)
-    interpreter = os.path.join(folder, "python")
     with open(interpreter, "w") as script:
         command = [sys.executable, "-S", "-I", launcher.__file__, folder]
         script.write(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')

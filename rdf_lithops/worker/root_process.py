@@ -45,6 +45,7 @@ class Slot:
     graphs: set[str] = field(default_factory=set)
     client: Connection[Any, Any] | None = None
     log_start: int = 0
+    retired: bool = False
 
 
 class Parent:
@@ -128,8 +129,12 @@ class Parent:
             return
         self.epoll.register(client.fileno(), select.EPOLLRDHUP | select.EPOLLHUP)
 
+    @property
+    def _idle(self) -> list[Slot]:
+        return [slot for slot in self.slots.values() if slot.client is None and not slot.retired]
+
     def _idle_slot(self, payload_digest: str, graph: str) -> Slot | None:
-        fitting = [s for s in self.slots.values() if s.client is None and s.payload_digest == payload_digest]
+        fitting = [slot for slot in self._idle if slot.payload_digest == payload_digest]
         return next((slot for slot in fitting if graph in slot.graphs), fitting[0] if fitting else None)
 
     def _fork_slot(self, payload_digest: str) -> Slot:
@@ -148,9 +153,14 @@ class Parent:
 
     def _evict_idle(self) -> None:
         """Before a new slot: no more idle ones (of other payloads) than cores."""
-        idle = [slot for slot in self.slots.values() if slot.client is None]
-        for slot in idle[: max(0, len(idle) + 1 - (os.cpu_count() or 1))]:
-            self._kill(slot)
+        for slot in self._idle[: max(0, len(self._idle) + 1 - (os.cpu_count() or 1))]:
+            self._retire(slot)
+
+    def _retire(self, slot: Slot) -> None:
+        """Let a slot end by itself: it may still be sending the reply of the lease that it has said to be done."""
+        slot.retired = True
+        with contextlib.suppress(OSError):
+            slot.control.shutdown(socket.SHUT_WR)
 
     def _become_slot(self, control: socket.socket, log: str) -> NoReturn:
         code = 1
@@ -200,7 +210,7 @@ class Parent:
         self.last_use = time.monotonic()
         self._detach(slot)
         if float(said.split()[-1]) > self.memory_limit_mib:
-            self._kill(slot)
+            self._retire(slot)
 
     def _detach(self, slot: Slot) -> None:
         if slot.client is not None:

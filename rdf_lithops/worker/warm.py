@@ -22,6 +22,7 @@ __all__ = ["WarmProcessDied", "WarmProcessUnavailable", "folder_for", "hold", "r
 
 START_LIMIT_S = 60.0  # from exec to a listening socket; ROOT itself comes up behind it
 LOG_TAIL_BYTES = 4000
+_started: list[subprocess.Popen[bytes]] = []
 
 
 class WarmProcessUnavailable(Exception):
@@ -61,8 +62,9 @@ def folder_for(preferred: str | None) -> str:
 def start(folder: str, settings: dict[str, Any] | None = None) -> None:
     """Start the process for ``folder`` unless one lives; returns at once, ROOT comes up in the background."""
     given = [f"--{name}={value}" for name, value in (settings or {}).items()]
+    _started[:] = [process for process in _started if process.poll() is None]  # which reaps those that have ended
     with open(os.path.join(folder, "root.log"), "ab") as log:
-        run_module("root_process", [folder, *given], log, subprocess.DEVNULL).returncode = 0  # it is not ours to wait for
+        _started.append(run_module("root_process", [folder, *given], log, subprocess.DEVNULL))
 
 
 def run_module(name: str, arguments: list[str], log: Any, stdin: int) -> subprocess.Popen[bytes]:
