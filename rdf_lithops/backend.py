@@ -247,7 +247,7 @@ def run_graphs(handles: list[Any]) -> int:
 def _take_apart(mapper: Any) -> tuple[dict[int, Any] | None, dict[str, Any]]:
     """The graph's nodes and the other parts of DistRDF's mapper; (None, {}) for a mapper of another make."""
     keywords = getattr(mapper, "keywords", {})
-    generator = keywords.get("computation_graph_callable")
+    generator: Any = keywords.get("computation_graph_callable")
     if getattr(generator, "func", None) is not ComputationGraphGenerator.trigger_computation_graph:
         return None, {}
     return generator.args[0], keywords

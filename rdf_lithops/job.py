@@ -87,6 +87,7 @@ class Session:
             self.prefork.wait(timeout=10)
             self.prefork = None
         if self.warm_folder is not None:
+            warm.reap(self.warm_folder)
             shutil.rmtree(self.warm_folder, ignore_errors=True)
             self.warm_folder = None
         _sweep(self)
@@ -132,7 +133,7 @@ def _warm_this_machine(executor: Any, session: Session, options: Options) -> Non
 
 def _preload_python(executor: Any, session: Session, folder: str) -> None:
     """Have Lithops start ``launcher`` as its interpreter, and the Python that has its imports behind it."""
-    environment = getattr(executor.compute_handler, "env", None)
+    environment: Any = getattr(executor.compute_handler, "env", None)
     interpreter = os.path.join(folder, "python")
     if getattr(environment, "runtime_name", None) not in (sys.executable, interpreter):
         return  # the user's own interpreter, or a container
@@ -180,7 +181,7 @@ def _make_safe(executor: Any, session: Session) -> None:
 
     executor._create_job_id = create_job_id
     executor.compute_handler.clear = clear_and_close
-    environment = getattr(executor.compute_handler, "env", None)
+    environment: Any = getattr(executor.compute_handler, "env", None)
     if session.local and str(getattr(environment, "runtime_name", "")).startswith("python"):
         environment.runtime_name = sys.executable
 

@@ -115,7 +115,9 @@ def _become(message: bytes, descriptors: list[int]) -> NoReturn:
         folder, count, *fields = [os.fsdecode(field) for field in message.split(b"\0")]
         os.chdir(folder)
         os.environ.clear()
-        os.environ.update(field.split("=", 1) for field in fields[int(count) :])
+        for field in fields[int(count) :]:
+            name, _, value = field.partition("=")
+            os.environ[name] = value
         sys.argv = fields[: int(count)]
         runpy.run_path(sys.argv[0], run_name="__main__")
         code = 0

@@ -67,23 +67,25 @@ class Parent:
         self.epoll.register(self.listener, select.EPOLLIN)
 
     def is_wanted(self) -> bool:
-        """Whether a lease waits (holds are taken on the way): then is no time to warm up further."""
-        while self.epoll.poll(0):
-            self._accept()
-        return bool(self.waiting)
+        """Whether a lease waits, or the last holder is gone: then is no time to warm up further."""
+        self._handle_events(0)
+        return bool(self.waiting) or self._finished()
 
     def serve(self) -> None:
         """Serve until idle for too long or until the last holder is gone."""
         while not self._finished():
             while self.waiting:
                 self._lease(*self.waiting.popleft())
-            for fd, _ in self.epoll.poll(min(self.idle_limit_s, 5.0)):
-                if fd == self.listener.fileno():
-                    self._accept()
-                elif fd in self.holders:
-                    self._drop_holder(fd)
-                else:
-                    self._slot_event(fd)
+            self._handle_events(min(self.idle_limit_s, 5.0))
+
+    def _handle_events(self, timeout_s: float) -> None:
+        for fd, _ in self.epoll.poll(timeout_s):
+            if fd == self.listener.fileno():
+                self._accept()
+            elif fd in self.holders:
+                self._drop_holder(fd)
+            else:
+                self._slot_event(fd)
 
     def _finished(self) -> bool:
         if self.was_held and not self.holders:

@@ -69,7 +69,12 @@ class MapTask:
         try:
             return self._run(call, storage)
         except payload.PayloadFailure as failure:
-            error = {"kind": "payload", "type": "PayloadFailure", "message": str(failure), "what": failure.what}
+            error: dict[str, Any] = {
+                "kind": "payload",
+                "type": "PayloadFailure",
+                "message": str(failure),
+                "what": failure.what,
+            }
             error["log_tail"] = failure.log_tail
         except warm.WarmProcessDied as died:
             error = {"kind": "died", "type": "WarmProcessDied", "message": died.how, "log_tail": died.log_tail}
@@ -123,7 +128,7 @@ class ReduceTask:
         try:
             return self._fold(results, storage)
         except Exception as problem:
-            error = {"kind": "fold", "type": type(problem).__name__, "message": str(problem)}
+            error: dict[str, Any] = {"kind": "fold", "type": type(problem).__name__, "message": str(problem)}
             error.update(traceback=traceback.format_exc(), range_ids=list(self.range_ids))
             return pack(Envelope(self.range_ids, None, "", error=error))
 

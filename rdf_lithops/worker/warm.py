@@ -18,11 +18,12 @@ from typing import Any
 from .. import _version
 from . import wire
 
-__all__ = ["WarmProcessDied", "WarmProcessUnavailable", "folder_for", "hold", "request", "start"]
+__all__ = ["WarmProcessDied", "WarmProcessUnavailable", "folder_for", "hold", "reap", "request", "start"]
 
 START_LIMIT_S = 60.0  # from exec to a listening socket; ROOT itself comes up behind it
+END_LIMIT_S = 0.5
 LOG_TAIL_BYTES = 4000
-_started: list[subprocess.Popen[bytes]] = []
+_started: dict[str, subprocess.Popen[bytes]] = {}  # by folder
 
 
 class WarmProcessUnavailable(Exception):
@@ -62,9 +63,20 @@ def folder_for(preferred: str | None) -> str:
 def start(folder: str, settings: dict[str, Any] | None = None) -> None:
     """Start the process for ``folder`` unless one lives; returns at once, ROOT comes up in the background."""
     given = [f"--{name}={value}" for name, value in (settings or {}).items()]
-    _started[:] = [process for process in _started if process.poll() is None]  # which reaps those that have ended
+    reap(folder)
     with open(os.path.join(folder, "root.log"), "ab") as log:
-        _started.append(run_module("root_process", [folder, *given], log, subprocess.DEVNULL))
+        _started[folder] = run_module("root_process", [folder, *given], log, subprocess.DEVNULL)
+
+
+def reap(folder: str) -> None:
+    """Let the process that this one started for ``folder``, if any, end; it holds nothing that needs a tidy end."""
+    process = _started.pop(folder, None)
+    if process is not None:
+        try:
+            process.wait(timeout=END_LIMIT_S)
+        except subprocess.TimeoutExpired:  # it compiles its warm-up, and listens when that is done; its slots die with it
+            process.kill()
+            process.wait()
 
 
 def run_module(name: str, arguments: list[str], log: Any, stdin: int) -> subprocess.Popen[bytes]:
