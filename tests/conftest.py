@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Before lithops is imported: without it two Lithops programs of one user delete each other's copy of the package.
+# before lithops is imported: without it two Lithops programs of one user delete each other's copy of the package.
 os.environ["PYTHONSAFEPATH"] = "1"
 sys.path.insert(0, str(Path(__file__).parent))  # for `import datasets`; PYTHONSAFEPATH keeps Python from doing it
 
+import datasets
 import lithops
 import pytest
 import ROOT
@@ -21,10 +22,14 @@ import rdf_lithops  # noqa: F401  # registers Lithops executors with ROOT
 ROOT.gROOT.SetBatch(True)
 ROOT.TH1.AddDirectory(False)
 
-import datasets  # after ROOT is in batch mode
-
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOCALHOST_CONFIG = REPOSITORY / "configs" / "localhost.yaml"
+CAPTURED: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}  # for subprocess.run
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lithops configures its logger anew with each executor and leaves the unused handler's /dev/null open."""
+    config.addinivalue_line("filterwarnings", "ignore:unclosed file .*/dev/null:ResourceWarning")
 
 
 @pytest.fixture(scope="session")

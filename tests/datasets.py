@@ -110,7 +110,11 @@ def write_rntuple(path: Path, source: str) -> str:
 def _write_spec(path: Path, main: Sequence[str], friends: Sequence[str]) -> str:
     spec = {
         "samples": {
-            "signal": {"trees": ["events"], "files": [main[0], main[1]], "metadata": {"xsec": 2.5, "year": 2016, "kind": "sig"}},
+            "signal": {
+                "trees": ["events"],
+                "files": [main[0], main[1]],
+                "metadata": {"xsec": 2.5, "year": 2016, "kind": "sig"},
+            },
             "background": {"trees": ["events"], "files": [main[2]], "metadata": {"xsec": 0.75, "year": 2017, "kind": "bkg"}},
         }
     }

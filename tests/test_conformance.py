@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import glob
 import itertools
 import math
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +19,8 @@ from typing import Any
 import numpy
 import pytest
 import ROOT
-from datasets import ENTRIES, Datasets, write_main_file
+from conftest import CAPTURED, LOCALHOST_CONFIG
+from datasets import ENTRIES, Datasets
 from ROOT._distrdf.Operation import SUPPORTED_OPERATIONS
 
 import rdf_lithops
@@ -227,6 +232,7 @@ def lazy_snapshot(nodes: Nodes) -> Written:
     """Book a lazy Snapshot of scalars, a defined column and an array."""
     options = ROOT.RDF.RSnapshotOptions()
     options.fLazy = True
+    options.fOutputFormat = ROOT.RDF.ESnapshotOutputFormat.kTTree  # else ROOT warns where it reads an RNTuple
     result = nodes.cut.Snapshot("out", str(nodes.folder / "out.root"), ["i", "x", "y", "q", "n", "v"], options)
     return Written(result, ("out", str(nodes.folder / "out*.root")))
 
@@ -291,14 +297,15 @@ CHECKS = {
         ("Profile2D",), lambda n: n.cut.Profile2D(("p2", "", 4, 0.0, 12.0, 3, 0.0, 12.0), "x", "z", "q"), histogram
     ),
     "cut flow": Check(("Report", "Filter"), lambda n: n.cut.Report(), cut_flow),
-    "lazy arrays": Check(
-        ("AsNumpy",), lambda n: n.cut.AsNumpy(["i", "x", "y", "q", "v"], lazy=True), arrays
-    ),
+    "lazy arrays": Check(("AsNumpy",), lambda n: n.cut.AsNumpy(["i", "x", "y", "q"], lazy=True), arrays),
+    "lazy arrays of arrays": Check(("AsNumpy",), lambda n: n.cut.AsNumpy(["v"], lazy=True), arrays),
     "lazy snapshot": Check(("Snapshot",), lazy_snapshot, snapshot),
     "variations of a count": Check(
         ("Vary", "VariationsFor"), lambda n: with_variations(n.varied.Count()), variations(number)
     ),
-    "variations of a sum": Check(("Vary", "VariationsFor"), lambda n: with_variations(n.varied.Sum("zx")), variations(number)),
+    "variations of a sum": Check(
+        ("Vary", "VariationsFor"), lambda n: with_variations(n.varied.Sum("zx")), variations(number)
+    ),
     "variations of a histogram": Check(
         ("Vary", "VariationsFor"),
         lambda n: with_variations(n.varied.Histo1D(("hv", "", 10, 0.0, 20.0), "zx", "u")),
@@ -309,16 +316,12 @@ CHECKS = {
         lambda n: with_variations(n.varied.Profile1D(("pv", "", 5, 0.0, 20.0), "zx", "u")),
         variations(histogram),
     ),
-    "entry number defined": Check(
-        ("Define",), lambda n: n.base.Define("number", "rdfentry_ * 2").Sum("number"), number
-    ),
+    "entry number defined": Check(("Define",), lambda n: n.base.Define("number", "rdfentry_ * 2").Sum("number"), number),
     "entry number filtered": Check(("Filter",), lambda n: n.base.Filter("rdfentry_ % 7 == 3").Sum("i"), number),
     "entry number in a histogram": Check(
         ("Histo1D",), lambda n: n.base.Histo1D(("he", "", 40, 0.0, 400.0), "rdfentry_"), histogram
     ),
-    "entry number in arrays": Check(
-        ("AsNumpy",), lambda n: n.cut.AsNumpy(["rdfentry_", "i"], lazy=True), arrays
-    ),
+    "entry number in arrays": Check(("AsNumpy",), lambda n: n.cut.AsNumpy(["rdfentry_", "i"], lazy=True), arrays),
     "nothing passes": Check(("Count",), lambda n: n.base.Filter("i < 0").Count(), number),
     "sum of nothing": Check(("Sum",), lambda n: n.base.Filter("i < 0").Sum("x"), number),
 }
@@ -326,7 +329,7 @@ CHECKS = {
 # Only on the sources that can have missing values.
 MISSING_CHECKS = {
     "available": Check(
-        ("FilterAvailable",), lambda n: n.base.FilterAvailable("maybe").Define("m2", "maybe + 1").Sum("m2"), number
+        ("FilterAvailable",), lambda n: n.base.FilterAvailable("maybe").Filter("i % 2 == 0", "even").Sum("i"), number
     ),
     "missing": Check(("FilterMissing",), lambda n: n.base.FilterMissing("maybe").Sum("i"), number),
     "default": Check(
@@ -456,6 +459,24 @@ SOURCES = {
 }
 
 
+def default_branches(frame: Any) -> dict[str, Any]:
+    """Actions that name no column, on a frame whose default branches are x, z and n."""
+    booked = {
+        "sum": (frame.Sum(), number),
+        "mean": (frame.Mean(), number),
+        "max": (frame.Max(), number),
+        "min": (frame.Filter("i > 7").Min(), number),
+        "standard deviation": (frame.StdDev(), number),
+        "statistic": (frame.Stats(), statistic),
+        "graph": (frame.Graph(), graph),
+        "histogram": (frame.Histo1D(("d1", "", 10, 0.0, 12.0)), histogram),
+        "histogram 2D": (frame.Histo2D(("d2", "", 4, 0.0, 12.0, 5, 0.0, 12.0)), histogram),
+        "profile": (frame.Profile1D(("dp", "", 4, 0.0, 12.0)), histogram),
+        "a column is named": (frame.Sum("y"), number),
+    }
+    return {name: read(result) for name, (result, read) in booked.items()}
+
+
 def columns(frame: Any, source: Source) -> Any:
     """``frame`` with the columns of the files, which an empty source has to define."""
     if not source.entries:
@@ -505,3 +526,312 @@ def test_every_operation_equals_local(
     assert list(expected) == list(actual)
     wrong = {check: found for check in expected if (found := same(expected[check], actual[check]))}
     assert {} == wrong
+
+
+@pytest.mark.parametrize("npartitions", RANGES)
+def test_default_branches(npartitions: int, files: Datasets, fexec: Any) -> None:
+    """Actions that name no column read the default branches, as local RDataFrame's do."""
+    args = ("events", files.main, ["x", "z", "n"])
+    expected = default_branches(ROOT.RDataFrame(*args))
+    actual = default_branches(ROOT.RDataFrame(*args, executor=fexec, npartitions=npartitions))
+    assert [] == same(expected, actual)
+
+
+def test_friends_of_a_tree(files: Datasets, fexec: Any, tmp_path: Path) -> None:
+    """A friend of a TTree (one file, no chain) stays aligned."""
+
+    def measured(**given: Any) -> list[int]:
+        main, friend = chain(files.main[:1]), chain(files.friends[:1], "friends")
+        main.AddFriend(friend)
+        frame = ROOT.RDataFrame(main, **given)
+        return [number(frame.Filter("fi == i").Count()), number(frame.Sum("friends.fx"))]
+
+    assert [] == same(measured(), measured(executor=fexec, npartitions=3))
+
+
+def test_friends_of_a_specification_nobody_holds(files: Datasets) -> None:
+    """FromSpec with friends keeps what it needs of the specification itself; in a process of its own, as it may crash."""
+    program = f"""
+        import gc, lithops, ROOT, rdf_lithops
+        with lithops.FunctionExecutor(config_file={str(LOCALHOST_CONFIG)!r}) as fexec:
+            frame = ROOT.RDF.Experimental.FromSpec({files.spec_with_friends!r}, executor=fexec, npartitions=2)
+            gc.collect()
+            others = [ROOT.std.vector["std::string"](["x" * 40] * 20) for _ in range(50)]
+            print("aligned:", frame.Filter("fr.fi == i").Count().GetValue())
+    """
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)], **CAPTURED)
+    assert (0, f"aligned: {ENTRIES}") == (done.returncode, done.stdout.strip()), done.stderr[-2000:]
+
+
+# -- what upstream does not support ------------------------------------------------------------------------------------
+
+
+def test_profile_3d_is_not_an_operation_of_rdataframe(fexec: Any) -> None:
+    """DistRDF lists Profile3D, but RDataFrame has no such method: the error of the range says so."""
+    assert not hasattr(ROOT.RDataFrame(1), "Profile3D")
+    booked = ROOT.RDataFrame(10, executor=fexec, npartitions=2).Define("x", "1.").Profile3D(("p",), "x", "x", "x", "x")
+    with pytest.raises(rdf_lithops.RangeError, match="no attribute 'Profile3D'"):
+        booked.GetValue()
+
+
+def test_missing_values_of_a_defined_column(fexec: Any) -> None:
+    """Where local RDataFrame refuses a column that is no branch, so does a distributed one, when it is booked."""
+    for frame in (ROOT.RDataFrame(10), ROOT.RDataFrame(10, executor=fexec)):
+        for operation in ("FilterAvailable", "FilterMissing"):
+            with pytest.raises(Exception, match='Unknown column: "x"'):
+                getattr(frame.Define("x", "1"), operation)("x")
+
+
+def test_snapshot_in_update_mode(fexec: Any) -> None:
+    """Several ranges cannot update one file: DistRDF's own error."""
+    options = ROOT.RDF.RSnapshotOptions()
+    options.fMode = "UPDATE"
+    with pytest.raises(ValueError, match="UPDATE mode is not supported"):
+        ROOT.RDataFrame(10, executor=fexec).Define("x", "1").Snapshot("t", "f.root", ["x"], options)
+
+
+def test_a_column_that_the_first_file_of_a_range_lacks(files: Datasets, fexec: Any) -> None:
+    """A range learns the types from its first file: where that lacks the branch, the error names range and files.
+
+    DistRDF gives a range only its own files, so ROOT cannot know the type of ``maybe`` there (locally the first file of
+    the whole dataset tells it).
+    """
+    given = {"executor": fexec, "npartitions": 3, "options": {"ranges_per_call": 1}}
+    booked = ROOT.RDataFrame("events", files.main, **given).FilterAvailable("maybe").Define("m2", "maybe + 1").Sum("m2")
+    with pytest.raises(rdf_lithops.RangeError, match=r"(?s)range 1 failed: .*maybe.*main_b\.root"):
+        booked.GetValue()
+
+
+# -- results, graphs and their life ------------------------------------------------------------------------------------
+
+
+def jobs_of(executor: Any) -> int:
+    """How many Lithops jobs this executor has made: two per run, the maps and the reduce."""
+    return int(executor.total_jobs)
+
+
+def test_instant_arrays(files: Datasets, fexec: Any) -> None:
+    """AsNumpy without ``lazy`` runs at once and gives local RDataFrame's arrays, for integers, floats and arrays."""
+    wanted = ["i", "x", "y", "v"]
+    expected = arrays(ROOT.RDataFrame("events", files.main).AsNumpy(wanted))
+    actual = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=4).AsNumpy(wanted)
+    assert dict is type(actual)
+    assert expected == arrays(actual)
+
+
+@pytest.mark.parametrize("npartitions", [1, 3])
+def test_arrays_of_all_columns_of_a_selection(npartitions: int, files: Datasets, fexec: Any) -> None:
+    """AsNumpy without columns takes all of them; of nothing selected it gives empty arrays of the same types."""
+
+    def measured(frame: Any) -> list[Any]:
+        some, none = frame.Filter("i > 390"), frame.Filter("i < 0")
+        booked = [some.AsNumpy(exclude=["v"], lazy=True), none.AsNumpy(["i", "x"], lazy=True)]
+        return [arrays(result) for result in booked]
+
+    args = ("events", [files.main[0], files.main[2]])
+    expected = measured(ROOT.RDataFrame(*args))
+    assert expected == measured(ROOT.RDataFrame(*args, executor=fexec, npartitions=npartitions))
+
+
+def test_snapshot_returns_a_distributed_frame(files: Datasets, fexec: Any, tmp_path: Path) -> None:
+    """What Snapshot returns is a data frame on the same executor over the parts, and can be used further."""
+    frame = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=3)
+    written = frame.Filter("i % 2 == 0").Define("q", "x * 2").Snapshot("out", "skim.root", ["i", "q"])
+    expected = ROOT.RDataFrame("events", files.main).Filter("i % 2 == 0").Define("q", "x * 2")
+    assert [] == same(number(expected.Sum("q")), number(written.Sum("q")))
+    assert number(expected.Count()) == number(written.Count())
+    assert {"skim_0.root", "skim_1.root", "skim_2.root"} == {path.name for path in tmp_path.glob("*.root")}
+
+
+def test_snapshot_of_all_columns_with_few_arguments(files: Datasets, fexec: Any, tmp_path: Path) -> None:
+    """Snapshot with a tree's and a file's name alone writes every column of every event."""
+    ROOT.RDataFrame("events", files.main[2], executor=fexec, npartitions=2).Snapshot("all", "all.root")
+    expected = arrays(ROOT.RDataFrame("events", files.main[2]).AsNumpy())
+    actual = arrays(ROOT.RDataFrame("all", [str(tmp_path / f"all_{i}.root") for i in (0, 1)]).AsNumpy())
+    assert dict(sorted(expected.items())) == dict(sorted(actual.items()))
+
+
+def test_snapshot_to_rntuple(files: Datasets, fexec: Any, tmp_path: Path) -> None:
+    """Snapshot as RNTuple writes parts that hold every event once."""
+    options = ROOT.RDF.RSnapshotOptions()
+    options.fOutputFormat = ROOT.RDF.ESnapshotOutputFormat.kRNTuple
+    options.fLazy = True
+    frame = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=2)
+    booked = frame.Filter("x > 2").Snapshot("out", "out.root", ["i", "x", "v"], options)
+    booked.GetValue()
+    expected = arrays(ROOT.RDataFrame("events", files.main).Filter("x > 2").AsNumpy(["i", "x", "v"]))
+    parts = [str(tmp_path / f"out_{i}.root") for i in (0, 1)]
+    assert expected == arrays(ROOT.RDataFrame("out", parts).AsNumpy(["i", "x", "v"]))
+
+
+def test_zero_is_not_computed_again(fexec: Any) -> None:
+    """A result that is 0, or empty, is a result: asking again runs nothing."""
+    frame = ROOT.RDataFrame(20, executor=fexec, npartitions=2).Define("x", "0.")
+    count, total, array = frame.Filter("x > 1").Count(), frame.Sum("x"), frame.Filter("x > 1").AsNumpy(["x"], lazy=True)
+    assert 0 == count.GetValue()
+    ran = jobs_of(fexec)
+    assert (0, 0.0, 0) == (count.GetValue(), total.GetValue(), len(array.GetValue()["x"]))
+    assert ran == jobs_of(fexec)
+
+
+def test_one_run_fills_all_that_was_booked(fexec: Any) -> None:
+    """The first result that is read runs the graph; the others are there; what is booked later runs once more."""
+    frame = ROOT.RDataFrame(100, executor=fexec, npartitions=3).Define("x", "double(rdfentry_)")
+    before = jobs_of(fexec)
+    low, high = frame.Filter("x < 30"), frame.Filter("x >= 30")
+    first = [low.Count(), high.Count(), low.Sum("x"), high.Mean("x")]
+    assert [30, 70, 435.0, 64.5] == [result.GetValue() for result in first]
+    assert before + 2 == jobs_of(fexec)
+    later = [low.Filter("x > 10").Count(), high.Max("x")]
+    assert [19, 99.0] == [result.GetValue() for result in later]
+    assert before + 4 == jobs_of(fexec)
+    assert [30, 70, 435.0, 64.5] == [result.GetValue() for result in first]
+    assert before + 4 == jobs_of(fexec)
+
+
+def test_branches_of_a_graph(files: Datasets, fexec: Any) -> None:
+    """A tree of filters and definitions, with names used again in different branches, equals local RDataFrame."""
+
+    def measured(frame: Any) -> list[Any]:
+        root = frame.Define("a", "x + z")
+        left, right = root.Filter("a > 8", "left").Define("b", "a * 2"), root.Filter("a <= 8", "right").Define("b", "a - 1")
+        leaves = [left.Filter("b > 20", "leaf"), left, right.Filter("n == 2", "leaf"), right]
+        booked = [(leaf.Sum("b"), number) for leaf in leaves] + [(leaf.Report(), cut_flow) for leaf in leaves]
+        return [read(result) for result, read in booked]
+
+    expected = measured(ROOT.RDataFrame("events", files.main))
+    assert [] == same(expected, measured(ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=5)))
+
+
+def test_results_that_nobody_holds_are_not_computed(fexec: Any) -> None:
+    """A booked action that was let go is pruned: it does not run, and does not shift the others' results."""
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2)
+    kept = frame.Count()
+    frame.Filter('throw std::runtime_error("nobody asked"); return true;').Count()
+    another = frame.Sum("rdfentry_")
+    assert (10, 45.0) == (kept.GetValue(), another.GetValue())
+
+
+def contents_as_bytes(results: list[Any]) -> list[bytes]:
+    """The bits of floating-point results."""
+    return [numpy.array(result, dtype=numpy.float64).tobytes() for result in results]
+
+
+def test_same_plan_same_bits(files: Datasets, fexec: Any) -> None:
+    """Partials are folded in range order: two runs of one plan agree to the last bit, sums of floats included."""
+
+    def run() -> list[bytes]:
+        frame = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=7).Define("q", "sqrt(x) / 3 + y")
+        histogram, total = frame.Histo1D(("h", "", 20, 0.0, 15.0), "q", "x"), frame.Sum("q")
+        spread, values = frame.StdDev("q"), frame.AsNumpy(["q"], lazy=True)
+        h = histogram.GetValue()
+        bins = [h.GetBinContent(i) for i in range(22)] + [h.GetBinError(i) for i in range(22)]
+        return contents_as_bytes([bins, total.GetValue(), spread.GetValue(), values.GetValue()["q"]])
+
+    first = run()
+    assert [first, first] == [run(), run()]
+
+
+# -- several graphs at once --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["RDF", "Distributed"])
+def test_run_graphs(module: str, files: Datasets, fexec: Any) -> None:
+    """RunGraphs, ROOT's and DistRDF's, runs each distinct graph once and fills every handle."""
+    run_graphs = ROOT.RDF.RunGraphs if module == "RDF" else ROOT.RDF.Distributed.RunGraphs
+    frames = [ROOT.RDataFrame("events", file, executor=fexec, npartitions=2) for file in files.main]
+    handles = [handle for frame in frames for handle in (frame.Count(), frame.Sum("x"))]
+    before = jobs_of(fexec)
+    assert 3 == run_graphs(handles)
+    ran = jobs_of(fexec)
+    assert before + 6 == ran
+    expected = [
+        value
+        for frame in (ROOT.RDataFrame("events", file) for file in files.main)
+        for value in (number(frame.Count()), number(frame.Sum("x")))
+    ]
+    assert [] == same(expected, [number(handle) for handle in handles])
+    assert ran == jobs_of(fexec)
+
+
+def test_run_graphs_that_ran_already(fexec: Any) -> None:
+    """A graph that has its results is not run again by RunGraphs."""
+    done, fresh = (ROOT.RDataFrame(n, executor=fexec, npartitions=2).Count() for n in (11, 12))
+    assert 11 == done.GetValue()
+    before = jobs_of(fexec)
+    ROOT.RDF.RunGraphs([done, fresh])
+    assert (11, 12, before + 2) == (done.GetValue(), fresh.GetValue(), jobs_of(fexec))
+
+
+def test_run_graphs_of_which_one_fails(fexec: Any) -> None:
+    """The failure is raised, the other graphs keep their results, and nothing is run twice."""
+    good = [ROOT.RDataFrame(n, executor=fexec, npartitions=2).Define("x", "1").Sum("x") for n in (10, 20)]
+    bad = (
+        ROOT.RDataFrame(10, executor=fexec, npartitions=2).Filter('throw std::runtime_error("spoilt"); return true;').Count()
+    )
+    before = jobs_of(fexec)
+    with pytest.raises(rdf_lithops.RangeError, match="spoilt"):
+        ROOT.RDF.RunGraphs([good[0], bad, good[1]])
+    assert before + 6 == jobs_of(fexec)
+    assert [10, 20] == [handle.GetValue() for handle in good]
+    assert before + 6 == jobs_of(fexec)
+
+
+def test_run_graphs_of_which_several_fail(fexec: Any) -> None:
+    """Several failures are one error that lists each of them."""
+    bad = [
+        ROOT.RDataFrame(4, executor=fexec, npartitions=1).Filter(f'throw std::runtime_error("{why}"); return true;').Count()
+        for why in ("spoilt", "rotten")
+    ]
+    with pytest.raises(rdf_lithops.RdfLithopsError, match=r"(?s)2 of 2 graphs failed.*spoilt.*rotten"):
+        ROOT.RDF.RunGraphs(bad)
+
+
+def test_run_graphs_of_nothing() -> None:
+    """No handles, no graphs: 0, as upstream."""
+    assert 0 == ROOT.RDF.Distributed.RunGraphs([])
+
+
+def test_graphs_from_several_threads(fexec: Any) -> None:
+    """Results asked for in several threads at once come out right: jobs are numbered apart."""
+    handles = [ROOT.RDataFrame(100 + n, executor=fexec, npartitions=2).Count() for n in range(4)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        values = list(pool.map(lambda handle: handle.GetValue(), handles, timeout=120))
+    assert [100, 101, 102, 103] == values
+
+
+# -- live --------------------------------------------------------------------------------------------------------------
+
+
+def test_live_visualize(files: Datasets, fexec: Any) -> None:
+    """Callbacks see growing numbers of entries, the last of them all; the final result is local RDataFrame's."""
+    given = {"executor": fexec, "npartitions": 6, "options": {"ranges_per_call": 1}}
+    frame = ROOT.RDataFrame("events", files.main, **given)
+    histogram_1, histogram_2 = frame.Histo1D(("l1", "", 10, 0.0, 12.0), "x"), frame.Histo1D(("l2", "", 10, 0.0, 12.0), "z")
+    count = frame.Count()
+    seen: list[float] = []
+    others: list[str] = []
+
+    def note_entries(drawn: Any) -> None:
+        seen.append(drawn.GetEntries())
+
+    def note_name(drawn: Any) -> None:
+        others.append(drawn.GetName())
+
+    ROOT.RDF.Distributed.LiveVisualize({histogram_1: note_entries, histogram_2: None}, note_name)
+    expected = histogram(ROOT.RDataFrame("events", files.main).Histo1D(("l1", "", 10, 0.0, 12.0), "x"))
+    assert [] == same(expected, histogram(histogram_1))
+    assert ENTRIES == count.GetValue()
+    assert sorted(seen) == seen
+    assert len(seen) >= 2
+    assert float(ENTRIES) == seen[-1]
+    assert {"l1", "l2"} == set(others)
+
+
+def test_live_visualize_of_a_graph_that_fails(fexec: Any) -> None:
+    """A failure in a live run is raised like any other."""
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2).Filter('throw std::runtime_error("spoilt"); return true;')
+    booked = frame.Histo1D(("lf", "", 10, 0.0, 10.0), "rdfentry_")
+    ROOT.RDF.Distributed.LiveVisualize([booked])
+    with pytest.raises(rdf_lithops.RangeError, match="spoilt"):
+        booked.GetValue()
