@@ -1,0 +1,174 @@
+"""Who may import whom: one seam with Lithops, two with ROOT, and a far side that knows nothing of the near one."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import CAPTURED, REPOSITORY
+
+PACKAGE = REPOSITORY / "rdf_lithops"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+PROGRAMS = {"demo.py", "__main__.py"}  # they are users of the package: they may construct an executor
+USERS_OF_LITHOPS = {"job.py"} | PROGRAMS
+USERS_OF_ROOT = {
+    "backend.py",
+    "registration.py",
+    "worker/execute.py",
+    "worker/ranges.py",
+    "worker/payload.py",
+} | PROGRAMS
+
+
+def name_of(path: Path) -> str:
+    """The module's path inside the package."""
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full dotted names of what a module imports, at any depth of its code, those for type checkers included."""
+    package = ["rdf_lithops", *path.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def users_of(top: str) -> set[str]:
+    """The modules of the package that import ``top`` or something in it."""
+    return {name_of(path) for path in MODULES if any(name.split(".")[0] == top for name in imports(path))}
+
+
+def test_only_job_imports_lithops() -> None:
+    """One module would change if Lithops did."""
+    assert "job.py" in users_of("lithops")
+    assert set() == users_of("lithops") - USERS_OF_LITHOPS
+
+
+def test_only_the_seams_import_root() -> None:
+    """Only the back end, the registration and the far side's own three modules know ROOT."""
+    assert set() == users_of("ROOT") - USERS_OF_ROOT
+
+
+def test_nobody_reaches_root_or_lithops_by_name() -> None:
+    """No import by string, which the tests above would not see."""
+    found = {
+        name_of(path)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", getattr(node.func, "attr", "")) in ("import_module", "__import__")
+        and any(isinstance(arg, ast.Constant) and str(arg.value).split(".")[0] in ("ROOT", "lithops") for arg in node.args)
+    }
+    assert set() == found
+
+
+def test_the_far_side_imports_nothing_of_the_near_side() -> None:
+    """Modules of ``worker`` import each other, the version, and nothing else of the package."""
+    allowed = ("rdf_lithops.worker", "rdf_lithops._version")
+    wrong = {
+        (name_of(path), name)
+        for path in MODULES
+        if name_of(path).startswith("worker/")
+        for name in imports(path)
+        if name.split(".")[0] == "rdf_lithops" and not name.startswith(allowed)
+    }
+    assert set() == wrong
+
+
+def test_the_far_side_needs_only_what_every_worker_has() -> None:
+    """``worker`` imports the standard library and ROOT (NumPy comes with it): no other package must be installed there."""
+    wrong = {
+        (name_of(path), name)
+        for path in MODULES
+        if name_of(path).startswith("worker/")
+        for name in imports(path)
+        if (top := name.split(".")[0]) not in sys.stdlib_module_names and top not in ("rdf_lithops", "ROOT", "numpy")
+    }
+    assert set() == wrong
+
+
+def test_planning_is_pure() -> None:
+    """The plan is a value: neither planning nor errors import ROOT, Lithops or the modules that do."""
+    for module in ("planning.py", "errors.py"):
+        names = set(imports(PACKAGE / module))
+        reached = {name for name in names if name.startswith(("ROOT", "lithops", "rdf_lithops.job", "rdf_lithops.backend"))}
+        assert set() == reached
+
+
+def run(program: str) -> str:
+    """What a fresh Python prints that runs ``program``; anything on its way out but 0 is a failure."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)], **CAPTURED)
+    assert 0 == done.returncode, done.stderr[-2000:]
+    return str(done.stdout).strip()
+
+
+STATE = """
+    import os, sys, threading
+    def state():
+        children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
+        return {"threads": threading.active_count(), "children": children}
+"""
+
+
+@pytest.mark.parametrize("first", ["", "import ROOT", "import lithops", "import lithops, ROOT"])
+def test_import_starts_nothing(first: str) -> None:
+    """Importing the package starts no process and no thread, and ROOT's C++ side stays down."""
+    program = f"""
+        {first}
+        {textwrap.indent(textwrap.dedent(STATE), " " * 8).strip()}
+        before = state()
+        import rdf_lithops
+        print(before == state(), len(os.listdir("/proc/self/task")) == before["threads"], "ROOT" in sys.modules)
+        import ROOT
+        print("gInterpreter" in vars(ROOT), isinstance(vars(type(ROOT)).get("RDF"), property))
+    """
+    assert "True True True\nFalse True" == run(program)
+
+
+def test_import_twice_is_idempotent() -> None:
+    """Importing again, reloading and registering again leave the functions that the first import put in place."""
+    program = """
+        import importlib, rdf_lithops
+        import ROOT._distrdf as distrdf
+        first = distrdf.RDataFrame, distrdf.FromSpec, distrdf.RunGraphs
+        from rdf_lithops.registration import register
+        register()
+        importlib.reload(rdf_lithops)
+        print(first == (distrdf.RDataFrame, distrdf.FromSpec, distrdf.RunGraphs))
+    """
+    assert "True" == run(program)
+
+
+def test_a_task_imports_little() -> None:
+    """What a worker unpickles needs neither ROOT nor Lithops nor the driver side."""
+    program = """
+        import os, sys
+        os.environ["LITHOPS_WORKER"] = "True"
+        import rdf_lithops.worker.task
+        print(sorted({name.split(".")[0] for name in sys.modules} & {"ROOT", "lithops", "cloudpickle", "numpy", "tqdm"}))
+        print(sorted(name for name in sys.modules if name.startswith("rdf_lithops") and "worker" not in name))
+    """
+    assert "[]\n['rdf_lithops', 'rdf_lithops._version']" == run(program)
+
+
+def test_all_names_are_there() -> None:
+    """Everything in ``__all__`` is sorted and can be had; another name is an AttributeError that says which."""
+    program = """
+        import rdf_lithops
+        assert sorted(rdf_lithops.__all__) == list(rdf_lithops.__all__), rdf_lithops.__all__
+        print(all(getattr(rdf_lithops, name) is not None for name in rdf_lithops.__all__))
+        try:
+            rdf_lithops.nonsense
+        except AttributeError as error:
+            print(error)
+    """
+    assert "True\nmodule 'rdf_lithops' has no attribute 'nonsense'" == run(program)

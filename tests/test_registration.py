@@ -1,0 +1,153 @@
+"""The import registers Lithops executors with ROOT, whenever it comes; everything else dispatches as before."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+import ROOT
+from conftest import CAPTURED, LOCALHOST_CONFIG
+from datasets import ENTRIES, Datasets
+from ROOT._distrdf.DataFrame import RDataFrame as DistributedFrame
+
+import rdf_lithops
+
+ORDERS = {
+    "package first": "import rdf_lithops, ROOT, lithops",
+    "ROOT first": "import ROOT, lithops, rdf_lithops",
+    "ROOT used first": "import ROOT, lithops; ROOT.RDataFrame(1).Count().GetValue(); import rdf_lithops",
+    "ROOT.RDF used first": "import ROOT, lithops; ROOT.RDF.RunGraphs; ROOT.RDF.Experimental.FromSpec; import rdf_lithops",
+    "distributed used first": "import ROOT, lithops; ROOT.RDF.Distributed.RunGraphs; import rdf_lithops",
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_registered_in_any_order(order: str, files: Datasets) -> None:
+    """Whether imported before or after ROOT.RDF was touched, all entry points take a Lithops executor."""
+    program = f"""
+        {ORDERS[order]}
+        import json
+        with lithops.FunctionExecutor(config_file={str(LOCALHOST_CONFIG)!r}) as fexec:
+            frames = [
+                ROOT.RDataFrame({ENTRIES}, executor=fexec, npartitions=2),
+                ROOT.RDF.Experimental.FromSpec({files.spec!r}, executor=fexec, npartitions=2),
+                ROOT.RDF.Distributed.FromSpec({files.spec!r}, executor=fexec, npartitions=2),
+            ]
+            plans = [rdf_lithops.plan(handle).ranges for handle in [frame.Count() for frame in frames]]
+            print(json.dumps([plans, ROOT.RDF.Distributed.RunGraphs is ROOT._distrdf.RunGraphs]))
+    """
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)], **CAPTURED)
+    assert 0 == done.returncode, done.stderr[-2000:]
+    assert [[2, 2, 2], True] == json.loads(done.stdout)
+
+
+def test_everything_runs_when_registered_late(files: Datasets) -> None:
+    """Registered after ROOT.RDF was used: constructors, both FromSpec and both RunGraphs run on Lithops, each graph once."""
+    program = f"""
+        import ROOT, lithops
+        ROOT.RDF.RunGraphs, ROOT.RDF.Experimental.FromSpec, ROOT.RDF.Distributed.RunGraphs
+        import rdf_lithops
+        import json
+        with lithops.FunctionExecutor(config_file={str(LOCALHOST_CONFIG)!r}) as fexec:
+            frames = [
+                ROOT.RDataFrame({ENTRIES}, executor=fexec, npartitions=2),
+                ROOT.RDF.Experimental.FromSpec({files.spec!r}, executor=fexec, npartitions=2),
+                ROOT.RDF.Distributed.FromSpec({files.spec!r}, executor=fexec, npartitions=2),
+                rdf_lithops.RDataFrame({ENTRIES}, executor=fexec),
+            ]
+            handles = [frame.Count() for frame in frames]
+            before = fexec.total_jobs
+            ran = ROOT.RDF.RunGraphs(handles[:2]), ROOT.RDF.Distributed.RunGraphs(handles[2:])
+            print(json.dumps([ran, [handle.GetValue() for handle in handles], fexec.total_jobs - before]))
+    """
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)], **CAPTURED)
+    assert 0 == done.returncode, done.stderr[-2000:]
+    assert [[2, 2], [ENTRIES] * 4, 4] == json.loads(done.stdout)
+
+
+class Foreign:
+    """An executor that nobody supports."""
+
+
+def test_foreign_executors_get_roots_own_error() -> None:
+    """Any executor that is not Lithops' reaches ROOT's own dispatch, Dask's and Spark's included."""
+    with pytest.raises(TypeError, match=r"Foreign.*is not a supported connection type for distributed RDataFrame"):
+        ROOT.RDataFrame(10, executor=Foreign())
+    with pytest.raises(ValueError, match="Missing keyword argument 'executor'"):
+        ROOT._distrdf.RDataFrame(10)
+
+
+def test_foreign_executors_of_specifications(files: Datasets) -> None:
+    """The same for FromSpec, with and without an executor."""
+    for from_spec in (ROOT.RDF.Experimental.FromSpec, ROOT.RDF.Distributed.FromSpec):
+        with pytest.raises(TypeError, match=r"Foreign.*is not a supported connection type"):
+            from_spec(files.spec, executor=Foreign())
+    with pytest.raises(ValueError, match="Missing keyword argument 'executor'"):
+        ROOT.RDF.Distributed.FromSpec(files.spec)
+
+
+def test_other_schedulers_dispatch_as_before() -> None:
+    """A client of another scheduler reaches that scheduler's own back end with all its arguments.
+
+    Neither Dask nor Spark need be installed: a module that stands where ROOT looks for Spark's tells who was called.
+    """
+    program = """
+        import importlib.machinery, json, sys, types
+        context = type("SparkContext", (), {})
+        spark = types.ModuleType("pyspark")
+        spark.SparkContext, spark.__spec__ = context, importlib.machinery.ModuleSpec("pyspark", None)
+        sys.modules["pyspark"] = spark
+        import ROOT, rdf_lithops
+        ROOT.gInterpreter
+        backend = types.ModuleType("ROOT._distrdf.Backends.Spark")
+        calls = []
+        backend.RDataFrame = lambda *args, **given: calls.append([args[1:], sorted(given), given["npartitions"]])
+        sys.modules["ROOT._distrdf.Backends.Spark"] = backend
+        import ROOT._distrdf as distrdf
+        distrdf.RDataFrame("events", "f.root", executor=context(), npartitions=3, monitor_label="x")
+        print(json.dumps(calls))
+    """
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)], **CAPTURED)
+    assert 0 == done.returncode, done.stderr[-2000:]
+    assert [[["f.root"], ["executor", "monitor_label", "npartitions"], 3]] == json.loads(done.stdout)
+
+
+def test_local_frames_stay_local(files: Datasets) -> None:
+    """Without an executor ROOT's constructors give what they always gave."""
+    assert not isinstance(ROOT.RDataFrame(10), DistributedFrame)
+    assert not isinstance(ROOT.RDF.Experimental.FromSpec(files.spec), DistributedFrame)
+    frames = [ROOT.RDataFrame(n).Count() for n in (3, 4)]
+    assert 2 == ROOT.RDF.RunGraphs(frames)
+    assert [3, 4] == [frame.GetValue() for frame in frames]
+
+
+def test_documentation_is_kept() -> None:
+    """What was rebound still says what ROOT says of it."""
+    assert "JSON" in ROOT._distrdf.FromSpec.__doc__ or "FromSpec" in ROOT._distrdf.FromSpec.__doc__
+    assert "Trigger the execution" in ROOT._distrdf.RunGraphs.__doc__
+
+
+def test_explicit_constructor(fexec: Any, files: Datasets) -> None:
+    """rdf_lithops.RDataFrame takes ROOT's arguments, and npartitions and options by keyword."""
+    frame = rdf_lithops.RDataFrame("events", files.main, executor=fexec, npartitions=3, options={"seed": 7})
+    assert isinstance(frame, DistributedFrame)
+    assert (3, 7) == (frame._headnode.npartitions, frame._headnode.backend.options.seed)
+    options = rdf_lithops.Options(ranges_per_call=2)
+    assert 5 == rdf_lithops.RDataFrame(5, executor=fexec, options=options).Count().GetValue()
+
+
+def test_npartitions_by_default(fexec: Any) -> None:
+    """Without npartitions there is one range per worker of the executor."""
+    frame = rdf_lithops.RDataFrame(1000, executor=fexec)
+    plan = rdf_lithops.plan(frame.Count())
+    assert fexec.config["localhost"]["worker_processes"] == plan.ranges
+    assert plan.ranges == plan.calls
+
+
+def test_lithops_module_of_roots_namespace(fexec: Any) -> None:
+    """ROOT.RDF.Distributed.Lithops.RDataFrame is this package's constructor, as Dask's and Spark's are theirs."""
+    assert 7 == ROOT.RDF.Distributed.Lithops.RDataFrame(7, executor=fexec, npartitions=2).Count().GetValue()
