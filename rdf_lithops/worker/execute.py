@@ -24,7 +24,7 @@ from typing import Any
 from . import ranges as adapter
 from .envelope import Envelope, pack, unpack
 
-__all__ = ["RangeFailure", "fold", "graph_runner", "initialise", "no_initialisation", "run_call", "warm_up"]
+__all__ = ["RangeFailure", "fold", "graph_runner", "initialise", "no_initialisation", "prepare", "run_call", "warm_up"]
 
 MAX_GRAPHS = 16  # finished graphs kept per process; compiled code is never freed, but the data frames are
 ENTRY_COLUMN = "rdf_lithops_entry_"  # prefix of the helper columns that the driver defines for rdfentry_
@@ -75,24 +75,29 @@ def initialise() -> str:
     return version
 
 
-def warm_up() -> Iterator[str]:
-    """Do, in steps, what every graph needs: load libraries and C++ modules, instantiate, compile, pickle a histogram.
+def prepare() -> None:
+    """Load what every graph is built with, and compile nothing: takes as long as a driver takes to book its first graph."""
+    import ROOT
 
-    Each step is work that the first graph is spared; the caller may stop after any of them.
-    """
+    ROOT.RDF.Experimental.RDatasetSpec().AddSample(("", [""], [""]))
+    frame = ROOT.RDataFrame(1)
+    frame.Filter("true").Define("x", "1.0").Histo1D(("prepared", "", 2, 0.0, 2.0), "x")
+
+
+def warm_up() -> Iterator[None]:
+    """Compile and run, in steps, what most graphs share; the caller may stop after any of them."""
     import ROOT
 
     frame = ROOT.RDataFrame(1)
-    yield "constructed"
     frame.Count().GetValue()
-    yield "counted"
+    yield
     defined = frame.Define("x", "1.0")
     histogram = defined.Histo1D(("warm_up", "", 2, 0.0, 2.0), "x")
     ROOT.RDF.SaveGraph(ROOT.RDF.AsRNode(defined))
-    yield "compiled"
+    yield
     ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(defined))
     pickle.loads(pickle.dumps(ROOT.Detail.RDF.GetMergeableValue(histogram)))
-    yield "pickled"
+    yield
 
 
 def no_initialisation() -> None:

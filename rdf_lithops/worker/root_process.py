@@ -32,6 +32,7 @@ from typing import Any, NoReturn
 from . import execute, payload, warm, wire
 
 _PR_SET_PDEATHSIG = 1
+FIRST_GRAPH_S = 1.0  # a driver that has just started us books its first graph meanwhile: compile that one, not ours
 
 
 @dataclass
@@ -65,6 +66,12 @@ class Parent:
         self.listener = wire.listen(folder)
         self.epoll = select.epoll()
         self.epoll.register(self.listener, select.EPOLLIN)
+
+    def wait_for_work(self, limit_s: float) -> None:
+        """Return when a lease waits, when it is time to end, or after ``limit_s``."""
+        deadline = time.monotonic() + limit_s
+        while not (self.waiting or self._finished()) and (left_s := deadline - time.monotonic()) > 0:
+            self._handle_events(left_s)
 
     def is_wanted(self) -> bool:
         """Whether a lease waits, or the last holder is gone: then is no time to warm up further."""
@@ -354,10 +361,12 @@ def main() -> None:
         parent = Parent(given.folder, given.idle_limit_s, given.memory_limit_mib, bool(given.owns_folder))
         try:
             execute.initialise()
+            execute.prepare()
+            execute.leave_crashes_to_the_kernel()
+            parent.wait_for_work(FIRST_GRAPH_S)
             for _ in execute.warm_up():
                 if parent.is_wanted():
                     break
-            execute.leave_crashes_to_the_kernel()
             parent.serve()
         finally:
             parent.close()

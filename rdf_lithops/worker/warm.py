@@ -90,6 +90,8 @@ def run_module(name: str, arguments: list[str], log: Any, stdin: int) -> subproc
         "PYTHONSAFEPATH": "1",
         "RDF_LITHOPS_WORKER": "1",
     }
+    # a graph is compiled once and looped over often: 10 % more of the one for 10 % less of the other
+    environment.setdefault("EXTRA_CLING_ARGS", "-O2")
     for variable in ("LITHOPS_WORKER", "LITHOPS_CONFIG"):  # of the task that happens to start it
         environment.pop(variable, None)
     command = [sys.executable, "-m", f"rdf_lithops.worker.{name}", *arguments]
