@@ -279,7 +279,8 @@ def _digest(graph: bytes, plain_ranges: list[dict[str, Any]]) -> str:
 
 
 def _is_rntuple(item: Any) -> bool:
-    return bool(item.exec_id.rdf_uuid == "RNTuple")
+    exec_id = getattr(item, "exec_id", None)  # PyRDF's ranges have none
+    return getattr(exec_id, "rdf_uuid", None) == "RNTuple"
 
 
 # -- default branches: DistRDF takes them from the user and loses them on the way to the worker -------------------------
