@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import job, payload
+from . import job, payload, running
 from .errors import PlanError, RdfLithopsError
 from .planning import Options, Plan, pack_calls
 from .worker import execute
@@ -122,11 +122,12 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.session = job.session_for(self.executor, self.options)
         with job.uploaded(self.session, user_code) as plain_payload:
             run_plan = self._plan(ranges, mapper, reducer, plain_payload, user_code.initialisation, _no_delivery)
-            outcome = job.run(self.session, run_plan, self.options, on_partial)
-        logger.debug(
-            "run took %.3f s to submit, %.3f s to wait; facts %s", outcome.submit_s, outcome.wait_s, outcome.envelope.facts
-        )
-        return pickle.loads(job.read_result(outcome.envelope))
+            outcome = running.run(self._submit, run_plan, self.options, on_partial)
+        logger.debug("%s", outcome)
+        return pickle.loads(running.read_result(outcome.envelope))
+
+    def _submit(self, part: Plan) -> running.Submission:
+        return job.submit(self.session, part, self.options)
 
     def _plan(
         self,
@@ -202,7 +203,7 @@ def plan(node: Any) -> Plan:
     def deliver(data: bytes) -> None:
         if [item.node_id for item in head._get_action_nodes()] != planned:
             raise PlanError("the graph has changed since it was planned: plan it again")
-        result = pickle.loads(job.read_result(unpack(data)))
+        result = pickle.loads(running.read_result(unpack(data)))
         with backend._directed(result):
             head.execute_graph()
         upload.__exit__(None, None, None)

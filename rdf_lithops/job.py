@@ -20,10 +20,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import weakref
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -31,15 +30,14 @@ from typing import Any
 import lithops
 from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR
 from lithops.wait import ALL_COMPLETED, ALWAYS
-from tqdm import tqdm
 
-from .errors import PayloadError, PlanError, RangeError, RunError
+from .errors import PlanError
 from .payload import Payload
 from .planning import Options, Plan
+from .running import CallEnd
 from .worker import launcher, warm
-from .worker.envelope import Envelope, unpack
 
-__all__ = ["Session", "is_executor", "read_result", "run", "session_for"]
+__all__ = ["LithopsSubmission", "Session", "is_executor", "process_settings", "session_for", "submit", "uploaded"]
 
 logger = logging.getLogger(__name__)
 
@@ -76,30 +74,25 @@ class Session:
         per_machine = int(section.get("worker_processes") or 1)
         return per_machine if self.local else int(section.get("max_workers") or 1) * per_machine
 
+    def end_preloaded(self) -> None:
+        """End the preloaded Python: it lives as long as its standard input is open."""
+        if self.prefork is not None and self.prefork.stdin is not None:
+            self.prefork.stdin.close()
+            self.prefork.wait(timeout=10)
+            self.prefork = None
+
     def close(self) -> None:
         """End the warm ROOT process of this executor and remove what is left of its runs. Twice does nothing."""
         self.closed = True
         if self.hold is not None:
             self.hold.close()
             self.hold = None
-        if self.prefork is not None and self.prefork.stdin is not None:
-            self.prefork.stdin.close()
-            self.prefork.wait(timeout=10)
-            self.prefork = None
+        self.end_preloaded()
         if self.warm_folder is not None:
             warm.reap(self.warm_folder)
             shutil.rmtree(self.warm_folder, ignore_errors=True)
             self.warm_folder = None
         _sweep(self)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The merged result of a run as it came back, and what the driver measured: seconds."""
-
-    envelope: Envelope
-    submit_s: float
-    wait_s: float
 
 
 def session_for(executor: Any, options: Options) -> Session:
@@ -137,6 +130,7 @@ def _preload_python(executor: Any, session: Session, folder: str) -> None:
     interpreter = os.path.join(folder, "python")
     if getattr(environment, "runtime_name", None) not in (sys.executable, interpreter):
         return  # the user's own interpreter, or a container
+    session.end_preloaded()
     with open(os.path.join(folder, "prefork.log"), "ab") as log:
         session.prefork = warm.run_module("prefork", [folder, *PRELOADED], log, subprocess.PIPE)
     with open(interpreter, "w") as script:
@@ -208,17 +202,11 @@ def uploaded(session: Session, payload: Payload) -> Iterator[dict[str, Any]]:
         storage.delete_object(storage.bucket, key)
 
 
-def run(session: Session, plan: Plan, options: Options, on_partial: Callable[[bytes], None] | None = None) -> Outcome:
-    """Run ``plan`` through the executor's ``map_reduce`` and wait for the one result.
-
-    ``on_partial`` is told each call's packed envelope as it arrives. Raises RunError when the run fails as a whole;
-    a failure of the user's graph is inside the envelope (see ``read_result``).
-    """
-    executor = session.executor
-    began = time.perf_counter()
+def submit(session: Session, plan: Plan, options: Options) -> LithopsSubmission:
+    """Start ``plan`` through the executor's ``map_reduce``."""
     with session.lock:
         _sweep(session)
-        futures = executor.map_reduce(
+        futures = session.executor.map_reduce(
             plan.map_task,
             plan.iterdata,
             plan.reduce_task,
@@ -227,57 +215,59 @@ def run(session: Session, plan: Plan, options: Options, on_partial: Callable[[by
             include_modules=None,
             timeout=options.deadline_s,
         )
-    submitted = time.perf_counter()
-    try:
-        data = _wait(session, futures, options, on_partial)
-    except BaseException as error:
-        executor.compute_handler.clear({future.job_key for future in futures}, exception=error)
-        raise
-    finally:
-        _forget(session, futures)
-    return Outcome(unpack(data), submitted - began, time.perf_counter() - submitted)
+    return LithopsSubmission(session, futures[:-1], futures[-1])
 
 
-def _wait(session: Session, futures: list[Any], options: Options, on_partial: Callable[[bytes], None] | None) -> bytes:
-    """Poll the statuses that the calls write until the reducer's is there; returns the reducer's output."""
-    storage = session.executor.internal_storage
-    *maps, reduce = futures
-    pending = list(maps)
-    poll_s = LOCAL_POLL_S if session.local else REMOTE_POLL_S
-    deadline = None if options.deadline_s is None else time.monotonic() + options.deadline_s
-    shown = options.progress if options.progress is not None else sys.stderr.isatty()
-    with tqdm(total=len(maps), desc="calls", unit="call", disable=not shown, leave=False) as bar:
-        while True:
-            status = _status(storage, reduce)
-            if on_partial is not None or shown or status is not None:
-                for future, done in [(future, _status(storage, future)) for future in pending]:
-                    if done is None:
-                        continue
-                    pending.remove(future)
-                    bar.update()
-                    if done.get("exception"):
-                        raise _call_failed(future, done)
-                    if on_partial is not None:
-                        on_partial(_output(storage, future, done))
-            if status is not None:
-                if status.get("exception"):
-                    raise _call_failed(reduce, status)
-                return _output(storage, reduce, status)
-            if deadline is not None and time.monotonic() > deadline:
-                waiting = tuple(int(future.call_id) for future in pending)
-                what = (
-                    f"no result after the deadline of {options.deadline_s} s; calls without a result: {waiting or 'reduce'}"
-                )
-                raise RunError(what, next_command="raise options.deadline_s, or use more and smaller ranges")
-            time.sleep(poll_s)
+class LithopsSubmission:
+    """One ``map_reduce`` under way; see ``running.Submission`` for what each method promises."""
+
+    def __init__(self, session: Session, maps: list[Any], reduce: Any) -> None:
+        self.session, self.maps, self.reduce = session, maps, reduce
+        self.poll_s = LOCAL_POLL_S if session.local else REMOTE_POLL_S
+        self._open = dict(enumerate(maps))
+
+    def map_ends(self) -> dict[int, CallEnd]:
+        ends = {position: end for position, future in self._open.items() if (end := self._end(future)) is not None}
+        for position in ends:
+            del self._open[position]
+        return ends
+
+    def reduce_end(self) -> CallEnd | None:
+        return self._end(self.reduce)
+
+    def lost(self) -> set[int]:
+        return set(self._open) if self._over(self.maps[0].job_key) else set()
+
+    def reduce_lost(self) -> bool:
+        return self._over(self.reduce.job_key)
+
+    def _over(self, job_key: str) -> bool:
+        """Whether nothing of a local job runs any more: its process (version 1) or all its tasks (version 2) have ended."""
+        if not self.session.local:
+            return False
+        entry = self.session.executor.compute_handler.env.jobs.get(job_key)
+        if entry is None:  # still queued
+            return False
+        return bool(entry.done) if hasattr(entry, "done") else entry.poll() is not None
+
+    def _end(self, future: Any) -> CallEnd | None:
+        storage = self.session.executor.internal_storage
+        status = storage.get_call_status(future.executor_id, future.job_id, future.call_id)
+        if status is None or status["type"] != "__end__":
+            return None
+        if status.get("exception"):
+            return _failure(status)
+        return _output(storage, future, status)
+
+    def cancel(self, error: BaseException) -> None:
+        keys = {self.maps[0].job_key, self.reduce.job_key}
+        self.session.executor.compute_handler.clear(keys, exception=error)
+
+    def forget(self) -> None:
+        _forget(self.session, [*self.maps, self.reduce])
 
 
-def _status(storage: Any, future: Any) -> dict[str, Any] | None:
-    status: dict[str, Any] | None = storage.get_call_status(future.executor_id, future.job_id, future.call_id)
-    return status
-
-
-def _output(storage: Any, future: Any, status: dict[str, Any]) -> bytes:
+def _output(storage: Any, future: Any, status: dict[str, Any]) -> CallEnd:
     """A call's return value: small ones travel inside the status, larger ones are an object of their own."""
     pickled = (
         ast.literal_eval(status["result"])
@@ -285,14 +275,12 @@ def _output(storage: Any, future: Any, status: dict[str, Any]) -> bytes:
         else storage.get_call_output(future.executor_id, future.job_id, future.call_id)
     )
     if pickled is None:
-        raise RunError(f"call {future.call_id} of job {future.job_id} says that it is done, but its output is gone")
+        return CallEnd(why=f"it says that it is done, but its output is gone from the storage ({future.job_key})")
     value = pickle.loads(pickled)
-    if not isinstance(value, bytes):
-        raise RunError(f"call {future.call_id} of job {future.job_id} returned {type(value).__name__}, expected bytes")
-    return value
+    return CallEnd(value) if isinstance(value, bytes) else CallEnd(why=f"expected bytes from it, got {type(value).__name__}")
 
 
-def _call_failed(future: Any, status: dict[str, Any]) -> RunError:
+def _failure(status: dict[str, Any]) -> CallEnd:
     """What Lithops says of a call that ended without our envelope: killed, out of memory, timed out."""
     try:
         _, cause, _ = pickle.loads(ast.literal_eval(status["exc_info"]))
@@ -300,14 +288,7 @@ def _call_failed(future: Any, status: dict[str, Any]) -> RunError:
     except Exception as error:
         why = f"Lithops' own record of it cannot be read ({error})"
     logs = zlib.decompress(base64.b64decode(status["logs"])).decode(errors="replace") if "logs" in status else ""
-    stage = "reduce" if future.job_id.startswith("R") else "map"
-    return RunError(
-        f"{stage} call {future.call_id} ended without a result",
-        where=f"Lithops job {future.job_key}, activation {status.get('activation_id')}",
-        why=why,
-        log_tail=logs[-4000:],
-        next_command="run it again; if it was out of memory, use more ranges (npartitions) or a larger runtime_memory",
-    )
+    return CallEnd(why=why, log_tail=logs[-4000:])
 
 
 def _forget(session: Session, futures: list[Any]) -> None:
@@ -336,30 +317,3 @@ def _sweep(session: Session) -> None:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
         session.job_keys.clear()
-
-
-def read_result(envelope: Envelope) -> bytes:
-    """The merged result's pickle; raises the error that the envelope carries instead, if it does."""
-    error = envelope.error
-    if error is None:
-        return envelope.body
-    if error["kind"] == "payload":
-        raise PayloadError(error["what"], error["message"].removeprefix(f"{error['what']}: "), error["log_tail"])
-    ranges = ", ".join(map(str, error["range_ids"]))
-    if error["kind"] == "range":
-        failure = RangeError(
-            f"range {ranges} failed: {error['message']}",
-            where=f"call {error['call_id']}, {error['where']}",
-            why=error["traceback"].strip(),
-            range_ids=tuple(error["range_ids"]),
-            call_id=error["call_id"],
-        )
-        failure.type_name = error["type"]
-        raise failure
-    raise RunError(
-        f"ranges {ranges}: {error['message']}",
-        why=error.get("traceback", ""),
-        log_tail=error.get("log_tail", ""),
-        range_ids=tuple(error["range_ids"]),
-        call_id=error.get("call_id"),
-    )

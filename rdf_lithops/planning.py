@@ -20,14 +20,16 @@ class Options:
     """How a run is to go; every field has a default.
 
     ``seed`` of the random streams: range *i* seeds ``gRandom`` from (seed, i), so a result does not depend on which
-    worker ran it. ``ranges_per_call``: ranges that one Lithops call runs and folds (None: as many as make one call per
-    worker). ``warm``: keep ROOT running between calls. ``deadline_s``: a run that takes longer is an error (None: the
-    executor's own limit). ``progress``: a progress bar on standard error (None: only on a terminal). ``idle_limit_s``:
-    how long a warm ROOT process that nobody holds waits for work. ``memory_limit_mib``: a ROOT process that has grown
-    larger is replaced before its next call.
+    worker ran it. ``attempts``: how often a call that was killed or lost is tried before the run is an error; a failure of
+    the user's own graph or data is not tried again. ``ranges_per_call``: ranges that one Lithops call runs and folds (None:
+    as many as make one call per worker). ``warm``: keep ROOT running between calls. ``deadline_s``: a run that takes longer
+    is an error (None: the executor's own limit). ``progress``: a progress bar on standard error (None: only on a terminal).
+    ``idle_limit_s``: how long a warm ROOT process that nobody holds waits for work. ``memory_limit_mib``: a ROOT process
+    that has grown larger is replaced before its next call.
     """
 
     seed: int = 1
+    attempts: int = 3
     ranges_per_call: int | None = None
     warm: bool = True
     deadline_s: float | None = None
@@ -38,7 +40,7 @@ class Options:
     def __post_init__(self) -> None:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise PlanError(f"options.seed must be an integer, got {self.seed!r}")
-        for name in ("ranges_per_call", "deadline_s", "idle_limit_s", "memory_limit_mib"):
+        for name in ("attempts", "ranges_per_call", "deadline_s", "idle_limit_s", "memory_limit_mib"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise PlanError(f"options.{name} must be greater than 0, got {value!r}")

@@ -19,9 +19,9 @@ import ROOT
 from ROOT._distrdf.Backends.Base import BaseBackend
 
 import rdf_lithops
-from rdf_lithops import job
+from rdf_lithops import job, running
 from rdf_lithops.worker import warm
-from rdf_lithops.worker.envelope import unpack
+from rdf_lithops.worker.envelope import pack, unpack
 
 CONFIG = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"version": 1}}
 LIMIT_S = 30.0
@@ -101,16 +101,10 @@ def finished(thread: threading.Thread) -> None:
 def facts_of(node: Any, fexec: lithops.FunctionExecutor) -> list[dict[str, Any]]:
     """Run a plan by hand and return the facts of its calls."""
     plan = rdf_lithops.plan(node)
-    outcome = job.run(job._sessions[fexec], plan, rdf_lithops.Options())
-    plan.deliver(repack(outcome))
+    options = rdf_lithops.Options()
+    outcome = running.run(lambda part: job.submit(job._sessions[fexec], part, options), plan, options)
+    plan.deliver(pack(outcome.envelope))
     return list(outcome.envelope.facts["calls"])
-
-
-def repack(outcome: job.Outcome) -> bytes:
-    """The bytes of an envelope that was taken apart already."""
-    from rdf_lithops.worker.envelope import pack
-
-    return pack(outcome.envelope)
 
 
 def test_graph_compiles_once_per_slot(own_fexec: lithops.FunctionExecutor) -> None:

@@ -116,12 +116,14 @@ class MapTask:
 class ReduceTask:
     """Fold partials in range order with ROOT's reducer: packed envelopes in, one out. Never raises.
 
-    ``reducer`` is cloudpickled; ``range_ids`` are all that the plan has: a shortfall is an error that names them.
+    ``reducer`` is cloudpickled; ``range_ids`` are all that the plan has: a shortfall is an error that names them;
+    ``kept`` are packed partials of earlier attempts, to be folded with those of this one.
     """
 
     reducer: bytes
     range_ids: tuple[int, ...]
     surroundings: Surroundings
+    kept: tuple[bytes, ...] = ()
 
     def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
         """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
@@ -134,7 +136,7 @@ class ReduceTask:
 
     def _fold(self, results: list[bytes], storage: Any) -> bytes:
         partials: dict[tuple[int, ...], bytes] = {}
-        for data in results:
+        for data in [*self.kept, *results]:
             envelope = unpack(data)
             if envelope.error is not None:
                 return data
