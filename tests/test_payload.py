@@ -1,0 +1,290 @@
+"""The user's own code on the far side: headers, libraries, files, C++ and ``initialize``, each one checked."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ROOT
+from ROOT._distrdf import Backends
+
+import rdf_lithops
+
+pytestmark = pytest.mark.usefixtures("registries")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def tag() -> str:
+    """A name that no other test declares: what ROOT was told in this process stays for its life."""
+    return f"payload_{os.getpid()}_{next(_numbers)}"
+
+
+def total(executor: Any, expression: str, npartitions: int = 2) -> float:
+    """The sum over 4 entries of ``expression``, evaluated on the far side."""
+    frame = ROOT.RDataFrame(4, executor=executor, npartitions=npartitions)
+    return float(frame.Define("x", f"double({expression})").Sum("x").GetValue())
+
+
+def write(path: Path, text: str) -> str:
+    """A file with ``text``, with the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+def test_headers_of_one_name(fexec: Any, tmp_path: Path, tag: str) -> None:
+    """Two headers of one base name in different folders keep their places, and include their neighbours relatively."""
+    for folder, value in (("left", 3), ("right", 40)):
+        name = f"{folder}_{tag}"
+        write(tmp_path / folder / "detail" / "value.h", f"inline int value_{name}() {{ return {value}; }}\n")
+        body = f'#include "detail/value.h"\ninline int cut_{name}() {{ return value_{name}(); }}\n'
+        write(tmp_path / folder / "cuts.h", body)
+    headers = [str(tmp_path / folder / name) for folder in ("left", "right") for name in ("cuts.h", "detail/value.h")]
+    ROOT.RDF.Distributed.DistributeHeaders(headers)
+    assert 4 * 43.0 == total(fexec, f"cut_left_{tag}() + cut_right_{tag}()")
+
+
+def test_headers_by_relative_path(fexec: Any, tmp_path: Path, tag: str) -> None:
+    """A header that is named relative to the working folder is found, and is the one of that folder."""
+    write(tmp_path / "mine.h", f"inline int mine_{tag}() {{ return 5; }}\n")
+    ROOT.RDF.Distributed.DistributeHeaders("mine.h")
+    assert 20.0 == total(fexec, f"mine_{tag}()")
+
+
+def test_headers_as_they_are_when_it_runs(fexec: Any, tmp_path: Path, tag: str) -> None:
+    """The header's bytes travel: a worker does not read the driver's file, so it may be gone once the run is submitted."""
+    header = write(tmp_path / "gone.h", f"inline int gone_{tag}() {{ return 7; }}\n")
+    ROOT.RDF.Distributed.DistributeHeaders(header)
+    frame = ROOT.RDataFrame(4, executor=fexec, npartitions=2).Define("x", f"gone_{tag}()")
+    total_x = frame.Sum("x")
+    plan = rdf_lithops.plan(total_x)
+    os.unlink(header)
+    plan.deliver(fexec.get_result(fexec.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)))
+    assert 28 == total_x.GetValue()
+
+
+def test_missing_header(fexec: Any, registries: Any, tmp_path: Path) -> None:
+    """A registered header that is gone is an error that names it, before anything is submitted."""
+    header = str(tmp_path / "nowhere" / "cuts.h")
+    registries.headers.add(header)
+    before = fexec.total_jobs
+    with pytest.raises(rdf_lithops.PayloadError, match=rf"header {header}: there is no such file"):
+        total(fexec, "1")
+    assert before == fexec.total_jobs
+
+
+def test_header_that_does_not_compile(fexec: Any, registries: Any, tmp_path: Path) -> None:
+    """A header that does not compile is an error with its name and the compiler's words, and no range runs."""
+    registries.headers.add(write(tmp_path / "broken.h", "int broken( { return nonsense_here; }\n"))
+    ran = tmp_path / "ran"
+    frame = ROOT.RDataFrame(4, executor=fexec, npartitions=2)
+    booked = frame.Filter(f'gSystem->Exec("touch {ran}"); return true;').Count()
+    with pytest.raises(rdf_lithops.PayloadError) as caught:
+        booked.GetValue()
+    assert f"header {tmp_path}/broken.h" == caught.value.what
+    assert "error:" in caught.value.log_tail
+    assert "broken.h" in caught.value.log_tail
+    assert not ran.exists()
+
+
+def test_missing_library(fexec: Any, registries: Any, tmp_path: Path) -> None:
+    """A registered library that is gone is an error that names it."""
+    library = str(tmp_path / "libgone.so")
+    registries.shared_libraries.add(library)
+    with pytest.raises(rdf_lithops.PayloadError, match=f"shared library {library}: there is no such file"):
+        total(fexec, "1")
+
+
+def test_library_that_does_not_load(fexec: Any, registries: Any, tmp_path: Path) -> None:
+    """A file that is no library is an error that names it, and the error's log says why."""
+    library = write(tmp_path / "libbroken.so", "this is no library\n")
+    registries.shared_libraries.add(library)
+    with pytest.raises(rdf_lithops.PayloadError, match=f"shared library {library}: ROOT cannot load it") as caught:
+        total(fexec, "1")
+    assert "libbroken.so" in caught.value.log_tail
+
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None and shutil.which("c++") is None, reason="there is no C++ compiler to build a library with"
+)
+
+
+@pytest.fixture
+def library(tmp_path: Path, tag: str) -> str:
+    """A shared library that ROOT's own compiler interface built, with its dictionary (a .pcm beside it)."""
+    source = write(
+        tmp_path / "build" / f"lib_{tag}.C",
+        f"""
+        #include <vector>
+        struct Box_{tag} {{ int content = 11; }};
+        int unpack_{tag}(int n) {{ Box_{tag} box; return box.content * n; }}
+        #ifdef __ROOTCLING__
+        #pragma link C++ class Box_{tag}+;
+        #pragma link C++ function unpack_{tag};
+        #endif
+        """,
+    )
+    assert 1 == ROOT.gSystem.CompileMacro(source, "kO-s", f"lib_{tag}", str(tmp_path / "build"))
+    return str(tmp_path / "build" / f"lib_{tag}.so")
+
+
+@needs_compiler
+def test_libraries_with_their_pcm(fexec: Any, registries: Any, library: str, tag: str) -> None:
+    """A library travels with its pcm: its functions and its classes' dictionaries are known on the far side."""
+    ROOT.RDF.Distributed.DistributeSharedLibs(library)
+    assert [library] == sorted(registries.shared_libraries)
+    assert any(name.endswith(".pcm") for name in registries.pcms)
+    assert 4 * 22.0 == total(fexec, f"unpack_{tag}(2)")
+    assert 4 * 1.0 == total(fexec, f'TClass::GetClass("Box_{tag}")->HasDictionary()')
+
+
+@needs_compiler
+def test_plain_library_with_header(fexec: Any, tmp_path: Path, tag: str) -> None:
+    """A library without a dictionary, declared by a header, is linked; it is not loaded from where it was built."""
+    source = write(tmp_path / "plain.cxx", f"int plain_{tag}() {{ return 6; }}\n")
+    built = tmp_path / f"libplain_{tag}.so"
+    compiler = shutil.which("g++") or shutil.which("c++") or ""
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(built), source], check=True, timeout=120)
+    ROOT.RDF.Distributed.DistributeSharedLibs(str(built))
+    ROOT.RDF.Distributed.DistributeHeaders(write(tmp_path / "plain.h", f"int plain_{tag}();\n"))
+    assert 24.0 == total(fexec, f"plain_{tag}()")
+
+
+READ_NUMBER = """
+double read_{tag}(const char *name) {{
+   std::ifstream input(std::string(gSystem->Getenv("RDF_LITHOPS_FILES")) + "/" + name);
+   double number = -1;
+   input >> number;
+   return number;
+}}
+"""
+
+
+def test_files(fexec: Any, tmp_path: Path, tag: str) -> None:
+    """Distributed files lie in the folder that RDF_LITHOPS_FILES names; those of one base name by their relative paths."""
+    for folder, value in (("left", 1.5), ("right", 20.0)):
+        write(tmp_path / folder / "corrections.txt", f"{value}\n")
+    absolute = write(tmp_path / "absolute" / "weights.txt", "300\n")
+    ROOT.RDF.Distributed.DistributeFiles(["left/corrections.txt", "right/corrections.txt", absolute])
+    ROOT.RDF.Distributed.DistributeCppCode("#include <fstream>\n#include <string>\n" + READ_NUMBER.format(tag=tag))
+    read = f"read_{tag}"
+    expression = f'{read}("left/corrections.txt") + {read}("right/corrections.txt") + {read}("weights.txt")'
+    assert 4 * 321.5 == total(fexec, expression)
+
+
+def test_files_of_one_place(fexec: Any, tmp_path: Path) -> None:
+    """Two files that would lie in one place on the far side are an error that names both, not a silent choice."""
+    files = [write(tmp_path / folder / "same.txt", folder) for folder in ("left", "right")]
+    ROOT.RDF.Distributed.DistributeFiles(files)
+    with pytest.raises(rdf_lithops.PayloadError, match="same place") as caught:
+        total(fexec, "1")
+    assert all(file in str(caught.value) for file in files)
+
+
+def test_missing_file(fexec: Any, registries: Any, tmp_path: Path) -> None:
+    """A registered file that is gone is an error that names it."""
+    registries.files.add(str(tmp_path / "gone.json"))
+    with pytest.raises(rdf_lithops.PayloadError, match=f"file {tmp_path}/gone.json: there is no such file"):
+        total(fexec, "1")
+
+
+def test_cpp_code(fexec: Any, tag: str) -> None:
+    """C++ given twice is declared once; several pieces come in the order they were given."""
+    for _ in range(2):
+        ROOT.RDF.Distributed.DistributeCppCode(f"int first_{tag}() {{ return 2; }}")
+    ROOT.RDF.Distributed.DistributeCppCode(f"int second_{tag}() {{ return first_{tag}() + 1; }}")
+    assert 12.0 == total(fexec, f"second_{tag}()")
+
+
+def test_cpp_code_that_does_not_compile(fexec: Any, tag: str) -> None:
+    """Code that does not compile is an error that shows it, with the compiler's words."""
+    ROOT.RDF.Distributed.DistributeCppCode(f"int wrong_{tag}() {{ return no_such_name_{tag}; }}")
+    with pytest.raises(rdf_lithops.PayloadError, match=f"no_such_name_{tag}") as caught:
+        total(fexec, "1")
+    assert "DistributeCppCode" in caught.value.what
+    assert "undeclared identifier" in caught.value.log_tail
+
+
+def declare(name: str, value: int, *, factor: int = 1) -> None:
+    """An initialisation with arguments."""
+    ROOT.gInterpreter.ProcessLine(f"int {name} = {value * factor};")
+
+
+def note(folder: str) -> None:
+    """An initialisation that leaves a trace of each process it ran in."""
+    Path(folder, str(os.getpid())).open("a").write("x")
+
+
+def test_initialize_with_arguments(fexec: Any, tag: str) -> None:
+    """The function given to initialize runs with its arguments before any range, here and there."""
+    ROOT.RDF.Distributed.initialize(declare, f"value_{tag}", 7, factor=3)
+    assert 84.0 == total(fexec, f"value_{tag}")
+
+
+def test_initialize_runs_once_in_a_process(fexec: Any, tmp_path: Path) -> None:
+    """Once per process, not per range or call: a slot that is warm does not repeat it."""
+    ROOT.RDF.Distributed.initialize(note, str(tmp_path))
+    frame = ROOT.RDataFrame(8, executor=fexec, npartitions=8, options={"ranges_per_call": 1})
+    assert 8 == frame.Count().GetValue()
+    assert 4.0 == total(fexec, "1")
+    assert {"x"} == {trace.read_text() for trace in tmp_path.iterdir()}
+
+
+def fail() -> None:
+    """An initialisation that works here and fails on the far side."""
+    if "RDF_LITHOPS_WORKER" in os.environ:
+        raise LookupError("no calibration for this run")
+
+
+def test_initialize_that_fails(fexec: Any) -> None:
+    """An exception in initialize is an error that says whose function it was, with its type and message."""
+    ROOT.RDF.Distributed.initialize(fail)
+    with pytest.raises(rdf_lithops.PayloadError, match="initialize.*LookupError.*no calibration for this run"):
+        total(fexec, "1")
+
+
+def test_other_payload_other_process(fexec: Any, registries: Any) -> None:
+    """What one analysis declares does not reach the next: the same name may mean something else there."""
+    name = f"clash_{os.getpid()}"
+    for value in (1, 2):
+        registries.strings_to_declare = {"code": f"namespace {name} {{ int value() {{ return {value}; }} }}"}
+        if value == 1:
+            ROOT.gInterpreter.Declare(registries.strings_to_declare["code"])  # the driver knows it, to book with
+        assert 4.0 * value == total(fexec, f"{name}::value()")
+
+
+def test_a_bundle_does_not_stay_in_the_storage(fexec: Any, tmp_path: Path, tag: str) -> None:
+    """The bundle of a run is deleted when the run is over, whether it worked or failed."""
+    ROOT.RDF.Distributed.DistributeHeaders(write(tmp_path / "left.h", f"inline int left_{tag}() {{ return 1; }}\n"))
+    assert 4.0 == total(fexec, f"left_{tag}()")
+    with pytest.raises(rdf_lithops.RangeError, match="spoilt"):
+        total(fexec, '(throw std::runtime_error("spoilt"), 1)')
+    assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/payloads/")
+
+
+def test_registries_are_copied_at_the_door(fexec: Any, tmp_path: Path, registries: Any) -> None:
+    """A plan that was made does not change under later registrations."""
+    booked = ROOT.RDataFrame(4, executor=fexec, npartitions=2).Count()
+    plan = rdf_lithops.plan(booked)
+    registries.headers.add(str(tmp_path / "nowhere.h"))
+    plan.deliver(plan.reduce_task([plan.map_task(**item) for item in plan.iterdata]))
+    assert 4 == booked.GetValue()
+
+
+def test_without_a_warm_process(fexec: Any, tmp_path: Path, tag: str) -> None:
+    """A task that runs ROOT itself loads the same payload."""
+    ROOT.RDF.Distributed.DistributeHeaders(write(tmp_path / "cold.h", f"inline int cold_{tag}() {{ return 9; }}\n"))
+    frame = ROOT.RDataFrame(4, executor=fexec, npartitions=2, options={"warm": False})
+    assert 36 == frame.Define("x", f"cold_{tag}()").Sum("x").GetValue()
+
+
+def test_the_registries_are_distrdfs_own() -> None:
+    """ROOT's functions write to the class that all back ends share; the fixture of these tests restores it."""
+    assert Backends.Base.BaseBackend is rdf_lithops.backend.LithopsBackend.__mro__[1]
