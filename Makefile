@@ -1,0 +1,43 @@
+# All set-up happens in .venv; nothing is needed but Python 3.10 or later (PYTHON=... picks one) and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+# Two Lithops programs of one user delete each other's copy of the package without it.
+export PYTHONSAFEPATH := 1
+
+.PHONY: help demo test test-all lint clean
+
+help:
+	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
+	@echo "make test      the tests, without the slow ones (ARGS=... goes to pytest)"
+	@echo "make test-all  the slow ones too"
+	@echo "make lint      ruff and mypy"
+	@echo "make clean     remove everything that was made, .venv included"
+
+demo: $(VENV)/.stamp-root
+	@mkdir -p demo
+	$(BIN)/rdf-lithops demo --output demo/dimuon.png $(ARGS)
+
+test: SELECTION := -m "not slow"
+test test-all: $(VENV)/.stamp-test
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
+	TMPDIR="$$folder" $(BIN)/python -m pytest $(SELECTION) $(ARGS)
+
+lint: $(VENV)/.stamp-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# One stamp for each set of extras: an install is repeated when what it depends on has changed.
+$(VENV)/.stamp-root: EXTRAS := root
+$(VENV)/.stamp-test: EXTRAS := root,test
+$(VENV)/.stamp-root $(VENV)/.stamp-test: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
