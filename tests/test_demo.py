@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +17,9 @@ import numpy
 import pytest
 import ROOT
 import yaml
-from conftest import CAPTURED, LOCALHOST_CONFIG
+from conftest import CAPTURED, LOCALHOST_CONFIG, REPOSITORY
 
-from rdf_lithops import PlanError, demo
+from rdf_lithops import Options, PlanError, demo
 from rdf_lithops.__main__ import LOCALHOST, main
 
 EVENTS = 20_000
@@ -115,7 +117,7 @@ def test_the_muons_have_the_mass_that_was_drawn(sample: list[str]) -> None:
 
 @pytest.mark.parametrize("peak", [peak for peak in demo.PEAKS if peak.label], ids=lambda peak: peak.name)
 def test_the_peaks_are_where_they_should_be(local: demo.Measured, peak: demo.Peak) -> None:
-    """The fullest half per cent of mass within 5 % of the particle's is at the particle's mass."""
+    """The fullest one per cent of mass within 5 % of the particle's is at the particle's mass."""
     axis = local.histogram.GetXaxis()
     windows = [peak.mass_gev * (1 + 0.005 * step) for step in range(-10, 11)]
 
@@ -326,3 +328,13 @@ def test_help_names_every_option() -> None:
 def test_the_built_in_configuration_is_that_of_the_file() -> None:
     """An installed package has no configs folder: what it has instead is the same."""
     assert yaml.safe_load(LOCALHOST_CONFIG.read_text()) == LOCALHOST
+
+
+def test_the_readme_lists_every_option() -> None:
+    """Its table has the options and their defaults, in order."""
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+    fields = [
+        (field.name, f"{field.default:g}" if field.type == "float" else str(field.default))
+        for field in dataclasses.fields(Options)
+    ]
+    assert fields == rows
