@@ -3,8 +3,9 @@
 A range dictionary holds only what differs from range to range. What all ranges of a dataset share (friends, samples,
 and the file list where every range needs all of it) is the *dataset* dictionary, which travels once, with the function.
 
-``kind`` is ``"entries"`` (an empty source) or ``"files"`` (TTree, TChain, RDatasetSpec, RNTuple). Another generation of
-ranges (PyRDF's) gets a kind of its own here and nowhere else.
+``kind`` is ``"entries"`` (an empty source), ``"files"`` (TTree, TChain, RDatasetSpec, RNTuple) or ``"pyrdf"`` (PyRDF's
+ranges, of all its generations: entries of the chain of the range's own files). Another generation of ranges gets a kind
+of its own here and nowhere else.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ def to_plain(ranges: list[Any]) -> tuple[list[Plain], Plain]:
     dataset: Plain = {"format": FORMAT_VERSION, "friends": None, "samples": [], "files": None, "trees": None}
     sample_index: dict[str, int] = {}
     plain = []
-    for item in ranges:
+    for number, item in enumerate(ranges):
         if hasattr(item, "filenames"):
             plain.append(_files_to_plain(item, dataset, sample_index))
+        elif hasattr(item, "filelist"):
+            plain.append(_pyrdf_to_plain(number, item, dataset))
         elif hasattr(item, "start") and hasattr(item, "end"):
             plain.append(
                 {
@@ -66,6 +69,29 @@ def _files_to_plain(item: Any, dataset: Plain, sample_index: dict[str, int]) -> 
     return plain
 
 
+def _pyrdf_to_plain(number: int, item: Any, dataset: Plain) -> Plain:
+    """PyRDF's ranges have no id: their order is theirs. Friends are aligned by entry number in the whole dataset, so with
+    them each range must have all its files, which are kept once; ValueError otherwise."""
+    files = None if item.filelist is None else [str(name) for name in item.filelist]
+    friends = getattr(item, "friend_info", None)  # the oldest ranges have none
+    if friends:
+        if dataset["files"] not in (None, files):
+            raise ValueError(
+                f"expected all files in every range of a dataset with friends, got {dataset['files']}, then {files}"
+            )
+        names = [[str(name), ""] for name in friends.friend_names]
+        dataset["friends"] = {"names": names, "files": [[str(name) for name in some] for some in friends.friend_file_names]}
+        dataset["files"], files = files, None
+    return {
+        "format": FORMAT_VERSION,
+        "kind": "pyrdf",
+        "id": number,
+        "start": int(item.start),
+        "end": int(item.end),
+        "files": files,
+    }
+
+
 def _friends_to_plain(friends: Any) -> Plain:
     return {
         "names": [[str(name), str(alias)] for name, alias in friends.fFriendNames],
@@ -93,7 +119,7 @@ def _sample_position(sample: Any, dataset: Plain, sample_index: dict[str, int]) 
 
 
 def from_plain(plain: Plain, dataset: Plain, exec_id: Any) -> Any:
-    """Rebuild DistRDF's range under the execution identifier ``exec_id``. Needs ROOT: call it in a ROOT process."""
+    """Rebuild the range, DistRDF's under the execution identifier ``exec_id``. Needs ROOT: call it in a ROOT process."""
     from ROOT._distrdf import Ranges
 
     if plain.get("format") != FORMAT_VERSION:
@@ -101,6 +127,8 @@ def from_plain(plain: Plain, dataset: Plain, exec_id: Any) -> Any:
     if plain["kind"] == "entries":
         return Ranges.EmptySourceRange(exec_id, plain["id"], plain["start"], plain["end"])
     files = plain["files"] if plain["files"] is not None else dataset["files"]
+    if plain["kind"] == "pyrdf":
+        return _pyrdf_from_plain(plain, dataset, files)
     trees = plain["trees"] if plain["trees"] is not None else dataset["trees"]
     return Ranges.TreeRangePerc(
         exec_id,
@@ -114,6 +142,29 @@ def from_plain(plain: Plain, dataset: Plain, exec_id: Any) -> Any:
         _friends_from_plain(dataset["friends"]),
         _samples_from_plain(plain["samples"], dataset["samples"]),
     )
+
+
+class _Start(int):
+    """A PyRDF range's first entry, which PyRDF also puts, as text, into the name of the range's Snapshot file.
+
+    Entries are counted from the range's first file, so ranges of different files have equal ones: the text gives the
+    range's id as well.
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _pyrdf_from_plain(plain: Plain, dataset: Plain, files: list[str] | None) -> Any:
+    """What PyRDF's mappers read of a range are four attributes; a plain namespace serves them as well."""
+    start, friends = _Start(plain["start"]), dataset["friends"]
+    start.text = f"{plain['id']}_{plain['start']}"
+    if friends is not None:
+        names = [name for name, _ in friends["names"]]
+        friends = SimpleNamespace(friend_names=names, friend_file_names=friends["files"])
+    return SimpleNamespace(id=plain["id"], start=start, end=plain["end"], filelist=files, friend_info=friends)
 
 
 def _friends_from_plain(friends: Plain | None) -> Any:
@@ -153,6 +204,9 @@ def describe(plain: Plain, dataset: Plain) -> str:
     if plain["kind"] == "entries":
         return f"range {plain['id']}: entries {plain['start']} to {plain['end']}"
     files = plain["files"] if plain["files"] is not None else dataset["files"]
+    if plain["kind"] == "pyrdf":
+        where = "" if files is None else f" of {files[0]}" + (f" and {len(files) - 1} more files" if files[1:] else "")
+        return f"range {plain['id']}: entries {plain['start']} to {plain['end']}{where}"
     files = files[plain["first_file"] : plain["last_file"]]
     shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
     return f"range {plain['id']}: {plain['start_fraction']:.0%} to {plain['end_fraction']:.0%} of {shown}"
