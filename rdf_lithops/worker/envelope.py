@@ -37,7 +37,7 @@ class Envelope:
     range_ids: tuple[int, ...]
     entries: int | None
     root: str
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     error: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
