@@ -178,6 +178,8 @@ def _make_safe(executor: Any, session: Session) -> None:
     environment: Any = getattr(executor.compute_handler, "env", None)
     if session.local and str(getattr(environment, "runtime_name", "")).startswith("python"):
         environment.runtime_name = sys.executable
+        # the name under which Lithops caches a runtime's Python version: "python" in two environments is not one runtime
+        executor.invoker.runtime_name = f"{sys.executable}-{sys.version_info.major}.{sys.version_info.minor}"
 
     def end() -> None:
         session.close()

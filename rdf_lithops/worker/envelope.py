@@ -1,9 +1,9 @@
 """The bytes that a call hands back: a checked header and an opaque body.
 
-Layout: the magic ``RDFL``, one byte of format version, the header's length (4 bytes, big-endian), the header (JSON),
-the body. The header says which ranges the body is the merged result of, how many entries they had, which ROOT wrote it,
-and the SHA-256 of the body, which is compared before anybody unpickles it. A failed call hands back an envelope too:
-its header carries the error, its body is empty, so that one bad range does not hide what the others did.
+Layout: the magic ``RDFL``, one byte of format version, the lengths of header (4 bytes) and body (8 bytes, big-endian), the
+SHA-256 of all that follows, the header (JSON), the body. The digest is compared before anybody parses or unpickles. The
+header says which ranges the body is the merged result of, how many entries they had and which ROOT wrote it. A failed call
+hands back an envelope too: its header carries the error, its body is empty, so that one bad range does not hide the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["FORMAT_VERSION", "Envelope", "EnvelopeError", "pack", "unpack"]
 
 FORMAT_VERSION = 1
 _MAGIC = b"RDFL"
-_PREFIX = struct.Struct("!4sBI")
+_PREFIX = struct.Struct("!4sBIQ32s")
 
 
 class EnvelopeError(ValueError):
@@ -50,43 +50,41 @@ def pack(envelope: Envelope) -> bytes:
         "root": envelope.root,
         "error": envelope.error,
         "facts": envelope.facts,
-        "body_bytes": len(envelope.body),
-        "body_sha256": hashlib.sha256(envelope.body).hexdigest(),
     }
     encoded = json.dumps(header).encode()
-    return _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(encoded)) + encoded + envelope.body
+    digest = hashlib.sha256(encoded + envelope.body).digest()
+    return _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(encoded), len(envelope.body), digest) + encoded + envelope.body
 
 
 def unpack(data: bytes) -> Envelope:
-    """Check ``data`` and take it apart; raises :class:`EnvelopeError` unless version, length and digest are right."""
+    """Check ``data`` and take it apart; raises :class:`EnvelopeError` unless version, lengths and digest are right."""
     if not isinstance(data, (bytes, bytearray)) or len(data) < _PREFIX.size:
         raise EnvelopeError(f"expected an envelope of at least {_PREFIX.size} bytes, got {_describe(data)}")
-    magic, version, header_bytes = _PREFIX.unpack_from(data)
+    magic, version, header_bytes, body_bytes, digest = _PREFIX.unpack_from(data)
     if magic != _MAGIC:
         raise EnvelopeError(f"expected an envelope that starts with {_MAGIC!r}, got {magic!r}")
     if version != FORMAT_VERSION:
         raise EnvelopeError(
             f"expected envelope format {FORMAT_VERSION}, got {version}: driver and worker run different rdf_lithops"
         )
+    expected = _PREFIX.size + header_bytes + body_bytes
+    if len(data) != expected:
+        raise EnvelopeError(f"expected an envelope of {expected} bytes, got {len(data)}: the transfer was cut short")
+    if hashlib.sha256(memoryview(data)[_PREFIX.size :]).digest() != digest:
+        raise EnvelopeError("the contents do not have the SHA-256 that the envelope promises: damaged in transit")
     start = _PREFIX.size + header_bytes
     try:
         header = json.loads(bytes(data[_PREFIX.size : start]))
-        body = bytes(data[start:])
-        digest, length = header["body_sha256"], header["body_bytes"]
+        return Envelope(
+            range_ids=tuple(header["range_ids"]),
+            entries=header["entries"],
+            root=header["root"],
+            body=bytes(data[start:]),
+            error=header["error"],
+            facts=header["facts"],
+        )
     except (ValueError, KeyError, TypeError) as error:
-        raise EnvelopeError(f"the envelope's header does not parse: {error}") from error
-    if len(body) != length:
-        raise EnvelopeError(f"expected a body of {length} bytes, got {len(body)}: the transfer was cut short")
-    if hashlib.sha256(body).hexdigest() != digest:
-        raise EnvelopeError(f"the body's SHA-256 is not the {digest[:12]}… that its header promises: damaged in transit")
-    return Envelope(
-        range_ids=tuple(header["range_ids"]),
-        entries=header["entries"],
-        root=header["root"],
-        body=body,
-        error=header["error"],
-        facts=header["facts"],
-    )
+        raise EnvelopeError(f"the envelope's header does not say what it should: {error!r}") from error
 
 
 def _describe(data: object) -> str:
