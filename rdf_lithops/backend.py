@@ -71,7 +71,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]
     ) -> Any:
         """Run ``mapper`` over ``ranges`` through ``map_reduce`` and return the TaskResult folded with ``reducer``."""
-        return self._run(ranges, mapper, reducer, None)
+        return self._run(ranges, mapper, functools.partial(execute.merge_results, reducer), None)
 
     def ProcessAndMergeLive(  # DistRDF's name
         self,
@@ -81,6 +81,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         drawables_info_dict: dict[int, tuple[list[Callable[[Any], None] | None], int, str]],
     ) -> Any:
         """As ProcessAndMerge, drawing the objects of ``drawables_info_dict`` each time that a call's partial arrives."""
+        reducer = functools.partial(execute.merge_results, reducer)
         with _live_canvas(len(drawables_info_dict)) as canvas:
             merged: list[Any] = []
             arrived: set[int] = set()

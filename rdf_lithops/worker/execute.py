@@ -24,7 +24,17 @@ from typing import Any
 from . import ranges as adapter
 from .envelope import Envelope, pack, unpack
 
-__all__ = ["RangeFailure", "fold", "graph_runner", "initialise", "no_initialisation", "prepare", "run_call", "warm_up"]
+__all__ = [
+    "RangeFailure",
+    "fold",
+    "graph_runner",
+    "initialise",
+    "merge_results",
+    "no_initialisation",
+    "prepare",
+    "run_call",
+    "warm_up",
+]
 
 MAX_GRAPHS = 16  # finished graphs kept per process; compiled code is never freed, but the data frames are
 ENTRY_COLUMN = "rdf_lithops_entry_"  # prefix of the helper columns that the driver defines for rdfentry_
@@ -32,6 +42,21 @@ _SOURCE_HEADER = """
 #ifndef RDF_LITHOPS_FIRST_ENTRY
 #define RDF_LITHOPS_FIRST_ENTRY
 namespace rdf_lithops { inline ULong64_t first_entry = 0; }
+#endif
+"""
+
+
+_REPORT_HEADER = """
+#ifndef RDF_LITHOPS_MERGEABLE_AGAIN
+#define RDF_LITHOPS_MERGEABLE_AGAIN
+#include "ROOT/RDF/RMergeableValue.hxx"
+namespace rdf_lithops {
+std::unique_ptr<ROOT::Detail::RDF::RMergeableValue<ROOT::RDF::RCutFlowReport>>
+mergeable_again(const ROOT::RDF::RCutFlowReport &value) {
+   std::vector<ROOT::RDF::TCutInfo> cuts(value.begin(), value.end());
+   return std::make_unique<ROOT::Detail::RDF::RMergeableReport>(value, cuts);
+}
+}
 #endif
 """
 
@@ -56,7 +81,25 @@ class _Seconds:
 
 _seconds = _Seconds()
 _initialised_s = 0.0
-_graphs: OrderedDict[str, tuple[Callable[..., Any], Callable[..., Any]]] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """What runs and folds ranges; ``cloned``: whether actions that ran once are cloned for the next range."""
+
+    digest: str
+    mapper: Callable[..., Any]
+    reducer: Callable[..., Any]
+    cloned: bool
+
+    def exec_id(self, plain: dict[str, Any]) -> Any:
+        """The identifier under which DistRDF keeps this graph; it tells RNTuple from TTree by this very string."""
+        from ROOT._distrdf._graph_cache import ExecutionIdentifier
+
+        return ExecutionIdentifier("RNTuple" if plain.get("rntuple") else self.digest, self.digest)
+
+
+_graphs: OrderedDict[str, _Graph] = OrderedDict()
 
 
 @functools.lru_cache(maxsize=1)
@@ -115,19 +158,21 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
     from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER
     from ROOT._distrdf.Backends import Utils
 
-    began = time.perf_counter()
+    began = compiled = time.perf_counter()
+    node = ROOT.RDF.AsRNode(start)
     if exec_id not in _ACTIONS_REGISTER or exec_id.rdf_uuid == "RNTuple":
         _ACTIONS_REGISTER[exec_id] = generator.generate_computation_graph(graph, start, range_id)
-    else:
+        built = time.perf_counter()
+        ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
+        compiled = time.perf_counter()
+        _seconds.compile += compiled - built
+        _seconds.graph += built - began
+    else:  # clones are compiled already
         _ACTIONS_REGISTER[exec_id] = [Utils.clone_action(action, range_id) for action in _ACTIONS_REGISTER[exec_id]]
-    built = time.perf_counter()
-    node = ROOT.RDF.AsRNode(start)
-    ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
-    compiled = time.perf_counter()
+        compiled = time.perf_counter()
+        _seconds.graph += compiled - began
     ROOT.Internal.RDF.TriggerRun.__release_gil__ = True
     ROOT.Internal.RDF.TriggerRun(node)
-    _seconds.graph += built - began
-    _seconds.compile += compiled - built
     _seconds.loop += time.perf_counter() - compiled
     return list(_ACTIONS_REGISTER[exec_id])
 
@@ -149,18 +194,18 @@ def run_call(
     _seconds = _Seconds()
     began, read_before = time.perf_counter(), _bytes_read()
     version = initialise()
-    mapper, reducer, exec_id = _graph(graph, graph_digest)
+    runner = _graph(graph, graph_digest)
     plain_ranges = sorted(call["ranges"], key=lambda plain: plain["id"])
     range_ids = tuple(plain["id"] for plain in plain_ranges)
     try:
         partial = None
         entries: int | None = 0
         for plain in plain_ranges:
-            result = _run_range(mapper, plain, dataset, exec_id(plain), seed)
+            result = _run_range(runner, plain, dataset, seed)
             done = _entries(plain, result)
             entries = None if entries is None or done is None else entries + done
             on_range(plain["id"], done or 0)
-            partial = result if partial is None else reducer(partial, result)
+            partial = result if partial is None else runner.reducer(partial, result)
         serialising = time.perf_counter()
         body = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
         _seconds.serialise = time.perf_counter() - serialising
@@ -168,6 +213,24 @@ def run_call(
         _forget(graph_digest)
         return pack(Envelope(range_ids, None, version, error=_describe_failure(failure, call, dataset)))
     return pack(Envelope(range_ids, entries, version, body, facts=_facts(began, read_before)))
+
+
+def merge_results(reducer: Callable[[Any, Any], Any], into: Any, other: Any) -> Any:
+    """Fold two results with DistRDF's ``reducer``, and repair what it leaves behind.
+
+    ROOT 6.40 merges a cut-flow report into its value but not into what the next merge starts from: a third report would
+    replace the second. A merged report is therefore made mergeable again from its value.
+    """
+    import ROOT
+
+    merged = reducer(into, other)
+    mergeables: list[Any] = getattr(merged, "mergeables", None) or []
+    for index, mergeable in enumerate(mergeables):
+        value = mergeable.GetValue() if type(mergeable).__name__.startswith("RMergeable") else None
+        if isinstance(value, ROOT.RDF.RCutFlowReport):
+            ROOT.gInterpreter.Declare(_REPORT_HEADER)
+            mergeables[index] = ROOT.rdf_lithops.mergeable_again(value)
+    return merged
 
 
 def fold(reducer: bytes, partials: list[bytes]) -> bytes:
@@ -194,45 +257,53 @@ def fold(reducer: bytes, partials: list[bytes]) -> bytes:
     )
 
 
-def _graph(graph: bytes, digest: str) -> tuple[Callable[..., Any], Callable[..., Any], Callable[[dict[str, Any]], Any]]:
-    """The mapper, the reducer, and a function from a range to the identifier under which its graph is cached."""
-    from ROOT._distrdf._graph_cache import ExecutionIdentifier
-
+def _graph(graph: bytes, digest: str) -> _Graph:
+    """The graph of that digest, from this process's own or unpickled now."""
     if digest not in _graphs:
         while len(_graphs) >= MAX_GRAPHS:
             _forget(next(iter(_graphs)))
-        _graphs[digest] = pickle.loads(graph)
+        mapper, reducer = pickle.loads(graph)
+        _graphs[digest] = _Graph(digest, mapper, reducer, _can_be_cloned(mapper))
     _graphs.move_to_end(digest)
-    mapper, reducer = _graphs[digest]
+    return _graphs[digest]
 
-    def exec_id(plain: dict[str, Any]) -> Any:
-        # DistRDF tells RNTuple from TTree by this very string
-        return ExecutionIdentifier("RNTuple" if plain.get("rntuple") else digest, digest)
 
-    return mapper, reducer, exec_id
+def _can_be_cloned(mapper: Any) -> bool:
+    """Whether DistRDF's action cloning works for all of the graph: a cloned Report crashes when it runs (ROOT 6.40)."""
+    generator: Any = getattr(mapper, "keywords", {}).get("computation_graph_callable")
+    nodes = generator.args[0].values() if getattr(generator, "func", None) is graph_runner else ()
+    return not any(getattr(node.operation, "name", "") == "Report" for node in nodes)
 
 
 def _forget(digest: str) -> None:
-    """Drop a graph and the data frame and actions that DistRDF keeps for it."""
+    """Drop a graph and what is kept of its execution."""
+    _graphs.pop(digest, None)
+    _forget_execution(digest)
+
+
+def _forget_execution(digest: str) -> None:
+    """Drop the data frame and actions that DistRDF keeps: the next range builds them anew, from code compiled already."""
     from ROOT._distrdf import _graph_cache
 
-    _graphs.pop(digest, None)
     for register in (_graph_cache._RDF_REGISTER, _graph_cache._ACTIONS_REGISTER):
         for exec_id in [key for key in register if key.graph_uuid == digest]:
             del register[exec_id]
 
 
-def _run_range(mapper: Callable[..., Any], plain: dict[str, Any], dataset: dict[str, Any], exec_id: Any, seed: int) -> Any:
+def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], seed: int) -> Any:
     import ROOT
 
     ROOT.gRandom.SetSeed(range_seed(seed, plain["id"]))
     ROOT.rdf_lithops.first_entry = plain.get("first_entry", 0)
     try:
-        result = mapper(adapter.from_plain(plain, dataset, exec_id))
+        result = runner.mapper(adapter.from_plain(plain, dataset, runner.exec_id(plain)))
         for mergeable in getattr(result, "mergeables", None) or ():
             _restore_entry_column(mergeable)
     except Exception as error:
         raise RangeFailure(plain["id"]) from error
+    finally:
+        if not runner.cloned:
+            _forget_execution(runner.digest)
     return result
 
 
