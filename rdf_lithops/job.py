@@ -10,6 +10,7 @@ import ast
 import atexit
 import base64
 import contextlib
+import gc
 import hashlib
 import logging
 import os
@@ -111,6 +112,13 @@ def session_for(executor: Any, options: Options) -> Session:
         if session.local and options.warm:
             _warm_this_machine(executor, session, options)
     return session
+
+
+def anticipate() -> None:
+    """If this program has made one executor, and that one on localhost, start its ROOT process now."""
+    made = [item for item in gc.get_objects() if issubclass(type(item), lithops.FunctionExecutor)]
+    if len(made) == 1 and made[0].mode == LOCALHOST:
+        session_for(made[0], Options())
 
 
 def _warm_this_machine(executor: Any, session: Session, options: Options) -> None:

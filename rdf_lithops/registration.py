@@ -35,6 +35,33 @@ def register() -> None:
     namespace = _touched_rdf_namespace()
     if namespace is not None:
         _rebind(namespace, replaced)
+    _anticipate()
+
+
+def _anticipate() -> None:
+    """Start the ROOT process of this machine's executor before ``ROOT.RDataFrame`` initialises ROOT here, not after it.
+
+    Reading that name takes a second before ROOT's constructor, and then ours, is called. The property that it is gets a
+    look for the one localhost executor that the program has made; without exactly one, nothing is anticipated.
+    """
+    import ROOT
+
+    facade = type(ROOT)
+    original = vars(facade).get("RDataFrame")
+    if not isinstance(original, property) or original.fget is None:
+        return
+
+    get = original.fget
+
+    def read(self: Any) -> Any:
+        facade.RDataFrame = original
+        if "lithops" in sys.modules and "cppyy" not in sys.modules:
+            from . import job
+
+            job.anticipate()
+        return get(self)
+
+    facade.RDataFrame = property(read, doc=original.__doc__)
 
 
 def _touched_rdf_namespace() -> Any:
@@ -103,13 +130,13 @@ def RDataFrame(*args: Any, executor: Any = None, **given: Any) -> Any:  # ROOT's
     TypeError for an unknown keyword or a foreign executor, PlanError for values out of bounds.
     """
     npartitions, options = _keywords("RDataFrame", given)
-    return _backend_class()(_checked(executor), options).make_dataframe(*args, npartitions=npartitions)
+    return _backend(executor, options).make_dataframe(*args, npartitions=npartitions)
 
 
 def _from_spec(jsonfile: str, *, executor: Any, **given: Any) -> Any:
     """A Lithops-run RDataFrame of the dataset that the JSON specification in the file ``jsonfile`` describes."""
     npartitions, options = _keywords("FromSpec", given)
-    backend = _backend_class()(_checked(executor), options)
+    backend = _backend(executor, options)
     import ROOT
 
     return backend.make_dataframe(ROOT.Internal.RDF.RetrieveSpecFromJson(jsonfile), npartitions=npartitions)
@@ -128,16 +155,16 @@ def _keywords(function: str, given: dict[str, Any]) -> tuple[int | None, Options
     return npartitions, Options.read(given.get("options"))
 
 
-def _checked(executor: Any) -> Any:
+def _backend(executor: Any, options: Options) -> Any:
+    """A back end on ``executor``. The session comes first: its ROOT process starts while this one initialises its own."""
     if not _is_lithops(executor):
         raise TypeError(f"executor must be a lithops.FunctionExecutor, got {type(executor).__name__}: {executor!r}")
-    return executor
+    from . import job
 
-
-def _backend_class() -> Any:
+    job.session_for(executor, options)
     from .backend import LithopsBackend
 
-    return LithopsBackend
+    return LithopsBackend(executor, options)
 
 
 def _run_graphs(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -364,9 +364,9 @@ def main() -> None:
             execute.prepare()
             execute.leave_crashes_to_the_kernel()
             parent.wait_for_work(FIRST_GRAPH_S)
-            for _ in execute.warm_up():
-                if parent.is_wanted():
-                    break
+            steps = execute.warm_up()
+            while not parent.is_wanted() and next(steps, "done") != "done":
+                pass
             parent.serve()
         finally:
             parent.close()
