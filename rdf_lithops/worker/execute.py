@@ -226,7 +226,7 @@ def merge_results(reducer: Callable[[Any, Any], Any], into: Any, other: Any) -> 
     merged = reducer(into, other)
     mergeables: list[Any] = getattr(merged, "mergeables", None) or []
     for index, mergeable in enumerate(mergeables):
-        value = mergeable.GetValue() if type(mergeable).__name__.startswith("RMergeable") else None
+        value = mergeable.GetValue() if type(mergeable).__name__.startswith("RMergeableValue<") else None
         if isinstance(value, ROOT.RDF.RCutFlowReport):
             ROOT.gInterpreter.Declare(_REPORT_HEADER)
             mergeables[index] = ROOT.rdf_lithops.mergeable_again(value)
