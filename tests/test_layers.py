@@ -14,7 +14,7 @@ from conftest import CAPTURED, REPOSITORY
 
 PACKAGE = REPOSITORY / "rdf_lithops"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-PROGRAMS = {"demo.py", "__main__.py"}  # they are users of the package: they may construct an executor
+PROGRAMS = {"demo.py", "__main__.py", "pyrdf.py"}  # they are users of the package: they may construct an executor
 USERS_OF_LITHOPS = {"job.py"} | PROGRAMS
 USERS_OF_ROOT = {
     "backend.py",
@@ -94,6 +94,11 @@ def test_the_far_side_needs_only_what_every_worker_has() -> None:
         if (top := name.split(".")[0]) not in sys.stdlib_module_names and top not in ("rdf_lithops", "ROOT", "numpy")
     }
     assert set() == wrong
+
+
+def test_pyrdf_is_a_leaf() -> None:
+    """Nothing imports PyRDF's spelling: it can be taken away."""
+    assert set() == {name_of(path) for path in MODULES for name in imports(path) if name.startswith("rdf_lithops.pyrdf")}
 
 
 def test_planning_is_pure() -> None:
