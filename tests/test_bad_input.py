@@ -62,16 +62,18 @@ def test_only_empty_trees(fexec: Any, files: Datasets) -> None:
 def test_some_empty_trees(fexec: Any, files: Datasets) -> None:
     """Empty trees among others count for nothing, wherever they are."""
     mixed = [files.empty[0], files.main[0], files.empty[1], files.main[2]]
-    for npartitions in (1, 2, 4, 7):
+    expected = ROOT.RDataFrame("events", mixed).Sum("i").GetValue()
+    for npartitions in (1, 4, 7):
         frame = ROOT.RDataFrame("events", mixed, executor=fexec, npartitions=npartitions)
-        assert (350, 120 + 230) == (frame.Count().GetValue(), len(frame.AsNumpy(["i"])["i"]))
+        count, total = frame.Count(), frame.Sum("i")
+        assert (350, expected) == (count.GetValue(), total.GetValue())
 
 
 def test_one_file_given_twice(fexec: Any, files: Datasets) -> None:
     """A file that is listed twice is read twice, as locally."""
     twice = [files.main[1], files.main[1]]
     expected = ROOT.RDataFrame("events", twice).Sum("i").GetValue()
-    for npartitions in (1, 2, 3):
+    for npartitions in (1, 3):
         assert expected == ROOT.RDataFrame("events", twice, executor=fexec, npartitions=npartitions).Sum("i").GetValue()
 
 
@@ -230,7 +232,8 @@ def test_more_ranges_than_entries(fexec: Any) -> None:
 def test_more_ranges_than_clusters(fexec: Any, files: Datasets) -> None:
     """Files: ranges without a cluster of their own do nothing, and the result is whole."""
     frame = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=60)
-    assert (400, 79800) == (frame.Count().GetValue(), int(frame.Sum("i").GetValue()))
+    count, total = frame.Count(), frame.Sum("i")
+    assert (400, 79800) == (count.GetValue(), total.GetValue())
 
 
 # -- the options -------------------------------------------------------------------------------------------------------
