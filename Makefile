@@ -7,13 +7,14 @@ ARGS ?=
 # Two Lithops programs of one user delete each other's copy of the package without it.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test test-all lint clean
+.PHONY: help demo test test-all lint bench bench-quick clean
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
 	@echo "make test      the tests, without the slow ones (ARGS=... goes to pytest)"
 	@echo "make test-all  the slow ones too"
 	@echo "make lint      ruff and mypy"
+	@echo "make bench     the same analyses in ROOT, Dask, Spark, plain Lithops and here, side by side (bench-quick: five minutes)"
 	@echo "make clean     remove everything that was made, .venv included"
 
 demo: $(VENV)/.stamp-root
@@ -30,10 +31,14 @@ lint: $(VENV)/.stamp-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench bench-quick: $(VENV)/.stamp-bench
+	PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks $(if $(filter bench-quick,$@),--quick) $(ARGS)
+
 # One stamp for each set of extras: an install is repeated when what it depends on has changed.
 $(VENV)/.stamp-root: EXTRAS := root
 $(VENV)/.stamp-test: EXTRAS := root,test
-$(VENV)/.stamp-root $(VENV)/.stamp-test: setup.cfg pyproject.toml
+$(VENV)/.stamp-bench: EXTRAS := root,bench
+$(VENV)/.stamp-root $(VENV)/.stamp-test $(VENV)/.stamp-bench: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@

@@ -62,7 +62,13 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def make_dataframe(self, *args: Any, npartitions: int | None = None) -> Any:
         """A distributed RDataFrame over ``args`` (those of ROOT.RDataFrame) that runs here."""
-        return DataFrame.RDataFrame(HeadNode.get_headnode(self, npartitions, *args))
+        try:
+            head = HeadNode.get_headnode(self, npartitions, *args)
+        except TypeError as error:
+            shown = ", ".join(map(repr, args))
+            why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
+            raise TypeError(f"ROOT.RDataFrame({shown}) is not accepted: {why}") from error
+        return DataFrame.RDataFrame(head)
 
     def distribute_unique_paths(self, paths: Any) -> None:
         """Nothing to do: files travel in the payload of the run."""

@@ -262,7 +262,10 @@ class LithopsSubmission:
 
     def _end(self, future: Any) -> CallEnd | None:
         storage = self.session.executor.internal_storage
-        status = storage.get_call_status(future.executor_id, future.job_id, future.call_id)
+        try:
+            status = storage.get_call_status(future.executor_id, future.job_id, future.call_id)
+        except ValueError:  # localhost writes objects in place: this one is half written
+            return None
         if status is None or status["type"] != "__end__":
             return None
         if status.get("exception"):

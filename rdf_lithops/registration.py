@@ -7,6 +7,7 @@ is not a Lithops executor goes to ROOT's own function, untouched: Dask and Spark
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import types
 from collections.abc import Callable, Iterable
@@ -20,6 +21,8 @@ __all__ = ["RDataFrame", "register"]
 
 def register() -> None:
     """Rebind DistRDF's entry points; done twice, it does nothing."""
+    if importlib.util.find_spec("ROOT") is None:
+        return  # the command line, and whoever asks for a data frame, say how to get it
     import ROOT._distrdf as distrdf
 
     if getattr(distrdf.RDataFrame, "rdf_lithops", False):
