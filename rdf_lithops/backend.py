@@ -67,7 +67,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         except TypeError as error:
             shown = ", ".join(map(repr, args))
             why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
-            raise TypeError(f"ROOT.RDataFrame({shown}) is not accepted: {why}") from error
+            raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{why}") from error
         return DataFrame.RDataFrame(head)
 
     def distribute_unique_paths(self, paths: Any) -> None:

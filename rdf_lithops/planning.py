@@ -15,6 +15,19 @@ from .worker.task import MapTask, ReduceTask
 __all__ = ["Options", "Plan", "pack_calls"]
 
 
+# option, types (the first one is named in errors), exclusive lower bound, whether None is an error
+_BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
+    ("seed", (int,), None, True),
+    ("attempts", (int,), 0, True),
+    ("ranges_per_call", (int,), 0, False),
+    ("warm", (bool,), None, True),
+    ("deadline_s", (float, int), 0, False),
+    ("progress", (bool,), None, False),
+    ("idle_limit_s", (float, int), 0, True),
+    ("memory_limit_mib", (float, int), 0, True),
+)
+
+
 @dataclass(frozen=True)
 class Options:
     """How a run is to go; every field has a default.
@@ -38,12 +51,14 @@ class Options:
     memory_limit_mib: float = 3000.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise PlanError(f"options.seed must be an integer, got {self.seed!r}")
-        for name in ("attempts", "ranges_per_call", "deadline_s", "idle_limit_s", "memory_limit_mib"):
+        for name, kinds, least, needed in _BOUNDS:
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise PlanError(f"options.{name} must be greater than 0, got {value!r}")
+            if value is None and not needed:
+                continue
+            fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+            if not fits or (least is not None and not value > least):
+                bound = "" if least is None else f" greater than {least}"
+                raise PlanError(f"options.{name} must be {kinds[0].__name__}{bound}, got {value!r}")
 
     @classmethod
     def read(cls, given: Options | dict[str, Any] | None) -> Options:
