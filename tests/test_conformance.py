@@ -524,9 +524,14 @@ def oracle(files: Datasets) -> Callable[[str, str], dict[str, Any]]:
     return compute
 
 
-@pytest.mark.parametrize("npartitions", RANGES)
-@pytest.mark.parametrize("group", ["cloned", "not cloned"])
-@pytest.mark.parametrize("name", SOURCES)
+def cases() -> Iterator[Any]:
+    """Each source, group of operations and number of ranges; by default 7 ranges of all, fewer of three kinds of source."""
+    for name, group, npartitions in itertools.product(SOURCES, ["cloned", "not cloned"], RANGES):
+        always = npartitions == 7 or (name in ("entries", "list of files", "rntuple") and group == "cloned")
+        yield pytest.param(name, group, npartitions, marks=[] if always else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize(("name", "group", "npartitions"), list(cases()))
 def test_every_operation_equals_local(
     name: str, group: str, npartitions: int, files: Datasets, fexec: Any, oracle: Callable[..., Any], tmp_path: Path
 ) -> None:
