@@ -67,7 +67,7 @@ def load(payload: dict[str, Any], initialisation: bytes, folder: str | None) -> 
     if folder is not None:
         os.environ[FILES_VARIABLE] = os.path.join(folder, "files")
     for header in payload["headers"]:
-        ROOT.gInterpreter.AddIncludePath(f'-I"{os.path.dirname(os.path.join(place, header["path"]))}"')
+        ROOT.gInterpreter.AddIncludePath(f"-I{os.path.dirname(os.path.join(place, header['path']))}")  # ROOT quotes it
     for header in payload["headers"]:
         if not ROOT.gInterpreter.Declare(f'#include "{os.path.join(place, header["path"])}"'):
             raise PayloadFailure(f"header {header['name']}", "it does not compile; the log's tail says why")
