@@ -36,6 +36,9 @@ __all__ = [
     "warm_up",
 ]
 
+# Actions that ROOT 6.40 does not clone well: a cloned Report crashes, clones of N-dimensional histograms start with what the
+# original holds, clones of arrays of arrays share its memory. Graphs with one of them are built anew for each range.
+_UNCLONABLE = frozenset({"AsNumpy", "HistoND", "HistoNSparseD", "Report"})
 MAX_GRAPHS = 16  # finished graphs kept per process; compiled code is never freed, but the data frames are
 ENTRY_COLUMN = "rdf_lithops_entry_"  # prefix of the helper columns that the driver defines for rdfentry_
 _SOURCE_HEADER = """
@@ -269,10 +272,10 @@ def _graph(graph: bytes, digest: str) -> _Graph:
 
 
 def _can_be_cloned(mapper: Any) -> bool:
-    """Whether DistRDF's action cloning works for all of the graph: a cloned Report crashes when it runs (ROOT 6.40)."""
+    """Whether DistRDF's action cloning gives the right answer for all of the graph (see _UNCLONABLE)."""
     generator: Any = getattr(mapper, "keywords", {}).get("computation_graph_callable")
     nodes = generator.args[0].values() if getattr(generator, "func", None) is graph_runner else ()
-    return not any(getattr(node.operation, "name", "") == "Report" for node in nodes)
+    return not any(getattr(node.operation, "name", "") in _UNCLONABLE for node in nodes)
 
 
 def _forget(digest: str) -> None:
