@@ -27,9 +27,10 @@ from .questions import QUESTIONS, Question
 __all__ = ["Answers", "Query", "Record", "Schedule", "run", "run_program"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SAMPLE_S = 0.25  # between two looks at the memory of all processes
+SAMPLE_S = 1.0  # between two looks at the memory of all processes: one look costs 8 ms of a core for each ROOT process
 END_GRACE_S = 15.0  # for a program whose last query is done
 DATA_LIMIT_S = 900.0
+LOG_LINES = 15
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,8 @@ def run_program(schedule: Schedule, question: Question, place: str, repetition: 
     order = Order(place, question.name, question.arguments(schedule.scale), ranges, schedule.cores, schedule.later)
     busy, ours = processes.machine_cpu_s(), processes.cpu_s() + _own_cpu_s()
     with _scratch() as scratch:
-        watched = _Watched(order, question, record, answers, scratch)
+        last = repetition == schedule.repetitions - 1
+        watched = _Watched(order, question, record, answers, scratch, sampled=last)
         try:
             watched.until(time.monotonic() + schedule.limit_s)
         except BaseException as error:  # Ctrl-C, SIGTERM
@@ -186,14 +188,17 @@ def _own_cpu_s() -> float:
 
 
 class _Watched:
-    """A program that runs: what it says goes into its record."""
+    """A program that runs: what it says goes into its record. ``sampled``: look at its memory also during queries."""
 
-    def __init__(self, order: Order, question: Question, record: Record, answers: Answers, scratch: str) -> None:
+    def __init__(
+        self, order: Order, question: Question, record: Record, answers: Answers, scratch: str, *, sampled: bool
+    ) -> None:
         self.order, self.question, self.record, self.answers = order, question, record, answers
         self.log = Path(scratch) / "program.log"
         self.plug, theirs = socket.socketpair()
         self.plug.settimeout(60.0)  # for the rest of a line whose beginning is there
         self.talk = Talk(self.plug)
+        self.sampled = sampled
         self.cpu_before_s = processes.cpu_s()
         self._evict()
         command = [sys.executable, "-m", "benchmarks.program", str(theirs.fileno()), order.dumps()]
@@ -216,7 +221,7 @@ class _Watched:
             if readable:
                 if not self._serve():
                     return
-            else:
+            elif self.sampled:
                 self._look_at_memory()
         self.record.error = f"stopped after {deadline - self.started:.0f} s"
 
@@ -266,6 +271,10 @@ class _Watched:
             code = self.process.wait()
         self.record.left_behind = processes.end_all(grace_s=0.0 if self.record.error else 3.0)
         if code != 0 or self.record.error:
-            tail = self.log.read_text(errors="replace")[-3000:]
-            self.record.error = "\n".join([self.record.error or f"exit code {code}", tail])
+            self.record.error = "\n".join([self.record.error or f"exit code {code}", *self._last_lines()])
         self.record.wall_s = time.monotonic() - self.started
+
+    def _last_lines(self) -> list[str]:
+        """What the program printed last; of a progress bar that draws over itself, the last state."""
+        lines = [line.rsplit("\r", 1)[-1] for line in self.log.read_text(errors="replace").split("\n")]
+        return [f"  | {line}" for line in lines if line.strip()][-LOG_LINES:]

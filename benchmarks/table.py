@@ -86,8 +86,8 @@ def _shape(head: Line) -> str:
     source = f"{head['events']:,} events in {head['files']} files" if head["files"] else f"{head['events']:,} entries"
     schedule = head["schedule"]
     return (
-        f"{source}, {head['ranges']} ranges, {schedule['cores']} cores; {schedule['repetitions']} programs per place, "
-        f"{schedule['later']} later queries in each; medians, wall seconds"
+        f"{source}, {head['ranges']} ranges, {schedule['cores']} cores; programs per place: {schedule['repetitions']}, "
+        f"later queries in each: {schedule['later']}; medians, wall seconds"
     )
 
 
@@ -144,9 +144,13 @@ def _remarks(lines: Sequence[Line]) -> list[str]:
         who = f"{PLACES[line['place']].label}, program {line['repetition'] + 1}"
         if line["error"]:
             remarks.append(f"FAILED: {who}: {line['error'].splitlines()[0]}")
-        if line["left_behind"]:
+        elif line["left_behind"]:
             remarks.append(f"REMARK: {who} left {line['left_behind']} processes behind, which were killed")
-        share = line["others_cpu_s"] / max(line["wall_s"] * line["schedule"]["cores"], 1e-9)
-        if share > NOISE:
-            remarks.append(f"REMARK: {who}: {share:.0%} of the machine was busy with something else")
+    worst = max(_others_share(line) for line in lines)
+    if worst > NOISE:
+        remarks.append(f"REMARK: up to {worst:.0%} of the machine was busy with something else; run it again, alone")
     return ["", *remarks] if remarks else []
+
+
+def _others_share(line: Line) -> float:
+    return float(line["others_cpu_s"] / max(line["wall_s"] * line["schedule"]["cores"], 1e-9))

@@ -198,8 +198,8 @@ def gather(booked: Booked) -> Booked:
     results: Booked = {}
     for name, handle in booked.items():
         if "Map" in type(handle).__name__:  # ROOT's RResultMap, DistRDF's ResultMapProxy: of VariationsFor
-            keys = sorted(str(key) for key in handle.GetKeys())
-            results.update({f"{name}:{key}": handle[key] for key in keys})
+            results[f"{name}:nominal"] = handle["nominal"]  # runs the graph; DistRDF knows no keys before
+            results.update({f"{name}:{key}": handle[key] for key in map(str, handle.GetKeys())})
         else:
             results[name] = handle.GetValue()
     return results
