@@ -68,6 +68,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             shown = ", ".join(map(repr, args))
             why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{why}") from error
+        head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
         return DataFrame.RDataFrame(head)
 
     def distribute_unique_paths(self, paths: Any) -> None:

@@ -627,7 +627,7 @@ def test_a_column_that_the_first_file_of_a_range_lacks(files: Datasets, fexec: A
     """
     given = {"executor": fexec, "npartitions": 3, "options": {"ranges_per_call": 1}}
     booked = ROOT.RDataFrame("events", files.main, **given).FilterAvailable("maybe").Define("m2", "maybe + 1").Sum("m2")
-    with pytest.raises(rdf_lithops.RangeError, match=r"(?s)range 1 failed: .*maybe.*main_b\.root"):
+    with pytest.raises(rdf_lithops.RangeError, match=r"(?s)range 1 failed: .*main_b\.root"):
         booked.GetValue()
 
 
