@@ -1,4 +1,4 @@
-"""The bars: one panel for each question, one pair of bars for each place."""
+"""The bars: one row for each question, the first query on the left and later ones on the right, one bar for each place."""
 
 from __future__ import annotations
 
@@ -8,66 +8,41 @@ from pathlib import Path
 from typing import Any
 
 from .questions import QUESTIONS
-from .table import Figures, Line, figures
+from .table import OURS, Figures, Line, figures
 
 __all__ = ["draw"]
 
-FIRST, LATER, OURS = "#b9c4cf", "#5b7186", "#c4572e"
-COLUMNS = 2
+OTHER_COLOUR, OUR_COLOUR = "#7c8fa1", "#c4572e"
+TITLES = ("first query, from the start of Python", "later queries of the same program")
 
 
 def draw(lines: Sequence[Line], path: Path) -> None:
-    """Draw all questions of ``lines`` and save the picture as ``path``."""
+    """Draw all questions of ``lines`` that have an answer and save the picture as ``path``; without any, draw nothing."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names = [name for name in QUESTIONS if any(line["question"] == name for line in lines)]
-    columns = min(COLUMNS, len(names))
-    rows = math.ceil(len(names) / columns)
-    figure, axes = pyplot.subplots(rows, columns, figsize=(7.2 * columns, 3.3 * rows + 0.6), squeeze=False)
-    for axis in axes.flat[len(names) :]:
-        axis.set_visible(False)
-    for axis, name in zip(axes.flat, names, strict=False):
-        _panel(axis, name, [line for line in lines if line["question"] == name])
-    _legend(figure)
-    figure.tight_layout(rect=(0.0, 0.0, 1.0, 1.0 - 0.5 / (3.3 * rows + 0.6)))
+    names = [name for name in QUESTIONS if any(line["question"] == name and not line["error"] for line in lines)]
+    if not names:
+        return
+    figure, axes = pyplot.subplots(len(names), 2, figsize=(13.0, 2.4 * len(names) + 0.6), squeeze=False)
+    for row, name in zip(axes, names, strict=True):
+        _row(row, name, figures([line for line in lines if line["question"] == name]))
+    figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
-def _panel(axis: Any, name: str, lines: Sequence[Line]) -> None:
-    found = list(figures(lines).values())
-    for position, item in enumerate(found):
-        _bar(axis, position - 0.19, item.first_s, FIRST)
-        _bar(axis, position + 0.19, item.median_later_s, OURS if item.place == "rdf_lithops" else LATER)
-    axis.set_yticks(range(len(found)), [item.place for item in found])
-    axis.invert_yaxis()
-    axis.set_xlim(0.0, 1.12 * _longest(found))
-    axis.set_title(f"{name}: {QUESTIONS[name].text.split('? ')[-1].rstrip('.')}", fontsize=10, loc="left")
-    axis.set_xlabel("wall seconds, median")
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def _bar(axis: Any, position: float, seconds: float, colour: str) -> None:
-    if not math.isnan(seconds):
-        bar = axis.barh(position, seconds, height=0.36, color=colour)
-        axis.bar_label(bar, fmt="%.2f", padding=3, fontsize=8)
-
-
-def _longest(found: Sequence[Figures]) -> float:
-    seconds = [value for item in found for value in (item.first_s, item.median_later_s) if not math.isnan(value)]
-    return max(seconds, default=1.0)
-
-
-def _legend(figure: Any) -> None:
-    from matplotlib.patches import Patch
-
-    named = {
-        "first query, from the start of Python": FIRST,
-        "later queries, same program": LATER,
-        "later queries of rdf_lithops": OURS,
-    }
-    handles = [Patch(color=colour, label=label) for label, colour in named.items()]
-    figure.legend(handles=handles, loc="upper center", ncols=len(handles), frameon=False, fontsize=9)
+def _row(axes: Sequence[Any], name: str, found: dict[str, Figures]) -> None:
+    seconds = [item.first_s for item in found.values()], [item.median_later_s for item in found.values()]
+    colours = [OUR_COLOUR if place == OURS else OTHER_COLOUR for place in found]
+    for axis, values, title in zip(axes, seconds, TITLES, strict=True):
+        bars = axis.barh(range(len(found)), values, height=0.7, color=colours)
+        axis.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
+        axis.set_yticks(range(len(found)), [item.place for item in found.values()])
+        axis.invert_yaxis()
+        axis.set_xlim(0.0, 1.12 * max((value for value in values if not math.isnan(value)), default=1.0))
+        axis.set_title(f"{name}: {title}", fontsize=10, loc="left")
+        axis.set_xlabel("wall seconds, median", fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)

@@ -10,7 +10,7 @@ from . import workloads
 from .data import DATASETS, Dataset
 from .places import PLACES
 
-__all__ = ["QUESTIONS", "QUICK", "Question"]
+__all__ = ["ENTRIES", "QUESTIONS", "QUICK", "Question"]
 
 ENTRIES = 1000  # of an empty source
 

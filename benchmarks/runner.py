@@ -22,7 +22,7 @@ from . import data, processes, workloads
 from .machine import describe
 from .places import PLACES
 from .program import Order, Talk
-from .questions import QUESTIONS, Question
+from .questions import ENTRIES, QUESTIONS, Question
 
 __all__ = ["Answers", "Query", "Record", "Schedule", "run", "run_program"]
 
@@ -163,8 +163,8 @@ def run_program(schedule: Schedule, question: Question, place: str, repetition: 
     """One program from its start until nothing of it is left. Never raises for what the program does."""
     dataset = question.data(schedule.scale)
     ranges = question.ranges or schedule.cores
-    size = (dataset.events, dataset.files) if dataset else (question.arguments(schedule.scale)[0], 0)
-    record = Record(question.name, place, repetition, *size, ranges)
+    events, files = (dataset.events, dataset.files) if dataset else (ENTRIES, 0)
+    record = Record(question.name, place, repetition, events, files, ranges)
     order = Order(place, question.name, question.arguments(schedule.scale), ranges, schedule.cores, schedule.later)
     busy, ours = processes.machine_cpu_s(), processes.cpu_s() + _own_cpu_s()
     with _scratch() as scratch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +120,7 @@ def _compilation(found: dict[str, Figures]) -> list[str]:
 def _ratios(found: dict[str, Figures], changes: bool) -> list[str]:
     ours = found[OURS]
     others = [item for place, item in found.items() if place != OURS]
-    measures = {"first query": lambda item: item.first_s}
+    measures: dict[str, Callable[[Figures], float]] = {"first query": lambda item: item.first_s}
     if changes:
         measures["new graph"] = lambda item: _median(item.changed_s)
     measures["same graph again" if changes else "later queries"] = lambda item: item.median_later_s
