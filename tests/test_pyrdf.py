@@ -219,7 +219,7 @@ def test_a_missing_file_is_named(function: Any, kind: str) -> None:
     [
         ({"npartition": 3}, r"unknown keys \['npartition'\] in conf; known are \['lithops', 'npartitions', 'options'\]"),
         ({"npartitions": 0}, "npartitions must be 1 or more, got 0"),
-        ({"options": {"seed": "x"}}, "options.seed must be an integer, got 'x'"),
+        ({"options": {"seed": "x"}}, "options.seed must be int, got 'x'"),
         ("spark.yaml", "conf must be a dictionary with keys of .*, got 'spark.yaml'"),
     ],
 )

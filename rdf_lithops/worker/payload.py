@@ -75,7 +75,8 @@ def load(payload: dict[str, Any], initialisation: bytes, folder: str | None) -> 
         path = os.path.join(place, library["path"])
         ROOT.gSystem.AddDynamicPath(os.path.dirname(path))
         if ROOT.gSystem.Load(path) < 0:
-            raise PayloadFailure(f"shared library {library['name']}", "ROOT cannot load it; the log's tail says why")
+            why = "ROOT cannot load it: not a shared library for this machine, or it needs one that is not here"
+            raise PayloadFailure(f"shared library {library['name']}", why)
     for code in payload["code"]:
         if not ROOT.gInterpreter.Declare(code):
             raise PayloadFailure("C++ code given to DistributeCppCode", f"it does not compile:\n{code}")
