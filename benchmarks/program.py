@@ -68,6 +68,7 @@ def main(order: Order, talk: Talk) -> None:
     """Run the queries of ``order``."""
     from .places import PLACES, Source
     from .questions import QUESTIONS
+    from .workloads import gather
 
     question = QUESTIONS[order.question]
     source = Source(order.arguments, order.ranges, question.ranges_per_call)
@@ -76,15 +77,10 @@ def main(order: Order, talk: Talk) -> None:
             if kind != "first":
                 talk.ask({"event": "ready", "number": number})
             began = time.monotonic()
-            results = _query(question, opened.frame(source), number)
+            booked = question.book(opened.frame(source), number)
+            results = gather(booked)
             talk.ask({"event": "done", "kind": kind, "began": began, "ended": time.monotonic()})
             _report(talk, number, results, opened.facts)
-
-
-def _query(question: Any, frame: Any, number: int) -> dict[str, Any]:
-    from .workloads import gather
-
-    return gather(question.book(frame, number))
 
 
 def _report(talk: Talk, number: int, results: dict[str, Any], facts: dict[str, float]) -> None:

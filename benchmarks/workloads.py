@@ -194,7 +194,7 @@ def systematics(frame: Any, query: int) -> Booked:
 
 
 def gather(booked: Booked) -> Booked:
-    """Every result, in hand; those with variations as one entry for each."""
+    """Every result, in hand; those with variations as one entry for each. They live as long as what was booked."""
     results: Booked = {}
     for name, handle in booked.items():
         if "Map" in type(handle).__name__:  # ROOT's RResultMap, DistRDF's ResultMapProxy: of VariationsFor
