@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lithops
@@ -18,8 +21,9 @@ import yaml
 from conftest import CAPTURED, LOCALHOST_CONFIG
 from datasets import ENTRIES, Datasets
 
-from rdf_lithops import PayloadError, PlanError
+from rdf_lithops import PayloadError, PlanError, RunError
 from rdf_lithops import pyrdf as PyRDF
+from rdf_lithops.worker import ranges as adapter
 
 HEADER = """
 #pragma once
@@ -273,3 +277,56 @@ def test_create_logger() -> None:
         handler.close()
     logger.setLevel(kept)
     assert not os.path.exists("PyRDF.log")
+
+
+# -- ranges of the original package, and what its back end refuses ----------------------------------------------------
+
+
+@dataclass
+class OriginalRange:
+    """What the ranges of all its generations look like."""
+
+    start: int
+    end: int
+    filelist: list[str] | None
+    friend_info: Any = None
+
+
+def test_ranges_become_plain_and_come_back() -> None:
+    """They survive JSON; as text, the starts of ranges that begin alike differ, for that names the parts of a Snapshot."""
+    friends = SimpleNamespace(friend_names=["f"], friend_file_names=[["g.root"]])
+    for ranges in (
+        [OriginalRange(0, 10, None), OriginalRange(10, 25, None)],
+        [OriginalRange(0, 10, ["a.root"]), OriginalRange(0, 12, ["b.root", "c.root"])],
+        [OriginalRange(0, 10, ["a.root", "b.root"], friends), OriginalRange(10, 20, ["a.root", "b.root"], friends)],
+    ):
+        plain, dataset = json.loads(json.dumps(adapter.to_plain(ranges)))
+        back = [adapter.from_plain(item, dataset, None) for item in plain]
+        assert [(r.start, r.end, r.filelist) for r in ranges] == [(r.start, r.end, r.filelist) for r in back]
+        assert [bool(r.friend_info) for r in ranges] == [bool(r.friend_info) for r in back]
+        assert len(ranges) == len({f"{r.start}_{r.end - 1}" for r in back})
+        assert f"range 1: entries {ranges[1].start} to {ranges[1].end}" in adapter.describe(plain[1], dataset)
+    assert ["f"] == back[0].friend_info.friend_names
+    assert [["g.root"]] == back[0].friend_info.friend_file_names
+
+
+def test_ranges_that_would_misalign_friends_are_refused() -> None:
+    """Friends are aligned by entry number in the dataset: ranges with files of their own cannot have them."""
+    friends = SimpleNamespace(friend_names=["f"], friend_file_names=[["g.root"]])
+    with pytest.raises(ValueError, match="expected all files in every range of a dataset with friends"):
+        adapter.to_plain([OriginalRange(0, 10, ["a.root"], friends), OriginalRange(0, 10, ["b.root"], friends)])
+
+
+def test_a_snapshot_part_that_stayed_away_is_an_error() -> None:
+    """A part on another machine's disk is not a data frame of fewer entries; one in a remote place is left to ROOT."""
+    Path("part.root").touch()
+    values = [3, ["part.root", "root://somewhere//part.root"], {"x": numpy.zeros(1)}]
+    assert values is PyRDF._with_parts_here(values)
+    with pytest.raises(RunError, match=r"the Snapshot part away.root is not to be seen from here(.|\n)*root://"):
+        PyRDF._with_parts_here([["part.root", "away.root"]])
+
+
+def test_another_package_gets_no_back_end() -> None:
+    """What is called PyRDF on the package index is something else."""
+    with pytest.raises(TypeError, match=r"expected the package PyRDF of github\.com/vepadulano/PyRDF, got <module 'json'"):
+        PyRDF.backend_for(json)
