@@ -62,6 +62,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def make_dataframe(self, *args: Any, npartitions: int | None = None) -> Any:
         """A distributed RDataFrame over ``args`` (those of ROOT.RDataFrame) that runs here."""
+        args = _rntuple_arguments(args)
         try:
             head = HeadNode.get_headnode(self, npartitions, *args)
         except TypeError as error:
@@ -178,6 +179,20 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             yield
         finally:
             self._thread.directive = None
+
+
+def _rntuple_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A chain over RNTuples as the constructor's name and files: DistRDF puts the parts of a Snapshot into a TChain
+    whatever their format, and a TChain that opens an RNTuple crashes."""
+    if len(args) != 1 or not isinstance(args[0], ROOT.TChain):
+        return args
+    name = args[0].GetName()
+    files = [str(element.GetTitle()) for element in args[0].GetListOfFiles()]
+    if not files:
+        return args
+    with ROOT.TFile.Open(files[0]) as first:
+        key = first.GetKey(name)
+        return (name, files) if key and key.GetClassName() == "ROOT::RNTuple" else args
 
 
 def _no_delivery(data: bytes) -> None:
