@@ -20,8 +20,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-# No cut flow here yet: with one booked beside these, the driver crashed while unpickling the merged result of these files
-# (generated data do not show it; see the conformance suite). To be mended before the cut flow comes back.
 def top_pairs(frame: Any) -> dict[str, Any]:
     """CMS Open Data, simulated top pairs: lepton and jet selection with its cut flow, and spectra."""
     selected = (
@@ -32,6 +30,7 @@ def top_pairs(frame: Any) -> dict[str, Any]:
         .Filter("nJet >= 2", "two jets")
     )
     booked = {
+        "cut flow": (selected.Report(), cut_flow),
         "muons": (frame.Histo1D(("n", "", 8, 0.0, 8.0), "nMuon"), histogram),
         "all muons": (frame.Histo1D(("pt", "", 40, 0.0, 200.0), "Muon_pt"), histogram),
         "leading muon": (selected.Histo1D(("lead", "", 20, 0.0, 200.0), "leading_pt"), histogram),
@@ -47,6 +46,7 @@ def z_to_muons(frame: Any) -> dict[str, Any]:
         "spectrum": (computed.Histo1D(("m", "", 120, 0.0, 120.0), "m"), histogram),
         "peak": (peak.Mean("m"), number),
         "width": (peak.StdDev("m"), number),
+        "cut flow": (peak.Report(), cut_flow),
         "momenta": (peak.Histo2D(("p", "", 20, -60.0, 60.0, 20, -60.0, 60.0), "px1", "py1"), histogram),
     }
     return {name: read(result) for name, (result, read) in booked.items()}
@@ -65,6 +65,7 @@ def higgs_to_z_pairs(frame: Any) -> dict[str, Any]:
         .Define("weight", "double(EventWeight)")
     )
     booked = {
+        "cut flow": (pairs.Report(), cut_flow),
         "spectrum": (pairs.Histo1D(("m", "", 60, 0.0, 120.0), "m", "weight"), histogram),
         "all muons": (frame.Histo1D(("px", "", 40, -100.0, 100.0), "Muon_Px"), histogram),
         "largest": (pairs.Max("m"), number),
