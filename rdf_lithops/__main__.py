@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -49,8 +48,6 @@ def main() -> None:
     """
     # Two Lithops programs of one user otherwise delete each other's copy of the package. Workers inherit it.
     os.environ["PYTHONSAFEPATH"] = "1"
-    # ROOT says this of each cut flow that is unpickled; nothing is lost.
-    warnings.filterwarnings("ignore", message=".*RMergeableReport: base class")
 
 
 @main.command("demo", short_help="Plot the dimuon mass spectrum through Lithops and on one core.")

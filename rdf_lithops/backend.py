@@ -9,7 +9,6 @@ import hashlib
 import logging
 import math
 import os
-import pickle
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -107,7 +106,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
                 arrived.update(envelope.range_ids)
                 if len(arrived) == len(ranges):  # what is drawn last is the result itself, folded in range order
                     return
-                partial = pickle.loads(envelope.body)
+                partial = execute.unpickle(envelope.body)
                 merged[:] = [reducer(merged[0], partial)] if merged else [partial]
                 draw(merged[0])
 
@@ -133,7 +132,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             run_plan = self._plan(ranges, mapper, reducer, plain_payload, user_code.initialisation, _no_delivery)
             outcome = running.run(self._submit, run_plan, self.options, on_partial)
         logger.debug("%s", outcome)
-        return pickle.loads(running.read_result(outcome.envelope))
+        return execute.unpickle(running.read_result(outcome.envelope))
 
     def _submit(self, part: Plan) -> running.Submission:
         return job.submit(self.session, part, self.options)
@@ -226,7 +225,7 @@ def plan(node: Any) -> Plan:
     def deliver(data: bytes) -> None:
         if [item.node_id for item in head._get_action_nodes()] != planned:
             raise PlanError("the graph has changed since it was planned: plan it again")
-        result = pickle.loads(running.read_result(unpack(data)))
+        result = execute.unpickle(running.read_result(unpack(data)))
         with backend._directed(result):
             head.execute_graph()
         upload.__exit__(None, None, None)

@@ -33,6 +33,7 @@ __all__ = [
     "no_initialisation",
     "prepare",
     "run_call",
+    "unpickle",
     "warm_up",
 ]
 
@@ -236,6 +237,27 @@ def merge_results(reducer: Callable[[Any, Any], Any], into: Any, other: Any) -> 
     return merged
 
 
+def unpickle(body: bytes) -> Any:
+    """The result whose pickle ``body`` is. Silences what ROOT says of every cut flow: PyROOT makes a Python warning of it,
+    and crashes in the middle of the unpickling where warnings are errors."""
+    if b"RMergeableReport" in body:
+        _build_report_layout()
+    return pickle.loads(body)
+
+
+@functools.lru_cache(maxsize=1)
+def _build_report_layout() -> None:
+    """Have ROOT build its description of a cut flow's layout, which is when it warns; it then keeps it."""
+    import ROOT
+
+    level = ROOT.gErrorIgnoreLevel
+    ROOT.gErrorIgnoreLevel = ROOT.kError
+    try:
+        ROOT.TClass.GetClass("ROOT::Detail::RDF::RMergeableReport").GetStreamerInfo()
+    finally:
+        ROOT.gErrorIgnoreLevel = level
+
+
 def fold(reducer: bytes, partials: list[bytes]) -> bytes:
     """Fold packed ``partials`` in the order of their ranges with the pickled ``reducer``; returns a packed envelope."""
     began = time.perf_counter()
@@ -246,7 +268,7 @@ def fold(reducer: bytes, partials: list[bytes]) -> bytes:
         if envelope.root != version:
             message = f"expected partials of ROOT {version}, got one of ROOT {envelope.root} (ranges {envelope.range_ids})"
             raise RuntimeError(message)
-    merged = functools.reduce(fold_two, (pickle.loads(envelope.body) for envelope in envelopes))
+    merged = functools.reduce(fold_two, (unpickle(envelope.body) for envelope in envelopes))
     range_ids = tuple(range_id for envelope in envelopes for range_id in envelope.range_ids)
     counts = [envelope.entries for envelope in envelopes]
     return pack(
