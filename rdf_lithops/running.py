@@ -219,6 +219,8 @@ class _Watch:
         lost = submission.lost()
         if lost:
             self.look(submission, call_ids, books, True)  # what is gone may have delivered just before it went
+        if books.final is not None:
+            return False  # seen just now: the loop ends with it
         if all(call_id in books.kept for call_id in call_ids):
             return submission.reduce_lost()
         return all(call_id in books.kept or call_id in books.trouble or i in lost for i, call_id in enumerate(call_ids))
