@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+JOBS ?= 2
 
 # Two Lithops programs of one user delete each other's copy of the package without it.
 export PYTHONSAFEPATH := 1
@@ -11,7 +12,7 @@ export PYTHONSAFEPATH := 1
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
-	@echo "make test      the tests, without the slow ones (ARGS=... goes to pytest)"
+	@echo "make test      the tests, without the slow ones (ARGS=... goes to pytest; JOBS=N at a time)"
 	@echo "make test-all  the slow ones too"
 	@echo "make lint      ruff and mypy"
 	@echo "make bench     the same analyses in ROOT, Dask, Spark, plain Lithops and here, side by side (bench-quick: five minutes)"
@@ -24,7 +25,7 @@ demo: $(VENV)/.stamp-root
 test: SELECTION := -m "not slow"
 test test-all: $(VENV)/.stamp-test
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
-	TMPDIR="$$folder" $(BIN)/python -m pytest $(SELECTION) $(ARGS)
+	TMPDIR="$$folder" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SELECTION) $(ARGS)
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 # before lithops is imported: without it two Lithops programs of one user delete each other's copy of the package.
 os.environ["PYTHONSAFEPATH"] = "1"
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # and each process of the tests is a Lithops program: a folder of its own
+    tempfile.tempdir = os.environ["TMPDIR"] = os.path.join(tempfile.gettempdir(), worker)
+    os.makedirs(tempfile.tempdir, exist_ok=True)
 sys.path.insert(0, str(Path(__file__).parent))  # for `import datasets`; PYTHONSAFEPATH keeps Python from doing it
 
 import datasets
