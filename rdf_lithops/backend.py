@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ from typing import Any
 
 from . import job, payload, running
 from .errors import PlanError, RdfLithopsError
+from .events import CallEnded, Consumer, Event
 from .planning import Options, Plan, pack_calls
+from .progress import ProgressBar
 from .worker import execute
 from .worker import ranges as adapter
 from .worker.envelope import unpack
@@ -53,6 +56,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.executor = executor
         self.options = options
         self.session = job.session_for(executor, options)
+        self.consumers: tuple[Consumer, ...] = ()
         self._thread = threading.local()
 
     def optimize_npartitions(self) -> int:
@@ -128,11 +132,21 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             return directive
         user_code = payload.gather(self)
         self.session = job.session_for(self.executor, self.options)
-        with job.uploaded(self.session, user_code) as plain_payload:
-            run_plan = self._plan(ranges, mapper, reducer, plain_payload, user_code.initialisation, _no_delivery)
-            outcome = running.run(self._submit, run_plan, self.options, on_partial)
+        with job.opened(self.session, user_code) as place:
+            run_plan = self._plan(ranges, mapper, reducer, place, user_code.initialisation, _no_delivery)
+            outcome = running.run(self._submit, run_plan, self.options, self._consumers(on_partial), place.run_id)
         logger.debug("%s", outcome)
         return execute.unpickle(running.read_result(outcome.envelope))
+
+    def _consumers(self, on_partial: Callable[[bytes], None] | None) -> tuple[Consumer, ...]:
+        """Who is told what happens in a run: those that are there for all runs, a bar, the live drawing."""
+
+        def tell_partial(event: Event) -> None:
+            if on_partial is not None and isinstance(event, CallEnded):
+                on_partial(event.partial)
+
+        shown = self.options.progress if self.options.progress is not None else sys.stderr.isatty()
+        return (*self.consumers, *([ProgressBar()] if shown else []), *([tell_partial] if on_partial else []))
 
     def _submit(self, part: Plan) -> running.Submission:
         return job.submit(self.session, part, self.options)
@@ -142,7 +156,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         ranges: list[Any],
         mapper: Callable[..., Any],
         reducer: Callable[..., Any],
-        plain_payload: dict[str, Any],
+        place: job.Place,
         initialisation: bytes,
         deliver: Callable[[bytes], None],
     ) -> Plan:
@@ -159,11 +173,12 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         graph = payload.dumps((_put_together(mapper, graph_nodes, parts), reducer))
         surroundings = Surroundings(
             cwd=os.getcwd(),
-            payload=plain_payload,
+            payload=place.payload,
             initialisation=initialisation,
             warm=self.options.warm,
             warm_folder=self.session.warm_folder,
             settings=job.process_settings(self.options),
+            beats=job.beats(self.session, self.options),
         )
         map_task = MapTask(graph, _digest(graph, plain_ranges), dataset, self.options.seed, surroundings)
         range_ids = tuple(plain["id"] for plain in plain_ranges)
@@ -219,8 +234,8 @@ def plan(node: Any) -> Plan:
     if not planned:
         raise PlanError("expected at least one action (Histo1D, Count, …) booked on the data frame, got none")
     user_code = payload.gather(backend)
-    upload = job.uploaded(backend.session, user_code)
-    plain_payload = upload.__enter__()
+    opened = job.opened(backend.session, user_code)
+    place = opened.__enter__()
 
     def deliver(data: bytes) -> None:
         if [item.node_id for item in head._get_action_nodes()] != planned:
@@ -228,9 +243,9 @@ def plan(node: Any) -> Plan:
         result = execute.unpickle(running.read_result(unpack(data)))
         with backend._directed(result):
             head.execute_graph()
-        upload.__exit__(None, None, None)
+        opened.__exit__(None, None, None)
 
-    return backend._plan(taken.ranges, taken.mapper, taken.reducer, plain_payload, user_code.initialisation, deliver)
+    return backend._plan(taken.ranges, taken.mapper, taken.reducer, place, user_code.initialisation, deliver)
 
 
 def _head(node: Any) -> Any:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import ast
 import atexit
 import base64
+import concurrent.futures
 import contextlib
+import dataclasses
 import gc
 import hashlib
+import json
 import logging
 import os
 import pickle
@@ -21,15 +24,17 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import weakref
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
 import lithops
-from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR
+from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR, SESSION_ID_ENV
+from lithops.storage.utils import StorageNoSuchKeyError
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
 from .errors import PlanError
@@ -37,15 +42,29 @@ from .payload import Payload
 from .planning import Options, Plan
 from .running import CallEnd
 from .worker import launcher, warm
+from .worker.beats import BEAT_NAME
 
-__all__ = ["LithopsSubmission", "Session", "is_executor", "process_settings", "session_for", "submit", "uploaded"]
+__all__ = [
+    "LithopsSubmission",
+    "Place",
+    "Session",
+    "beats",
+    "is_executor",
+    "opened",
+    "process_settings",
+    "session_for",
+    "submit",
+]
 
 logger = logging.getLogger(__name__)
 
 PRELOADED = ("lithops.worker", "lithops.localhost", "rdf_lithops.worker.task")
-PAYLOAD_PREFIX = "rdf_lithops/payloads"
+RUNS_PREFIX = "rdf_lithops/runs"
 LOCAL_POLL_S = 0.004
 REMOTE_POLL_S = 0.5
+LOCAL_BEAT_S = 0.5
+REMOTE_BEAT_S = 10.0
+READERS = 16  # threads that read objects of a remote storage at a time
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 _sessions_lock = threading.Lock()
 
@@ -157,6 +176,12 @@ def process_settings(options: Options, owns_folder: bool = False) -> dict[str, A
     }
 
 
+def beats(session: Session, options: Options) -> dict[str, Any]:
+    """How often, and where, the calls of this executor say that they live."""
+    every_s = options.beat_s or (LOCAL_BEAT_S if session.local else REMOTE_BEAT_S)
+    return {"every_s": every_s, "folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX}
+
+
 def _make_safe(executor: Any, session: Session) -> None:
     """Set on a stock executor what keeps it from hanging or losing data under us.
 
@@ -196,20 +221,31 @@ def _make_safe(executor: Any, session: Session) -> None:
     atexit.register(end)  # runs before Lithops' own hook, which was registered when the executor was made
 
 
+@dataclass(frozen=True)
+class Place:
+    """What one run keeps in Lithops' storage: everything below ``prefix``, which names the second in which it began."""
+
+    run_id: str
+    prefix: str
+    payload: dict[str, Any]
+
+
 @contextlib.contextmanager
-def uploaded(session: Session, payload: Payload) -> Iterator[dict[str, Any]]:
-    """Put the payload's bundle into Lithops' storage for the time of a run; yields the plain payload with its key."""
-    if payload.bundle is None:
-        yield payload.plain
-        return
+def opened(session: Session, payload: Payload) -> Iterator[Place]:
+    """A place for one run, with the payload's bundle in it; what lies there when the run ends is deleted."""
     storage = session.executor.storage
-    bundle_sha256 = hashlib.sha256(payload.bundle).hexdigest()
-    key = f"{PAYLOAD_PREFIX}/{os.urandom(8).hex()}/{bundle_sha256}.tar"
-    storage.put_object(storage.bucket, key, payload.bundle)
+    run_id = f"{int(time.time())}-{os.urandom(6).hex()}"
+    prefix = f"{RUNS_PREFIX}/{run_id}"
+    plain = payload.plain
+    if payload.bundle is not None:
+        bundle_sha256 = hashlib.sha256(payload.bundle).hexdigest()
+        key = f"{prefix}/{bundle_sha256}.tar"
+        storage.put_object(storage.bucket, key, payload.bundle)
+        plain = {**plain, "bundle": {"bucket": storage.bucket, "key": key, "sha256": bundle_sha256}}
     try:
-        yield {**payload.plain, "bundle": {"bucket": storage.bucket, "key": key, "sha256": bundle_sha256}}
+        yield Place(run_id, prefix, plain)
     finally:
-        storage.delete_object(storage.bucket, key)
+        _delete_below(session, prefix)
 
 
 def submit(session: Session, plan: Plan, options: Options) -> LithopsSubmission:
@@ -235,12 +271,48 @@ class LithopsSubmission:
         self.session, self.maps, self.reduce = session, maps, reduce
         self.poll_s = LOCAL_POLL_S if session.local else REMOTE_POLL_S
         self._open = dict(enumerate(maps))
+        self._readers = concurrent.futures.ThreadPoolExecutor(READERS)  # starts no thread before it is needed
+
+    @property
+    def job_key(self) -> str:
+        return str(self.maps[0].job_key)
 
     def map_ends(self) -> dict[int, CallEnd]:
-        ends = {position: end for position, future in self._open.items() if (end := self._end(future)) is not None}
-        for position in ends:
+        there = self._ended_keys(self.job_key)
+        ready = {i: future for i, future in self._open.items() if there is None or future.call_id in there}
+        ends = dict(zip(ready, self._each(self._end, ready.values()), strict=True))
+        ended = {position: end for position, end in ends.items() if end is not None}
+        for position in ended:
             del self._open[position]
-        return ends
+        return ended
+
+    def beats(self) -> dict[int, dict[str, Any]]:
+        read = zip(self._open, self._each(self._beat, self._open.values()), strict=True)
+        return {position: beat for position, beat in read if beat is not None}
+
+    def _beat(self, future: Any) -> dict[str, Any] | None:
+        storage = self.session.executor.storage
+        try:
+            beat = json.loads(
+                storage.get_object(storage.bucket, f"{JOBS_PREFIX}/{future.job_key}/{future.call_id}/{BEAT_NAME}")
+            )
+        except (StorageNoSuchKeyError, ValueError):  # none yet, or half written
+            return None
+        return beat if isinstance(beat, dict) else None
+
+    def _ended_keys(self, job_key: str) -> set[str] | None:
+        """Lithops' ids of the calls of a job that have a status; None where asking for each is cheaper."""
+        storage = self.session.executor.storage
+        if storage.backend == LOCALHOST:
+            return None
+        names = storage.list_keys(storage.bucket, f"{JOBS_PREFIX}/{job_key}/")
+        return {name.split("/")[-2] for name in names if name.endswith("/status.json")}
+
+    def _each(self, read: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        """``read`` of each item, some at a time where the storage is far."""
+        if self.session.executor.storage.backend == LOCALHOST:
+            return [read(item) for item in items]
+        return list(self._readers.map(read, items))
 
     def reduce_end(self) -> CallEnd | None:
         return self._end(self.reduce)
@@ -268,16 +340,23 @@ class LithopsSubmission:
             return None
         if status is None or status["type"] != "__end__":
             return None
-        if status.get("exception"):
-            return _failure(status)
-        return _output(storage, future, status)
+        end = _failure(status) if status.get("exception") else _output(storage, future, status)
+        return dataclasses.replace(end, status=_statistics(status))
 
     def cancel(self, error: BaseException) -> None:
         keys = {self.maps[0].job_key, self.reduce.job_key}
         self.session.executor.compute_handler.clear(keys, exception=error)
 
     def forget(self) -> None:
+        self._readers.shutdown()
         _forget(self.session, [*self.maps, self.reduce])
+
+
+def _statistics(status: dict[str, Any]) -> dict[str, Any]:
+    """Lithops' figures of a call, without what else travels in the same object."""
+    return {
+        name: value for name, value in status.items() if isinstance(value, (int, float, bool)) or name == "activation_id"
+    }
 
 
 def _output(storage: Any, future: Any, status: dict[str, Any]) -> CallEnd:
@@ -312,13 +391,21 @@ def _forget(session: Session, futures: list[Any]) -> None:
         executor.futures[:] = [future for future in executor.futures if not any(future is ours for ours in futures)]
         keys = sorted({future.job_key for future in futures})
         session.job_keys += keys
-    storage = executor.storage
     for job_key in keys:
-        names = storage.list_keys(storage.bucket, f"{JOBS_PREFIX}/{job_key}/")
-        if names:
-            storage.delete_objects(storage.bucket, names)
-        if session.local:
-            shutil.rmtree(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, JOBS_PREFIX, job_key), ignore_errors=True)
+        _delete_below(session, f"{JOBS_PREFIX}/{job_key}")
+
+
+def _delete_below(session: Session, prefix: str) -> None:
+    """Delete all objects of a folder of Lithops' storage; on localhost they are files, and the folder goes with them."""
+    storage = session.executor.storage
+    if session.local and storage.backend == LOCALHOST:
+        shutil.rmtree(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, prefix), ignore_errors=True)
+        return
+    names = storage.list_keys(storage.bucket, f"{prefix}/")
+    if names:
+        storage.delete_objects(storage.bucket, names)
+    if session.local:  # workers of this machine keep their logs there whatever the storage is
+        shutil.rmtree(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, prefix), ignore_errors=True)
 
 
 def _sweep(session: Session) -> None:

@@ -11,15 +11,25 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
-
-from tqdm import tqdm
+from typing import Any, Protocol
 
 from .errors import LostRangesError, PayloadError, RangeError, RunError
+from .events import (
+    AttemptBegan,
+    AttemptEnded,
+    CallBegan,
+    CallEnded,
+    CallFailed,
+    CallProgressed,
+    Consumer,
+    Event,
+    ReduceEnded,
+    RunBegan,
+    RunEnded,
+)
 from .planning import Options, Plan
 from .worker.envelope import Envelope, EnvelopeError, unpack
 
@@ -29,21 +39,30 @@ logger = logging.getLogger(__name__)
 
 FINAL = ("range", "payload")  # kinds of failure that another attempt would only repeat
 WATCH_S = 0.25  # how often the calls themselves are looked at when nobody wants to see them arrive
+SHOWN_WATCH_S = 0.05  # and when somebody does
 
 
 @dataclass(frozen=True)
 class CallEnd:
-    """How one call ended: with ``data`` (a packed envelope), or without, and ``why``."""
+    """How one call ended: with ``data`` (a packed envelope), or without, and ``why``; Lithops' own figures of it."""
 
     data: bytes | None = None
     why: str = ""
     log_tail: str = ""
+    status: dict[str, Any] = field(default_factory=dict)
 
 
 class Submission(Protocol):
     """One ``map_reduce`` under way, as the seam with Lithops offers it. Calls are counted from 0 within it."""
 
     poll_s: float
+
+    @property
+    def job_key(self) -> str:
+        """Lithops' name of the map job."""
+
+    def beats(self) -> dict[int, dict[str, Any]]:
+        """The latest sign of life of each call that has not ended, where there is one."""
 
     def map_ends(self) -> dict[int, CallEnd]:
         """Calls that have ended since the last time this was asked."""
@@ -79,54 +98,94 @@ class Outcome:
 class _Books:
     """What is known of a run: partials by call id, and in this attempt the trouble of each call that gave none."""
 
+    consumers: tuple[Consumer, ...] = ()
+    attempt: int = 0
     kept: dict[int, bytes] = field(default_factory=dict)
     trouble: dict[int, CallEnd] = field(default_factory=dict)
     final: bytes | None = None
 
+    def tell(self, event: Event) -> None:
+        """Hand ``event`` to all who want to know."""
+        for consumer in self.consumers:
+            consumer(event)
+
     def enter(self, call_id: int, end: CallEnd) -> None:
-        """Sort the end of a call into partial, final failure, or trouble that another attempt may cure."""
-        if end.data is None:
-            self.trouble[call_id] = end
+        """Sort the end of a call into partial, final failure, or trouble that another attempt may cure; and tell of it."""
+        if call_id in self.kept:  # delivered twice
+            return
+        data = end.data
+        if data is None:
+            self._fail(call_id, "lost", end)
             return
         try:
-            error = unpack(end.data).error
-        except EnvelopeError as damage:
-            self.trouble[call_id] = CallEnd(why=str(damage))
+            envelope = unpack(data)
+        except EnvelopeError as error:
+            self._fail(call_id, "damaged", dataclasses.replace(end, data=None, why=str(error)))
             return
-        if error is None:
-            self.kept[call_id] = end.data
-            self.trouble.pop(call_id, None)
-        elif error["kind"] in FINAL:
+        failure = envelope.error
+        if failure is not None:
+            end = dataclasses.replace(end, why=failure["message"], log_tail=failure.get("log_tail", ""))
+            self._fail(call_id, failure["kind"], end)
+            return
+        self.kept[call_id] = data
+        self.trouble.pop(call_id, None)
+        found = envelope.range_ids, envelope.entries, envelope.facts, end.status, data
+        self.tell(CallEnded(call_id, self.attempt, *found))
+
+    def _fail(self, call_id: int, kind: str, end: CallEnd) -> None:
+        final = kind in FINAL
+        if final:
             self.final = end.data
         else:
-            self.trouble[call_id] = CallEnd(why=error["message"], log_tail=error.get("log_tail", ""))
+            self.trouble[call_id] = end
+        self.tell(CallFailed(call_id, self.attempt, kind, end.why, final, end.log_tail, end.status))
 
 
 Submit = Callable[[Plan], Submission]
 
 
-def run(submit: Submit, plan: Plan, options: Options, on_partial: Callable[[bytes], None] | None = None) -> Outcome:
+def run(submit: Submit, plan: Plan, options: Options, consumers: tuple[Consumer, ...] = (), run_id: str = "") -> Outcome:
     """Run ``plan`` with as many attempts as ``options`` allows; ``submit`` starts one ``map_reduce`` of a plan.
 
-    ``on_partial`` is told each call's packed envelope as it arrives, once. Raises RunError when no answer is to be had; a
-    failure of the user's graph is inside the outcome's envelope (see ``read_result``).
+    ``consumers`` are told each event as it happens. Raises RunError when no answer is to be had; a failure of the user's
+    graph is inside the outcome's envelope (see ``read_result``).
     """
     began = time.perf_counter()
-    watch = _Watch(options, len(plan.iterdata), on_partial)
-    books, submit_s, repeated = _Books(), 0.0, 0
-    with watch.bar:
-        for attempt in range(1, options.attempts + 1):
-            part = _missing(plan, books)
-            books.trouble.clear()
-            repeated += len(part.iterdata) if attempt > 1 else 0
-            submitting = time.perf_counter()
-            submission = submit(part)
-            submit_s += time.perf_counter() - submitting
-            merged = _attend(submission, part, books, watch)
-            if merged is not None:
-                wait_s = time.perf_counter() - began - submit_s
-                return Outcome(unpack(merged), submit_s, wait_s, attempt, repeated)
-            logger.warning("attempt %d of %d: %s", attempt, options.attempts, _list_trouble(books))
+    books = _Books(consumers)
+    books.tell(RunBegan(plan, run_id))
+    error: str | None = "interrupted"
+    try:
+        outcome = _attempt_until_done(submit, plan, options, books)
+        found = outcome.envelope.error
+        error = None if found is None else str(found["message"]).partition("\n")[0]
+        return outcome
+    except Exception as failure:
+        error = str(failure).partition("\n")[0]
+        raise
+    finally:
+        books.tell(RunEnded(books.attempt, time.perf_counter() - began, error))
+
+
+def _attempt_until_done(submit: Submit, plan: Plan, options: Options, books: _Books) -> Outcome:
+    began, submit_s, repeated = time.perf_counter(), 0.0, 0
+    watch = _Watch(options, plan)
+    for attempt in range(1, options.attempts + 1):
+        books.attempt = attempt
+        part = _missing(plan, books)
+        books.trouble.clear()
+        repeated += len(part.iterdata) if attempt > 1 else 0
+        submitting = time.perf_counter()
+        submission = submit(part)
+        this_submit_s = time.perf_counter() - submitting
+        submit_s += this_submit_s
+        call_ids = tuple(item["call"]["id"] for item in part.iterdata)
+        books.tell(AttemptBegan(attempt, call_ids, this_submit_s, submission.job_key))
+        merged = _attend(submission, part, books, watch)
+        books.tell(AttemptEnded(attempt, tuple(call_id for call_id in call_ids if call_id not in books.kept)))
+        if merged is not None:
+            wait_s = time.perf_counter() - began - submit_s
+            return Outcome(unpack(merged), submit_s, wait_s, attempt, repeated)
+        logger.warning("attempt %d of %d: %s", attempt, options.attempts, _list_trouble(books))
     raise _gave_up(plan, books, options)
 
 
@@ -137,6 +196,7 @@ def _missing(plan: Plan, books: _Books) -> Plan:
     """
     items = [item for item in plan.iterdata if item["call"]["id"] not in books.kept] or plan.iterdata[-1:]
     again = {item["call"]["id"] for item in items}
+    items = [{"call": {**item["call"], "attempt": books.attempt}} for item in items]
     kept = tuple(data for call_id, data in books.kept.items() if call_id not in again)
     reduce_task = dataclasses.replace(plan.reduce_task, kept=kept)
     return dataclasses.replace(plan, iterdata=items, reduce_task=reduce_task)
@@ -153,8 +213,11 @@ def _attend(submission: Submission, part: Plan, books: _Books, watch: _Watch) ->
                 submission.cancel(RunError("another call of this run failed for good"))
                 return books.final
             stuck = end is None and watch.stuck(submission, call_ids, books)
+            if books.final is not None:  # seen only when its job was found gone
+                continue
             end = submission.reduce_end() if stuck else end  # it may have delivered just before it went
-            if end is not None and _is_merged(end):
+            if end is not None and end.data is not None and (facts := _merged_facts(end.data)) is not None:
+                books.tell(ReduceEnded(books.attempt, facts, end.status))
                 return end.data
             if end is not None or stuck:
                 _enter_losses(submission, call_ids, books, end)
@@ -169,13 +232,13 @@ def _attend(submission: Submission, part: Plan, books: _Books, watch: _Watch) ->
         submission.forget()
 
 
-def _is_merged(end: CallEnd) -> bool:
-    if end.data is None:
-        return False
+def _merged_facts(data: bytes) -> dict[str, Any] | None:
+    """The facts of a fold that went well, or None."""
     try:
-        return unpack(end.data).error is None
+        envelope = unpack(data)
     except EnvelopeError:
-        return False
+        return None
+    return None if envelope.error is not None else envelope.facts
 
 
 def _enter_losses(submission: Submission, call_ids: Sequence[int], books: _Books, end: CallEnd | None) -> None:
@@ -190,29 +253,36 @@ def _enter_losses(submission: Submission, call_ids: Sequence[int], books: _Books
 class _Watch:
     """Looks at a run's calls: for those who want to see them arrive, and for those that will never end."""
 
-    def __init__(self, options: Options, calls: int, on_partial: Callable[[bytes], None] | None) -> None:
-        shown = options.progress if options.progress is not None else sys.stderr.isatty()
-        self.bar = tqdm(total=calls, desc="calls", unit="call", disable=not shown, leave=False)
-        self.on_partial = on_partial
-        self.eager = shown or on_partial is not None
-        self.next_look = 0.0
+    def __init__(self, options: Options, plan: Plan) -> None:
+        self.next_look = self.next_beats = 0.0
         self.deadline_s = options.deadline_s
         self.began = time.monotonic()
-        self.ended: set[int] = set()
+        beats = plan.map_task.surroundings.beats
+        self.beat_s: float | None = None if beats is None else beats["every_s"]
+        self.seen: dict[tuple[int, int], int] = {}  # the last beat of each call in each attempt
 
     def look(self, submission: Submission, call_ids: Sequence[int], books: _Books, last: bool) -> None:
-        """Enter the calls that have ended into the books; now and then, or at once if somebody watches."""
-        if not (self.eager or last) and time.monotonic() < self.next_look:
+        """Enter the calls that have ended into the books, now and then."""
+        now = time.monotonic()
+        if now < self.next_look and not last:
             return
-        self.next_look = time.monotonic() + WATCH_S
+        self.next_look = now + (SHOWN_WATCH_S if books.consumers else WATCH_S)
         for position, end in submission.map_ends().items():
-            call_id = call_ids[position]
-            books.enter(call_id, end)
-            if call_id in books.kept and call_id not in self.ended:
-                self.ended.add(call_id)
-                self.bar.update()
-                if self.on_partial is not None:
-                    self.on_partial(books.kept[call_id])
+            books.enter(call_ids[position], end)
+        if self.beat_s is not None and now >= self.next_beats and not last:
+            self.next_beats = now + self.beat_s
+            self._listen(submission, call_ids, books)
+
+    def _listen(self, submission: Submission, call_ids: Sequence[int], books: _Books) -> None:
+        """Tell of the calls that have beaten since the last time."""
+        for position, beat in submission.beats().items():
+            call_id, known = call_ids[position], (call_ids[position], books.attempt)
+            if beat["beat"] == self.seen.get(known):
+                continue
+            if known not in self.seen:
+                books.tell(CallBegan(call_id, books.attempt))
+            self.seen[known] = beat["beat"]
+            books.tell(CallProgressed(call_id, books.attempt, beat["entries"], beat["cpu_s"], beat["host"]))
 
     def stuck(self, submission: Submission, call_ids: Sequence[int], books: _Books) -> bool:
         """Whether waiting longer is in vain: every call has ended or is lost, and some without a partial; or no reducer."""

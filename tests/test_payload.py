@@ -267,7 +267,7 @@ def test_a_bundle_does_not_stay_in_the_storage(fexec: Any, tmp_path: Path, tag: 
     assert 4.0 == total(fexec, f"left_{tag}()")
     with pytest.raises(rdf_lithops.RangeError, match="spoilt"):
         total(fexec, '(throw std::runtime_error("spoilt"), 1)')
-    assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/payloads/")
+    assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/runs/")
 
 
 def test_registries_are_copied_at_the_door(fexec: Any, tmp_path: Path, registries: Any) -> None:

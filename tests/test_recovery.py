@@ -125,6 +125,7 @@ class Scripted:
     """A submission whose calls end as a script says; records which calls each attempt was given."""
 
     poll_s = 0.0
+    job_key = "scripted"
 
     def __init__(self, script: dict[int, list[Any]]) -> None:
         self.script, self.attempts, self.kept = script, [], []
@@ -145,6 +146,9 @@ class Scripted:
         ends, self.ends = self.ends, {}
         self.told = {**getattr(self, "told", {}), **{self.calls[i]: end for i, end in ends.items()}}
         return ends
+
+    def beats(self) -> dict[int, dict[str, Any]]:
+        return {}
 
     def lost(self) -> set[int]:
         return {i for i, call_id in enumerate(self.calls) if call_id not in self.told}
@@ -199,6 +203,23 @@ def test_final_failure_ends_the_run_and_cancels_the_rest() -> None:
     submission, outcome = scripted_run(3, {0: [failure], 2: ["lost"]})
     assert outcome.envelope.error is not None
     assert 1 == len(submission.attempts) == submission.cancelled == submission.forgotten
+
+
+def test_final_failure_that_is_seen_late_is_final() -> None:
+    """A failure that is read only after its job was found gone ends the run too: it is not mistaken for a lost call."""
+
+    class Late(Scripted):
+        looks = 0
+
+        def map_ends(self) -> dict[int, CallEnd]:
+            self.looks += 1
+            return {} if self.looks == 1 else super().map_ends()
+
+    submission = Late({0: [partial(0, {"kind": "range", "message": "no column x"})]})
+    submission.told, submission.total = {}, 1
+    outcome = running.run(submission, made_plan(1), Options(progress=False))
+    assert outcome.envelope.error is not None
+    assert [[0]] == submission.attempts
 
 
 def test_attempts_are_limited() -> None:

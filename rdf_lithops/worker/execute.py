@@ -7,6 +7,7 @@ actions; the interpreter then finds the compiled code in its own cache.
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import functools
 import hashlib
@@ -22,10 +23,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import ranges as adapter
+from .beats import Counter
 from .envelope import Envelope, pack, unpack
 
 __all__ = [
     "RangeFailure",
+    "count_into",
     "fold",
     "graph_runner",
     "initialise",
@@ -48,6 +51,25 @@ _SOURCE_HEADER = """
 namespace rdf_lithops { inline ULong64_t first_entry = 0; }
 #endif
 """
+_COUNT_HEADER = """
+#ifndef RDF_LITHOPS_COUNT_ENTRIES
+#define RDF_LITHOPS_COUNT_ENTRIES
+#include <atomic>
+#include <cstdint>
+#include "ROOT/RDF/RInterface.hxx"
+#include "ROOT/RDF/RLoopManager.hxx"
+namespace rdf_lithops {
+struct Loop : ROOT::RDF::RNode { // the loop's own callbacks, which no public name reaches without booking an action
+   static ROOT::Detail::RDF::RLoopManager *of(const ROOT::RDF::RNode &node) { return (node.*&Loop::GetLoopManager)(); }
+};
+inline void count_entries(const ROOT::RDF::RNode &node, ULong64_t every, std::uintptr_t address) {
+   auto *done = reinterpret_cast<std::atomic<ULong64_t> *>(address);
+   Loop::of(node)->RegisterCallback(every, [=](unsigned int) { done->fetch_add(every, std::memory_order_relaxed); });
+}
+}
+#endif
+"""
+COUNT_EVERY = 16  # entries; ROOT forgets the callback with the end of each loop
 
 
 _REPORT_HEADER = """
@@ -85,6 +107,7 @@ class _Seconds:
 
 _seconds = _Seconds()
 _initialised_s = 0.0
+_counter: Counter | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +138,7 @@ def initialise() -> str:
 
     ROOT.gROOT.SetBatch(True)
     ROOT.EnableThreadSafety()
-    ROOT.gInterpreter.Declare(_SOURCE_HEADER)
+    ROOT.gInterpreter.Declare(_SOURCE_HEADER + _COUNT_HEADER)
     ROOT.TH1.AddDirectory(False)
     version = str(ROOT.gROOT.GetVersion())
     _initialised_s = time.perf_counter() - started
@@ -129,6 +152,14 @@ def prepare() -> None:
     ROOT.RDF.Experimental.RDatasetSpec().AddSample(("", [""], [""]))
     frame = ROOT.RDataFrame(1)
     frame.Filter("true").Define("x", "1.0").Histo1D(("prepared", "", 2, 0.0, 2.0), "x")
+    never = ctypes.c_uint64()
+    ROOT.rdf_lithops.count_entries(ROOT.RDF.AsRNode(frame), 1 << 62, ctypes.addressof(never))
+
+
+def count_into(counter: Counter | None) -> None:
+    """From now on, add the entries that event loops of this process have done to ``counter``."""
+    global _counter
+    _counter = counter
 
 
 def warm_up() -> Iterator[None]:
@@ -175,24 +206,19 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
         _ACTIONS_REGISTER[exec_id] = [Utils.clone_action(action, range_id) for action in _ACTIONS_REGISTER[exec_id]]
         compiled = time.perf_counter()
         _seconds.graph += compiled - began
+    if _counter is not None:
+        ROOT.rdf_lithops.count_entries(node, COUNT_EVERY, _counter.address)
     ROOT.Internal.RDF.TriggerRun.__release_gil__ = True
     ROOT.Internal.RDF.TriggerRun(node)
     _seconds.loop += time.perf_counter() - compiled
     return list(_ACTIONS_REGISTER[exec_id])
 
 
-def run_call(
-    graph: bytes,
-    graph_digest: str,
-    call: dict[str, Any],
-    dataset: dict[str, Any],
-    seed: int,
-    on_range: Callable[[int, int], None] = lambda range_id, entries: None,
-) -> bytes:
+def run_call(graph: bytes, graph_digest: str, call: dict[str, Any], dataset: dict[str, Any], seed: int) -> bytes:
     """Run every range of ``call`` in ascending order, fold them, and return the packed envelope.
 
-    ``graph`` is the pickled pair (mapper, reducer); ``on_range(range_id, entries)`` is told after each range. Errors
-    of the user's graph come back in the envelope; errors of ours are raised.
+    ``graph`` is the pickled pair (mapper, reducer). Errors of the user's graph come back in the envelope; errors of ours
+    are raised.
     """
     global _seconds
     _seconds = _Seconds()
@@ -208,7 +234,8 @@ def run_call(
             result = _run_range(runner, plain, dataset, seed)
             done = _entries(plain, result)
             entries = None if entries is None or done is None else entries + done
-            on_range(plain["id"], done or 0)
+            if _counter is not None and entries is not None:
+                _counter.set(entries)
             partial = result if partial is None else runner.reducer(partial, result)
         serialising = time.perf_counter()
         body = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)

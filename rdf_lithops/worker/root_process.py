@@ -30,6 +30,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from . import execute, payload, warm, wire
+from .beats import Counter
 
 _PR_SET_PDEATHSIG = 1
 FIRST_GRAPH_S = 1.0  # a driver that has just started us books its first graph meanwhile: compile that one, not ours
@@ -244,8 +245,9 @@ class Parent:
             with contextlib.suppress(OSError):
                 wire.send(slot.client, {"reply": "died", "how": _how(status), "log_tail": tail})
             self._detach(slot)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(slot.log)
+        for path in (slot.log, _counter_path(slot.log)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     def close(self) -> None:
         """Kill the slots and leave nothing behind."""
@@ -265,6 +267,10 @@ def _how(status: int) -> str:
     return f"the ROOT process exited with code {code}"
 
 
+def _counter_path(log: str) -> str:
+    return log.removesuffix(".log") + ".count"
+
+
 def _size(path: str) -> int:
     try:
         return os.path.getsize(path)
@@ -279,15 +285,19 @@ def _die_with_parent() -> None:
 def serve_slot(control: socket.socket, folder: str, log: str) -> None:
     """Serve one lease after the other until the parent closes ``control``."""
     loaded: list[str] = []  # the digest of the payload that this process has loaded: one, for its whole life
+    counter = Counter(_counter_path(log))
+    execute.count_into(counter)
     while True:
         _, descriptors, _, _ = socket.recv_fds(control, 8, 1)
         if not descriptors:
             return
         client: Connection[Any, Any] = Connection(descriptors[0])
         log_start = _size(log)
+        counter.set(0)
         try:
+            wire.send(client, {"event": "slot", "pid": os.getpid(), "counter": counter.path})
             message, blobs = wire.receive(client)
-            reply, reply_blobs = _answer(message, blobs, loaded, client)
+            reply, reply_blobs = _answer(message, blobs, loaded)
         except (EOFError, OSError):
             client.close()
             _say_done(control)
@@ -309,9 +319,7 @@ def _say_done(control: socket.socket) -> None:
     control.send(f"done {resident_mib:.1f}".encode())
 
 
-def _answer(
-    message: dict[str, Any], blobs: list[bytes], loaded: list[str], client: Connection[Any, Any]
-) -> tuple[dict[str, Any], list[bytes]]:
+def _answer(message: dict[str, Any], blobs: list[bytes], loaded: list[str]) -> tuple[dict[str, Any], list[bytes]]:
     """Run what ``message`` asks for; user errors are part of the answer, ours are raised."""
     initialisation, *blobs = blobs
     with execute.working_folder(message["cwd"]):
@@ -323,13 +331,7 @@ def _answer(
             return {"reply": "payload", "what": failure.what, "why": failure.why}, []
         if message["op"] == "fold":
             return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:])]
-
-        def tell(range_id: int, entries: int) -> None:
-            wire.send(client, {"event": "range", "range_id": range_id, "entries": entries})
-
-        packed = execute.run_call(
-            blobs[0], message["graph_digest"], message["call"], message["dataset"], message["seed"], tell
-        )
+        packed = execute.run_call(blobs[0], message["graph_digest"], message["call"], message["dataset"], message["seed"])
         return {"reply": "ok"}, [packed]
 
 

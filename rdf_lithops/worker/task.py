@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import threading
 import traceback
-from collections import Counter
+from collections import Counter as Multiset
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import execute, payload, warm
+from .beats import Counter, Pulse
 from .envelope import Envelope, EnvelopeError, pack, unpack
 
 __all__ = ["MapTask", "ReduceTask"]
@@ -24,7 +27,8 @@ class Surroundings:
 
     ``payload`` is plain; ``initialisation`` the user's function, cloudpickled. ``warm_folder`` is the driver's own meeting
     folder (None, or absent on this machine: one per user); ``warm`` False runs ROOT in the task itself; ``cwd`` is the
-    driver's working folder; ``settings`` go to a process that is started.
+    driver's working folder; ``settings`` go to a process that is started; ``beats`` says where and
+    how often a call says that it lives (see ``beats.Pulse``), or None.
     """
 
     cwd: str
@@ -33,6 +37,7 @@ class Surroundings:
     warm: bool = True
     warm_folder: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    beats: dict[str, Any] | None = None
 
     def request(
         self, graph_digest: str, message: dict[str, Any], blobs: list[bytes], storage: Any
@@ -46,7 +51,8 @@ class Surroundings:
             "payload_folder": payload.unpack(self.payload, storage, folder),
         }
         lease = {"payload": self.payload["sha256"], "graph": graph_digest, "settings": self.settings}
-        return _persistent_request(folder, lease, message, [self.initialisation, *blobs])
+        pulse = Pulse(self.beats, storage)
+        return _persistent_request(folder, lease, message, [self.initialisation, *blobs], pulse)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,8 @@ class MapTask:
         execute.initialise()
         with execute.working_folder(code.cwd), tempfile.TemporaryDirectory() as folder:
             payload.load(code.payload, code.initialisation, payload.unpack(code.payload, storage, folder))
-            return execute.run_call(self.graph, self.graph_digest, call, self.dataset, self.seed)
+            with _beating(Pulse(code.beats, storage), os.path.join(folder, "count")):
+                return execute.run_call(self.graph, self.graph_digest, call, self.dataset, self.seed)
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,7 @@ class ReduceTask:
 
 def check_each_range_once(expected: tuple[int, ...], folded: list[tuple[int, ...]]) -> None:
     """Raise EnvelopeError, naming the ranges, unless the partials' range ids are ``expected``, each one once."""
-    counts = Counter(range_id for range_ids in folded for range_id in range_ids)
+    counts = Multiset(range_id for range_ids in folded for range_id in range_ids)
     missing = sorted(set(expected) - set(counts))
     doubled = sorted(range_id for range_id, count in counts.items() if count > 1)
     unknown = sorted(set(counts) - set(expected))
@@ -161,12 +168,33 @@ def check_each_range_once(expected: tuple[int, ...], folded: list[tuple[int, ...
         raise EnvelopeError(f"expected each range once; missing {missing}, more than once {doubled}, unknown {unknown}")
 
 
+@contextlib.contextmanager
+def _beating(pulse: Pulse, path: str) -> Iterator[None]:
+    """Beat from a thread while this process itself runs ROOT, which lets other threads run during the event loop."""
+    over = threading.Event()
+    pulse.meet(os.getpid(), path)
+
+    def beat() -> None:
+        while not over.wait(pulse.every_s):
+            pulse.tick()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    execute.count_into(Counter(path))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        execute.count_into(None)
+
+
 def _persistent_request(
-    folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes]
+    folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes], pulse: Pulse
 ) -> tuple[dict[str, Any], list[bytes]]:
     for attempt in range(1, MAX_TRIES + 1):
         try:
-            reply, reply_blobs = warm.request(folder, lease, message, blobs)
+            reply, reply_blobs = warm.request(folder, lease, message, blobs, pulse)
         except warm.WarmProcessDied:
             if attempt == MAX_TRIES or not os.path.isdir(folder):
                 raise

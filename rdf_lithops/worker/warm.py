@@ -11,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 from .. import _version
 from . import wire
+from .beats import Pulse
 
 __all__ = ["WarmProcessDied", "WarmProcessUnavailable", "folder_for", "hold", "reap", "request", "start"]
 
@@ -137,9 +137,9 @@ def request(
     lease: dict[str, Any],
     message: dict[str, Any],
     blobs: list[bytes],
-    on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+    pulse: Pulse | None = None,
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """Send one request and wait for its reply, telling ``on_event`` of progress.
+    """Send one request and wait for its reply; ``pulse`` is ticked meanwhile.
 
     ``lease`` says which process will do: ``payload`` and ``graph`` digests. If this process dies meanwhile, the ROOT
     process that works for it is killed. Raises WarmProcessDied, WarmProcessUnavailable.
@@ -149,10 +149,13 @@ def request(
         wire.send(connection, {**lease, "op": "lease"})
         wire.send(connection, message, *blobs)
         while True:
+            while pulse is not None and not connection.poll(pulse.every_s):
+                pulse.tick()
             reply, reply_blobs = wire.receive(connection)
             if "event" not in reply:
                 break
-            on_event(reply)
+            if pulse is not None:
+                pulse.meet(reply["pid"], reply["counter"])
     except (EOFError, OSError) as error:
         tail = log_tail(os.path.join(folder, "root.log"))
         raise WarmProcessDied(f"the warm ROOT process vanished ({type(error).__name__})", tail) from error
