@@ -23,7 +23,7 @@ demo: $(VENV)/.stamp-root
 	$(BIN)/rdf-lithops demo --output demo/dimuon.png $(ARGS)
 
 test: SELECTION := -m "not slow"
-test test-all: $(VENV)/.stamp-test
+test test-all: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	TMPDIR="$$folder" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SELECTION) $(ARGS)
 
@@ -42,6 +42,11 @@ $(VENV)/.stamp-bench: EXTRAS := root,bench
 $(VENV)/.stamp-root $(VENV)/.stamp-test $(VENV)/.stamp-bench: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# Real servers for the tests of remote data, from the system's packages: as root, with apt-get; else those tests are skipped.
+$(VENV)/.stamp-servers: tests/servers/install.sh | $(VENV)/.stamp-test
+	tests/servers/install.sh
 	@touch $@
 
 clean:

@@ -11,15 +11,17 @@ from typing import Any
 
 # before lithops is imported: without it two Lithops programs of one user delete each other's copy of the package.
 os.environ["PYTHONSAFEPATH"] = "1"
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # and each process of the tests is a Lithops program: a folder of its own
+# and each of pytest's processes is a Lithops program: it gets a folder of its own
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     tempfile.tempdir = os.environ["TMPDIR"] = os.path.join(tempfile.gettempdir(), worker)
     os.makedirs(tempfile.tempdir, exist_ok=True)
-sys.path.insert(0, str(Path(__file__).parent))  # for `import datasets`; PYTHONSAFEPATH keeps Python from doing it
+sys.path.insert(0, str(Path(__file__).parent))  # for `datasets` and `servers`; PYTHONSAFEPATH keeps Python from doing it
 
 import datasets
 import lithops
 import pytest
 import ROOT
+from servers.fixtures import *  # noqa: F403  # one of each server per session, for tests that ask for it
 
 import rdf_lithops  # noqa: F401  # registers Lithops executors with ROOT
 
