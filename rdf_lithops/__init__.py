@@ -45,7 +45,8 @@ def __getattr__(name: str) -> Any:
 
 
 # Lithops sets LITHOPS_WORKER where it runs a call, we set RDF_LITHOPS_WORKER in the ROOT process: nobody books there.
-if "LITHOPS_WORKER" not in os.environ and "RDF_LITHOPS_WORKER" not in os.environ:
+# Nor does a shell that completes our command line, and a user who presses the tabulator should not wait for ROOT.
+if os.environ.keys().isdisjoint(("LITHOPS_WORKER", "RDF_LITHOPS_WORKER", "_RDF_LITHOPS_COMPLETE")):
     from .registration import register
 
     register()

@@ -20,7 +20,8 @@ import yaml
 from conftest import CAPTURED, LOCALHOST_CONFIG, REPOSITORY
 
 from rdf_lithops import Options, PlanError, demo
-from rdf_lithops.__main__ import LOCALHOST, main
+from rdf_lithops.cli import main
+from rdf_lithops.cli._run import LOCALHOST
 
 EVENTS = 20_000
 
@@ -307,12 +308,12 @@ def test_without_root_the_message_says_how_to_get_it(sample: list[str], monkeypa
 
 
 def test_a_difference_ends_the_demo_with_an_error(sample: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two runs of different files: status 1, and what differs in words."""
+    """Two runs of different files: a status of its own, and what differs in words."""
     runs = iter([sample, sample, sample[:3]])
     measure = demo.measure
     monkeypatch.setattr(demo, "measure", lambda frame: measure(lambda: ROOT.RDataFrame(demo.TREE, next(runs))))
     done = click.testing.CliRunner().invoke(main, ["demo", "--files", sample[0]])
-    assert 1 == done.exit_code
+    assert 3 == done.exit_code
     assert "Lithops' first query and local RDataFrame differ in entries: " in done.output
 
 

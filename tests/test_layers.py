@@ -14,7 +14,8 @@ from conftest import CAPTURED, REPOSITORY
 
 PACKAGE = REPOSITORY / "rdf_lithops"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-PROGRAMS = {"demo.py", "__main__.py", "pyrdf.py"}  # they are users of the package: they may construct an executor
+# they are users of the package: they may construct an executor
+PROGRAMS = {"demo.py", "pyrdf.py", "__main__.py", *(f"cli/{path.name}" for path in (PACKAGE / "cli").glob("*.py"))}
 USERS_OF_LITHOPS = {"job.py"} | PROGRAMS
 USERS_OF_ROOT = {
     "backend.py",

@@ -1,0 +1,31 @@
+"""``rdf-lithops plan``: what the demonstration's analysis would invoke on files of one's own."""
+
+from __future__ import annotations
+
+import click
+
+from .. import demo
+from . import _options, _run
+
+__all__ = ["command"]
+
+
+@click.command("plan", short_help="Print the calls that the spectrum would make; make none.")
+@_options.tree
+@_options.files(required=True)
+@_options.npartitions
+@_options.config
+def command(tree: str, files: tuple[str, ...], npartitions: int | None, config: str | None) -> None:
+    """Print the calls that the dimuon spectrum would make, and make none of them.
+
+    \b
+    Example:
+      rdf-lithops plan --files 'nano/*.root' --npartitions 100 --config my_cloud.yaml
+    """
+    paths = _run.read_input(tree, files)
+    click.echo(f"input    {len(paths)} file{'s' if len(paths) > 1 else ''}, tree {tree}")
+    from .. import plan
+
+    with _run.executor(config) as executor:
+        histogram, _ = demo.spectrum(_run.frame(executor, tree, paths, npartitions))
+        click.echo(plan(histogram))
