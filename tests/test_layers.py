@@ -102,8 +102,8 @@ def test_pyrdf_is_a_leaf() -> None:
 
 
 def test_planning_is_pure() -> None:
-    """The plan is a value: neither planning nor errors import ROOT, Lithops or the modules that do."""
-    for module in ("planning.py", "errors.py"):
+    """The plan is a value: neither planning, limits nor errors import ROOT, Lithops or the modules that do."""
+    for module in ("planning.py", "limits.py", "errors.py"):
         names = set(imports(PACKAGE / module))
         reached = {name for name in names if name.startswith(("ROOT", "lithops", "rdf_lithops.job", "rdf_lithops.backend"))}
         assert set() == reached
