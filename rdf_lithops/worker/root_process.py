@@ -62,6 +62,8 @@ class Parent:
         self.holders: dict[int, Connection[Any, Any]] = {}
         self.waiting: deque[tuple[Connection[Any, Any], str, str]] = deque()
         self.was_held = False
+        self.watchers: list[Connection[Any, Any]] = []  # told once that the warm-up is over
+        self.warm_as: str | None = None
         self.last_use = time.monotonic()
         self.forks = 0
         self.listener = wire.listen(folder)
@@ -78,6 +80,13 @@ class Parent:
         """Whether a lease waits, or the last holder is gone: then is no time to warm up further."""
         self._handle_events(0)
         return bool(self.waiting) or self._finished()
+
+    def announce_warm(self, root: str) -> None:
+        """Tell those who wait for it, now and later, that ROOT (of version ``root``) is up and warm."""
+        self.warm_as = root
+        while self.watchers:
+            with self.watchers.pop() as watcher, contextlib.suppress(OSError):
+                wire.send(watcher, {"reply": "warm", "root": root})
 
     def serve(self) -> None:
         """Serve until idle for too long or until the last holder is gone."""
@@ -119,6 +128,10 @@ class Parent:
             self.was_held = True
             self.holders[connection.fileno()] = connection
             self.epoll.register(connection.fileno(), select.EPOLLRDHUP | select.EPOLLHUP)
+        elif message["op"] == "watch":
+            self.watchers.append(connection)
+            if self.warm_as is not None:
+                self.announce_warm(self.warm_as)
         else:
             self.waiting.append((connection, message["payload"], message["graph"]))
 
@@ -354,6 +367,7 @@ def main() -> None:
     parser.add_argument("--idle_limit_s", type=float, default=300.0)
     parser.add_argument("--memory_limit_mib", type=float, default=3000.0)
     parser.add_argument("--owns_folder", type=int, default=0)
+    parser.add_argument("--eager", type=int, default=0, help="warm up at once, and to the end: no work can come before")
     given = parser.parse_args()
     os.umask(0o077)
     faulthandler.enable()
@@ -362,13 +376,14 @@ def main() -> None:
             return
         parent = Parent(given.folder, given.idle_limit_s, given.memory_limit_mib, bool(given.owns_folder))
         try:
-            execute.initialise()
+            root = execute.initialise()
             execute.prepare()
             execute.leave_crashes_to_the_kernel()
-            parent.wait_for_work(FIRST_GRAPH_S)
+            parent.wait_for_work(0.0 if given.eager else FIRST_GRAPH_S)
             steps = execute.warm_up()
             while not parent.is_wanted() and next(steps, "done") != "done":
                 pass
+            parent.announce_warm(root)
             parent.serve()
         finally:
             parent.close()

@@ -18,7 +18,7 @@ from .. import _version
 from . import wire
 from .beats import Pulse
 
-__all__ = ["WarmProcessDied", "WarmProcessUnavailable", "folder_for", "hold", "reap", "request", "start"]
+__all__ = ["WarmProcessDied", "WarmProcessUnavailable", "folder_for", "hold", "reap", "request", "start", "wait_until_warm"]
 
 START_LIMIT_S = 60.0  # from exec to a listening socket; ROOT itself comes up behind it
 END_LIMIT_S = 0.5
@@ -130,6 +130,19 @@ def hold(folder: str, settings: dict[str, Any]) -> Connection[Any, Any]:
     connection = _connected(folder, settings)
     wire.send(connection, {"op": "hold"})
     return connection
+
+
+def wait_until_warm(folder: str, limit_s: float) -> str | None:
+    """Wait until the process of ``folder`` has done its warm-up: ROOT's version, or None after ``limit_s``.
+
+    Raises WarmProcessDied, WarmProcessUnavailable.
+    """
+    try:
+        with _connected(folder, None) as connection:
+            wire.send(connection, {"op": "watch"})
+            return str(wire.receive(connection)[0]["root"]) if connection.poll(limit_s) else None
+    except (EOFError, OSError) as error:
+        raise WarmProcessDied("the warm ROOT process ended", log_tail(os.path.join(folder, "root.log"))) from error
 
 
 def request(

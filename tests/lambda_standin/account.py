@@ -1,0 +1,137 @@
+"""An AWS account on the stand-in: a role, a bucket, the image in its registry; and Lithops' unmodified executor on it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import urllib.parse
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import lithops
+
+from .service import Service
+
+REGION = "us-east-1"
+BUCKET = "rdf-lithops-test"
+ROLE = "rdf-lithops-worker"
+RUNTIME = "rdf_lithops:test"
+DRIVER_KEYS = ("AKIADRIVER0000000000", "driver-secret")
+WORKER_KEYS = ("AKIAWORKER0000000000", "worker-secret")
+MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
+    ],
+}
+
+
+def driver_variables(service: Service, keys: tuple[str, str] = DRIVER_KEYS) -> dict[str, str]:
+    """What leads boto3, and Lithops with it, to the stand-in."""
+    return {
+        "AWS_ENDPOINT_URL": service.endpoint,
+        "AWS_ENDPOINT_URL_S3": service.s3_endpoint,
+        "AWS_ACCESS_KEY_ID": keys[0],
+        "AWS_SECRET_ACCESS_KEY": keys[1],
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def worker_variables(service: Service, keys: tuple[str, str] = WORKER_KEYS) -> dict[str, str]:
+    """What Lambda gives an environment of its role's keys, and where the services are."""
+    return {**driver_variables(service, keys), "AWS_REGION": REGION}
+
+
+@contextlib.contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """This process's environment with ``variables``, and without other settings of AWS, for a while."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    for name in kept:
+        del os.environ[name]
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]
+        os.environ.update(kept)
+
+
+def open_account(worker_policy: dict[str, Any] | None = None, bucket: bool = True) -> str:
+    """Make the role (with ``worker_policy``), the bucket and the image; returns the role's ARN."""
+    iam = boto3.client("iam")
+    role = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    if worker_policy is not None:
+        iam.put_role_policy(RoleName=ROLE, PolicyName="worker", PolicyDocument=json.dumps(worker_policy))
+    if bucket:
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+    push_image(RUNTIME)
+    return str(role)
+
+
+def push_image(runtime: str) -> None:
+    """What `lithops runtime build` leaves in the account's registry."""
+    user = boto3.client("sts").get_caller_identity()["UserId"].split(":")[0][-4:].lower()
+    name, _, tag = runtime.partition(":")
+    repository = f"lithops_v{lithops.__version__.replace('.', '')}_{user}/{name}".lower()
+    ecr = boto3.client("ecr")
+    with contextlib.suppress(ecr.exceptions.RepositoryAlreadyExistsException):
+        ecr.create_repository(repositoryName=repository)
+    digest = hashlib.sha256(runtime.encode()).hexdigest()
+    config = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 1, "digest": f"sha256:{digest}"}
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config, "layers": []}
+    ecr.put_image(repositoryName=repository, imageTag=tag, imageManifest=json.dumps(manifest))
+
+
+def config(role: str, **lambda_settings: Any) -> dict[str, Any]:
+    """Lithops' configuration, as configs/aws_lambda.yaml has it."""
+    return {
+        "lithops": {
+            "backend": "aws_lambda",
+            "storage": "aws_s3",
+            "data_cleaner": False,
+            "data_limit": False,
+            "log_level": "WARNING",
+        },
+        "aws": {"region": REGION},
+        "aws_lambda": {
+            "execution_role": role,
+            "runtime": RUNTIME,
+            "runtime_memory": 1769,
+            "runtime_timeout": 120,
+            "max_workers": 8,
+            **lambda_settings,
+        },
+        "aws_s3": {"storage_bucket": BUCKET},
+    }
+
+
+class _Redirected:
+    """Lithops sends its asynchronous invocations to Amazon's host by name; everything else obeys AWS_ENDPOINT_URL."""
+
+    def __init__(self, session: Any, endpoint: str) -> None:
+        self.session, self.endpoint = session, endpoint
+
+    def send(self, request: Any) -> Any:
+        """The signed request, unchanged, to another host."""
+        parts = urllib.parse.urlsplit(request.url)
+        host = urllib.parse.urlsplit(self.endpoint)
+        request.url = parts._replace(scheme=host.scheme, netloc=host.netloc).geturl()
+        return self.session.send(request)
+
+
+@contextlib.contextmanager
+def executor(service: Service, settings: dict[str, Any]) -> Iterator[lithops.FunctionExecutor]:
+    """Lithops' own executor of ``settings`` whose invocations reach ``service``."""
+    made = lithops.FunctionExecutor(config=settings, log_level=None)
+    backend = made.compute_handler.backend
+    backend.session = _Redirected(backend.session, service.endpoint)
+    try:
+        yield made
+    finally:
+        made.__exit__(None, None, None)
