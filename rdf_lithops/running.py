@@ -213,8 +213,6 @@ def _attend(submission: Submission, part: Plan, books: _Books, watch: _Watch) ->
                 submission.cancel(RunError("another call of this run failed for good"))
                 return books.final
             stuck = end is None and watch.stuck(submission, call_ids, books)
-            if books.final is not None:  # seen only when its job was found gone
-                continue
             end = submission.reduce_end() if stuck else end  # it may have delivered just before it went
             if end is not None and end.data is not None and (facts := _merged_facts(end.data)) is not None:
                 books.tell(ReduceEnded(books.attempt, facts, end.status))
