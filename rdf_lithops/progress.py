@@ -48,6 +48,7 @@ class Tally:
     running: dict[int, int] = field(default_factory=dict)  # call: entries so far
     failed: set[int] = field(default_factory=set)
     reduced: bool = False
+    first: tuple[float, int] | None = None  # when entries were first heard of, and how many
 
     def count(self, event: Event) -> None:
         """Take ``event`` into account."""
@@ -72,6 +73,8 @@ class Tally:
             self.failed.add(event.call_id)
         elif isinstance(event, ReduceEnded):
             self.reduced = True
+        if self.first is None and self.entries:
+            self.first = self.now, self.entries
 
     def _progress(self, call_id: int, entries: int) -> None:
         if call_id not in self.finished:  # a backup may still beat
@@ -89,30 +92,32 @@ class Tally:
 
     @property
     def entries_per_s(self) -> float:
-        """On average so far, the start-up included."""
-        return self.entries / self.elapsed_s if self.elapsed_s > 0 else 0.0
+        """The pace: since the first entries were heard of, and for the first second after that since the run began."""
+        at, entries = self.first or (self.now, 0)
+        if self.now - at < 1.0:
+            at, entries = self.began_at, 0
+        return (self.entries - entries) / (self.now - at) if self.now > at else 0.0
 
     @property
     def left_s(self) -> float | None:
         """Seconds that the rest will take at this pace; None as long as nobody can tell."""
-        if self.total is None or not self.entries:
-            done, total = len(self.finished), self.calls
-        else:
-            done, total = self.entries, self.total
-        return None if not done else max(0, total - done) * self.elapsed_s / done
+        if self.total is not None:
+            return max(0, self.total - self.entries) / self.entries_per_s if self.entries_per_s > 0 else None
+        done = len(self.finished)
+        return (self.calls - done) * self.elapsed_s / done if done else None
 
     def states(self) -> str:
         """Calls by what they do."""
         if len(self.finished) == self.calls:
             return f"{self.calls} calls done" + ("" if self.reduced else ", reducing")
-        said = f"{len(self.running)} calls running, {len(self.finished)} done, {len(self.failed)} failed"
+        said = f"calls: {len(self.running)} running, {len(self.finished)} of {self.calls} done, {len(self.failed)} failed"
         said += f", attempt {self.attempt}" if self.attempt > 1 else ""
         return said + (f", {self.backups} backups" if self.backups else "")
 
     def line(self) -> str:
-        """All of it in one line, for a log."""
+        """All of it in one line."""
         of = f" of {self.total:,}" if self.total is not None else ""
-        left = f", {_clock(self.left_s)} left" if self.left_s is not None else ""
+        left = f", {_clock(self.left_s)} left" if self.left_s is not None and not self.reduced else ""
         done = f"{self.entries:,}{of} entries, {self.entries_per_s:,.0f}/s"
         return f"{done}, {self.states()}, {_clock(self.elapsed_s)} gone{left}"
 
@@ -154,7 +159,7 @@ class Bar:
             return
         counted = self.tally.entries if self.tally.total is not None else len(self.tally.finished)
         self.bar.n = min(counted, self.bar.total)
-        self.bar.set_postfix_str(self._postfix(), refresh=False)
+        self.bar.set_description_str(self.tally.line(), refresh=False)
         if isinstance(event, RunEnded):
             self.bar.close()
             self.bar = None
@@ -162,20 +167,8 @@ class Bar:
             self.bar.refresh()
 
     def _bar(self) -> Any:
-        by_entry = self.tally.total is not None
-        total, unit = (self.tally.total, " entries") if by_entry else (self.tally.calls, " calls")
-        layout = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}" + f"{unit} " + "[{elapsed}{postfix}]"
-        return self.make(total=total, unit_scale=by_entry, bar_format=layout, leave=False, dynamic_ncols=True)
-
-    def _postfix(self) -> str:
-        left = "" if self.tally.left_s is None else f"{_clock(self.tally.left_s)} left, "
-        return f"{left}{_short(self.tally.entries_per_s)} entries/s, {self.tally.states()}"
-
-
-def _short(value: float) -> str:
-    from tqdm import tqdm
-
-    return str(tqdm.format_sizeof(value)) if value >= 1000 else f"{value:.0f}"
+        total = self.tally.total if self.tally.total is not None else self.tally.calls
+        return self.make(total=total, bar_format="{percentage:3.0f}%|{bar}| {desc}", leave=False, dynamic_ncols=True)
 
 
 class Lines:

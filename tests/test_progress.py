@@ -46,10 +46,13 @@ def test_entries_are_counted_once() -> None:
 
 
 def test_pace_and_time_left() -> None:
-    """Entries per second since the run began, and the rest at that pace; nobody can tell before the first entry."""
+    """Entries per second since the first ones came, and the rest at that pace; nobody can tell before."""
     assert tallied(began(4)).left_s is None
-    tally = tallied([*began(4), beat(0, 500, 2.0), beat(1, 500, 2.0)])
+    events = [*began(4), beat(0, 500, 2.0), beat(1, 500, 2.0)]
+    tally = tallied(events)
     assert (4000, 500.0, 6.0) == (tally.total, tally.entries_per_s, tally.left_s)
+    tally = tallied([*events, beat(0, 1000, 7.0), beat(1, 1000, 7.0)])
+    assert (300.0, pytest.approx(2000 / 300)) == (tally.entries_per_s, tally.left_s), "start-up is over and does not count"
 
 
 def test_without_entries_calls_are_the_measure() -> None:
@@ -62,14 +65,14 @@ def test_failures_and_attempts() -> None:
     """A failed call is one until it runs again; attempts and backups are said."""
     lost = CallFailed(at=BEGAN + 1, call_id=1, attempt=1, kind="lost", why="killed", final=False)
     tally = tallied([*began(2), CallBegan(at=BEGAN, call_id=1, attempt=1), lost])
-    assert "0 calls running, 0 done, 1 failed" == tally.states()
+    assert "calls: 0 running, 0 of 2 done, 1 failed" == tally.states()
     again = [
         AttemptBegan(at=BEGAN + 2, number=2, call_ids=(1,), submit_s=0.0),
         BackupStarted(at=BEGAN + 3, call_ids=(1,), attempt=2),
     ]
     for event in again:
         tally.count(event)
-    assert "0 calls running, 0 done, 0 failed, attempt 2, 1 backups" == tally.states()
+    assert "calls: 0 running, 0 of 2 done, 0 failed, attempt 2, 1 backups" == tally.states()
 
 
 def test_the_end_is_said() -> None:
@@ -89,9 +92,8 @@ def test_the_bar_shows_entries() -> None:
         bar(event)
     shown = screen.getvalue().split("\r")[-1]
     assert " 20%|" in shown
-    assert "800/4.00k entries [" in shown
-    assert "400 entries/s, 1 calls running, 0 done, 0 failed]" in shown
-    assert "00:08 left" in shown
+    said = "800 of 4,000 entries, 400/s, calls: 1 running, 0 of 4 done, 0 failed, 00:02 gone, 00:08 left"
+    assert shown.endswith(f"| {said}")
     bar(RunEnded(at=BEGAN + 3, attempts=1, wall_s=3.0))
     assert "" == screen.getvalue().split("\r")[-2].strip()
 
@@ -119,7 +121,7 @@ def test_lines_come_now_and_then() -> None:
         long(beat(0, 10 * second, float(second)))
     long(RunEnded(at=BEGAN + 3601, attempts=1, wall_s=3601.0, error="the end"))
     assert 10 < len(lines) < 25
-    assert "100 of 200,000 entries, 10/s, 1 calls running, 0 done, 0 failed, 00:10 gone, 5:33:10 left" == lines[0]
+    assert "100 of 200,000 entries, 10/s, calls: 1 running, 0 of 2 done, 0 failed, 00:10 gone, 5:33:10 left" == lines[0]
     assert lines[-1].endswith(": the end")
 
 

@@ -288,11 +288,11 @@ def test_events_are_counted_once() -> None:
 
 def test_calls_that_share_a_process() -> None:
     """The second call of a worker process waited for the first one, not for the process to start."""
-    process = {"process": 7, "process_at": BEGAN + 0.55}
+    process, again = ({"process": 7, "process_at": BEGAN + at} for at in (0.55, 0.56))  # as exact as /proc has it
     events = [
         *quiet_run(2)[:2],
         ended(0, (0.6, 0.7, 2.7, 2.8), 5.0, **process),
-        ended(1, (2.8, 2.9, 4.9, 5.0), 5.0, **process),
+        ended(1, (2.8, 2.9, 4.9, 5.0), 5.0, **again),
     ]
     first, second = report_of(events, 5.0).calls
     assert (True, False) == (first.cold, second.cold)

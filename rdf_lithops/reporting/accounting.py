@@ -107,7 +107,7 @@ def _calls(began_at: float, attempts: list[AttemptBegan], ends: list[tuple[_Call
 
 def _process(event: _CallEvent) -> tuple[Any, ...]:
     facts = _facts_of(event)
-    return facts.get("host"), facts.get("process"), facts.get("process_at")
+    return facts.get("host"), facts.get("process")
 
 
 def _first_of_each_process(ends: list[tuple[_CallEvent, int]]) -> dict[tuple[Any, ...], float]:
