@@ -10,17 +10,18 @@ import logging
 import math
 import os
 import re
-import sys
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import job, payload, running
+from . import job, payload, progress, running
 from .errors import PlanError, RdfLithopsError
 from .events import CallEnded, Consumer, Event
 from .planning import Options, Plan, pack_calls
-from .progress import ProgressBar
+from .reporting import Recorder, Report
 from .worker import execute
 from .worker import ranges as adapter
 from .worker.envelope import unpack
@@ -33,7 +34,7 @@ from ROOT._distrdf.Backends import Base
 from ROOT._distrdf.Node import Node
 from ROOT._distrdf.Operation import create_op
 
-__all__ = ["LithopsBackend", "is_ours", "plan", "run_graphs"]
+__all__ = ["LithopsBackend", "is_ours", "plan", "report", "run_graphs"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.options = options
         self.session = job.session_for(executor, options)
         self.consumers: tuple[Consumer, ...] = ()
+        self.reports: list[Report] = []
         self._thread = threading.local()
 
     def optimize_npartitions(self) -> int:
@@ -73,7 +75,21 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{why}") from error
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
+        head.execute_graph = functools.partial(self._execute, weakref.ref(head))
         return DataFrame.RDataFrame(head)
+
+    def _execute(self, head: weakref.ref[Any]) -> None:
+        """DistRDF's ``execute_graph``, where a run's clock starts: ranges are made there before we are asked to run."""
+        recorder = self._thread.recorder = Recorder(time.time())
+        graph: Any = head()
+        try:
+            type(graph).execute_graph(graph)
+        except BaseException as error:
+            recorder.error = " ".join(str(error).split())[:300] or type(error).__name__
+            raise
+        finally:
+            if recorder.run_id:
+                self.reports.append(recorder.finish(time.time(), **self.session.describe()))
 
     def distribute_unique_paths(self, paths: Any) -> None:
         """Nothing to do: files travel in the payload of the run."""
@@ -145,8 +161,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             if on_partial is not None and isinstance(event, CallEnded):
                 on_partial(event.partial)
 
-        shown = self.options.progress if self.options.progress is not None else sys.stderr.isatty()
-        return (*self.consumers, *([ProgressBar()] if shown else []), *([tell_partial] if on_partial else []))
+        shown = progress.consumer(self.options.progress)
+        told = [self._thread.recorder, *self.consumers, *([shown] if shown else []), *([tell_partial] if on_partial else [])]
+        return tuple(told)
 
     def _submit(self, part: Plan) -> running.Submission:
         return job.submit(self.session, part, self.options)
@@ -246,6 +263,21 @@ def plan(node: Any) -> Plan:
         opened.__exit__(None, None, None)
 
     return backend._plan(taken.ranges, taken.mapper, taken.reducer, place, user_code.initialisation, deliver)
+
+
+def report(node: Any, run: int = -1) -> Report:
+    """What a run of the data frame of ``node`` (itself, one of its nodes or results) did: the last one, or number ``run``.
+
+    Runs count from 0, or from the end as in a list; one that failed has its report too. Raises PlanError if nothing ran.
+    """
+    backend = _head(node).backend
+    if not isinstance(backend, LithopsBackend):
+        raise TypeError(f"expected a data frame that runs on Lithops, got one that runs on {type(backend).__name__}")
+    try:
+        return backend.reports[run]
+    except IndexError:
+        ran = len(backend.reports)
+        raise PlanError(f"expected a data frame that has run, got one with {ran} runs, and no run {run}") from None
 
 
 def _head(node: Any) -> Any:

@@ -94,6 +94,15 @@ class Session:
         per_machine = int(section.get("worker_processes") or 1)
         return per_machine if self.local else int(section.get("max_workers") or 1) * per_machine
 
+    def describe(self) -> dict[str, Any]:
+        """Where it runs, in the words of a report: the backend, its region, memory of a call, calls at a time."""
+        backend = self.executor.config["lithops"]["backend"]
+        section = self.executor.config[backend]
+        region = section.get("region") or section.get("region_name")
+        place = f"{backend} in {region}" if region else str(backend)
+        memory_mib = None if self.local else section.get("runtime_memory")  # which Lithops calls MB
+        return {"place": place, "memory_mib": memory_mib, "workers": self.workers()}
+
     def end_preloaded(self) -> None:
         """End the preloaded Python: it lives as long as its standard input is open."""
         if self.prefork is not None and self.prefork.stdin is not None:

@@ -37,7 +37,8 @@ class Options:
     worker ran it. ``attempts``: how often a call that was killed or lost is tried before the run is an error; a failure of
     the user's own graph or data is not tried again. ``ranges_per_call``: ranges that one Lithops call runs and folds (None:
     as many as make one call per worker). ``warm``: keep ROOT running between calls. ``deadline_s``: a run that takes longer
-    is an error (None: the executor's own limit). ``progress``: a progress bar on standard error (None: only on a terminal).
+    is an error (None: the executor's own limit). ``progress``: show how far the run is
+    (True: a bar, or lines where there is no terminal; None: the same, but lines go to the log; False: nothing).
     ``idle_limit_s``: how long a warm ROOT process that nobody holds waits for work. ``memory_limit_mib``: a ROOT process
     that has grown larger is replaced before its next call. ``beat_s``: how often a call says that it lives and how many
     entries it has done, by an object in Lithops' storage (None: 0.5 s on localhost, 10 s elsewhere).

@@ -25,6 +25,7 @@ USERS_OF_ROOT = {
     "worker/ranges.py",
     "worker/payload.py",
     "worker/smoke.py",
+    "worker/seconds.py",
 } | PROGRAMS
 
 
@@ -103,6 +104,14 @@ def test_the_far_side_needs_only_what_every_worker_has() -> None:
 def test_pyrdf_is_a_leaf() -> None:
     """Nothing imports PyRDF's spelling: it can be taken away."""
     assert set() == {name_of(path) for path in MODULES for name in imports(path) if name.startswith("rdf_lithops.pyrdf")}
+
+
+def test_reporting_is_pure() -> None:
+    """A report is read where there is neither ROOT nor Lithops: its modules import values and events, and no seam."""
+    seams = ("ROOT", "lithops", "rdf_lithops.job", "rdf_lithops.backend", "rdf_lithops.running", "rdf_lithops.registration")
+    modules = [path for path in MODULES if name_of(path).startswith("reporting/")]
+    assert len(modules) > 5
+    assert set() == {name for path in modules for name in imports(path) if name.startswith(seams)}
 
 
 def test_planning_is_pure() -> None:

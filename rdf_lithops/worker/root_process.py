@@ -335,6 +335,7 @@ def _say_done(control: socket.socket) -> None:
 def _answer(message: dict[str, Any], blobs: list[bytes], loaded: list[str]) -> tuple[dict[str, Any], list[bytes]]:
     """Run what ``message`` asks for; user errors are part of the answer, ours are raised."""
     initialisation, *blobs = blobs
+    started = time.perf_counter()
     with execute.working_folder(message["cwd"]):
         try:
             if message["payload"]["sha256"] not in loaded:
@@ -344,7 +345,9 @@ def _answer(message: dict[str, Any], blobs: list[bytes], loaded: list[str]) -> t
             return {"reply": "payload", "what": failure.what, "why": failure.why}, []
         if message["op"] == "fold":
             return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:])]
-        packed = execute.run_call(blobs[0], message["graph_digest"], message["call"], message["dataset"], message["seed"])
+        payload_s = time.perf_counter() - started
+        what = message["graph_digest"], message["call"], message["dataset"], message["seed"]
+        packed = execute.run_call(blobs[0], *what, message["began"], payload_s)
         return {"reply": "ok"}, [packed]
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 import threading
+import time
 import traceback
 from collections import Counter as Multiset
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 from . import execute, payload, warm
 from .beats import Counter, Pulse
 from .envelope import Envelope, EnvelopeError, pack, unpack
+from .seconds import began_here
 
 __all__ = ["MapTask", "ReduceTask"]
 
@@ -72,8 +74,9 @@ class MapTask:
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
         range_ids = tuple(plain["id"] for plain in call["ranges"])
+        began = began_here()
         try:
-            return self._run(call, storage)
+            return self._run(call, began, storage)
         except payload.PayloadFailure as failure:
             error: dict[str, Any] = {
                 "kind": "payload",
@@ -90,33 +93,36 @@ class MapTask:
         error.update(call_id=call["id"], range_ids=list(range_ids))
         return pack(Envelope(range_ids, None, "", error=error))
 
-    def _run(self, call: dict[str, Any], storage: Any) -> bytes:
+    def _run(self, call: dict[str, Any], began: dict[str, float], storage: Any) -> bytes:
         if self.surroundings.warm:
             try:
-                return self._run_warm(call, storage)
+                return self._run_warm(call, began, storage)
             except warm.WarmProcessUnavailable as reason:
                 print(f"rdf_lithops: ROOT runs in the task itself: {reason}")  # noqa: T201  # the task's own log
-        return self._run_here(call, storage)
+        return self._run_here(call, began, storage)
 
-    def _run_warm(self, call: dict[str, Any], storage: Any) -> bytes:
+    def _run_warm(self, call: dict[str, Any], began: dict[str, float], storage: Any) -> bytes:
         message = {
             "op": "run",
             "call": call,
             "graph_digest": self.graph_digest,
             "dataset": self.dataset,
             "seed": self.seed,
+            "began": began,
         }
         _, blobs = self.surroundings.request(self.graph_digest, message, [self.graph], storage)
         return blobs[0]
 
-    def _run_here(self, call: dict[str, Any], storage: Any) -> bytes:
+    def _run_here(self, call: dict[str, Any], began: dict[str, float], storage: Any) -> bytes:
         """Without a warm process: the answer is the same, the start-up of ROOT is paid by this task."""
         code = self.surroundings
         execute.initialise()
         with execute.working_folder(code.cwd), tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
             payload.load(code.payload, code.initialisation, payload.unpack(code.payload, storage, folder))
+            payload_s = time.perf_counter() - started
             with _beating(Pulse(code.beats, storage), os.path.join(folder, "count")):
-                return execute.run_call(self.graph, self.graph_digest, call, self.dataset, self.seed)
+                return execute.run_call(self.graph, self.graph_digest, call, self.dataset, self.seed, began, payload_s)
 
 
 @dataclass(frozen=True)
