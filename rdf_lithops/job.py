@@ -12,6 +12,7 @@ import base64
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import gc
 import hashlib
 import json
@@ -34,10 +35,11 @@ from typing import Any
 
 import lithops
 from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR, SESSION_ID_ENV
-from lithops.storage.utils import StorageNoSuchKeyError
+from lithops.storage.utils import StorageNoSuchKeyError, create_init_key, create_status_key
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
-from .errors import PlanError
+from .errors import PlanError, RunError
+from .invoking import REFUSED, PatientInvoke
 from .payload import Payload
 from .planning import Options, Plan
 from .running import CallEnd
@@ -216,6 +218,9 @@ def _make_safe(executor: Any, session: Session) -> None:
         return clear(job_keys, **given)
 
     executor._create_job_id = create_job_id
+    if not session.local:
+        invoke = executor.compute_handler.invoke
+        executor.compute_handler.invoke = PatientInvoke(invoke, functools.partial(_end_refused, executor.internal_storage))
     executor.compute_handler.clear = clear_and_close
     environment: Any = getattr(executor.compute_handler, "env", None)
     if session.local and str(getattr(environment, "runtime_name", "")).startswith("python"):
@@ -228,6 +233,28 @@ def _make_safe(executor: Any, session: Session) -> None:
         executor.data_cleaner = wanted
 
     atexit.register(end)  # runs before Lithops' own hook, which was registered when the executor was made
+
+
+def _end_refused(storage: Any, payload: dict[str, Any], why: str) -> None:
+    """Record the calls of an invocation that was refused as ended, where Lithops' monitor and we look for it.
+
+    Without it they are waited for without end, and hold the places of others among ``max_workers``.
+    """
+    error = RunError(why)
+    ended = {
+        "type": "__end__",
+        "exception": True,
+        "exc_info": str(pickle.dumps((RunError, error, None))),
+        "executor_id": payload["executor_id"],
+        "job_id": payload["job_id"],
+        "activation_id": REFUSED,
+        "worker_start_tstamp": time.time(),
+        "worker_end_tstamp": time.time(),
+    }
+    for call_id in payload["call_ids"]:
+        call = payload["executor_id"], payload["job_id"], call_id
+        storage.put_data(create_init_key(*call, REFUSED + call_id), "")  # a place is given back to calls that began
+        storage.put_data(create_status_key(*call), json.dumps({**ended, "call_id": call_id}))
 
 
 @dataclass(frozen=True)
@@ -400,6 +427,8 @@ def _forget(session: Session, futures: list[Any]) -> None:
         executor.futures[:] = [future for future in executor.futures if not any(future is ours for ours in futures)]
         keys = sorted({future.job_key for future in futures})
         session.job_keys += keys
+    if hasattr(executor.invoker, "discard_pending"):  # the places that they hold among max_workers, if any, are free
+        executor.invoker.discard_pending(keys, {future.job_id for future in futures})
     for job_key in keys:
         _delete_below(session, f"{JOBS_PREFIX}/{job_key}")
 
