@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import job, payload, progress, running
+from . import cutting, job, payload, progress, running
 from .errors import PlanError, RdfLithopsError
 from .events import CallEnded, Consumer, Event
 from .planning import Options, Plan, pack_calls
@@ -76,6 +76,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{why}") from error
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
         head.execute_graph = functools.partial(self._execute, weakref.ref(head))
+        if cutting.reads_files(head):
+            head._build_ranges = functools.partial(self._cut, weakref.ref(head))
         return DataFrame.RDataFrame(head)
 
     def _execute(self, head: weakref.ref[Any]) -> None:
@@ -90,6 +92,12 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         finally:
             if recorder.run_id:
                 self.reports.append(recorder.finish(time.time(), **self.session.describe()))
+
+    def _cut(self, head: weakref.ref[Any]) -> list[Any]:
+        """What DistRDF calls for the ranges of ``head``."""
+        return cutting.cut_by_load(
+            head(), self.options.survey, self.session.local, _load, lambda _: self.optimize_npartitions()
+        )
 
     def distribute_unique_paths(self, paths: Any) -> None:
         """Nothing to do: files travel in the payload of the run."""
@@ -184,6 +192,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             graph_nodes, counts_entries = _with_global_entry_numbers(graph_nodes)
             if counts_entries:
                 _add_first_entries(plain_ranges, ranges)
+        _add_expectations(plain_ranges, ranges)
         if any(_is_rntuple(item) for item in ranges):
             for plain in plain_ranges:
                 plain["rntuple"] = True
@@ -309,6 +318,10 @@ def run_graphs(handles: list[Any]) -> int:
         listed = "\n".join(f"- {failure}" for failure in failures)
         raise RdfLithopsError(f"{len(failures)} of {len(graphs)} graphs failed:\n{listed}") from failures[0]
     return len(graphs)
+
+
+def _load(entries: int, read_bytes: int, files: int) -> float:
+    return read_bytes / 40e6 + entries / 4e6 + 0.002 * files
 
 
 # -- the graph that travels -------------------------------------------------------------------------------------------
@@ -451,12 +464,22 @@ def _node(operation: Any, parent_id: int) -> Any:
     return made
 
 
+def _add_expectations(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> None:
+    """Tell each range of a surveyed dataset how many entries it has, and the compressed bytes of what it reads."""
+    for plain, item in zip(plain_ranges, ranges, strict=True):
+        if isinstance(item, cutting.CutRange):
+            plain["entries"], plain["read_bytes"] = item.piece.entries, item.piece.read_bytes
+
+
 def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> None:
     """Tell each range the entry number, in the dataset, of its first file's first entry. Opens every file once."""
     counted: dict[tuple[str, str], int] = {}
     before = 0
     for plain, item in zip(plain_ranges, ranges, strict=True):
         plain["first_entry"] = 0
+        if isinstance(item, cutting.CutRange) and plain["files"] is not None:
+            plain["first_entry"] = item.piece.first_entry
+            continue
         if plain["kind"] != "files" or plain["files"] is None:
             continue  # empty sources and chains with friends count globally by themselves
         plain["first_entry"] = before

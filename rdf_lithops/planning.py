@@ -20,6 +20,7 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("seed", (int,), None, True),
     ("attempts", (int,), 0, True),
     ("ranges_per_call", (int,), 0, False),
+    ("survey", (bool,), None, False),
     ("warm", (bool,), None, True),
     ("deadline_s", (float, int), 0, False),
     ("progress", (bool,), None, False),
@@ -36,9 +37,10 @@ class Options:
     ``seed`` of the random streams: range *i* seeds ``gRandom`` from (seed, i), so a result does not depend on which
     worker ran it. ``attempts``: how often a call that was killed or lost is tried before the run is an error; a failure of
     the user's own graph or data is not tried again. ``ranges_per_call``: ranges that one Lithops call runs and folds (None:
-    as many as make one call per worker). ``warm``: keep ROOT running between calls. ``deadline_s``: a run that takes longer
-    is an error (None: the executor's own limit). ``progress``: show how far the run is
-    (True: a bar, or lines where there is no terminal; None: the same, but lines go to the log; False: nothing).
+    as many as make one call per worker). ``survey``: read the files' layout, so that ranges end where clusters do and have
+    about the same work (None: unless the files are small and the calls free). ``warm``: keep ROOT running between calls.
+    ``deadline_s``: a run that takes longer is an error (None: the executor's own limit). ``progress``: show how far the run
+    is (True: a bar, or lines where there is no terminal; None: the same, but lines go to the log; False: nothing).
     ``idle_limit_s``: how long a warm ROOT process that nobody holds waits for work. ``memory_limit_mib``: a ROOT process
     that has grown larger is replaced before its next call. ``beat_s``: how often a call says that it lives and how many
     entries it has done, by an object in Lithops' storage (None: 0.5 s on localhost, 10 s elsewhere).
@@ -47,6 +49,7 @@ class Options:
     seed: int = 1
     attempts: int = 3
     ranges_per_call: int | None = None
+    survey: bool | None = None
     warm: bool = True
     deadline_s: float | None = None
     progress: bool | None = None

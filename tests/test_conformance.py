@@ -538,7 +538,8 @@ def test_every_operation_equals_local(
     """All operations on one source and number of ranges, in one query, give local RDataFrame's results."""
     source = SOURCES[name]
     expected = oracle(name, group)
-    frame = source.frame(*source.open(files), executor=fexec, npartitions=npartitions)
+    options = {"survey": npartitions == 7}  # 7 ranges are cut at clusters, fewer by DistRDF's percentages of files
+    frame = source.frame(*source.open(files), executor=fexec, npartitions=npartitions, options=options)
     actual = measure(frame, source, tmp_path, checks_of(name, group))
     assert list(expected) == list(actual)
     wrong = {check: found for check in expected if (found := same(expected[check], actual[check]))}

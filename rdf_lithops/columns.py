@@ -1,0 +1,49 @@
+"""Which of a dataset's columns a graph reads, guessed from its text. Pure: no ROOT, no Lithops.
+
+Only the estimate of work depends on it: a name too many or too few shifts the balance of calls and never a result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["columns_read"]
+
+_NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
+_READS_ALL = {"Snapshot": 2, "AsNumpy": 0}  # they take every column unless told which: arguments before the list of columns
+
+
+def columns_read(nodes: Iterable[Any]) -> frozenset[str] | None:
+    """Names in the operations of a DistRDF graph's ``nodes`` that may be columns of the dataset; None means all of them.
+
+    Names with dots are kept whole: ``muons.pt`` is a column, or a member of the column ``muons``.
+    """
+    names: set[str] = set()
+    for node in nodes:
+        names.update(_NAME.findall(" ".join(map(str, getattr(node, "defaultbranches", None) or ()))))
+        operation = getattr(node, "operation", None)
+        if operation is None:
+            continue
+        if operation.name in _READS_ALL and not _says_columns(operation, _READS_ALL[operation.name]):
+            return None
+        names.update(_names_in([*operation.args, operation.kwargs]))
+    return frozenset(names)
+
+
+def _says_columns(operation: Any, leading: int) -> bool:
+    """Whether an operation lists its columns; a pattern does not say which they are."""
+    given = [*operation.args[leading:], *(operation.kwargs.get(name) for name in ("columnList", "columns"))]
+    return any(not isinstance(value, (str, Mapping)) and hasattr(value, "__iter__") and len(value) > 0 for value in given)
+
+
+def _names_in(value: Any) -> Iterable[str]:
+    if isinstance(value, str) or type(value).__name__ in ("string", "string_view"):
+        return _NAME.findall(str(value))
+    if isinstance(value, Mapping):
+        return [name for inner in value.values() for name in _names_in(inner)]
+    if isinstance(value, (list, tuple)) or type(value).__name__.startswith("vector<"):
+        return [name for inner in value for name in _names_in(inner)]
+    code = getattr(value, "__code__", None)  # a Python function reads the columns that its parameters are called by
+    return code.co_varnames[: code.co_argcount] if code is not None else ()
