@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import copy
+import dataclasses
 import functools
 import hashlib
 import logging
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import cutting, job, payload, progress, running
+from . import cutting, halving, job, payload, progress, running
 from .errors import PlanError, RdfLithopsError
 from .events import CallEnded, Consumer, Event
 from .planning import Options, Plan, pack_calls
@@ -158,7 +159,10 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.session = job.session_for(self.executor, self.options)
         with job.opened(self.session, user_code) as place:
             run_plan = self._plan(ranges, mapper, reducer, place, user_code.initialisation, _no_delivery)
-            outcome = running.run(self._submit, run_plan, self.options, self._consumers(on_partial), place.run_id)
+            backups = self.options.backups if self.options.backups is not None else not self.session.local
+            options = dataclasses.replace(self.options, backups=backups)
+            consumers = self._consumers(on_partial)
+            outcome = running.run(self._submit, run_plan, options, consumers, place.run_id, halving.halves)
         logger.debug("%s", outcome)
         return execute.unpickle(running.read_result(outcome.envelope))
 
@@ -205,11 +209,14 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             warm_folder=self.session.warm_folder,
             settings=job.process_settings(self.options),
             beats=job.beats(self.session, self.options),
+            faults=self.options.faults,
         )
         map_task = MapTask(graph, _digest(graph, plain_ranges), dataset, self.options.seed, surroundings)
         range_ids = tuple(plain["id"] for plain in plain_ranges)
         iterdata = pack_calls(plain_ranges, self.session.workers(), self.options.ranges_per_call)
-        return Plan(iterdata, map_task, ReduceTask(payload.dumps(reducer), range_ids, surroundings), deliver)
+        groups = tuple(tuple(plain["id"] for plain in item["call"]["ranges"]) for item in iterdata)
+        reduce_task = ReduceTask(payload.dumps(reducer), range_ids, surroundings, groups=groups)
+        return Plan(iterdata, map_task, reduce_task, deliver)
 
     @contextmanager
     def _directed(self, directive: Any) -> Iterator[None]:

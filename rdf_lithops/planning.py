@@ -27,6 +27,12 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("idle_limit_s", (float, int), 0, True),
     ("memory_limit_mib", (float, int), 0, True),
     ("beat_s", (float, int), 0, False),
+    ("silence_s", (float, int), 0, False),
+    ("start_s", (float, int), 0, True),
+    ("stall_s", (float, int), 0, True),
+    ("backoff_s", (float, int), -1, True),
+    ("backups", (bool,), None, False),
+    ("faults", (dict,), None, False),
 )
 
 
@@ -35,15 +41,20 @@ class Options:
     """How a run is to go; every field has a default.
 
     ``seed`` of the random streams: range *i* seeds ``gRandom`` from (seed, i), so a result does not depend on which
-    worker ran it. ``attempts``: how often a call that was killed or lost is tried before the run is an error; a failure of
-    the user's own graph or data is not tried again. ``ranges_per_call``: ranges that one Lithops call runs and folds (None:
-    as many as make one call per worker). ``survey``: read the files' layout, so that ranges end where clusters do and have
-    about the same work (None: unless the files are small and the calls free). ``warm``: keep ROOT running between calls.
-    ``deadline_s``: a run that takes longer is an error (None: the executor's own limit). ``progress``: show how far the run
-    is (True: a bar, or lines where there is no terminal; None: the same, but lines go to the log; False: nothing).
-    ``idle_limit_s``: how long a warm ROOT process that nobody holds waits for work. ``memory_limit_mib``: a ROOT process
-    that has grown larger is replaced before its next call. ``beat_s``: how often a call says that it lives and how many
-    entries it has done, by an object in Lithops' storage (None: 0.5 s on localhost, 10 s elsewhere).
+    worker ran it. ``attempts``: how often a call that was killed or lost is tried before the run is an error; a failure
+    of the user's own graph or data is not tried again. ``ranges_per_call``: ranges that one Lithops call runs and folds
+    (None: as many as make one call per worker). ``survey``: read the files' layout, so that ranges end where clusters do
+    and have about the same work (None: unless the files are small and the calls free). ``warm``: keep ROOT running
+    between calls. ``deadline_s``: a run that takes longer is an error (None: the executor's own limit). ``progress``:
+    show how far the run is (True: a bar, or lines where there is no terminal; None: the same, but lines go to the log;
+    False: nothing). ``idle_limit_s``: how long a warm ROOT process that nobody holds waits for work.
+    ``memory_limit_mib``: a ROOT process that has grown larger is replaced before its next call. ``beat_s``: how often a
+    call says that it lives and how many entries it has done, by an object in Lithops' storage (None: 0.5 s on localhost,
+    10 s elsewhere). ``silence_s``: a call that has not said so for this long is run again (None: 20 times ``beat_s``, at
+    least 10 s); ``start_s``: so are calls that nobody began in a time in which no call began or ended; ``stall_s``: so is
+    a call whose ROOT process did nothing, no entry and no CPU time. ``backoff_s``: pause before the second attempt,
+    doubled before each later one. ``backups``: when most calls are done and the rest takes more than twice as long, run a
+    second copy of the rest (None: not on localhost). ``faults``: a script for tests, see ``worker.faults``.
     """
 
     seed: int = 1
@@ -56,6 +67,12 @@ class Options:
     idle_limit_s: float = 300.0
     memory_limit_mib: float = 3000.0
     beat_s: float | None = None
+    silence_s: float | None = None
+    start_s: float = 600.0
+    stall_s: float = 600.0
+    backoff_s: float = 0.25
+    backups: bool | None = None
+    faults: dict[str, Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for name, kinds, least, needed in _BOUNDS:

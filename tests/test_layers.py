@@ -20,10 +20,12 @@ PROGRAMS = {"demo.py", "pyrdf.py", "__main__.py", *(f"cli/{path.name}" for path 
 USERS_OF_LITHOPS = {"job.py", "worker/lambda_handler.py"} | PROGRAMS
 USERS_OF_ROOT = {
     "backend.py",
+    "halving.py",
     "cutting.py",
     "registration.py",
     "survey.py",
     "worker/execute.py",
+    "worker/faults.py",
     "worker/ranges.py",
     "worker/payload.py",
     "worker/smoke.py",

@@ -16,7 +16,7 @@ import pickle
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -204,29 +204,37 @@ def run_call(
     seed: int,
     began: dict[str, float] | None = None,
     payload_s: float = 0.0,
+    before_range: Callable[[int], None] = lambda range_id: None,
 ) -> bytes:
     """Run every range of ``call`` in ascending order, fold them, and return the packed envelope.
 
     ``graph`` is the pickled pair (mapper, reducer). Errors of the user's graph come back in the envelope; errors of ours
-    are raised. ``began`` is what ``seconds.began_here`` said in the task, ``payload_s`` how long the payload took to load.
+    are raised. ``began`` is what ``seconds.began_here`` said in the task, ``payload_s`` how long the payload took to load;
+    ``before_range`` is told which range is next.
     """
     global _watch
     version = initialise()
     _watch = Stopwatch(began, payload_s)
     range_ids = tuple(sorted(plain["id"] for plain in call["ranges"]))
     try:
-        partial, entries = _run_ranges(graph, graph_digest, call, dataset, seed)
+        partial, entries = _run_ranges(graph, graph_digest, call, dataset, seed, before_range)
         with _watch.part("serialise_s"):
             body = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
     except RangeFailure as failure:
         _forget(graph_digest)
         error = _describe_failure(failure, call, dataset)
         return pack(Envelope(range_ids, None, version, error=error, facts=_watch.facts()))
-    return pack(Envelope(range_ids, entries, version, body, facts=_watch.facts()))
+    piece = tuple(call["ranges"][0].get("piece", ()))
+    return pack(Envelope(range_ids, entries, version, body, facts=_watch.facts(), piece=piece))
 
 
 def _run_ranges(
-    graph: bytes, graph_digest: str, call: dict[str, Any], dataset: dict[str, Any], seed: int
+    graph: bytes,
+    graph_digest: str,
+    call: dict[str, Any],
+    dataset: dict[str, Any],
+    seed: int,
+    before_range: Callable[[int], None],
 ) -> tuple[Any, int | None]:
     """The merged result of the call's ranges, and the entries that they had."""
     with _watch.part("graph_s"):
@@ -235,6 +243,7 @@ def _run_ranges(
     entries: int | None = 0
     for plain in sorted(call["ranges"], key=lambda plain: plain["id"]):
         _watch.counts_system_reads |= bool(plain.get("rntuple"))
+        _announce(plain["id"], before_range)
         with _watch.part("open_s"):  # what DistRDF's mapper does beside running the graph: it opens the range's files
             result = _run_range(runner, plain, dataset, seed)
         done = _entries(plain, result)
@@ -244,6 +253,16 @@ def _run_ranges(
         with _watch.part("merge_s"):
             partial = result if partial is None else runner.reducer(partial, result)
     return partial, entries
+
+
+def _announce(range_id: int, before_range: Callable[[int], None]) -> None:
+    """Say which range is next, to the counter and to ``before_range``, whose failure is the range's."""
+    if _counter is not None:
+        _counter.begin_range(range_id)
+    try:
+        before_range(range_id)
+    except Exception as error:
+        raise RangeFailure(range_id) from error
 
 
 def merge_results(reducer: Callable[[Any, Any], Any], into: Any, other: Any) -> Any:
@@ -285,18 +304,25 @@ def _build_report_layout() -> None:
         ROOT.gErrorIgnoreLevel = level
 
 
-def fold(reducer: bytes, partials: list[bytes]) -> bytes:
-    """Fold packed ``partials`` in the order of their ranges with the pickled ``reducer``; returns a packed envelope."""
+def fold(reducer: bytes, partials: list[bytes], order: list[Any]) -> bytes:
+    """Fold packed ``partials`` in ``order`` (see folding.fold_order) with the pickled ``reducer``; a packed envelope."""
     began = time.perf_counter()
     version = initialise()
     fold_two = pickle.loads(reducer)
-    envelopes = sorted((unpack(partial) for partial in partials), key=lambda envelope: envelope.range_ids)
+    envelopes = [unpack(partial) for partial in partials]
     for envelope in envelopes:
         if envelope.root != version:
             message = f"expected partials of ROOT {version}, got one of ROOT {envelope.root} (ranges {envelope.range_ids})"
             raise RuntimeError(message)
-    merged = functools.reduce(fold_two, (unpickle(envelope.body) for envelope in envelopes))
-    range_ids = tuple(range_id for envelope in envelopes for range_id in envelope.range_ids)
+
+    def folded(branch: Any) -> Any:
+        if isinstance(branch, int):
+            return unpickle(envelopes[branch].body)
+        return functools.reduce(fold_two, map(folded, branch))
+
+    merged = folded(order)
+    envelopes.sort(key=lambda envelope: (envelope.range_ids, envelope.piece))
+    range_ids = tuple(dict.fromkeys(range_id for envelope in envelopes for range_id in envelope.range_ids))
     counts = [envelope.entries for envelope in envelopes]
     return pack(
         Envelope(
@@ -345,7 +371,7 @@ def _forget_execution(digest: str) -> None:
 def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], seed: int) -> Any:
     import ROOT
 
-    ROOT.gRandom.SetSeed(range_seed(seed, plain["id"]))
+    ROOT.gRandom.SetSeed(range_seed(seed, plain["id"], plain.get("piece", ())))
     ROOT.rdf_lithops.first_entry = plain.get("first_entry", 0)
     try:
         result = runner.mapper(adapter.from_plain(plain, dataset, runner.exec_id(plain)))
@@ -367,9 +393,13 @@ def _restore_entry_column(mergeable: Any) -> None:
         mergeable._py_arrays = named
 
 
-def range_seed(seed: int, range_id: int) -> int:
-    """A 32-bit seed for ``gRandom`` that depends on the user's seed and the range alone; never 0, which means "random"."""
-    digest = hashlib.sha256(f"{seed}:{range_id}".encode()).digest()
+def range_seed(seed: int, range_id: int, piece: Sequence[int] = ()) -> int:
+    """A 32-bit seed for ``gRandom`` that depends on the user's seed and the range alone; never 0, which means "random".
+
+    The parts of a range that was cut have streams of their own.
+    """
+    name = ":".join(map(str, (seed, range_id, *piece)))
+    digest = hashlib.sha256(name.encode()).digest()
     return int.from_bytes(digest[:4], "big") or 1
 
 
@@ -384,13 +414,14 @@ def _describe_failure(failure: RangeFailure, call: dict[str, Any], dataset: dict
     cause = failure.__cause__
     assert cause is not None, "RangeFailure is always raised from the original exception"
     plain = next(plain for plain in call["ranges"] if plain["id"] == failure.range_id)
+    out_of_memory = isinstance(cause, MemoryError) or "bad_alloc" in f"{type(cause).__name__} {cause}"
     return {
-        "kind": "range",
+        "kind": "memory" if out_of_memory else "range",
         "call_id": call["id"],
         "range_ids": [failure.range_id],
         "where": adapter.describe(plain, dataset),
         "type": type(cause).__name__,
-        "message": str(cause),
+        "message": str(cause) or type(cause).__name__,
         "traceback": "".join(traceback.format_exception(type(cause), cause, cause.__traceback__)),
     }
 
