@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["LostRangesError", "PayloadError", "PlanError", "RangeError", "RdfLithopsError", "RunError"]
+__all__ = ["LostRangesError", "PayloadError", "PlanError", "RangeError", "RdfLithopsError", "RunError", "RuntimeImageError"]
 
 
 class RdfLithopsError(Exception):
@@ -63,6 +63,10 @@ class RangeError(RunError):
 
 class LostRangesError(RunError):
     """Ranges that no partial arrived for; ``range_ids`` names them."""
+
+
+class RuntimeImageError(RunError):
+    """The workers' image cannot be built, deployed or tried."""
 
 
 def _rebuild(kind: type[RunError], what: str, fields: dict[str, Any]) -> RunError:
