@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["LostRangesError", "PayloadError", "PlanError", "RangeError", "RdfLithopsError", "RunError", "SubmissionError"]
+__all__ = [
+    "LostRangesError",
+    "PayloadError",
+    "PlanError",
+    "RangeError",
+    "RdfLithopsError",
+    "RunError",
+    "RuntimeImageError",
+    "SubmissionError",
+]
 
 
 class RdfLithopsError(Exception):
@@ -67,6 +76,10 @@ class LostRangesError(RunError):
 
 class SubmissionError(RunError):
     """Lithops could not start an attempt for a reason that may pass: a storage or a backend that did not answer."""
+
+
+class RuntimeImageError(RunError):
+    """The workers' image cannot be built, deployed or tried."""
 
 
 def _rebuild(kind: type[RunError], what: str, fields: dict[str, Any]) -> RunError:
