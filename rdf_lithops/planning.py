@@ -26,6 +26,7 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("idle_limit_s", (float, int), 0, True),
     ("memory_limit_mib", (float, int), 0, True),
     ("beat_s", (float, int), 0, False),
+    ("live_picture", (str,), None, False),
 )
 
 
@@ -41,7 +42,8 @@ class Options:
     (True: a bar, or lines where there is no terminal; None: the same, but lines go to the log; False: nothing).
     ``idle_limit_s``: how long a warm ROOT process that nobody holds waits for work. ``memory_limit_mib``: a ROOT process
     that has grown larger is replaced before its next call. ``beat_s``: how often a call says that it lives and how many
-    entries it has done, by an object in Lithops' storage (None: 0.5 s on localhost, 10 s elsewhere).
+    entries it has done, by an object in Lithops' storage (None: 0.5 s on localhost, 10 s elsewhere). ``live_picture``: a
+    file that ROOT's LiveVisualize rewrites with each partial that arrives; its ending says the format (None: no file).
     """
 
     seed: int = 1
@@ -53,6 +55,7 @@ class Options:
     idle_limit_s: float = 300.0
     memory_limit_mib: float = 3000.0
     beat_s: float | None = None
+    live_picture: str | None = None
 
     def __post_init__(self) -> None:
         for name, kinds, least, needed in _BOUNDS:

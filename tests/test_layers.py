@@ -20,6 +20,7 @@ PROGRAMS = {"demo.py", "pyrdf.py", "__main__.py", *(f"cli/{path.name}" for path 
 USERS_OF_LITHOPS = {"job.py", "worker/lambda_handler.py"} | PROGRAMS
 USERS_OF_ROOT = {
     "backend.py",
+    "live.py",
     "registration.py",
     "worker/execute.py",
     "worker/ranges.py",
