@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import hashlib
 import logging
-import math
 import os
 import re
 import threading
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import cutting, halving, job, payload, progress, running
+from . import cutting, halving, job, live, payload, progress, running
 from .errors import PlanError, RdfLithopsError
 from .events import CallEnded, Consumer, Event
 from .planning import Options, Plan, pack_calls
@@ -114,33 +113,25 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         ranges: list[Any],
         mapper: Callable[..., Any],
         reducer: Callable[..., Any],
-        drawables_info_dict: dict[int, tuple[list[Callable[[Any], None] | None], int, str]],
+        drawables_info_dict: live.Drawables,
     ) -> Any:
         """As ProcessAndMerge, drawing the objects of ``drawables_info_dict`` each time that a call's partial arrives."""
         reducer = functools.partial(execute.merge_results, reducer)
-        with _live_canvas(len(drawables_info_dict)) as canvas:
+        with live.canvas(drawables_info_dict, self.options.live_picture) as drawing:
             merged: list[Any] = []
             arrived: set[int] = set()
 
-            def draw(result: Any) -> None:
-                if result.mergeables is None:
-                    return
-                for pad, (callbacks, index, operation) in enumerate(drawables_info_dict.values(), start=1):
-                    _draw(canvas.cd(pad), result.mergeables[index].GetValue(), callbacks, operation)
-
             def on_partial(packed: bytes) -> None:
                 envelope = unpack(packed)
-                if envelope.error is not None:  # the run itself will raise it
-                    return
                 arrived.update(envelope.range_ids)
                 if len(arrived) == len(ranges):  # what is drawn last is the result itself, folded in range order
                     return
                 partial = execute.unpickle(envelope.body)
                 merged[:] = [reducer(merged[0], partial)] if merged else [partial]
-                draw(merged[0])
+                drawing.draw(merged[0].mergeables)
 
             result = self._run(ranges, mapper, reducer, on_partial)
-            draw(result)
+            drawing.draw(result.mergeables)
             return result
 
     def _run(
@@ -495,29 +486,3 @@ def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) ->
             if (name, tree) not in counted:
                 counted[name, tree] = int(Ranges.get_clusters_and_entries(item.exec_id.rdf_uuid, tree, name)[1])
             before += counted[name, tree]
-
-
-# -- live drawing -----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _live_canvas(pads: int) -> Iterator[Any]:
-    """A divided canvas that is current while it lasts; the user's own pad is current again afterwards."""
-    context = ROOT.TVirtualPad.TContext()
-    rows = math.ceil(math.sqrt(pads))
-    columns = math.ceil(pads / rows)
-    canvas = ROOT.TCanvas("rdf_lithops_live", "live", 800 * rows, 400 * columns)
-    canvas.Divide(rows, columns)
-    try:
-        yield canvas
-    finally:
-        canvas.Close()
-        context.__destruct__()
-
-
-def _draw(pad: Any, drawable: Any, callbacks: list[Callable[[Any], None] | None], operation: str) -> None:
-    for callback in callbacks:
-        if callback is not None:
-            callback(drawable)
-    drawable.Draw("AP" if operation.startswith("Graph") else "")
-    pad.Update()

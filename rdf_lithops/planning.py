@@ -33,6 +33,7 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("backoff_s", (float, int), -1, True),
     ("backups", (bool,), None, False),
     ("faults", (dict,), None, False),
+    ("live_picture", (str,), None, False),
 )
 
 
@@ -55,6 +56,8 @@ class Options:
     a call whose ROOT process did nothing, no entry and no CPU time. ``backoff_s``: pause before the second attempt,
     doubled before each later one. ``backups``: when most calls are done and the rest takes more than twice as long, run a
     second copy of the rest (None: not on localhost). ``faults``: a script for tests, see ``worker.faults``.
+    ``live_picture``: a file that ROOT's LiveVisualize rewrites with each partial that arrives; its ending says the format
+    (None: no file).
     """
 
     seed: int = 1
@@ -73,6 +76,7 @@ class Options:
     backoff_s: float = 0.25
     backups: bool | None = None
     faults: dict[str, Any] | None = field(default=None, repr=False)
+    live_picture: str | None = None
 
     def __post_init__(self) -> None:
         for name, kinds, least, needed in _BOUNDS:

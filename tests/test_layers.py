@@ -23,6 +23,7 @@ USERS_OF_ROOT = {
     "backend.py",
     "halving.py",
     "cutting.py",
+    "live.py",
     "registration.py",
     "survey.py",
     "worker/execute.py",

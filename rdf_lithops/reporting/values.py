@@ -153,6 +153,9 @@ class Report:
 
         return render(self)
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))  # IPython would show the fields
+
     def _repr_html_(self) -> str:
         from .html import fragment
 
