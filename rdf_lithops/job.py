@@ -401,7 +401,7 @@ class LithopsSubmission:
         if self._jobs is not None:
             with self.session.lock:
                 self._jobs.nudge()
-        there = None if self._is_near else self._calls_with("/status.json")
+        there = None if self._is_near else self._calls_with(self.job_key, "/status.json")
         ready = {i: future for i, future in self._open.items() if there is None or future.call_id in there}
         ends = dict(zip(ready, self._each(self._end, ready.values()), strict=True))
         ended = {position: end for position, end in ends.items() if end is not None}
@@ -410,7 +410,7 @@ class LithopsSubmission:
         return ended
 
     def begun(self) -> set[int]:
-        there = self._calls_with(".init")
+        there = self._calls_with(self.job_key, ".init")
         return {position for position, future in self._open.items() if future.call_id in there}
 
     def beats(self) -> dict[int, dict[str, Any]]:
@@ -429,9 +429,9 @@ class LithopsSubmission:
     def _is_near(self) -> bool:
         return bool(self._storage.backend == LOCALHOST)
 
-    def _calls_with(self, ending: str) -> set[str]:
-        """Lithops' ids of the calls of the map job that have an object of that ending."""
-        names = self._ask(lambda: self._storage.list_keys(self._storage.bucket, f"{JOBS_PREFIX}/{self.job_key}/")) or []
+    def _calls_with(self, job_key: str, ending: str) -> set[str]:
+        """Lithops' ids of the calls of a job that have an object of that ending."""
+        names = self._ask(lambda: self._storage.list_keys(self._storage.bucket, f"{JOBS_PREFIX}/{job_key}/")) or []
         return {name.split("/")[-2] for name in names if name.endswith(ending)}
 
     def _each(self, read: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
@@ -468,6 +468,12 @@ class LithopsSubmission:
 
     def lost(self) -> set[int]:
         return set(self._open) if self._jobs is not None and self._jobs.is_over(self.job_key) else set()
+
+    def reduce_beat(self) -> int | None:
+        if self.reduce is None or not self._calls_with(self.reduce.job_key, ".init"):
+            return None
+        beat = self._beat(self.reduce)
+        return 0 if beat is None else int(beat["beat"])
 
     def reduce_lost(self) -> bool:
         return self._jobs is not None and self._jobs.is_over(self.reduce.job_key)

@@ -56,6 +56,9 @@ class Submission(Protocol):
     def reduce_end(self) -> CallEnd | None:
         """How the reducer ended, or None while it has not."""
 
+    def reduce_beat(self) -> int | None:
+        """How often the reducer has said that it lives: 0 once it has begun, None before."""
+
     def reduce_lost(self) -> bool:
         """Whether the reducer will never end."""
 
