@@ -71,6 +71,9 @@ class _Front(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         match = re.fullmatch(r"/2015-03-31/functions/([^/?]+)/invocations", self.path.split("?")[0])
         self.service.record("lambda" if match else "", self)
+        if self.path.startswith("/2016-08-19/account-settings"):  # which moto does not have
+            self.answer(200, json.dumps({"AccountLimit": {"ConcurrentExecutions": self.service.quota}}).encode(), {})
+            return
         if match is None:
             self.answer(*self.service.forward(self.service.moto_port, self, body))
             return
@@ -178,6 +181,14 @@ class Service:
         """From now on these faults; ordinals count from the next invocation request."""
         with self._lock:
             self.faults, self._requests_seen, self.throttled = faults, 0, 0
+
+    def retire(self) -> None:
+        """End the idle environments: the next call starts cold, with the variables of then."""
+        with self._lock:
+            idle = [environment for kept in self._idle.values() for environment in kept]
+            self._idle.clear()
+        for environment in idle:
+            environment.kill()
 
     # -- what the front asks
 
