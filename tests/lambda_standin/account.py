@@ -97,6 +97,7 @@ def config(role: str, **lambda_settings: Any) -> dict[str, Any]:
             "data_cleaner": False,
             "data_limit": False,
             "log_level": "WARNING",
+            "monitoring_interval": 0.25,  # s between looks at the storage; 2 outside tests
         },
         "aws": {"region": REGION},
         "aws_lambda": {
