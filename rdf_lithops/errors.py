@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 __all__ = [
+    "CredentialsError",
     "LostRangesError",
+    "OutputError",
     "PayloadError",
     "PlanError",
     "RangeError",
@@ -55,6 +57,17 @@ class PayloadError(RdfLithopsError, RuntimeError):
         return _render(f"{self.what}: {self.why}", log_tail=self.log_tail)
 
 
+class CredentialsError(RdfLithopsError, RuntimeError):
+    """A credential that a run needs and that cannot be used: what, why, and the command that renews it. Holds no secret."""
+
+    def __init__(self, what: str, why: str = "", next_command: str = "") -> None:
+        super().__init__(what, why, next_command)
+        self.what, self.why, self.next_command = what, why, next_command
+
+    def __str__(self) -> str:
+        return _render(self.what, why=self.why, next_command=self.next_command)
+
+
 class RunError(RdfLithopsError, RuntimeError):
     """A run that gave no answer: what failed, where, why, and the next command."""
 
@@ -89,6 +102,10 @@ class RangeError(RunError):
 
 class LostRangesError(RunError):
     """Ranges that no partial arrived for; ``range_ids`` names them."""
+
+
+class OutputError(RunError):
+    """A Snapshot that cannot be written where it is to go, or may not."""
 
 
 class SubmissionError(RunError):

@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -35,6 +35,7 @@ from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 from lithops.storage.utils import StorageNoSuchKeyError, create_init_key, create_status_key
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
+from .credentials import Credential, Keyring
 from .errors import PlanError, RunError, SubmissionError
 from .invoking import REFUSED, PatientInvoke
 from .localhost import LocalJobs
@@ -44,12 +45,14 @@ from .recovery import CallEnd
 from .statuses import read_status
 from .worker import launcher, warm
 from .worker.beats import BEAT_NAME
+from .worker.credentials import KEY_VARIABLE, Sealed
 
 __all__ = [
     "LithopsSubmission",
     "Place",
     "Session",
     "beats",
+    "delivered",
     "is_executor",
     "opened",
     "process_settings",
@@ -89,6 +92,7 @@ class Session:
     closed: bool = False
     job_keys: list[str] = field(default_factory=list)
     gates: threading.local = field(default_factory=threading.local)
+    keyring: Keyring = field(default_factory=Keyring, repr=False)
 
     def workers(self) -> int:
         """Calls that this executor's backend runs at a time, per its configuration."""
@@ -202,8 +206,13 @@ def _make_safe(executor: Any, session: Session) -> None:
     the rest. data_limit off: the reducer's input counts against 4 MiB. The interpreter: localhost looks "python3.x" up on
     PATH, which need not be the one that has ROOT. Job numbers: ``total_jobs += 1`` is not safe in several threads. A
     ``clear`` without job keys is how an executor ends: our processes end with it. ``wait``: the one inside our own
-    ``map_reduce`` is ours.
+    ``map_reduce`` is ours. Lithops writes its whole configuration, keys included, into each local job's file and, inside
+    the futures that it hands to the reducer, into the storage: the local folder is made private, and futures travel without
+    keys.
     """
+    executor.invoker.storage_config = _StorageConfig(executor.invoker.storage_config)
+    if session.local and os.path.isdir(LITHOPS_TEMP_DIR) and os.stat(LITHOPS_TEMP_DIR).st_uid == os.getuid():
+        os.chmod(LITHOPS_TEMP_DIR, 0o700)
     wanted = executor.data_cleaner
     executor.data_cleaner = False
     executor.config["lithops"]["data_cleaner"] = False
@@ -271,6 +280,11 @@ class Place:
     run_id: str
     prefix: str
     payload: dict[str, Any]
+    storage: Any = field(repr=False)
+
+    def take(self, key: str) -> bytes:
+        """An object that a task has put there."""
+        return bytes(self.storage.get_object(self.storage.bucket, key))
 
 
 @contextlib.contextmanager
@@ -286,9 +300,47 @@ def opened(session: Session, payload: Payload) -> Iterator[Place]:
         storage.put_object(storage.bucket, key, payload.bundle)
         plain = {**plain, "bundle": {"bucket": storage.bucket, "key": key, "sha256": bundle_sha256}}
     try:
-        yield Place(run_id, prefix, plain)
+        yield Place(run_id, prefix, plain, storage)
     finally:
         _delete_below(session, prefix)
+
+
+class _StorageConfig(dict[str, Any]):
+    """A storage configuration that says, where it is pickled, which store and bucket it means, and nothing else."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        backend = self["backend"]
+        named = {backend: {"storage_bucket": self[backend]["storage_bucket"]}}
+        return dict, ({**{name: value for name, value in self.items() if name != backend}, **named},)
+
+
+class _Hidden(str):
+    """A string that does not show itself where it is part of something printed: Lithops logs the variables of a call."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'(hidden)'"
+
+
+@contextlib.contextmanager
+def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[Sealed | None, dict[str, str]]]:
+    """Seal credentials for the time of a run; yields what goes into the tasks, and the variables that go with the calls.
+
+    The key never goes where the sealed credentials go. Elsewhere it is a variable of the call: Lithops sends those inside
+    the invocation. On localhost it writes the invocation into the folder that is also its storage, so there the key is a
+    private file of this session.
+    """
+    sealed = session.keyring.seal(found)
+    if sealed is None:
+        yield None, {}
+    elif not session.local:
+        yield sealed[0], {KEY_VARIABLE: _Hidden(sealed[1])}
+    else:
+        with tempfile.NamedTemporaryFile("w", prefix="rdf_lithops-key-") as stream:  # 0600
+            stream.write(sealed[1])
+            stream.flush()
+            yield dataclasses.replace(sealed[0], key_file=stream.name), {}
 
 
 def submit(session: Session, plan: Plan, options: Options) -> LithopsSubmission:
@@ -297,7 +349,7 @@ def submit(session: Session, plan: Plan, options: Options) -> LithopsSubmission:
     localhost bills nobody and queues the reducer behind the maps. Elsewhere ``map_reduce`` itself waits until the reducer
     should start, so it runs in a thread, and its wait is ours (see ``_Gate``).
     """
-    given = {"include_modules": None, "timeout": options.deadline_s}
+    given = {"include_modules": None, "timeout": options.deadline_s, "extra_env": plan.extra_env}
     functions = plan.map_task, plan.iterdata, plan.reduce_task
     try:
         if session.local:

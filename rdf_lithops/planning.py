@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from .credentials import KINDS
 from .errors import PlanError
 from .worker import ranges as adapter
-from .worker.task import MapTask, ReduceTask
+from .worker.task import MapTask, MergeTask, ReduceTask
 
 __all__ = ["Options", "Plan", "pack_calls"]
 
@@ -26,6 +27,9 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("progress", (bool,), None, False),
     ("idle_limit_s", (float, int), 0, True),
     ("memory_limit_mib", (float, int), 0, True),
+    ("overwrite", (bool,), None, True),
+    ("arrays_mib", (float, int), -1, True),
+    ("file_mib", (float, int), 0, False),
     ("beat_s", (float, int), 0, False),
     ("silence_s", (float, int), 0, False),
     ("start_s", (float, int), 0, True),
@@ -57,7 +61,11 @@ class Options:
     doubled before each later one. ``backups``: when most calls are done and the rest takes more than twice as long, run a
     second copy of the rest (None: not on localhost). ``faults``: a script for tests, see ``worker.faults``.
     ``live_picture``: a file that ROOT's LiveVisualize rewrites with each partial that arrives; its ending says the format
-    (None: no file).
+    (None: no file). ``credentials``: the kinds that workers are given (krb5, x509, token, sss, s3; none of them where
+    the workers have a role of their own); None: those that the run's URLs may need. ``overwrite``: a Snapshot may replace
+    a dataset of its name. ``arrays_mib``: columns of a call's AsNumpy that are larger than this go to the driver through
+    Lithops' storage, past the reducer. ``file_mib``: merge a Snapshot's parts into files of about this size by a second
+    ``map_reduce`` (None: leave one per range).
     """
 
     seed: int = 1
@@ -70,6 +78,10 @@ class Options:
     idle_limit_s: float = 300.0
     memory_limit_mib: float = 3000.0
     beat_s: float | None = None
+    credentials: tuple[str, ...] | None = None
+    overwrite: bool = False
+    arrays_mib: float = 8.0
+    file_mib: float | None = None
     silence_s: float | None = None
     start_s: float = 600.0
     stall_s: float = 600.0
@@ -87,6 +99,8 @@ class Options:
             if not fits or (least is not None and not value > least):
                 bound = "" if least is None else f" greater than {least}"
                 raise PlanError(f"options.{name} must be {kinds[0].__name__}{bound}, got {value!r}")
+        if self.credentials is not None:
+            _check_kinds(self.credentials)
 
     @classmethod
     def read(cls, given: Options | dict[str, Any] | None) -> Options:
@@ -113,13 +127,16 @@ class Plan:
         futures = fexec.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)
         plan.deliver(fexec.get_result(futures))
 
-    ``iterdata`` are plain dictionaries ``{"call": {"id", "ranges"}}``, one per Lithops call, dumpable as JSON.
+    Where the data needs credentials and the calls run elsewhere, add ``extra_env=plan.extra_env``: it holds the key of this
+    run, and travels with the calls and not through the storage. ``iterdata`` are plain dictionaries ``{"call": {"id",
+    "ranges"}}``, one per Lithops call, dumpable as JSON.
     """
 
     iterdata: list[dict[str, Any]]
-    map_task: MapTask
+    map_task: MapTask | MergeTask
     reduce_task: ReduceTask
     deliver: Callable[[bytes], None] = field(repr=False, compare=False)
+    extra_env: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def calls(self) -> int:
@@ -141,6 +158,11 @@ class Plan:
                 lines.append(f"  … and {self.calls - 10} more calls")
                 break
         return "\n".join(lines)
+
+
+def _check_kinds(given: object) -> None:
+    if not isinstance(given, (list, tuple)) or not set(given) <= set(KINDS):
+        raise PlanError(f"options.credentials must be a tuple of some of {', '.join(KINDS)}, got {given!r}")
 
 
 def pack_calls(plain_ranges: list[dict[str, Any]], workers: int, ranges_per_call: int | None) -> list[dict[str, Any]]:

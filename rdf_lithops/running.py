@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .errors import PayloadError, RangeError, RunError, SubmissionError
+from .errors import CredentialsError, OutputError, PayloadError, RangeError, RunError, SubmissionError
 from .events import AttemptBegan, AttemptEnded, BackupStarted, Consumer, ReduceEnded, RunBegan, RunEnded
 from .planning import Options, Plan
 from .recovery import REDUCER, Books, CallEnd, Cut, Trouble, never_cut
@@ -269,6 +269,10 @@ def read_result(envelope: Envelope) -> bytes:
         return envelope.body
     if error["kind"] == "payload":
         raise PayloadError(error["what"], error["message"].removeprefix(f"{error['what']}: "), error["log_tail"])
+    if error["kind"] == "credentials":
+        raise CredentialsError("a worker could not open the credentials of this run", error["message"])
+    if error["kind"] == "output":
+        raise OutputError(error["what"], why=error["message"], range_ids=tuple(error["range_ids"]), call_id=error["call_id"])
     ranges = ", ".join(map(str, error["range_ids"]))
     if error["kind"] == "range":
         failure = RangeError(
