@@ -12,12 +12,14 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .backend import plan, report
-    from .errors import LostRangesError, PayloadError, PlanError, RangeError, RdfLithopsError, RunError
+    from .dataset import expand
+    from .errors import DataAccessError, LostRangesError, PayloadError, PlanError, RangeError, RdfLithopsError, RunError
     from .planning import Options, Plan
     from .registration import RDataFrame
     from .reporting import Report
 
 __all__ = [
+    "DataAccessError",
     "LostRangesError",
     "Options",
     "PayloadError",
@@ -29,6 +31,7 @@ __all__ = [
     "Report",
     "RunError",
     "__version__",
+    "expand",
     "plan",
     "report",
 ]
@@ -38,6 +41,7 @@ _HOMES = {
     "Options": "planning",
     "Plan": "planning",
     "Report": "reporting",
+    "expand": "dataset",
     "plan": "backend",
     "report": "backend",
 }

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import cutting, job, payload, progress, running
+from . import cutting, dataset, job, payload, progress, running
 from .errors import PlanError, RdfLithopsError
 from .events import CallEnded, Consumer, Event
 from .planning import Options, Plan, pack_calls
@@ -67,10 +67,15 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def make_dataframe(self, *args: Any, npartitions: int | None = None) -> Any:
         """A distributed RDataFrame over ``args`` (those of ROOT.RDataFrame) that runs here."""
-        args = _rntuple_arguments(args)
+        args = dataset.resolved(args, self._reader_folder)
+        if isinstance(args[0], ROOT.TChain):
+            args = dataset.resolved(_rntuple_arguments(args), self._reader_folder)
         try:
             head = HeadNode.get_headnode(self, npartitions, *args)
         except TypeError as error:
+            refused = dataset.refused()
+            if refused is not None:
+                raise refused from error
             shown = ", ".join(map(repr, args))
             why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{why}") from error
@@ -98,6 +103,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         return cutting.cut_by_load(
             head(), self.options.survey, self.session.local, _load, lambda _: self.optimize_npartitions()
         )
+
+    def _reader_folder(self) -> str:
+        return self.session.reader(self.options)
 
     def distribute_unique_paths(self, paths: Any) -> None:
         """Nothing to do: files travel in the payload of the run."""
@@ -185,7 +193,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         initialisation: bytes,
         deliver: Callable[[bytes], None],
     ) -> Plan:
-        plain_ranges, dataset = adapter.to_plain(ranges)
+        plain_ranges, plain_dataset = adapter.to_plain(ranges)
+        versions = dataset.versions(adapter.files_of({"ranges": plain_ranges}, plain_dataset))
         graph_nodes, parts = _take_apart(mapper)
         if graph_nodes is not None:
             graph_nodes = _with_default_columns(graph_nodes)
@@ -206,7 +215,13 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             settings=job.process_settings(self.options),
             beats=job.beats(self.session, self.options),
         )
-        map_task = MapTask(graph, _digest(graph, plain_ranges), dataset, self.options.seed, surroundings)
+        access = {
+            "variables": dataset.variables(),
+            "versions": versions,
+            "settings": job.reader_settings(self.options),
+        }
+        digest = _digest(graph, plain_ranges, versions)
+        map_task = MapTask(graph, digest, plain_dataset, self.options.seed, surroundings, access)
         range_ids = tuple(plain["id"] for plain in plain_ranges)
         iterdata = pack_calls(plain_ranges, self.session.workers(), self.options.ranges_per_call)
         return Plan(iterdata, map_task, ReduceTask(payload.dumps(reducer), range_ids, surroundings), deliver)
@@ -349,13 +364,14 @@ def _put_together(mapper: Any, nodes: dict[int, Any] | None, parts: dict[str, An
     )
 
 
-def _digest(graph: bytes, plain_ranges: list[dict[str, Any]]) -> str:
+def _digest(graph: bytes, plain_ranges: list[dict[str, Any]], versions: dict[str, str]) -> str:
     """Names a compiled graph: its pickle, and the files it reads as they are now (compiled code depends on the types)."""
     digest = hashlib.sha256(graph)
     for name in sorted({name for plain in plain_ranges for name in plain.get("files") or ()}):
         try:
-            seen = os.stat(name)
-            digest.update(f"{name}:{seen.st_size}:{seen.st_mtime_ns}".encode())
+            seen = None if name in versions else os.stat(name)
+            version = versions[name] if seen is None else f"{seen.st_size}:{seen.st_mtime_ns}"
+            digest.update(f"{name}:{version}".encode())
         except OSError:
             digest.update(name.encode())
     return digest.hexdigest()

@@ -43,7 +43,7 @@ from .invoking import REFUSED, PatientInvoke
 from .payload import Payload
 from .planning import Options, Plan
 from .running import CallEnd
-from .worker import launcher, warm
+from .worker import access, launcher, warm
 from .worker.beats import BEAT_NAME
 
 __all__ = [
@@ -86,6 +86,8 @@ class Session:
     warm_folder: str | None = None
     hold: Connection[Any, Any] | None = None
     prefork: subprocess.Popen[bytes] | None = None
+    reader_folder: str | None = None
+    reader_hold: Connection[Any, Any] | None = None
     closed: bool = False
     job_keys: list[str] = field(default_factory=list)
 
@@ -112,6 +114,18 @@ class Session:
             self.prefork.wait(timeout=10)
             self.prefork = None
 
+    def reader(self, options: Options) -> str:
+        """The folder that this driver's reader of remote files serves; it is started when it is first asked for.
+
+        On localhost it is the folder where tasks meet too: what one of them has read is there for all.
+        """
+        with self.lock:
+            if self.reader_folder is None:
+                self.reader_folder = self.warm_folder or tempfile.mkdtemp(prefix="rdf_lithops-")
+            if self.reader_hold is None or self.reader_hold.poll():  # nothing is sent unasked: readable means gone
+                self.reader_hold = access.hold(self.reader_folder, reader_settings(options))
+            return self.reader_folder
+
     def close(self) -> None:
         """End the warm ROOT process of this executor and remove what is left of its runs. Twice does nothing."""
         self.closed = True
@@ -119,6 +133,13 @@ class Session:
             self.hold.close()
             self.hold = None
         self.end_preloaded()
+        if self.reader_hold is not None:
+            self.reader_hold.close()
+            self.reader_hold = None
+        if self.reader_folder is not None:
+            warm.reap(self.reader_folder, "reader")
+            shutil.rmtree(self.reader_folder, ignore_errors=True)
+            self.reader_folder = None
         if self.warm_folder is not None:
             warm.reap(self.warm_folder)
             shutil.rmtree(self.warm_folder, ignore_errors=True)
@@ -191,6 +212,11 @@ def beats(session: Session, options: Options) -> dict[str, Any]:
     """How often, and where, the calls of this executor say that they live."""
     every_s = options.beat_s or (LOCAL_BEAT_S if session.local else REMOTE_BEAT_S)
     return {"every_s": every_s, "folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX}
+
+
+def reader_settings(options: Options) -> dict[str, Any]:
+    """The command-line settings of a reader of remote files."""
+    return {"idle_limit_s": options.idle_limit_s, "cache_limit_mib": options.cache_limit_mib}
 
 
 def _make_safe(executor: Any, session: Session) -> None:

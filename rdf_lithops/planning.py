@@ -27,6 +27,7 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("idle_limit_s", (float, int), 0, True),
     ("memory_limit_mib", (float, int), 0, True),
     ("beat_s", (float, int), 0, False),
+    ("cache_limit_mib", (float, int), 0, True),
 )
 
 
@@ -43,7 +44,8 @@ class Options:
     is (True: a bar, or lines where there is no terminal; None: the same, but lines go to the log; False: nothing).
     ``idle_limit_s``: how long a warm ROOT process that nobody holds waits for work. ``memory_limit_mib``: a ROOT process
     that has grown larger is replaced before its next call. ``beat_s``: how often a call says that it lives and how many
-    entries it has done, by an object in Lithops' storage (None: 0.5 s on localhost, 10 s elsewhere).
+    entries it has done, by an object in Lithops' storage (None: 0.5 s on localhost, 10 s elsewhere). ``cache_limit_mib``:
+    how much of what was read from remote files a worker keeps on its disk, for later ranges and queries.
     """
 
     seed: int = 1
@@ -56,6 +58,7 @@ class Options:
     idle_limit_s: float = 300.0
     memory_limit_mib: float = 3000.0
     beat_s: float | None = None
+    cache_limit_mib: float = 1024.0
 
     def __post_init__(self) -> None:
         for name, kinds, least, needed in _BOUNDS:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .errors import LostRangesError, PayloadError, RangeError, RunError
+from .errors import DataAccessError, LostRangesError, PayloadError, RangeError, RunError
 from .events import (
     AttemptBegan,
     AttemptEnded,
@@ -37,7 +37,7 @@ __all__ = ["CallEnd", "Outcome", "Submission", "read_result", "run"]
 
 logger = logging.getLogger(__name__)
 
-FINAL = ("range", "payload")  # kinds of failure that another attempt would only repeat
+FINAL = ("range", "payload", "access")  # kinds of failure that another attempt would only repeat
 WATCH_S = 0.25  # how often the calls themselves are looked at when nobody wants to see them arrive
 SHOWN_WATCH_S = 0.05  # and when somebody does
 
@@ -329,6 +329,8 @@ def read_result(envelope: Envelope) -> bytes:
     if error["kind"] == "payload":
         raise PayloadError(error["what"], error["message"].removeprefix(f"{error['what']}: "), error["log_tail"])
     ranges = ", ".join(map(str, error["range_ids"]))
+    if "access" in error:
+        raise DataAccessError.of(error["access"], f"call {error['call_id']}, {error['where']}", tuple(error["range_ids"]))
     if error["kind"] == "range":
         failure = RangeError(
             f"range {ranges} failed: {error['message']}",

@@ -21,8 +21,10 @@ USERS_OF_LITHOPS = {"job.py", "worker/lambda_handler.py"} | PROGRAMS
 USERS_OF_ROOT = {
     "backend.py",
     "cutting.py",
+    "dataset.py",
     "registration.py",
     "survey.py",
+    "worker/access.py",
     "worker/execute.py",
     "worker/ranges.py",
     "worker/payload.py",
@@ -90,14 +92,22 @@ def test_the_far_side_imports_nothing_of_the_near_side() -> None:
     assert set() == wrong
 
 
+def test_only_one_module_makes_transfers() -> None:
+    """The transfer library, and the one that finds S3 credentials, could be replaced in one place."""
+    assert {"worker/remote.py"} == users_of("obstore")
+    assert {"worker/remote.py"} == users_of("botocore")
+
+
 def test_the_far_side_needs_only_what_every_worker_has() -> None:
-    """``worker`` imports the standard library and ROOT (NumPy comes with it): no other package must be installed there."""
+    """``worker`` imports the standard library, ROOT (NumPy comes with it) and, in one module, what remote data needs."""
+    extra = {"worker/remote.py": ("obstore", "botocore")}
     wrong = {
         (name_of(path), name)
         for path in MODULES
         if name_of(path).startswith("worker/")
         for name in imports(path)
-        if (top := name.split(".")[0]) not in sys.stdlib_module_names and top not in ("rdf_lithops", "ROOT", "numpy")
+        if (top := name.split(".")[0]) not in sys.stdlib_module_names
+        and top not in ("rdf_lithops", "ROOT", "numpy", *extra.get(name_of(path), ()))
         if not (top == "lithops" and name_of(path) == "worker/lambda_handler.py")
     }
     assert set() == wrong

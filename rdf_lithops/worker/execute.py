@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from . import access, remote
 from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack, unpack
@@ -161,6 +162,8 @@ def warm_up() -> Iterator[None]:
     yield
     ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(defined))
     pickle.loads(pickle.dumps(ROOT.Detail.RDF.GetMergeableValue(histogram)))
+    yield
+    access.install()
     yield
 
 
@@ -351,12 +354,20 @@ def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], s
         result = runner.mapper(adapter.from_plain(plain, dataset, runner.exec_id(plain)))
         for mergeable in getattr(result, "mergeables", None) or ():
             _restore_entry_column(mergeable)
+        _refuse_unread_data()
     except Exception as error:
         raise RangeFailure(plain["id"]) from error
     finally:
         if not runner.cloned:
             _forget_execution(runner.digest)
     return result
+
+
+def _refuse_unread_data() -> None:
+    """Raise for remote data that could not be read, even if ROOT went on without it."""
+    failed = access.take_failure()
+    if failed is not None:
+        raise remote.AccessFailure(**failed)
 
 
 def _restore_entry_column(mergeable: Any) -> None:
@@ -384,15 +395,35 @@ def _describe_failure(failure: RangeFailure, call: dict[str, Any], dataset: dict
     cause = failure.__cause__
     assert cause is not None, "RangeFailure is always raised from the original exception"
     plain = next(plain for plain in call["ranges"] if plain["id"] == failure.range_id)
+    failed = access.take_failure() or (cause.plain if isinstance(cause, remote.AccessFailure) else None)
+    if failed is not None:
+        return {
+            "kind": "access" if failed["kind"] in remote.FINAL else "transfer",
+            "call_id": call["id"],
+            "range_ids": [failure.range_id],
+            "where": adapter.describe(plain, dataset),
+            "type": "AccessFailure",
+            "message": f"{failed['url']}: {failed['why']}",
+            "access": failed,
+        }
+    names = adapter.files_of(call, dataset)
+    trace = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
     return {
         "kind": "range",
         "call_id": call["id"],
         "range_ids": [failure.range_id],
         "where": adapter.describe(plain, dataset),
         "type": type(cause).__name__,
-        "message": str(cause),
-        "traceback": "".join(traceback.format_exception(type(cause), cause, cause.__traceback__)),
+        "message": _without_signatures(str(cause), names),
+        "traceback": _without_signatures(trace, names),
     }
+
+
+def _without_signatures(text: str, names: list[str]) -> str:
+    """``text`` with each of the URLs ``names`` as it may be shown."""
+    for name in names:
+        text = text.replace(name, remote.shown(name))
+    return text
 
 
 @contextmanager

@@ -13,7 +13,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["FORMAT_VERSION", "describe", "from_plain", "to_plain"]
+from . import remote
+
+__all__ = ["FORMAT_VERSION", "describe", "files_of", "from_plain", "to_plain"]
 
 FORMAT_VERSION = 1
 
@@ -199,14 +201,25 @@ def _samples_from_plain(positions: list[int | None] | None, samples: list[Plain]
     return [None if position is None else built[position] for position in positions]
 
 
+def files_of(call: Plain, dataset: Plain) -> list[str]:
+    """Every file that running ``call`` may open, friends included, once each, in order."""
+    names = [name for plain in call["ranges"] for name in plain.get("files") or dataset["files"] or ()]
+    friends = dataset["friends"] or {"files": []}
+    return list(dict.fromkeys([*names, *(name for files in friends["files"] for name in files)]))
+
+
 def describe(plain: Plain, dataset: Plain) -> str:
     """One line for people: which entries or files a range stands for."""
     if plain["kind"] == "entries":
         return f"range {plain['id']}: entries {plain['start']} to {plain['end']}"
     files = plain["files"] if plain["files"] is not None else dataset["files"]
     if plain["kind"] == "pyrdf":
-        where = "" if files is None else f" of {files[0]}" + (f" and {len(files) - 1} more files" if files[1:] else "")
+        where = (
+            ""
+            if files is None
+            else f" of {remote.shown(files[0])}" + (f" and {len(files) - 1} more files" if files[1:] else "")
+        )
         return f"range {plain['id']}: entries {plain['start']} to {plain['end']}{where}"
-    files = files[plain["first_file"] : plain["last_file"]]
+    files = [remote.shown(name) for name in files[plain["first_file"] : plain["last_file"]]]
     shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
     return f"range {plain['id']}: {plain['start_fraction']:.0%} to {plain['end_fraction']:.0%} of {shown}"

@@ -29,7 +29,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from . import execute, payload, warm, wire
+from . import access, execute, payload, warm, wire
+from . import ranges as adapter
 from .beats import Counter
 
 _PR_SET_PDEATHSIG = 1
@@ -310,7 +311,7 @@ def serve_slot(control: socket.socket, folder: str, log: str) -> None:
         try:
             wire.send(client, {"event": "slot", "pid": os.getpid(), "counter": counter.path})
             message, blobs = wire.receive(client)
-            reply, reply_blobs = _answer(message, blobs, loaded)
+            reply, reply_blobs = _answer(message, blobs, loaded, folder)
         except (EOFError, OSError):
             client.close()
             _say_done(control)
@@ -332,7 +333,9 @@ def _say_done(control: socket.socket) -> None:
     control.send(f"done {resident_mib:.1f}".encode())
 
 
-def _answer(message: dict[str, Any], blobs: list[bytes], loaded: list[str]) -> tuple[dict[str, Any], list[bytes]]:
+def _answer(
+    message: dict[str, Any], blobs: list[bytes], loaded: list[str], folder: str
+) -> tuple[dict[str, Any], list[bytes]]:
     """Run what ``message`` asks for; user errors are part of the answer, ours are raised."""
     initialisation, *blobs = blobs
     started = time.perf_counter()
@@ -346,8 +349,10 @@ def _answer(message: dict[str, Any], blobs: list[bytes], loaded: list[str]) -> t
         if message["op"] == "fold":
             return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:])]
         payload_s = time.perf_counter() - started
-        what = message["graph_digest"], message["call"], message["dataset"], message["seed"]
-        packed = execute.run_call(blobs[0], *what, message["began"], payload_s)
+        call, dataset = message["call"], message["dataset"]
+        what = message["graph_digest"], call, dataset, message["seed"]
+        with access.granted(folder, access.Grant.read(message["access"]), adapter.files_of(call, dataset)):
+            packed = execute.run_call(blobs[0], *what, message["began"], payload_s)
         return {"reply": "ok"}, [packed]
 
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import execute, payload, warm
+from . import access, execute, payload, warm
+from . import ranges as adapter
 from .beats import Counter, Pulse
 from .envelope import Envelope, EnvelopeError, pack, unpack
 from .seconds import began_here
@@ -62,7 +63,7 @@ class MapTask:
     """Run the ranges of one call and fold them: ``{"id", "ranges"}`` in, a packed envelope out. Never raises.
 
     ``graph`` is DistRDF's (mapper, reducer), cloudpickled and unpickled by the ROOT process alone; ``graph_digest``
-    names it among the graphs that a process has compiled; ``dataset`` is plain.
+    names it among the graphs that a process has compiled; ``dataset`` is plain; ``access`` the fields of an access.Grant.
     """
 
     graph: bytes
@@ -70,6 +71,7 @@ class MapTask:
     dataset: dict[str, Any]
     seed: int
     surroundings: Surroundings
+    access: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
@@ -109,6 +111,7 @@ class MapTask:
             "dataset": self.dataset,
             "seed": self.seed,
             "began": began,
+            "access": self.access,
         }
         _, blobs = self.surroundings.request(self.graph_digest, message, [self.graph], storage)
         return blobs[0]
@@ -121,7 +124,9 @@ class MapTask:
             started = time.perf_counter()
             payload.load(code.payload, code.initialisation, payload.unpack(code.payload, storage, folder))
             payload_s = time.perf_counter() - started
-            with _beating(Pulse(code.beats, storage), os.path.join(folder, "count")):
+            grant, names = access.Grant.read(self.access), adapter.files_of(call, self.dataset)
+            beating = _beating(Pulse(code.beats, storage), os.path.join(folder, "count"))
+            with beating, access.granted(folder, grant, names):
                 return execute.run_call(self.graph, self.graph_digest, call, self.dataset, self.seed, began, payload_s)
 
 
