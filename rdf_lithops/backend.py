@@ -218,6 +218,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         access = {
             "variables": dataset.variables(),
             "versions": versions,
+            "signed": dataset.signed(versions),
             "settings": job.reader_settings(self.options),
         }
         digest = _digest(graph, plain_ranges, versions)

@@ -14,7 +14,8 @@ import json
 import os
 import re
 import tempfile
-from collections import defaultdict
+import threading
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,18 +25,21 @@ from .worker import access, remote
 # isort: split
 import ROOT
 
-__all__ = ["expand", "expanded_spec", "refused", "resolved", "variables", "versions"]
+__all__ = ["expand", "expanded_spec", "refused", "resolved", "signed", "variables", "versions"]
 
 SIDE_BY_SIDE = 32  # requests at a time from the driver
+MAX_ASKED = 200  # XRootD files, one after the other; of more only the first ones are asked for
+MAX_SIGNED = 20_000
 LIST_FROM = 8  # files of one folder: more are looked up by listing it
 NOT_SECRET = re.compile(
     r"AWS_(ENDPOINT_URL(_\w+)?|REGION|DEFAULT_REGION|PROFILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE|CA_BUNDLE|NO_SIGN_REQUEST"
     r"|SKIP_SIGNATURE|EC2_METADATA_DISABLED)|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE"
+    r"|KRB5_CONFIG|KRB5CCNAME|X509_USER_PROXY|X509_CERT_DIR|BEARER_TOKEN_FILE|XrdSec\w+"  # names of files, not what they hold
 )
 
 
 def variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables that tell a worker where this driver's data is. None is a secret: credentials travel otherwise."""
+    """The variables that tell a worker where this driver's data is. None is a secret."""
     return {name: value for name, value in environment.items() if NOT_SECRET.fullmatch(name)}
 
 
@@ -59,7 +63,7 @@ def resolved(args: tuple[Any, ...], reader_folder: Any) -> tuple[Any, ...]:
     given = [str(args[1])] if single else [str(name) for name in args[1]]
     if not any(access.is_remote(name) or "**" in name for name in given):
         return args
-    names = expand(given)
+    names = [_without_signature(name) for name in expand(given)]
     _open_from_here(names, reader_folder)
     if access.need_reader(names[0]) and _is_rntuple(str(args[0]), names[0]):
         names = [remote.spelt_for_rntuple(name) for name in names]
@@ -103,10 +107,33 @@ def expanded_spec(path: str) -> Iterator[str]:
 def _open_from_here(names: Sequence[str], reader_folder: Any) -> None:
     """Let this process's ROOT open ``names``, as long as it lives."""
     if any(access.need_reader(name) for name in names):
-        grant = access.Grant(remote.relevant(os.environ))
+        grant = access.Grant(remote.relevant(os.environ), signed=signed(names))
         access.prepare(reader_folder(), grant, [], announce=False)
-    elif any(access.is_remote(name) for name in names):
-        access.install()
+    failed = access.unreadable(names[:1])
+    if failed is not None:
+        raise DataAccessError.of(failed)
+
+
+_signed: OrderedDict[str, str] = OrderedDict()  # by the name that stands for it: the newest signed URL of this program
+_signed_lock = threading.Lock()
+
+
+def _without_signature(url: str) -> str:
+    """The name by which ROOT, ranges and messages know a signed URL: the signature is a secret, and travels beside it."""
+    if not remote.is_signed(url):
+        return url
+    name = remote.shown(url)
+    with _signed_lock:
+        _signed[name] = url
+        while len(_signed) > MAX_SIGNED:
+            _signed.popitem(last=False)
+    return name
+
+
+def signed(names: Iterable[str]) -> dict[str, str]:
+    """The signed URLs that those of ``names`` stand for which stand for one."""
+    with _signed_lock:
+        return {name: _signed[name] for name in names if name in _signed}
 
 
 def _is_rntuple(name: str, url: str) -> bool:
@@ -222,6 +249,12 @@ def _listed_by_root(folder: str) -> tuple[list[str], list[str]]:
 # -- versions -----------------------------------------------------------------------------------------------------------
 
 
+def _version_by_root(url: str) -> str:
+    """Size and time of change of a file that ROOT's XRootD client asks for; empty where it does not say."""
+    status = ROOT.FileStat_t()
+    return f"{status.fMtime}:{status.fSize}" if ROOT.gSystem.GetPathInfo(url, status) == 0 else ""
+
+
 def versions(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The version that each remote file among ``names`` is now, by name: what a worker finds must be the same.
 
@@ -230,10 +263,12 @@ def versions(names: Iterable[str], environment: Mapping[str, str] = os.environ) 
     """
     known = remote.relevant(environment)
     by_folder: dict[str, list[str]] = defaultdict(list)
-    for name in dict.fromkeys(names):
-        if access.need_reader(name):
-            by_folder[remote.as_given(name).rpartition("/")[0] + "/"].append(name)
     found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        if access.is_remote(name) and not access.need_reader(name) and len(found) < MAX_ASKED:
+            found[name] = _version_by_root(name)
+        elif access.need_reader(name):
+            by_folder[remote.as_given(name).rpartition("/")[0] + "/"].append(name)
     single = []
     try:
         for folder, inside in by_folder.items():
@@ -245,7 +280,9 @@ def versions(names: Iterable[str], environment: Mapping[str, str] = os.environ) 
             single += inside
         if single:
             with concurrent.futures.ThreadPoolExecutor(min(SIDE_BY_SIDE, len(single))) as pool:
-                found.update(zip(single, pool.map(lambda name: remote.version_of(name, known), single), strict=True))
+                signatures = signed(single)
+                wanted = [signatures.get(name, name) for name in single]
+                found.update(zip(single, pool.map(lambda url: remote.version_of(url, known), wanted), strict=True))
     except remote.AccessFailure as failure:
         raise DataAccessError.of(failure.plain) from failure
     return found

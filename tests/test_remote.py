@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import botocore.config
 import datasets
 import pytest
 import ROOT
+from conftest import CAPTURED, LOCALHOST_CONFIG
 from servers.s3 import S3
+from servers.web import Web
 
 import rdf_lithops
 from rdf_lithops import DataAccessError, PlanError
@@ -225,3 +234,105 @@ def test_nobody_there(s3_here: S3, fexec: Any, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(DataAccessError) as caught:
         ROOT.RDataFrame("events", "s3://bucket/a.root", executor=fexec)
     assert "unknown host" == caught.value.kind
+
+
+# -- the same program everywhere --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def place(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, files: datasets.Datasets
+) -> Callable[[], list[str]]:
+    """Puts the main files on the server that the parameter names, and lets this program reach it; gives their URLs."""
+
+    def on_web(scheme: str) -> list[str]:
+        web = request.getfixturevalue("web")
+        for path in files.main:
+            shutil.copy(path, web.root)
+        monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.certificate))
+        return [f"{getattr(web, scheme)}/{Path(path).name}" for path in files.main]
+
+    def on_xrootd(kind: str) -> list[str]:
+        server = request.getfixturevalue("xrootd")(kind)
+        for name, value in server.credentials.items():
+            monkeypatch.setenv(name, value)
+        return [server.put(path) for path in files.main]
+
+    def presigned() -> list[str]:
+        s3, bucket = request.getfixturevalue("s3"), request.getfixturevalue("bucket")
+        with contextlib.closing(s3.client(config=botocore.config.Config(signature_version="s3v4"))) as client:
+            keys = [f"data/{Path(path).name}" for path in files.main]
+            wanted = [{"Bucket": bucket.name, "Key": key} for key in keys]
+            return [client.generate_presigned_url("get_object", Params=which, ExpiresIn=600) for which in wanted]
+
+    kind = request.param
+    if kind == "presigned":
+        return presigned
+    return functools.partial(on_web if kind in ("http", "https") else on_xrootd, kind.removeprefix("xrd"))
+
+
+PLACES = ["http", "https", "presigned", "anonymous", "xrdhttp", "sss", "krb5", "gsi"]
+
+
+@pytest.mark.parametrize("place", PLACES, indirect=True)
+def test_the_same_program_everywhere(place: Callable[[], list[str]], files: datasets.Datasets, fexec: Any) -> None:
+    """nginx with and without TLS, presigned URLs, XRootD in all its kinds and XrdHttp give what local files give."""
+    expected = results(ROOT.RDataFrame("events", files.main))
+    assert expected == results(ROOT.RDataFrame("events", place(), executor=fexec, npartitions=2))
+
+
+@pytest.mark.parametrize("kind", ["sss", "krb5", "gsi"])
+def test_xrootd_without_credentials(kind: str, xrootd: Any, files: datasets.Datasets) -> None:
+    """Without its credentials each kind of server refuses, and the error says denied, where and what to do."""
+    url = xrootd(kind).put(files.main[0])
+    program = f"""
+import lithops, ROOT, rdf_lithops
+executor = lithops.FunctionExecutor(config_file={str(LOCALHOST_CONFIG)!r})
+try:
+    ROOT.RDataFrame("events", {url!r}, executor=executor)
+except rdf_lithops.DataAccessError as error:
+    print(error.kind, error.url, "next:" in str(error))
+executor.__exit__(None, None, None)
+"""
+    without = {name: value for name, value in os.environ.items() if not name.startswith(("XrdSec", "KRB5", "X509"))}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=without, **CAPTURED)
+    assert f"denied {url} True" == done.stdout.strip().splitlines()[-1], done.stderr[-2000:]
+
+
+def test_patterns_over_xrootd(xrootd: Any, files: datasets.Datasets, fexec: Any) -> None:
+    """A pattern of files on an XRootD server means what it means locally."""
+    server = xrootd("anonymous")
+    for path in files.main:
+        server.put(path)
+    expected = results(ROOT.RDataFrame("events", files.main))
+    assert expected == results(ROOT.RDataFrame("events", f"{server.url}/main_[abc].root", executor=fexec, npartitions=2))
+
+
+def test_a_missing_file_on_xrootd(xrootd: Any, fexec: Any) -> None:
+    """A file that an XRootD server does not have is named, with a next command."""
+    url = f"{xrootd('anonymous').url}/nothing.root"
+    with pytest.raises(DataAccessError) as caught:
+        ROOT.RDataFrame("events", url, executor=fexec)
+    assert ("missing", url) == (caught.value.kind, caught.value.url)
+    assert "xrdfs" in str(caught.value)
+
+
+def test_a_certificate_of_a_stranger(web: Web, files: datasets.Datasets, fexec: Any) -> None:
+    """A certificate that nobody here trusts is refused, and the error says how to trust it."""
+    shutil.copy(files.main[0], web.root)
+    with pytest.raises(DataAccessError) as caught:
+        ROOT.RDataFrame("events", f"{web.https}/main_a.root", executor=fexec)
+    assert "certificate" == caught.value.kind
+    assert "SSL_CERT_FILE" in str(caught.value)
+
+
+def test_a_signature_that_has_expired(bucket: Bucket, fexec: Any) -> None:
+    """A presigned URL that is out of date is said to be that, and its signature is not repeated."""
+    with contextlib.closing(bucket.server.client(config=botocore.config.Config(signature_version="s3v4"))) as client:
+        wanted = {"Bucket": bucket.name, "Key": "data/main_a.root"}
+        url = client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=1)
+    time.sleep(1.5)
+    with pytest.raises(DataAccessError) as caught:
+        ROOT.RDataFrame("events", url, executor=fexec)
+    assert "expired" == caught.value.kind
+    assert "Signature" not in str(caught.value)

@@ -18,7 +18,7 @@ from typing import Any
 
 from . import reader, remote, warm, wire
 
-__all__ = ["Grant", "granted", "hold", "install", "is_remote", "need_reader", "prepare", "take_failure"]
+__all__ = ["Grant", "granted", "hold", "install", "is_remote", "need_reader", "prepare", "take_failure", "unreadable"]
 
 _HEADER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ranged_file.h")
 _CONSTRUCTOR = "RangedFile(const char*,Option_t*)"
@@ -29,11 +29,13 @@ _OPTIONS: dict[str, Any] = {"idle_limit_s": 300.0, "cache_limit_mib": 1024.0}
 
 @dataclass(frozen=True)
 class Grant:
-    """What a run may use to reach its data: environment ``variables``, and the version of each remote file that it began
-    with (``versions``, by URL). ``settings`` go to a reader that has to be started."""
+    """What a run may use to reach its data: environment ``variables``, the version of each remote file that it began with
+    (``versions``, by URL), and the ``signed`` URLs by the names that stand for them. ``settings`` go to a reader that has to
+    be started."""
 
     variables: dict[str, str] = field(default_factory=dict, repr=False)
     versions: dict[str, str] = field(default_factory=dict, repr=False)
+    signed: dict[str, str] = field(default_factory=dict, repr=False)
     settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -59,6 +61,7 @@ def install() -> None:
 
     if not ROOT.gInterpreter.Declare(f'#include "{_HEADER}"'):
         raise RuntimeError(f"{_HEADER} does not compile with this ROOT; the log's tail says why")
+    ROOT.gEnv.SetValue("Path.ForceRemote", 1)  # else root://localhost//path is a local file, if there is one of that path
     plugins = ROOT.gROOT.GetPluginManager()
     plugins.LoadHandlersFromPluginDirs("TFile")
     plugins.LoadHandlersFromPluginDirs("ROOT::Internal::RRawFile")
@@ -102,7 +105,8 @@ def prepare(folder: str, grant: Grant, urls: list[str], announce: bool) -> None:
     with contextlib.closing(connect(folder, grant.settings)) as control:
         versions = {url: grant.versions[url] for url in urls if url in grant.versions}
         variables = {**remote.relevant(os.environ), **grant.variables}
-        name = ask(control, {"op": "grant", "variables": variables, "versions": versions})["grant"]
+        message = {"op": "grant", "variables": variables, "versions": versions, "signed": grant.signed}
+        name = ask(control, message)["grant"]
         ROOT.rdf_lithops.set_reader(folder, name)
         ROOT.rdf_lithops.take_failure()
         if announce:
@@ -122,6 +126,41 @@ def take_failure() -> dict[str, Any] | None:
         return dict(json.loads(text))
     except ValueError:  # the reader itself is gone
         return {"kind": "reader", "url": "", "why": text, "next_command": "see reader.log; the call is tried again"}
+
+
+_BY_TEXT = (  # found in what ROOT's XRootD client says: kind, why, next command
+    ("Auth failed", "denied", "the server accepts no credentials from here", "rdf-lithops auth status {url}"),
+    ("[3010]", "denied", "access is denied", "rdf-lithops auth status {url}"),
+    ("ermission denied", "denied", "access is denied", "rdf-lithops auth status {url}"),
+    ("[3011]", "missing", "there is no such file", "xrdfs {host} ls {folder}"),
+    ("No such file", "missing", "there is no such file", "xrdfs {host} ls {folder}"),
+    ("Invalid address", "unknown host", "there is no host of that name", "check the name"),
+    ("Connection error", "unreachable", "nobody listens there", "check the host and port"),
+    ("onnection refused", "unreachable", "nobody listens there", "check the host and port"),
+    ("imeout", "unreachable", "it did not answer in time", "try again"),
+)
+
+
+def unreadable(names: Iterable[str]) -> dict[str, Any] | None:
+    """The first of the XRootD files ``names`` that ROOT cannot open, and why, as an AccessFailure's fields; else None."""
+    for url in names:
+        if not is_remote(url) or need_reader(url):
+            continue
+        import ROOT
+
+        install()
+        text = str(ROOT.rdf_lithops.why_not(url))
+        if not text:
+            continue
+        name = remote.shown(url)
+        host, _, path = name.partition("://")[2].partition("/")
+        for found, kind, why, command in _BY_TEXT:
+            if found in text:
+                folder = f"/{path.strip('/').rpartition('/')[0]}"
+                next_command = command.format(url=name, host=host, folder=folder)
+                return remote.AccessFailure(kind, name, why, next_command).plain
+        return remote.AccessFailure("failed", name, text.splitlines()[0], "try again").plain
+    return None
 
 
 # -- the control connection ---------------------------------------------------------------------------------------------

@@ -395,7 +395,8 @@ def _describe_failure(failure: RangeFailure, call: dict[str, Any], dataset: dict
     cause = failure.__cause__
     assert cause is not None, "RangeFailure is always raised from the original exception"
     plain = next(plain for plain in call["ranges"] if plain["id"] == failure.range_id)
-    failed = access.take_failure() or (cause.plain if isinstance(cause, remote.AccessFailure) else None)
+    names = adapter.files_of({"ranges": [plain]}, dataset)
+    failed = access.take_failure() or (cause.plain if isinstance(cause, remote.AccessFailure) else access.unreadable(names))
     if failed is not None:
         return {
             "kind": "access" if failed["kind"] in remote.FINAL else "transfer",
@@ -406,7 +407,6 @@ def _describe_failure(failure: RangeFailure, call: dict[str, Any], dataset: dict
             "message": f"{failed['url']}: {failed['why']}",
             "access": failed,
         }
-    names = adapter.files_of(call, dataset)
     trace = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
     return {
         "kind": "range",

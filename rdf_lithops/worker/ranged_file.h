@@ -13,6 +13,7 @@
 
 #include <ROOT/RRawFile.hxx>
 #include <TBranch.h>
+#include <TError.h>
 #include <TFile.h>
 #include <TMap.h>
 #include <TROOT.h>
@@ -54,6 +55,20 @@ inline std::string take_failure()
 {
    std::lock_guard<std::mutex> lock(state_mutex);
    return std::exchange(failure, "");
+}
+
+// Why ROOT itself cannot open `url`: what it would print; empty if it can.
+inline std::string why_not(const std::string &url)
+{
+   static std::string text;
+   text.clear();
+   const auto before = SetErrorHandler([](int level, Bool_t, const char *, const char *message) {
+      if (level >= kError)
+         text += std::string(message) + "\n";
+   });
+   std::unique_ptr<TFile> file{TFile::Open(url.c_str(), "READ_WITHOUT_GLOBALREGISTRATION")};
+   SetErrorHandler(before);
+   return file && !file->IsZombie() ? "" : text + "it cannot be opened";
 }
 
 // One file at the reader. Every method throws std::runtime_error, and keeps its text as `failure`.

@@ -58,10 +58,11 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Grant:
-    """What a run may use, the versions that it expects, and the files that were opened with it."""
+    """What a run may use, the versions that it expects, signed URLs by the names that stand for them, and what it opened."""
 
     variables: dict[str, str]
     versions: dict[str, str]
+    signed: dict[str, str]
     opened: dict[str, concurrent.futures.Future[_Source]] = field(default_factory=dict)
 
     @property
@@ -118,7 +119,7 @@ class Reader:
         """Answer a control message; True for one that holds this process."""
         answer: dict[str, Any] = {}
         if message["op"] == "grant":
-            answer["grant"] = self._grant(message["variables"], message["versions"])
+            answer["grant"] = self._grant(message["variables"], message["versions"], message["signed"])
         elif message["op"] == "expect":
             for url in message["urls"]:
                 self._expect(message["grant"], url)
@@ -131,9 +132,9 @@ class Reader:
         plug.sendall(_ANSWER.pack(0, len(encoded)) + encoded)
         return bool(message["op"] == "hold")
 
-    def _grant(self, variables: dict[str, str], versions: dict[str, str]) -> str:
+    def _grant(self, variables: dict[str, str], versions: dict[str, str], signed: dict[str, str]) -> str:
         """Keep a run's variables and versions under a name that nobody guesses; the oldest of many are dropped."""
-        grant = _Grant(variables, versions)
+        grant = _Grant(variables, versions, signed)
         name = os.urandom(16).hex()
         with self.lock:
             self.grants[name] = grant
@@ -185,7 +186,8 @@ class Reader:
             known = self.known.get(place)
         if known is not None and known.found.identity == expected:
             return known  # the driver has seen, for this run, that it is still this version
-        found = remote.open_object(url, grant.variables, known.found if known is not None else None)
+        signed = grant.signed.get(url, url)
+        found = remote.open_object(signed, grant.variables, known.found if known is not None else None)
         if expected is not None and found.identity != expected:
             raise remote.changed(url)
         if known is not None and found is known.found:
@@ -193,6 +195,8 @@ class Reader:
         source = _Source(found, self.cache.of(f"{place} {found.identity}"))
         if found.tail:
             self.cache.keep(source.cached, found.size - len(found.tail), memoryview(found.tail))
+        if found.whole:
+            self.cache.keep(source.cached, 0, memoryview(found.fetch(0, found.size)))
         with self.lock:
             self.known[place] = source
             while len(self.known) > MAX_KNOWN:

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -22,6 +23,7 @@ __all__ = [
     "RemoteObject",
     "as_given",
     "changed",
+    "is_signed",
     "list_folder",
     "open_object",
     "relevant",
@@ -72,6 +74,11 @@ def shown(url: str) -> str:
     """``url`` as it may appear in a message: without a query (which may be a signature) and without user names."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme else url
+
+
+def is_signed(url: str) -> bool:
+    """Whether the query of ``url`` is a signature: a secret that names no other object."""
+    return url.startswith("http") and "signature=" in urlsplit(url).query.lower()
 
 
 def spelt_for_rntuple(url: str) -> str:
@@ -142,11 +149,10 @@ def _http_store(base: str, frozen: tuple[tuple[str, str], ...]) -> Any:
 def _client_options(url: str, variables: Mapping[str, str]) -> dict[str, Any]:
     options: dict[str, Any] = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "10min"}
     options["allow_http"] = url.startswith("http:")
-    for name in AUTHORITIES:
-        if variables.get(name):
-            with open(variables[name], "rb") as stream:
-                options["root_certificate"] = stream.read()
-            break
+    trusted = dict.fromkeys(variables[name] for name in AUTHORITIES if variables.get(name))
+    certificates = [path.read_bytes() for path in map(Path, trusted) if path.is_file()]
+    if certificates:  # beside those of the system
+        options["root_certificate"] = b"\n".join(certificates)
     return options
 
 
@@ -196,7 +202,10 @@ def _chain(session: Any, place: str) -> Callable[[], dict[str, Any]]:
 
 @dataclass(frozen=True)
 class RemoteObject:
-    """One version of a remote file: ``identity`` is its ETag (or time of change) and size. ``tail`` is its last bytes."""
+    """One version of a remote file: ``identity`` is its ETag (or time of change) and size. ``tail`` is its last bytes.
+
+    ``whole``: its server gives it whole or not at all.
+    """
 
     url: str
     size: int
@@ -205,6 +214,7 @@ class RemoteObject:
     store: Any = field(repr=False)
     path: str = field(repr=False)
     tail: bytes = field(default=b"", repr=False)
+    whole: bool = False
 
     @property
     def identity(self) -> str:
@@ -215,12 +225,13 @@ class RemoteObject:
         """Bytes [start, end) as a buffer; AccessFailure when there are fewer, or the file is no longer this version."""
         import obstore
 
-        options: Any = {"range": (start, end)}
+        options: Any = {} if self.whole else {"range": (start, end)}
         if self.etag:
             options["if_match"] = self.etag
         try:
             answer = obstore.get(self.store, self.path, options=options)
-            meta, data = answer.meta, answer.bytes()
+            meta, data = answer.meta, memoryview(answer.bytes())
+            data = data[start:end] if self.whole else data
         except AccessFailure:
             raise
         except Exception as error:
@@ -242,14 +253,15 @@ def open_object(url: str, variables: Mapping[str, str], known: RemoteObject | No
     url = as_given(url)
     store, path = store_for(url, variables)
     options: Any = {"range": {"suffix": TAIL_BYTES}}
+    whole = False
     if known is not None and known.etag:
         options["if_none_match"] = known.etag
     try:
         try:
             answer = obstore.get(store, path, options=options)
             meta, tail = answer.meta, bytes(answer.bytes())
-        except obstore.exceptions.NotSupportedError:  # a server that does not count from the end
-            meta, tail = obstore.head(store, path), b""
+        except obstore.exceptions.NotSupportedError:  # a server that gives all or nothing, or does not know our header
+            meta, tail, whole = obstore.head(store, path), b"", True
     except obstore.exceptions.NotModifiedError:
         assert known is not None, "only asked for with a version that is known"
         return known
@@ -257,7 +269,7 @@ def open_object(url: str, variables: Mapping[str, str], known: RemoteObject | No
         raise
     except Exception as error:
         raise explained(error, url) from error
-    return RemoteObject(url, meta["size"], meta["e_tag"], _modified(meta), store, path, tail)
+    return RemoteObject(url, meta["size"], meta["e_tag"], _modified(meta), store, path, tail, whole)
 
 
 def version_of(url: str, variables: Mapping[str, str]) -> str:
@@ -269,6 +281,8 @@ def version_of(url: str, variables: Mapping[str, str]) -> str:
     try:
         # not HEAD: its answers do not say what is wrong, and a presigned URL allows GET alone
         meta = obstore.get(store, path, options={"range": (0, 1)}).meta
+    except obstore.exceptions.NotSupportedError:
+        meta = obstore.head(store, path)
     except AccessFailure:
         raise
     except Exception as error:
@@ -310,7 +324,7 @@ _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
 _EXPIRED = ("ExpiredToken", "RequestExpired", "TokenRefreshRequired")
 _BY_TEXT: tuple[tuple[str, str, str, str], ...] = (  # found in the transfer library's text: kind, why, next command
-    ("certificate", "certificate", "its certificate is not signed by an authority that is trusted here",
+    ("InvalidCertificate", "certificate", "its certificate is not signed by an authority that is trusted here",
      "set SSL_CERT_FILE (or AWS_CA_BUNDLE) to the authority's certificate"),
     ("dns error", "unknown host", "there is no host of that name", "check the name, and AWS_ENDPOINT_URL for S3"),
     ("Connection refused", "unreachable", "nobody listens there", "check the port, and AWS_ENDPOINT_URL for S3"),
