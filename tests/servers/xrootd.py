@@ -75,7 +75,7 @@ def running(folder: Path, kind: str = "anonymous") -> Iterator[XRootD]:
     daemons.require("xrootd", "setpriv")
     data = folder / "root" / "data"
     data.mkdir(parents=True)
-    (folder / "admin").mkdir()
+    (folder / "admin").mkdir(parents=True)
     with contextlib.ExitStack() as stack:
         extra, credentials, environment = stack.enter_context(_KINDS[kind](folder))
         port = daemons.free_ports(1)[0]
@@ -154,7 +154,8 @@ def _krb5(folder: Path) -> Iterator[Kind]:
             f"xrootd.seclib libXrdSec.so\nsec.protocol krb5 {server_keys} xrootd/localhost@{REALM}\nsec.protbind * only krb5"
         )
         client = {"KRB5_CONFIG": str(theirs), "KRB5CCNAME": f"FILE:{ticket}", "XrdSecPROTOCOL": "krb5"}
-        yield extra, client, {"KRB5_CONFIG": str(configuration)}
+        # its record of tickets seen would lie in a temporary folder of ours, where the server's user may not write
+        yield extra, client, {"KRB5_CONFIG": str(configuration), "KRB5RCACHENAME": "none:"}
 
 
 @contextlib.contextmanager
