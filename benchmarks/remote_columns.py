@@ -2,8 +2,8 @@
 
     python -m benchmarks.remote_columns --megabytes 500
 
-One process and one thread read each place with a graph and a way to the server that are compiled already. Rows: local disk (warm
-file cache); S3 for the first and the second time; after downloading the whole object. Then with the server 30 ms further away.
+One process and one thread read each place with a graph and a way to the server that are compiled already. Rows: local disk
+(warm file cache); S3 for the first and the second time; after downloading the whole object. Then 30 ms further away.
 """
 
 from __future__ import annotations
@@ -86,8 +86,9 @@ def rows_of(server: s3.S3, bucket: str, path: Path, form: str, delay_ms: float) 
     _, local_s = timed(lambda: read(str(path)))
     yield Row(form, "local disk", delay_ms, local_s, 0, wanted, 0)
     with contextlib.ExitStack() as stack:
-        port = stack.enter_context(distance.running(urlsplit(server.endpoint).port or 0, delay_ms / 1000))
         folder = stack.enter_context(tempfile.TemporaryDirectory())
+        near = urlsplit(server.endpoint).port or 0
+        port = stack.enter_context(distance.running(Path(folder), near, delay_ms / 1000))
         variables = {**server.environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}" if delay_ms else server.endpoint}
         start = "http://s3.rdf-lithops.invalid/" if form == "RNTuple" else "s3://"
         url, other = f"{start}{bucket}/{key}", f"{start}{bucket}/small-{key}"

@@ -1,36 +1,39 @@
-"""A server that is far away: a TCP proxy in front of a near one that holds back what clients send, as a long way would."""
+"""A server that is far away: a TCP proxy in front of a near one that holds back what clients send, as a long way would.
+
+A process of its own (``python distance.py PORT SERVER_PORT DELAY_S``): beside ROOT it would wait for Python's lock.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 
 @contextlib.contextmanager
-def running(port: int, delay_s: float) -> Iterator[int]:
-    """A loopback port behind which the server on ``port`` answers ``delay_s`` later; requests wait side by side."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    server = asyncio.run_coroutine_threadsafe(_serve(port, delay_s), loop).result(10)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        asyncio.run_coroutine_threadsafe(_close(server), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+def running(folder: Path, server_port: int, delay_s: float) -> Iterator[int]:
+    """A loopback port behind which the server on ``server_port`` answers ``delay_s`` later; requests wait side by side."""
+    from servers import daemons
+
+    port = daemons.free_ports(1)[0]
+    log = folder / "distance.log"
+    with daemons.running([sys.executable, __file__, str(port), str(server_port), str(delay_s)], log) as process:
+        daemons.wait_until(lambda: daemons.listens(port), [process], log, "the distance")
+        yield port
 
 
-async def _serve(port: int, delay_s: float) -> asyncio.Server:
+async def serve(port: int, server_port: int, delay_s: float) -> None:
+    """Accept connections for ever."""
+
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", server_port)
             await asyncio.gather(_carry(reader, far_writer, delay_s), _carry(far_reader, writer, 0.0))
 
-    return await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with await asyncio.start_server(connected, "127.0.0.1", port) as server:
+        await server.serve_forever()
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float) -> None:
@@ -44,9 +47,5 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, del
         writer.close()
 
 
-async def _close(server: asyncio.Server) -> None:
-    server.close()
-    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
