@@ -13,15 +13,27 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .backend import plan, report
     from .dataset import expand
-    from .errors import DataAccessError, LostRangesError, PayloadError, PlanError, RangeError, RdfLithopsError, RunError
+    from .errors import (
+        CredentialsError,
+        DataAccessError,
+        LostRangesError,
+        OutputError,
+        PayloadError,
+        PlanError,
+        RangeError,
+        RdfLithopsError,
+        RunError,
+    )
     from .planning import Options, Plan
     from .registration import RDataFrame
     from .reporting import Report
 
 __all__ = [
+    "CredentialsError",
     "DataAccessError",
     "LostRangesError",
     "Options",
+    "OutputError",
     "PayloadError",
     "Plan",
     "PlanError",

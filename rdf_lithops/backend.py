@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import copy
+import dataclasses
 import functools
 import hashlib
 import logging
-import math
 import os
 import re
 import threading
@@ -15,17 +16,18 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from . import cutting, dataset, job, payload, progress, running
+from . import credentials, cutting, dataset, halving, job, live, output, payload, progress, running
 from .errors import PlanError, RdfLithopsError
 from .events import CallEnded, Consumer, Event
 from .planning import Options, Plan, pack_calls
 from .reporting import Recorder, Report
-from .worker import execute
+from .worker import arrays, execute
 from .worker import ranges as adapter
 from .worker.envelope import unpack
-from .worker.task import MapTask, ReduceTask, Surroundings
+from .worker.task import MapTask, MergeTask, ReduceTask, Surroundings
 
 # isort: split
 import ROOT
@@ -33,11 +35,14 @@ from ROOT._distrdf import ComputationGraphGenerator, DataFrame, HeadNode, Proxy,
 from ROOT._distrdf.Backends import Base
 from ROOT._distrdf.Node import Node
 from ROOT._distrdf.Operation import create_op
+from ROOT._distrdf.PythonMergeables import SnapshotResult
+from ROOT._pythonization._rdataframe import AsNumpyResult
 
 __all__ = ["LithopsBackend", "is_ours", "plan", "report", "run_graphs"]
 
 logger = logging.getLogger(__name__)
 
+arrays.register()  # live drawing folds here too
 SERVERLESS_PARTITIONS = 32  # ranges by default where a backend offers hundreds of workers; planning by size comes later
 
 
@@ -121,33 +126,25 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         ranges: list[Any],
         mapper: Callable[..., Any],
         reducer: Callable[..., Any],
-        drawables_info_dict: dict[int, tuple[list[Callable[[Any], None] | None], int, str]],
+        drawables_info_dict: live.Drawables,
     ) -> Any:
         """As ProcessAndMerge, drawing the objects of ``drawables_info_dict`` each time that a call's partial arrives."""
         reducer = functools.partial(execute.merge_results, reducer)
-        with _live_canvas(len(drawables_info_dict)) as canvas:
+        with live.canvas(drawables_info_dict, self.options.live_picture) as drawing:
             merged: list[Any] = []
             arrived: set[int] = set()
 
-            def draw(result: Any) -> None:
-                if result.mergeables is None:
-                    return
-                for pad, (callbacks, index, operation) in enumerate(drawables_info_dict.values(), start=1):
-                    _draw(canvas.cd(pad), result.mergeables[index].GetValue(), callbacks, operation)
-
             def on_partial(packed: bytes) -> None:
                 envelope = unpack(packed)
-                if envelope.error is not None:  # the run itself will raise it
-                    return
                 arrived.update(envelope.range_ids)
                 if len(arrived) == len(ranges):  # what is drawn last is the result itself, folded in range order
                     return
                 partial = execute.unpickle(envelope.body)
                 merged[:] = [reducer(merged[0], partial)] if merged else [partial]
-                draw(merged[0])
+                drawing.draw(merged[0].mergeables)
 
             result = self._run(ranges, mapper, reducer, on_partial)
-            draw(result)
+            drawing.draw(result.mergeables)
             return result
 
     def _run(
@@ -162,13 +159,16 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             raise _Captured(ranges, mapper, reducer)
         if directive is not None:
             return directive
-        user_code = payload.gather(self)
-        self.session = job.session_for(self.executor, self.options)
-        with job.opened(self.session, user_code) as place:
-            run_plan = self._plan(ranges, mapper, reducer, place, user_code.initialisation, _no_delivery)
-            outcome = running.run(self._submit, run_plan, self.options, self._consumers(on_partial), place.run_id)
-        logger.debug("%s", outcome)
-        return execute.unpickle(running.read_result(outcome.envelope))
+        with self._prepared(ranges, mapper, reducer) as ready:
+            consumers = self._consumers(on_partial)
+            options = self._with_backups()
+            outcome = running.run(self._submit, ready.plan, options, consumers, ready.run_id, halving.halves)
+            logger.debug("%s", outcome)
+            return ready.receive(running.read_result(outcome.envelope))
+
+    def _with_backups(self) -> Options:
+        backups = self.options.backups if self.options.backups is not None else not self.session.local
+        return dataclasses.replace(self.options, backups=backups)
 
     def _consumers(self, on_partial: Callable[[bytes], None] | None) -> tuple[Consumer, ...]:
         """Who is told what happens in a run: those that are there for all runs, a bar, the live drawing."""
@@ -184,48 +184,79 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
     def _submit(self, part: Plan) -> running.Submission:
         return job.submit(self.session, part, self.options)
 
-    def _plan(
-        self,
-        ranges: list[Any],
-        mapper: Callable[..., Any],
-        reducer: Callable[..., Any],
-        place: job.Place,
-        initialisation: bytes,
-        deliver: Callable[[bytes], None],
-    ) -> Plan:
-        plain_ranges, plain_dataset = adapter.to_plain(ranges)
-        versions = dataset.versions(adapter.files_of({"ranges": plain_ranges}, plain_dataset))
-        graph_nodes, parts = _take_apart(mapper)
-        if graph_nodes is not None:
-            graph_nodes = _with_default_columns(graph_nodes)
-            graph_nodes, counts_entries = _with_global_entry_numbers(graph_nodes)
-            if counts_entries:
-                _add_first_entries(plain_ranges, ranges)
-        _add_expectations(plain_ranges, ranges)
-        if any(_is_rntuple(item) for item in ranges):
-            for plain in plain_ranges:
-                plain["rntuple"] = True
-        graph = payload.dumps((_put_together(mapper, graph_nodes, parts), reducer))
-        surroundings = Surroundings(
-            cwd=os.getcwd(),
-            payload=place.payload,
-            initialisation=initialisation,
-            warm=self.options.warm,
-            warm_folder=self.session.warm_folder,
-            settings=job.process_settings(self.options),
-            beats=job.beats(self.session, self.options),
-        )
+    @contextmanager
+    def _prepared(self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]) -> Iterator[_Ready]:
+        """A run that can go; what its tasks need beside the plan (the payload's bundle, the run's key, a place for
+        large results) is in place while this lasts. A failure inside removes what the run has written."""
+        self.session = job.session_for(self.executor, self.options)
+        user_code = payload.gather(self)
+        graph = _travelling(ranges, mapper, merging=self.options.file_mib is not None)
+        inputs = adapter.files_of(graph.plain_ranges, graph.dataset)
+        there = output.check(graph.destinations, self.options.overwrite, inputs)
+        with contextlib.ExitStack() as stack:
+            place = stack.enter_context(job.opened(self.session, user_code))
+            found = self._credentials(inputs | {destination.url for destination in graph.destinations})
+            sealed, extra_env = stack.enter_context(job.delivered(self.session, found))
+            surroundings = Surroundings(
+                cwd=os.getcwd(),
+                payload=place.payload,
+                initialisation=user_code.initialisation,
+                warm=self.options.warm,
+                warm_folder=self.session.warm_folder,
+                settings=job.process_settings(self.options),
+                beats=job.beats(self.session, self.options),
+                sealed=sealed,
+                faults=self.options.faults,
+            )
+            run_plan = dataclasses.replace(self._plan(graph, reducer, surroundings, place), extra_env=extra_env)
+            try:
+                merge = functools.partial(self._merge, run_plan, place.run_id)
+                yield _Ready(run_plan, place.run_id, functools.partial(_receive, graph.destinations, there, place, merge))
+            except (Exception, KeyboardInterrupt):
+                output.discard(graph.destinations, there)
+                raise
+
+    def _merge(self, run_plan: Plan, run_id: str, destination: output.Destination, written: _Written) -> None:
+        """Merge the files of a Snapshot into larger ones, by a second ``map_reduce`` in the surroundings of the first."""
+        if self.options.file_mib is None:
+            return
+        file_bytes = self.options.file_mib * 2**20
+        names, ranges = output.merge_ranges(destination, written.filenames, written.treename, file_bytes)
+        if not ranges:
+            return
+        iterdata = pack_calls(ranges, self.session.workers(), self.options.ranges_per_call)
+        range_ids = tuple(plain["id"] for plain in ranges)
+        surroundings = run_plan.map_task.surroundings
+        reduce_task = ReduceTask(run_plan.reduce_task.reducer, range_ids, surroundings, groups=_groups(iterdata))
+        merging = Plan(iterdata, MergeTask(surroundings), reduce_task, _no_delivery, run_plan.extra_env)
+        shown = progress.consumer(self.options.progress)
+        consumers = (*self.consumers, *([shown] if shown else []))
+        outcome = running.run(self._submit, merging, self._with_backups(), consumers, f"{run_id}-merge")
+        running.read_result(outcome.envelope)
+        written.filenames = names
+
+    def _credentials(self, urls: set[str]) -> list[credentials.Credential]:
+        kinds = self.options.credentials
+        return credentials.for_run(credentials.kinds_for(urls) if kinds is None else kinds, self.options.deadline_s)
+
+    def _plan(self, graph: _Travelling, reducer: Callable[..., Any], surroundings: Surroundings, place: job.Place) -> Plan:
+        pickled = payload.dumps((graph.mapper, reducer))
+        outputs = tuple(destination.plain() for destination in graph.destinations)
+        prefix = f"{place.prefix}/arrays" if graph.has_arrays else ""  # without, Lithops stores one task for all runs
+        results = execute.Results(outputs, prefix, int(self.options.arrays_mib * 2**20))
+        versions = dataset.versions(sorted(adapter.files_of(graph.plain_ranges, graph.dataset)))
         access = {
             "variables": dataset.variables(),
             "versions": versions,
             "signed": dataset.signed(versions),
             "settings": job.reader_settings(self.options),
         }
-        digest = _digest(graph, plain_ranges, versions)
-        map_task = MapTask(graph, digest, plain_dataset, self.options.seed, surroundings, access)
-        range_ids = tuple(plain["id"] for plain in plain_ranges)
-        iterdata = pack_calls(plain_ranges, self.session.workers(), self.options.ranges_per_call)
-        return Plan(iterdata, map_task, ReduceTask(payload.dumps(reducer), range_ids, surroundings), deliver)
+        digest = _digest(pickled, graph.plain_ranges, versions)
+        map_task = MapTask(pickled, digest, graph.dataset, self.options.seed, surroundings, results, access)
+        range_ids = tuple(plain["id"] for plain in graph.plain_ranges)
+        iterdata = pack_calls(graph.plain_ranges, self.session.workers(), self.options.ranges_per_call)
+        reduce_task = ReduceTask(payload.dumps(reducer), range_ids, surroundings, groups=_groups(iterdata))
+        return Plan(iterdata, map_task, reduce_task, _no_delivery)
 
     @contextmanager
     def _directed(self, directive: Any) -> Iterator[None]:
@@ -249,6 +280,11 @@ def _rntuple_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:
     with ROOT.TFile.Open(files[0]) as first:
         key = first.GetKey(name)
         return (name, files) if key and key.GetClassName() == "ROOT::RNTuple" else args
+
+
+def _groups(iterdata: list[dict[str, Any]]) -> tuple[tuple[int, ...], ...]:
+    """The ranges of each call, as the fold keeps them together."""
+    return tuple(tuple(plain["id"] for plain in item["call"]["ranges"]) for item in iterdata)
 
 
 def _no_delivery(data: bytes) -> None:
@@ -275,19 +311,19 @@ def plan(node: Any) -> Plan:
     planned = [item.node_id for item in head._get_action_nodes()]
     if not planned:
         raise PlanError("expected at least one action (Histo1D, Count, …) booked on the data frame, got none")
-    user_code = payload.gather(backend)
-    opened = job.opened(backend.session, user_code)
-    place = opened.__enter__()
+
+    prepared = backend._prepared(taken.ranges, taken.mapper, taken.reducer)
+    ready = prepared.__enter__()
 
     def deliver(data: bytes) -> None:
         if [item.node_id for item in head._get_action_nodes()] != planned:
             raise PlanError("the graph has changed since it was planned: plan it again")
-        result = execute.unpickle(running.read_result(unpack(data)))
+        result = ready.receive(running.read_result(unpack(data)))
         with backend._directed(result):
             head.execute_graph()
-        opened.__exit__(None, None, None)
+        prepared.__exit__(None, None, None)
 
-    return backend._plan(taken.ranges, taken.mapper, taken.reducer, place, user_code.initialisation, deliver)
+    return dataclasses.replace(ready.plan, deliver=deliver)
 
 
 def report(node: Any, run: int = -1) -> Report:
@@ -340,7 +376,84 @@ def _load(entries: int, read_bytes: int, files: int) -> float:
     return read_bytes / 40e6 + entries / 4e6 + 0.002 * files
 
 
+# -- what comes back --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A run that can go, and what makes DistRDF's result of the bytes that it gives."""
+
+    plan: Plan
+    run_id: str
+    receive: Callable[[bytes], Any]
+
+
+class _Written(SnapshotResult):  # type: ignore[misc]  # ROOT has no type information
+    """The parts of a Snapshot, which become a data frame by their names: DistRDF puts them into a TChain, which crashes over
+    RNTuples and knows fewer places."""
+
+    def GetValue(self, backend: Any) -> Any:  # DistRDF's name
+        return backend.make_dataframe(self.treename, self.filenames)
+
+
+def _receive(
+    destinations: list[output.Destination],
+    there: dict[str, list[str]],
+    place: job.Place,
+    merge: Callable[[output.Destination, Any], None],
+    pickled: bytes,
+) -> Any:
+    """DistRDF's result: arrays whole, Snapshots with the files that the workers have put where they belong."""
+    result = execute.unpickle(pickled)
+    mergeables: list[Any] = getattr(result, "mergeables", None) or []
+    written: list[str] = []
+    for index, mergeable in enumerate(mergeables):
+        if isinstance(mergeable, arrays.ArrayParts):
+            mergeables[index] = AsNumpyResult({}, [])
+            mergeables[index]._py_arrays = arrays.joined(mergeable, place.take)
+        elif isinstance(mergeable, SnapshotResult):
+            mergeables[index] = _Written(mergeable.treename, mergeable.filenames)
+            for destination in destinations:
+                if destination.wrote(mergeable.filenames[0]):
+                    merge(destination, mergeables[index])
+            written += mergeables[index].filenames
+    output.finish(destinations, written, there)
+    return result
+
+
 # -- the graph that travels -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Travelling:
+    """A graph as workers get it: our runner in the mapper, plain ranges, placeholders for what Snapshots write."""
+
+    mapper: Any
+    plain_ranges: list[dict[str, Any]]
+    dataset: dict[str, Any]
+    destinations: list[output.Destination]
+    has_arrays: bool
+
+
+def _travelling(ranges: list[Any], mapper: Any, merging: bool) -> _Travelling:
+    plain_ranges, dataset = adapter.to_plain(ranges)
+    graph_nodes, parts = _take_apart(mapper)
+    destinations: list[output.Destination] = []
+    has_arrays = False
+    if graph_nodes is not None:
+        graph_nodes = _with_default_columns(graph_nodes)
+        graph_nodes, counts_entries = _with_global_entry_numbers(graph_nodes)
+        if counts_entries:
+            _add_first_entries(plain_ranges, ranges)
+        snapshots, destinations = output.planned(graph_nodes, merging)
+        moved = {node_id: _node(operation, graph_nodes[node_id].parent_id) for node_id, operation in snapshots.items()}
+        graph_nodes = {**graph_nodes, **moved}
+        has_arrays = any(getattr(node.operation, "name", "") == "AsNumpy" for node in graph_nodes.values())
+    _add_expectations(plain_ranges, ranges)
+    if any(_is_rntuple(item) for item in ranges):
+        for plain in plain_ranges:
+            plain["rntuple"] = True
+    return _Travelling(_put_together(mapper, graph_nodes, parts), plain_ranges, dataset, destinations, has_arrays)
 
 
 def _take_apart(mapper: Any) -> tuple[dict[int, Any] | None, dict[str, Any]]:
@@ -505,29 +618,3 @@ def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) ->
             if (name, tree) not in counted:
                 counted[name, tree] = int(Ranges.get_clusters_and_entries(item.exec_id.rdf_uuid, tree, name)[1])
             before += counted[name, tree]
-
-
-# -- live drawing -----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _live_canvas(pads: int) -> Iterator[Any]:
-    """A divided canvas that is current while it lasts; the user's own pad is current again afterwards."""
-    context = ROOT.TVirtualPad.TContext()
-    rows = math.ceil(math.sqrt(pads))
-    columns = math.ceil(pads / rows)
-    canvas = ROOT.TCanvas("rdf_lithops_live", "live", 800 * rows, 400 * columns)
-    canvas.Divide(rows, columns)
-    try:
-        yield canvas
-    finally:
-        canvas.Close()
-        context.__destruct__()
-
-
-def _draw(pad: Any, drawable: Any, callbacks: list[Callable[[Any], None] | None], operation: str) -> None:
-    for callback in callbacks:
-        if callback is not None:
-            callback(drawable)
-    drawable.Draw("AP" if operation.startswith("Graph") else "")
-    pad.Update()

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from .credentials import KINDS
 from .errors import PlanError
 from .worker import ranges as adapter
-from .worker.task import MapTask, ReduceTask
+from .worker.task import MapTask, MergeTask, ReduceTask
 
 __all__ = ["Options", "Plan", "pack_calls"]
 
@@ -26,8 +27,18 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("progress", (bool,), None, False),
     ("idle_limit_s", (float, int), 0, True),
     ("memory_limit_mib", (float, int), 0, True),
+    ("overwrite", (bool,), None, True),
+    ("arrays_mib", (float, int), -1, True),
+    ("file_mib", (float, int), 0, False),
     ("beat_s", (float, int), 0, False),
     ("cache_limit_mib", (float, int), 0, True),
+    ("silence_s", (float, int), 0, False),
+    ("start_s", (float, int), 0, True),
+    ("stall_s", (float, int), 0, True),
+    ("backoff_s", (float, int), -1, True),
+    ("backups", (bool,), None, False),
+    ("faults", (dict,), None, False),
+    ("live_picture", (str,), None, False),
 )
 
 
@@ -36,16 +47,27 @@ class Options:
     """How a run is to go; every field has a default.
 
     ``seed`` of the random streams: range *i* seeds ``gRandom`` from (seed, i), so a result does not depend on which
-    worker ran it. ``attempts``: how often a call that was killed or lost is tried before the run is an error; a failure of
-    the user's own graph or data is not tried again. ``ranges_per_call``: ranges that one Lithops call runs and folds (None:
-    as many as make one call per worker). ``survey``: read the files' layout, so that ranges end where clusters do and have
-    about the same work (None: unless the files are small and the calls free). ``warm``: keep ROOT running between calls.
-    ``deadline_s``: a run that takes longer is an error (None: the executor's own limit). ``progress``: show how far the run
-    is (True: a bar, or lines where there is no terminal; None: the same, but lines go to the log; False: nothing).
-    ``idle_limit_s``: how long a warm ROOT process that nobody holds waits for work. ``memory_limit_mib``: a ROOT process
-    that has grown larger is replaced before its next call. ``beat_s``: how often a call says that it lives and how many
-    entries it has done, by an object in Lithops' storage (None: 0.5 s on localhost, 10 s elsewhere). ``cache_limit_mib``:
-    how much of what was read from remote files a worker keeps on its disk, for later ranges and queries.
+    worker ran it. ``attempts``: how often a call that was killed or lost is tried before the run is an error; a failure
+    of the user's own graph or data is not tried again. ``ranges_per_call``: ranges that one Lithops call runs and folds
+    (None: as many as make one call per worker). ``survey``: read the files' layout, so that ranges end where clusters do
+    and have about the same work (None: unless the files are small and the calls free). ``warm``: keep ROOT running
+    between calls. ``deadline_s``: a run that takes longer is an error (None: the executor's own limit). ``progress``:
+    show how far the run is (True: a bar, or lines where there is no terminal; None: the same, but lines go to the log;
+    False: nothing). ``idle_limit_s``: how long a warm ROOT process that nobody holds waits for work.
+    ``memory_limit_mib``: a ROOT process that has grown larger is replaced before its next call. ``beat_s``: how often a
+    call says that it lives and how many entries it has done, by an object in Lithops' storage (None: 0.5 s on localhost,
+    10 s elsewhere). ``silence_s``: a call that has not said so for this long is run again (None: 20 times ``beat_s``, at
+    least 10 s); ``start_s``: so are calls that nobody began in a time in which no call began or ended; ``stall_s``: so is
+    a call whose ROOT process did nothing, no entry and no CPU time. ``backoff_s``: pause before the second attempt,
+    doubled before each later one. ``backups``: when most calls are done and the rest takes more than twice as long, run a
+    second copy of the rest (None: not on localhost). ``faults``: a script for tests, see ``worker.faults``.
+    ``live_picture``: a file that ROOT's LiveVisualize rewrites with each partial that arrives; its ending says the format
+    (None: no file). ``credentials``: the kinds that workers are given (krb5, x509, token, sss, s3; none of them where
+    the workers have a role of their own); None: those that the run's URLs may need. ``overwrite``: a Snapshot may replace
+    a dataset of its name. ``arrays_mib``: columns of a call's AsNumpy that are larger than this go to the driver through
+    Lithops' storage, past the reducer. ``file_mib``: merge a Snapshot's parts into files of about this size by a second
+    ``map_reduce`` (None: leave one per range). ``cache_limit_mib``: how much of what was read from remote files a worker
+    keeps on its disk, for later ranges and queries.
     """
 
     seed: int = 1
@@ -59,6 +81,17 @@ class Options:
     memory_limit_mib: float = 3000.0
     beat_s: float | None = None
     cache_limit_mib: float = 1024.0
+    credentials: tuple[str, ...] | None = None
+    overwrite: bool = False
+    arrays_mib: float = 8.0
+    file_mib: float | None = None
+    silence_s: float | None = None
+    start_s: float = 600.0
+    stall_s: float = 600.0
+    backoff_s: float = 0.25
+    backups: bool | None = None
+    faults: dict[str, Any] | None = field(default=None, repr=False)
+    live_picture: str | None = None
 
     def __post_init__(self) -> None:
         for name, kinds, least, needed in _BOUNDS:
@@ -69,6 +102,8 @@ class Options:
             if not fits or (least is not None and not value > least):
                 bound = "" if least is None else f" greater than {least}"
                 raise PlanError(f"options.{name} must be {kinds[0].__name__}{bound}, got {value!r}")
+        if self.credentials is not None:
+            _check_kinds(self.credentials)
 
     @classmethod
     def read(cls, given: Options | dict[str, Any] | None) -> Options:
@@ -95,13 +130,16 @@ class Plan:
         futures = fexec.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)
         plan.deliver(fexec.get_result(futures))
 
-    ``iterdata`` are plain dictionaries ``{"call": {"id", "ranges"}}``, one per Lithops call, dumpable as JSON.
+    Where the data needs credentials and the calls run elsewhere, add ``extra_env=plan.extra_env``: it holds the key of this
+    run, and travels with the calls and not through the storage. ``iterdata`` are plain dictionaries ``{"call": {"id",
+    "ranges"}}``, one per Lithops call, dumpable as JSON.
     """
 
     iterdata: list[dict[str, Any]]
-    map_task: MapTask
+    map_task: MapTask | MergeTask
     reduce_task: ReduceTask
     deliver: Callable[[bytes], None] = field(repr=False, compare=False)
+    extra_env: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def calls(self) -> int:
@@ -123,6 +161,11 @@ class Plan:
                 lines.append(f"  … and {self.calls - 10} more calls")
                 break
         return "\n".join(lines)
+
+
+def _check_kinds(given: object) -> None:
+    if not isinstance(given, (list, tuple)) or not set(given) <= set(KINDS):
+        raise PlanError(f"options.credentials must be a tuple of some of {', '.join(KINDS)}, got {given!r}")
 
 
 def pack_calls(plain_ranges: list[dict[str, Any]], workers: int, ranges_per_call: int | None) -> list[dict[str, Any]]:

@@ -27,10 +27,11 @@ from .events import (
 )
 from .planning import Plan
 
-__all__ = ["Bar", "Lines", "Tally", "consumer"]
+__all__ = ["Bar", "Lines", "Tally", "consumer", "in_notebook"]
 
 logger = logging.getLogger(__name__)
 
+FIRST_BAR_S = 1.0  # a query that takes less needs no bar, which would flash in terminals and leave its trace in notebooks
 FIRST_LINE_S, LAST_GAP_S = 10.0, 300.0  # lines of a log: after these seconds, then in gaps that double up to that
 
 
@@ -143,7 +144,7 @@ def _clock(seconds: float) -> str:
 
 
 class Bar:
-    """A tqdm bar of entries (of calls, where entries are not known in advance), removed when the run ends."""
+    """A tqdm bar of entries (of calls, where entries are not known in advance) from the first second to the run's end."""
 
     def __init__(self, make: Any) -> None:
         self.make = make  # tqdm's class for the terminal or the notebook
@@ -153,10 +154,10 @@ class Bar:
     def __call__(self, event: Event) -> None:
         """Show ``event``."""
         self.tally.count(event)
-        if isinstance(event, RunBegan):
-            self.bar = self._bar()
         if self.bar is None:
-            return
+            if self.tally.elapsed_s < FIRST_BAR_S or isinstance(event, RunEnded):
+                return
+            self.bar = self._bar()
         counted = self.tally.entries if self.tally.total is not None else len(self.tally.finished)
         self.bar.n = min(counted, self.bar.total)
         self.bar.set_description_str(self.tally.line(), refresh=False)
@@ -199,7 +200,7 @@ def consumer(wanted: bool | None) -> Consumer | None:
     """
     if wanted is False:
         return None
-    if _in_notebook():
+    if in_notebook():
         return Bar(_notebook_bar())
     if sys.stderr is not None and sys.stderr.isatty():
         from tqdm import tqdm
@@ -213,7 +214,7 @@ def _to_standard_error(line: str) -> None:
     sys.stderr.flush()
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Whether this program is a kernel that a notebook talks to."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return shell is not None and hasattr(shell, "kernel")

@@ -15,17 +15,24 @@ from conftest import CAPTURED, REPOSITORY
 PACKAGE = REPOSITORY / "rdf_lithops"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # they are users of the package: they may construct an executor
-PROGRAMS = {"demo.py", "pyrdf.py", "__main__.py", *(f"cli/{path.name}" for path in (PACKAGE / "cli").glob("*.py"))}
+CLI = {f"cli/{path.name}" for path in (PACKAGE / "cli").glob("*.py")}
+PROGRAMS = {"check.py", "demo.py", "pyrdf.py", "runtime.py", "__main__.py"} | CLI
 # the entry point of the Lambda image is called by Lambda and calls Lithops; all else in worker/ is called by Lithops
 USERS_OF_LITHOPS = {"job.py", "worker/lambda_handler.py"} | PROGRAMS
 USERS_OF_ROOT = {
     "backend.py",
+    "halving.py",
     "cutting.py",
     "dataset.py",
+    "live.py",
     "registration.py",
     "survey.py",
     "worker/access.py",
+    "worker/arrays.py",
+    "worker/output.py",
     "worker/execute.py",
+    "worker/stores.py",
+    "worker/faults.py",
     "worker/ranges.py",
     "worker/payload.py",
     "worker/smoke.py",
@@ -93,21 +100,20 @@ def test_the_far_side_imports_nothing_of_the_near_side() -> None:
 
 
 def test_only_one_module_makes_transfers() -> None:
-    """The transfer library, and the one that finds S3 credentials, could be replaced in one place."""
+    """The library that reads remote data could be replaced in one place."""
     assert {"worker/remote.py"} == users_of("obstore")
-    assert {"worker/remote.py"} == users_of("botocore")
 
 
 def test_the_far_side_needs_only_what_every_worker_has() -> None:
-    """``worker`` imports the standard library, ROOT (NumPy comes with it) and, in one module, what remote data needs."""
-    extra = {"worker/remote.py": ("obstore", "botocore")}
+    """``worker`` imports the standard library and ROOT (NumPy comes with it); what opens credentials, which Lithops itself
+    requires; what Lithops uses for S3; in one module, what reads remote data. No other package must be installed there."""
+    allowed = ("rdf_lithops", "ROOT", "numpy", "cryptography", "boto3", "botocore", "obstore")
     wrong = {
         (name_of(path), name)
         for path in MODULES
         if name_of(path).startswith("worker/")
         for name in imports(path)
-        if (top := name.split(".")[0]) not in sys.stdlib_module_names
-        and top not in ("rdf_lithops", "ROOT", "numpy", *extra.get(name_of(path), ()))
+        if (top := name.split(".")[0]) not in sys.stdlib_module_names and top not in allowed
         if not (top == "lithops" and name_of(path) == "worker/lambda_handler.py")
     }
     assert set() == wrong

@@ -135,3 +135,12 @@ def test_where_progress_is_shown(terminal: bool, monkeypatch: pytest.MonkeyPatch
     assert isinstance(progress.consumer(None), kind)
     assert isinstance(progress.consumer(True), kind)
     assert progress.consumer(False) is None
+
+
+def test_a_short_run_has_no_bar() -> None:
+    """What is over within a second does not flash."""
+    screen = io.StringIO()
+    bar = Bar(lambda **given: tqdm(file=screen, mininterval=0, **given))
+    for event in [*began(1), beat(0, 500, 0.5), RunEnded(at=BEGAN + 0.9, attempts=1, wall_s=0.9)]:
+        bar(event)
+    assert "" == screen.getvalue()

@@ -150,6 +150,12 @@ class Scripted:
     def beats(self) -> dict[int, dict[str, Any]]:
         return {}
 
+    def begun(self) -> set[int]:
+        return set()
+
+    def maps_delivered(self) -> None:
+        pass
+
     def lost(self) -> set[int]:
         return {i for i, call_id in enumerate(self.calls) if call_id not in self.told}
 
@@ -158,6 +164,9 @@ class Scripted:
         good = [call_id for call_id in self.calls if call_id in known and known[call_id].data == partial(call_id)]
         everything = tuple(range(self.total))
         return CallEnd(pack(Envelope(everything, self.total, "6", b"merged"))) if good == self.calls else None
+
+    def reduce_beat(self) -> int | None:
+        return None
 
     def reduce_lost(self) -> bool:
         return False

@@ -31,7 +31,8 @@ class Envelope:
 
     ``range_ids`` in ascending order; ``entries`` processed (None where the source does not count them); ``root`` the
     version of ROOT that pickled ``body`` (bytes, empty on failure); ``error`` plain fields of what went wrong, or None;
-    ``facts`` plain numbers about the call (seconds, bytes, MiB: the unit is in each name).
+    ``facts`` plain numbers about the call (seconds, bytes, MiB: the unit is in each name); ``piece`` which part of a range
+    that was cut in two, perhaps again: a path of 0 and 1.
     """
 
     range_ids: tuple[int, ...]
@@ -40,6 +41,7 @@ class Envelope:
     body: bytes = field(default=b"", repr=False)
     error: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    piece: tuple[int, ...] = ()
 
 
 def pack(envelope: Envelope) -> bytes:
@@ -50,6 +52,7 @@ def pack(envelope: Envelope) -> bytes:
         "root": envelope.root,
         "error": envelope.error,
         "facts": envelope.facts,
+        "piece": list(envelope.piece),
     }
     encoded = json.dumps(header).encode()
     digest = hashlib.sha256(encoded + envelope.body).digest()
@@ -82,6 +85,7 @@ def unpack(data: bytes) -> Envelope:
             body=bytes(data[start:]),
             error=header["error"],
             facts=header["facts"],
+            piece=tuple(header["piece"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise EnvelopeError(f"the envelope's header does not say what it should: {error!r}") from error

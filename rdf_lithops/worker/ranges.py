@@ -201,15 +201,17 @@ def _samples_from_plain(positions: list[int | None] | None, samples: list[Plain]
     return [None if position is None else built[position] for position in positions]
 
 
-def files_of(call: Plain, dataset: Plain) -> list[str]:
-    """Every file that running ``call`` may open, friends included, once each, in order."""
-    names = [name for plain in call["ranges"] for name in plain.get("files") or dataset["files"] or ()]
+def files_of(plain_ranges: list[Plain], dataset: Plain) -> set[str]:
+    """Every file that the ranges read, friends' included."""
     friends = dataset["friends"] or {"files": []}
-    return list(dict.fromkeys([*names, *(name for files in friends["files"] for name in files)]))
+    lists = [plain.get("files") or () for plain in plain_ranges] + [dataset["files"] or (), *friends["files"]]
+    return {name for files in lists for name in files}
 
 
 def describe(plain: Plain, dataset: Plain) -> str:
     """One line for people: which entries or files a range stands for."""
+    if plain["kind"] == "merge":
+        return f"range {plain['id']}: {len(plain['sources'])} files into {plain['target']}"
     if plain["kind"] == "entries":
         return f"range {plain['id']}: entries {plain['start']} to {plain['end']}"
     files = plain["files"] if plain["files"] is not None else dataset["files"]

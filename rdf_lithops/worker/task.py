@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import os
+import signal
 import tempfile
-import threading
 import time
 import traceback
-from collections import Counter as Multiset
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
-from . import access, execute, payload, warm
+from . import access, credentials, execute, faults, output, payload, warm
 from . import ranges as adapter
-from .beats import Counter, Pulse
-from .envelope import Envelope, EnvelopeError, pack, unpack
+from .beats import Counter, Pulse, Stalled
+from .envelope import Envelope, pack, unpack
+from .folding import check_each_range_once, fold_order
 from .seconds import began_here
 
-__all__ = ["MapTask", "ReduceTask"]
+__all__ = ["POISON_CRASHES", "MapTask", "MergeTask", "ReduceTask", "Surroundings"]
 
 MAX_TRIES = 2  # a ROOT process killed from outside is not the range's fault: once more, in a new one
+POISON_CRASHES = 3  # but a range in which three of them ended is at fault
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,9 @@ class Surroundings:
 
     ``payload`` is plain; ``initialisation`` the user's function, cloudpickled. ``warm_folder`` is the driver's own meeting
     folder (None, or absent on this machine: one per user); ``warm`` False runs ROOT in the task itself; ``cwd`` is the
-    driver's working folder; ``settings`` go to a process that is started; ``beats`` says where and
-    how often a call says that it lives (see ``beats.Pulse``), or None.
+    driver's working folder; ``settings`` go to a process that is started; ``beats`` says where and how often a call says
+    that it lives (see ``beats.Pulse``), or None; ``sealed`` are the run's credentials; ``faults`` is a script for tests
+    (see ``faults``).
     """
 
     cwd: str
@@ -41,29 +45,117 @@ class Surroundings:
     warm_folder: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     beats: dict[str, Any] | None = None
+    sealed: credentials.Sealed | None = None
+    faults: dict[str, Any] | None = None
 
     def request(
-        self, graph_digest: str, message: dict[str, Any], blobs: list[bytes], storage: Any
+        self, graph_digest: str, message: dict[str, Any], blobs: list[bytes], storage: Any, secret: bytes | None = None
     ) -> tuple[dict[str, Any], list[bytes]]:
-        """Have a warm ROOT process that holds our payload answer ``message``."""
+        """Have a warm ROOT process that holds our payload answer ``message``, with the credentials ``secret`` in place."""
         folder = warm.folder_for(self.warm_folder)
         message = {
             **message,
             "cwd": self.cwd,
             "payload": self.payload,
             "payload_folder": payload.unpack(self.payload, storage, folder),
+            "has_credentials": secret is not None,
         }
-        lease = {"payload": self.payload["sha256"], "graph": graph_digest, "settings": self.settings}
-        pulse = Pulse(self.beats, storage)
-        return _persistent_request(folder, lease, message, [self.initialisation, *blobs], pulse)
+        lease = {"payload": self.lease_digest(), "graph": graph_digest, "settings": self.settings}
+        secrets = [] if secret is None else [secret]
+        if self.faults is not None:
+            message["faults"] = self.faults
+        with contextlib.closing(Pulse(self.beats, storage)) as pulse:
+            return _persistent_request(folder, lease, message, [*secrets, self.initialisation, *blobs], pulse)
+
+    def lease_digest(self) -> str:
+        """Names what a ROOT process is bound to: a payload, and a set of credentials if there is one."""
+        bound = str(self.payload["sha256"])
+        return bound if self.sealed is None else f"{bound}:{self.sealed.set_id}"
+
+    def secret(self, key: str | None) -> bytes | None:
+        """The credentials of the run, opened with the ``key`` that came with the call; None where it has none."""
+        return None if self.sealed is None else credentials.unseal(self.sealed, key)
+
+
+class _CallTask:
+    """What runs one call: ``{"id", "ranges"}`` in, a packed envelope out. Never raises."""
+
+    surroundings: Surroundings
+
+    def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
+        """``storage`` is filled in by Lithops, which recognises the name."""
+        key = credentials.take_key()
+        range_ids = tuple(plain["id"] for plain in call["ranges"])
+        began = began_here()
+        try:
+            garbage = faults.strike_task(self.surroundings.faults, call)
+            return self._run(call, began, storage, self.surroundings.secret(key)) if garbage is None else garbage
+        except credentials.CredentialsUnreadable as problem:
+            error: dict[str, Any] = {"kind": "credentials", "type": type(problem).__name__, "message": str(problem)}
+        except payload.PayloadFailure as failure:
+            error = {"kind": "payload", "type": "PayloadFailure", "message": str(failure), "what": failure.what}
+            error["log_tail"] = failure.log_tail
+        except _Crashed as crashed:
+            error = {"kind": crashed.died.kind, "type": "WarmProcessDied", "message": crashed.died.how}
+            error.update(log_tail=crashed.died.log_tail, crashes=crashed.tries)
+            if crashed.range_id is not None:
+                error["range_ids"] = [crashed.range_id]
+        except Exception as problem:
+            kind = "memory" if isinstance(problem, MemoryError) else "worker"
+            error = {"kind": kind, "type": type(problem).__name__, "message": str(problem) or type(problem).__name__}
+            error["traceback"] = traceback.format_exc()
+        error = {"call_id": call["id"], "range_ids": list(range_ids), **error}
+        return pack(Envelope(range_ids, None, "", error=error))
+
+    def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
+        """The digest of the graph that a ROOT process is asked to run, the request, and its blobs."""
+        raise NotImplementedError
+
+    def _work(
+        self, call: dict[str, Any], folder: str, began: dict[str, float], payload_s: float
+    ) -> tuple[bytes, dict[str, bytes]]:
+        """The same in this process, with ROOT up: the envelope, and what is to be stored. ``folder`` is private."""
+        raise NotImplementedError
+
+    def _run(self, call: dict[str, Any], began: dict[str, float], storage: Any, secret: bytes | None) -> bytes:
+        if self.surroundings.warm:
+            try:
+                return self._run_warm(call, began, storage, secret)
+            except warm.WarmProcessUnavailable as reason:
+                print(f"rdf_lithops: ROOT runs in the task itself: {reason}")  # noqa: T201  # the task's own log
+        return self._run_here(call, began, storage, secret)
+
+    def _run_warm(self, call: dict[str, Any], began: dict[str, float], storage: Any, secret: bytes | None) -> bytes:
+        digest, message, blobs = self._message(call, began)
+        reply, (packed, *large) = self.surroundings.request(digest, message, blobs, storage, secret)
+        _store(storage, dict(zip(reply["keys"], large, strict=True)))
+        return packed
+
+    def _run_here(self, call: dict[str, Any], began: dict[str, float], storage: Any, secret: bytes | None) -> bytes:
+        """Without a warm process: the answer is the same, the start-up of ROOT is paid by this task."""
+        code = self.surroundings
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            pulse = stack.enter_context(contextlib.closing(Pulse(code.beats, storage)))
+            stack.enter_context(_beating(pulse, folder))
+            stack.enter_context(execute.working_folder(code.cwd))
+            stack.enter_context(credentials.installed(secret, os.path.join(folder, credentials.FOLDER)))
+            execute.initialise()
+            started = time.perf_counter()
+            payload.load(code.payload, code.initialisation, payload.unpack(code.payload, storage, folder))
+            payload_s = time.perf_counter() - started
+            packed, blobs = self._work(call, os.path.join(folder, output.FOLDER), began, payload_s)
+            _store(storage, blobs)
+            return packed
 
 
 @dataclass(frozen=True)
-class MapTask:
-    """Run the ranges of one call and fold them: ``{"id", "ranges"}`` in, a packed envelope out. Never raises.
+class MapTask(_CallTask):
+    """Run the ranges of one call and fold them.
 
     ``graph`` is DistRDF's (mapper, reducer), cloudpickled and unpickled by the ROOT process alone; ``graph_digest``
-    names it among the graphs that a process has compiled; ``dataset`` is plain; ``access`` the fields of an access.Grant.
+    names it among the graphs that a process has compiled; ``dataset`` is plain; ``results`` says where large results go;
+    ``access`` the fields of an access.Grant.
     """
 
     graph: bytes
@@ -71,63 +163,53 @@ class MapTask:
     dataset: dict[str, Any]
     seed: int
     surroundings: Surroundings
+    results: execute.Results = field(default_factory=execute.Results)
     access: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
-        """``storage`` is filled in by Lithops, which recognises the name."""
-        range_ids = tuple(plain["id"] for plain in call["ranges"])
-        began = began_here()
-        try:
-            return self._run(call, began, storage)
-        except payload.PayloadFailure as failure:
-            error: dict[str, Any] = {
-                "kind": "payload",
-                "type": "PayloadFailure",
-                "message": str(failure),
-                "what": failure.what,
-            }
-            error["log_tail"] = failure.log_tail
-        except warm.WarmProcessDied as died:
-            error = {"kind": "died", "type": "WarmProcessDied", "message": died.how, "log_tail": died.log_tail}
-        except Exception as problem:
-            error = {"kind": "worker", "type": type(problem).__name__, "message": str(problem)}
-            error["traceback"] = traceback.format_exc()
-        error.update(call_id=call["id"], range_ids=list(range_ids))
-        return pack(Envelope(range_ids, None, "", error=error))
-
-    def _run(self, call: dict[str, Any], began: dict[str, float], storage: Any) -> bytes:
-        if self.surroundings.warm:
-            try:
-                return self._run_warm(call, began, storage)
-            except warm.WarmProcessUnavailable as reason:
-                print(f"rdf_lithops: ROOT runs in the task itself: {reason}")  # noqa: T201  # the task's own log
-        return self._run_here(call, began, storage)
-
-    def _run_warm(self, call: dict[str, Any], began: dict[str, float], storage: Any) -> bytes:
+    def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
         message = {
             "op": "run",
             "call": call,
             "graph_digest": self.graph_digest,
             "dataset": self.dataset,
             "seed": self.seed,
+            "results": dataclasses.asdict(self.results),
             "began": began,
             "access": self.access,
+            "tries": call.get("tries", MAX_TRIES),
         }
-        _, blobs = self.surroundings.request(self.graph_digest, message, [self.graph], storage)
-        return blobs[0]
+        return self.graph_digest, message, [self.graph]
 
-    def _run_here(self, call: dict[str, Any], began: dict[str, float], storage: Any) -> bytes:
-        """Without a warm process: the answer is the same, the start-up of ROOT is paid by this task."""
-        code = self.surroundings
-        execute.initialise()
-        with execute.working_folder(code.cwd), tempfile.TemporaryDirectory() as folder:
-            started = time.perf_counter()
-            payload.load(code.payload, code.initialisation, payload.unpack(code.payload, storage, folder))
-            payload_s = time.perf_counter() - started
-            grant, names = access.Grant.read(self.access), adapter.files_of(call, self.dataset)
-            beating = _beating(Pulse(code.beats, storage), os.path.join(folder, "count"))
-            with beating, access.granted(folder, grant, names):
-                return execute.run_call(self.graph, self.graph_digest, call, self.dataset, self.seed, began, payload_s)
+    def _work(
+        self, call: dict[str, Any], folder: str, began: dict[str, float], payload_s: float
+    ) -> tuple[bytes, dict[str, bytes]]:
+        what = self.graph, self.graph_digest, call, self.dataset, self.seed
+        strike = functools.partial(faults.strike_range, self.surroundings.faults, call)
+        grant, names = access.Grant.read(self.access), adapter.files_of(call["ranges"], self.dataset)
+        with access.granted(os.path.dirname(folder), grant, names):
+            return execute.run_call(*what, self.results, folder, began, payload_s, strike)
+
+
+@dataclass(frozen=True)
+class MergeTask(_CallTask):
+    """Merge parts of a Snapshot into larger files: a range is one, with the keys id, tree, sources and target."""
+
+    surroundings: Surroundings
+    dataset: dict[str, Any] = field(default_factory=dict)
+
+    def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
+        return "", {"op": "merge", "call": call, "tries": call.get("tries", MAX_TRIES)}, []
+
+    def _work(
+        self, call: dict[str, Any], folder: str, began: dict[str, float], payload_s: float
+    ) -> tuple[bytes, dict[str, bytes]]:
+        return execute.merge_files(call, folder), {}
+
+
+def _store(storage: Any, blobs: dict[str, bytes]) -> None:
+    """Put large results into Lithops' storage, from where the driver takes them."""
+    for key, blob in blobs.items():
+        storage.put_object(storage.bucket, key, blob)
 
 
 @dataclass(frozen=True)
@@ -135,80 +217,101 @@ class ReduceTask:
     """Fold partials in range order with ROOT's reducer: packed envelopes in, one out. Never raises.
 
     ``reducer`` is cloudpickled; ``range_ids`` are all that the plan has: a shortfall is an error that names them;
-    ``kept`` are packed partials of earlier attempts, to be folded with those of this one.
+    ``kept`` are packed partials of earlier attempts, to be folded with those of this one; ``groups`` the range ids of each
+    call of the plan (none: the calls are those whose partials come).
     """
 
     reducer: bytes
     range_ids: tuple[int, ...]
     surroundings: Surroundings
     kept: tuple[bytes, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
+    attempt: int = 1
 
     def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
         """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
+        credentials.take_key()  # nothing is read or written here: it is not needed
         try:
-            return self._fold(results, storage)
+            garbage = faults.strike_reduce(self.surroundings.faults, self.attempt)
+            return self._fold(results, storage) if garbage is None else garbage
         except Exception as problem:
             error: dict[str, Any] = {"kind": "fold", "type": type(problem).__name__, "message": str(problem)}
+            if isinstance(problem, _Crashed):
+                error.update(message=f"{problem.died.how}, in the fold", log_tail=problem.died.log_tail)
             error.update(traceback=traceback.format_exc(), range_ids=list(self.range_ids))
             return pack(Envelope(self.range_ids, None, "", error=error))
 
     def _fold(self, results: list[bytes], storage: Any) -> bytes:
-        partials: dict[tuple[int, ...], bytes] = {}
+        partials: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Envelope, bytes]] = {}
         for data in [*self.kept, *results]:
             envelope = unpack(data)
             if envelope.error is not None:
                 return data
-            partials.setdefault(envelope.range_ids, data)  # a partial that was delivered twice counts once
-        check_each_range_once(self.range_ids, list(partials))
+            # a partial that was delivered twice counts once
+            partials.setdefault((envelope.range_ids, envelope.piece), (envelope, data))
+        envelopes = [envelope for envelope, _ in partials.values()]
+        check_each_range_once(self.range_ids, envelopes)
         if len(partials) == 1:
-            return next(iter(partials.values()))
-        blobs = [self.reducer, *partials.values()]
+            return next(data for _, data in partials.values())
+        order = fold_order(envelopes, self.groups)
+        blobs = [self.reducer, *(data for _, data in partials.values())]
         if self.surroundings.warm:
             with contextlib.suppress(warm.WarmProcessUnavailable):
-                return self.surroundings.request("", {"op": "fold"}, blobs, storage)[1][0]
-        return execute.fold(blobs[0], blobs[1:])
-
-
-def check_each_range_once(expected: tuple[int, ...], folded: list[tuple[int, ...]]) -> None:
-    """Raise EnvelopeError, naming the ranges, unless the partials' range ids are ``expected``, each one once."""
-    counts = Multiset(range_id for range_ids in folded for range_id in range_ids)
-    missing = sorted(set(expected) - set(counts))
-    doubled = sorted(range_id for range_id, count in counts.items() if count > 1)
-    unknown = sorted(set(counts) - set(expected))
-    if missing or doubled or unknown:
-        raise EnvelopeError(f"expected each range once; missing {missing}, more than once {doubled}, unknown {unknown}")
+                message = {"op": "fold", "order": order, "attempt": self.attempt}
+                return self.surroundings.request("", message, blobs, storage)[1][0]
+        return execute.fold(blobs[0], blobs[1:], order)
 
 
 @contextlib.contextmanager
-def _beating(pulse: Pulse, path: str) -> Iterator[None]:
-    """Beat from a thread while this process itself runs ROOT, which lets other threads run during the event loop."""
-    over = threading.Event()
-    pulse.meet(os.getpid(), path)
+def _beating(pulse: Pulse, folder: str) -> Iterator[None]:
+    """Have a child of this process beat while the process itself runs ROOT, which holds Python's lock while it compiles.
 
-    def beat() -> None:
-        while not over.wait(pulse.every_s):
-            pulse.tick()
-
-    thread = threading.Thread(target=beat, daemon=True)
-    execute.count_into(Counter(path))
-    thread.start()
+    The child ends this process if it stands still: nobody else would. It is forked before ROOT is there.
+    """
+    parent, counter = os.getpid(), Counter(os.path.join(folder, "count"))
+    pulse.meet(parent, counter.path)
+    child = os.fork()
+    if child == 0:
+        _beat_until_orphaned(pulse, parent)
+    execute.count_into(counter)
     try:
         yield
     finally:
-        over.set()
-        thread.join()
         execute.count_into(None)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _beat_until_orphaned(pulse: Pulse, parent: int) -> NoReturn:
+    try:
+        while os.getppid() == parent:
+            pulse.tick()
+            time.sleep(pulse.every_s)
+    except Stalled as stalled:
+        print(f"rdf_lithops: {stalled}", flush=True)  # noqa: T201  # the task's own log
+        os.kill(parent, signal.SIGKILL)
+    finally:
+        os._exit(0)
+
+
+class _Crashed(Exception):
+    """A ROOT process ended while it worked for this call, ``tries`` times; in which range, where that is known."""
+
+    def __init__(self, died: warm.WarmProcessDied, tries: int, range_id: int | None) -> None:
+        super().__init__(died, tries, range_id)
+        self.died, self.tries, self.range_id = died, tries, range_id
 
 
 def _persistent_request(
     folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes], pulse: Pulse
 ) -> tuple[dict[str, Any], list[bytes]]:
-    for attempt in range(1, MAX_TRIES + 1):
+    tries = int(message.get("tries", MAX_TRIES))
+    for number in range(1, tries + 1):
         try:
             reply, reply_blobs = warm.request(folder, lease, message, blobs, pulse)
-        except warm.WarmProcessDied:
-            if attempt == MAX_TRIES or not os.path.isdir(folder):
-                raise
+        except warm.WarmProcessDied as died:
+            if number == tries or died.kind != "died" or not os.path.isdir(folder):
+                raise _Crashed(died, number, pulse.range_id) from died
         else:
             if reply["reply"] == "payload":
                 raise payload.PayloadFailure(reply["what"], reply["why"], reply["log_tail"])
