@@ -82,7 +82,10 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
     kept = {name: os.environ.get(name) for name in grant.variables}
     os.environ.update(grant.variables)
     try:
-        urls = list(dict.fromkeys(name for name in names if need_reader(name)))
+        wanted = [name for name in names if is_remote(name)]
+        urls = sorted({name for name in wanted if need_reader(name)})
+        if wanted:
+            install()
         if urls:
             if folder is None:
                 raise RuntimeError("expected a private folder for the reader of remote files, got none")
