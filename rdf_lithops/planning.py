@@ -31,6 +31,7 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("arrays_mib", (float, int), -1, True),
     ("file_mib", (float, int), 0, False),
     ("beat_s", (float, int), 0, False),
+    ("cache_limit_mib", (float, int), 0, True),
     ("silence_s", (float, int), 0, False),
     ("start_s", (float, int), 0, True),
     ("stall_s", (float, int), 0, True),
@@ -67,7 +68,8 @@ class Options:
     role of their own); None: those that the run's URLs may need. ``overwrite``: a Snapshot may replace a dataset of its
     name. ``arrays_mib``: columns of a call's AsNumpy that are larger than this go to the driver through Lithops' storage,
     past the reducer. ``file_mib``: merge a Snapshot's parts into files of about this size by a second ``map_reduce``
-    (None: leave one per range).
+    (None: leave one per range). ``cache_limit_mib``: how much of what was read from remote files a worker keeps on its
+    disk, for later ranges and queries.
     """
 
     seed: int = 1
@@ -80,6 +82,7 @@ class Options:
     idle_limit_s: float = 300.0
     memory_limit_mib: float = 3000.0
     beat_s: float | None = None
+    cache_limit_mib: float = 1024.0
     credentials: tuple[str, ...] | None = None
     overwrite: bool = False
     arrays_mib: float = 8.0
