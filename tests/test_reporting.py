@@ -142,12 +142,13 @@ def advice(events: list[Any], **known: Any) -> str:
 
 
 def test_advice_on_start_up() -> None:
-    """Start-up that outweighs the work: how many calls would do, and what that would take."""
-    said = advice(quiet_run(8))
+    """Start-up that outweighs the work: where calls are billed, how many would do, and how long; else what comes next."""
+    said = advice(quiet_run(8), bill=Bill(17.6, 9, 0.001))
     assert "calls ran 2.2 s on average, of which 1.2 s start-up (0.6 s compilation)" in said
     better = re.search(r"(\d+) instead of 8 would cost less and run (\d+) s", said)
     assert better is not None
     assert 1 <= int(better[1]) < 8 and int(better[2]) > 2
+    assert "the next query on these workers finds ROOT up" in advice(quiet_run(8))
 
 
 def test_advice_on_one_slow_call() -> None:
