@@ -72,6 +72,13 @@ def test_a_cold_worker() -> None:
     assert BEGAN + 0.7 == pytest.approx(call.began_at), "the start of its process is billed"
 
 
+def test_an_invocation_that_was_noted() -> None:
+    """Where the entry point notes its begin, the worker had the call from then on, and Lithops' loading is no queue."""
+    call = report_of([*quiet_run(1)[:2], ended(0, (1.0, 1.1, 3.1, 3.2), 3.3, invoked_at=BEGAN + 0.7)]).calls[0]
+    assert (0.5, 0.4) == (pytest.approx(call.parts["queue"]), pytest.approx(call.parts["cold start"]))
+    assert (False, pytest.approx(2.5)) == (call.cold, call.worker_s)
+
+
 @pytest.mark.parametrize("skew_s", [-3600.0, -0.5, 0.0, 0.5, 3600.0])
 def test_clocks_that_differ(skew_s: float) -> None:
     """A worker's clock may be wrong by any time: the call is where the driver's clock can have it, and a note says so."""
