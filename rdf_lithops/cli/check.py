@@ -21,6 +21,10 @@ def command(config: str | None, source: tuple[str, ...], calls: int, as_json: bo
     """Check storage, role, runtime, limits, clock and data of a configuration; change nothing.
 
     One line each: ok, or what is wrong and the command that mends it.
+
+    \b
+    Example:
+      rdf-lithops check --config configs/aws_lambda.yaml --source s3://bucket/run.root --calls 200
     """
     findings = check.check(config, source, calls)
     if as_json:
