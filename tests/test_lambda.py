@@ -24,6 +24,7 @@ import rdf_lithops
 from rdf_lithops import policies
 
 QUOTA = 2
+LIMIT_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,7 @@ def service() -> Iterator[Service]:
     with Service(Places(), quota=QUOTA) as running, account.environment(account.driver_variables(running)):
         running.places.variables.update(account.worker_variables(running))
         yield running
+        assert [] == running.failures
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,8 @@ def test_dimuon_equals_local(aws: lithops.FunctionExecutor, service: Service, mu
 
 def count(executor: lithops.FunctionExecutor, npartitions: int) -> int:
     """The cheapest query there is."""
-    frame = ROOT.RDataFrame(1000, executor=executor, npartitions=npartitions, options={"ranges_per_call": 1})
+    options = {"ranges_per_call": 1, "deadline_s": LIMIT_S}
+    frame = ROOT.RDataFrame(1000, executor=executor, npartitions=npartitions, options=options)
     return int(frame.Count().GetValue())
 
 

@@ -24,7 +24,7 @@ def command(config: str | None, source: tuple[str, ...], calls: int, as_json: bo
 
     \b
     Example:
-      rdf-lithops check --config my_cloud.yaml --source s3://bucket/key --calls 100
+      rdf-lithops check --config configs/aws_lambda.yaml --source s3://bucket/run.root --calls 200
     """
     findings = check.check(config, source, calls)
     if as_json:
