@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from .errors import CredentialsError
 from .worker.credentials import Sealed, pack
 
-__all__ = ["KINDS", "Credential", "Keyring", "describe", "find", "for_run", "is_usable", "kinds_for"]
+__all__ = ["KINDS", "Credential", "Keyring", "describe", "find", "for_run", "is_usable", "kinds_for", "of_signed_urls"]
 
 logger = logging.getLogger(__name__)
 
@@ -258,6 +258,16 @@ def _read_ticket(cache: bytes) -> tuple[str, datetime | None]:
         if service[:1] == ["krbtgt"] and not service_realm.startswith("X-CACHECONF"):
             expires = datetime.fromtimestamp(end_s, timezone.utc)
     return holder, expires
+
+
+def of_signed_urls(signed: Mapping[str, str]) -> list[Credential]:
+    """Signed URLs, by the names that stand for them, as what they are: who has one may read."""
+    if not signed:
+        return []
+    environment = {"RDF_LITHOPS_SIGNED": "{folder}/signed"}
+    return [
+        Credential("signed", "the run's URLs", files={"signed": json.dumps(dict(signed)).encode()}, environment=environment)
+    ]
 
 
 # -- for a run --------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from . import reader, remote, warm, wire
+from . import credentials, reader, remote, warm, wire
 
 __all__ = ["Grant", "granted", "hold", "install", "is_remote", "need_reader", "prepare", "take_failure", "unreadable"]
 
@@ -81,8 +81,11 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
     that serves ``folder``. Files are announced to it, so that many small ones are opened side by side."""
     kept = {name: os.environ.get(name) for name in grant.variables}
     os.environ.update(grant.variables)
+    names = list(names)
     try:
         urls = list(dict.fromkeys(name for name in names if need_reader(name)))
+        if any(is_remote(name) for name in names):
+            install()
         if urls:
             if folder is None:
                 raise RuntimeError("expected a private folder for the reader of remote files, got none")
@@ -104,8 +107,9 @@ def prepare(folder: str, grant: Grant, urls: list[str], announce: bool) -> None:
     install()
     with contextlib.closing(connect(folder, grant.settings)) as control:
         versions = {url: grant.versions[url] for url in urls if url in grant.versions}
-        variables = {**remote.relevant(os.environ), **grant.variables}
-        message = {"op": "grant", "variables": variables, "versions": versions, "signed": grant.signed}
+        variables = {**remote.relevant(os.environ), **grant.variables, **credentials.s3_variables()}
+        signed = {**grant.signed, **credentials.signed_urls()}
+        message = {"op": "grant", "variables": variables, "versions": versions, "signed": signed}
         name = ask(control, message)["grant"]
         ROOT.rdf_lithops.set_reader(folder, name)
         ROOT.rdf_lithops.take_failure()
