@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from . import credentials, cutting, dataset, halving, job, live, output, payload, progress, running
-from .errors import PlanError, RdfLithopsError
+from . import credentials, cutting, dataset, halving, job, live, output, payload, progress, replaying, running
+from .errors import PlanError, RdfLithopsError, RunError
 from .events import CallEnded, Consumer, Event
 from .planning import Options, Plan, pack_calls
 from .reporting import Recorder, Report
@@ -161,14 +161,30 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             return directive
         with self._prepared(ranges, mapper, reducer) as ready:
             consumers = self._consumers(on_partial)
-            options = self._with_backups()
-            outcome = running.run(self._submit, ready.plan, options, consumers, ready.run_id, halving.halves)
+            submit = functools.partial(self._submit, ready.place)
+            try:
+                outcome = running.run(
+                    submit, ready.plan, self._with_backups(), consumers, ready.place.run_id, halving.halves
+                )
+                result = running.read_result(outcome.envelope)
+            except RunError as failure:
+                self._keep_failed(failure, ready)
+                raise
             logger.debug("%s", outcome)
-            return ready.receive(running.read_result(outcome.envelope))
+            return ready.receive(result)
 
     def _with_backups(self) -> Options:
         backups = self.options.backups if self.options.backups is not None else not self.session.local
         return dataclasses.replace(self.options, backups=backups)
+
+    def _keep_failed(self, failure: RunError, ready: _Ready) -> None:
+        """Make the failed ranges of a run ready to be replayed, and say how, or how to have that."""
+        folder = self.options.keep_failed
+        if folder is not None and failure.range_ids:
+            place = ready.place
+            failure.next_command = replaying.keep(folder, place.run_id, ready.plan, failure.range_ids, place.bundle)
+        elif failure.range_ids and not failure.next_command:
+            failure.next_command = "set options.keep_failed to a folder and run again: the error then says how to replay it"
 
     def _consumers(self, on_partial: Callable[[bytes], None] | None) -> tuple[Consumer, ...]:
         """Who is told what happens in a run: those that are there for all runs, a bar, the live drawing."""
@@ -181,8 +197,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         told = [self._thread.recorder, *self.consumers, *([shown] if shown else []), *([tell_partial] if on_partial else [])]
         return tuple(told)
 
-    def _submit(self, part: Plan) -> running.Submission:
-        return job.submit(self.session, part, self.options)
+    def _submit(self, place: job.Place, part: Plan) -> running.Submission:
+        return job.submit(self.session, part, self.options, place)
 
     @contextmanager
     def _prepared(self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]) -> Iterator[_Ready]:
@@ -211,13 +227,13 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             )
             run_plan = dataclasses.replace(self._plan(graph, reducer, surroundings, place), extra_env=extra_env)
             try:
-                merge = functools.partial(self._merge, run_plan, place.run_id)
-                yield _Ready(run_plan, place.run_id, functools.partial(_receive, graph.destinations, there, place, merge))
+                merge = functools.partial(self._merge, run_plan, place)
+                yield _Ready(run_plan, place, functools.partial(_receive, graph.destinations, there, place, merge))
             except (Exception, KeyboardInterrupt):
                 output.discard(graph.destinations, there)
                 raise
 
-    def _merge(self, run_plan: Plan, run_id: str, destination: output.Destination, written: _Written) -> None:
+    def _merge(self, run_plan: Plan, place: job.Place, destination: output.Destination, written: _Written) -> None:
         """Merge the files of a Snapshot into larger ones, by a second ``map_reduce`` in the surroundings of the first."""
         if self.options.file_mib is None:
             return
@@ -232,7 +248,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         merging = Plan(iterdata, MergeTask(surroundings), reduce_task, _no_delivery, run_plan.extra_env)
         shown = progress.consumer(self.options.progress)
         consumers = (*self.consumers, *([shown] if shown else []))
-        outcome = running.run(self._submit, merging, self._with_backups(), consumers, f"{run_id}-merge")
+        submit = functools.partial(self._submit, place)
+        outcome = running.run(submit, merging, self._with_backups(), consumers, f"{place.run_id}-merge")
         running.read_result(outcome.envelope)
         written.filenames = names
 
@@ -384,7 +401,7 @@ class _Ready:
     """A run that can go, and what makes DistRDF's result of the bytes that it gives."""
 
     plan: Plan
-    run_id: str
+    place: job.Place
     receive: Callable[[bytes], Any]
 
 

@@ -35,6 +35,7 @@ from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 from lithops.storage.utils import StorageNoSuchKeyError, create_init_key, create_status_key
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
+from .cleaning import RECORD_NAME, RUNS_PREFIX, Places, describe_driver
 from .credentials import Credential, Keyring
 from .errors import PlanError, RunError, SubmissionError
 from .invoking import REFUSED, PatientInvoke
@@ -55,6 +56,7 @@ __all__ = [
     "delivered",
     "is_executor",
     "opened",
+    "places",
     "process_settings",
     "session_for",
     "submit",
@@ -63,7 +65,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 PRELOADED = ("lithops.worker", "lithops.localhost", "rdf_lithops.worker.task")
-RUNS_PREFIX = "rdf_lithops/runs"
 LOCAL_POLL_S = 0.004
 REMOTE_POLL_S = 0.5
 LOCAL_BEAT_S = 0.5
@@ -95,6 +96,7 @@ class Session:
     job_keys: list[str] = field(default_factory=list)
     gates: threading.local = field(default_factory=threading.local)
     keyring: Keyring = field(default_factory=Keyring, repr=False)
+    function_keys: set[str] = field(default_factory=set)  # of our functions, which lie in the storage until the end
 
     def workers(self) -> int:
         """Calls that this executor's backend runs at a time, per its configuration."""
@@ -150,6 +152,16 @@ class Session:
             shutil.rmtree(self.warm_folder, ignore_errors=True)
             self.warm_folder = None
         _sweep(self)
+        self._delete_functions()
+
+    def _delete_functions(self) -> None:
+        keys, self.function_keys = sorted(self.function_keys), set()
+        storage = self.executor.storage
+        if keys:
+            storage.delete_objects(storage.bucket, keys)
+        if storage.backend == LOCALHOST:
+            with contextlib.suppress(OSError):  # there are the user's own functions, too
+                os.rmdir(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, JOBS_PREFIX, self.executor.executor_id))
 
 
 def session_for(executor: Any, options: Options) -> Session:
@@ -254,6 +266,13 @@ def _make_safe(executor: Any, session: Session) -> None:
             session.close()
         return clear(job_keys, **given)
 
+    run_job = executor.invoker.run_job
+
+    def run_and_note(job: Any) -> Any:
+        if getattr(session.gates, "submitting", False):
+            session.function_keys.add(job.func_key)
+        return run_job(job)
+
     def wait_or_gate(fs: Any = None, *given: Any, **named: Any) -> Any:
         gate = getattr(session.gates, "current", None)
         return wait(fs, *given, **named) if gate is None else gate.wait_here(fs)
@@ -263,6 +282,7 @@ def _make_safe(executor: Any, session: Session) -> None:
         invoke = executor.compute_handler.invoke
         executor.compute_handler.invoke = PatientInvoke(invoke, functools.partial(_end_refused, executor.internal_storage))
     executor.wait = wait_or_gate
+    executor.invoker.run_job = run_and_note
     executor.compute_handler.clear = clear_and_close
     environment: Any = getattr(executor.compute_handler, "env", None)
     if session.local and str(getattr(environment, "runtime_name", "")).startswith("python"):
@@ -307,6 +327,8 @@ class Place:
     prefix: str
     payload: dict[str, Any]
     storage: Any = field(repr=False)
+    job_keys: list[str] = field(default_factory=list)
+    bundle: bytes | None = field(default=None, repr=False)
 
     def take(self, key: str) -> bytes:
         """An object that a task has put there."""
@@ -326,7 +348,7 @@ def opened(session: Session, payload: Payload) -> Iterator[Place]:
         storage.put_object(storage.bucket, key, payload.bundle)
         plain = {**plain, "bundle": {"bucket": storage.bucket, "key": key, "sha256": bundle_sha256}}
     try:
-        yield Place(run_id, prefix, plain, storage)
+        yield Place(run_id, prefix, plain, storage, bundle=payload.bundle)
     finally:
         _delete_below(session, prefix)
 
@@ -369,7 +391,32 @@ def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[S
             yield dataclasses.replace(sealed[0], key_file=stream.name), {}
 
 
-def submit(session: Session, plan: Plan, options: Options) -> LithopsSubmission:
+def places(executor: Any) -> Places:
+    """Where this executor's Lithops keeps its things."""
+    in_bucket = os.path.join(LITHOPS_TEMP_DIR, executor.storage.bucket, JOBS_PREFIX)
+    return Places(JOBS_PREFIX, (in_bucket, JOBS_DIR, LOGS_DIR), tempfile.gettempdir())
+
+
+def _record(session: Session, place: Place) -> None:
+    """Before an attempt is submitted, write down which of Lithops' jobs it will be, for the case that we are killed."""
+    number = str(session.executor.total_jobs).zfill(3)
+    place.job_keys.extend(f"{session.executor.executor_id}-{kind}{number}" for kind in "MR")
+    record = {**describe_driver(), "executor_id": session.executor.executor_id, "job_keys": place.job_keys}
+    storage = session.executor.storage
+    storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
+
+
+@contextlib.contextmanager
+def _submitting(session: Session) -> Iterator[None]:
+    """While this lasts, what this thread has Lithops run is ours."""
+    session.gates.submitting = True
+    try:
+        yield
+    finally:
+        session.gates.submitting = False
+
+
+def submit(session: Session, plan: Plan, options: Options, place: Place) -> LithopsSubmission:
     """Start ``plan`` through the executor's ``map_reduce``; raises SubmissionError where trying again may help.
 
     localhost bills nobody and queues the reducer behind the maps. Elsewhere ``map_reduce`` itself waits until the reducer
@@ -381,9 +428,11 @@ def submit(session: Session, plan: Plan, options: Options) -> LithopsSubmission:
         if session.local:
             with session.lock:
                 _sweep(session)
-                futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
+                _record(session, place)
+                with _submitting(session):
+                    futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
             return LithopsSubmission(session, futures[:-1], futures[-1])
-        gate = _Gate(session)
+        gate = _Gate(session, place)
         maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given))
         return LithopsSubmission(session, maps, None, gate)
     except Exception as error:
@@ -401,8 +450,8 @@ def _may_pass(error: BaseException) -> bool:
 class _Gate:
     """Where a ``map_reduce`` in a thread of its own waits, after the maps, until its reducer is wanted; or is abandoned."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, place: Place) -> None:
+        self._session, self._place = session, place
         self._maps: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
         self._wanted = threading.Event()
         self._abandoned = False
@@ -417,8 +466,9 @@ class _Gate:
     def _run(self, map_reduce: Callable[[], list[Any]]) -> None:
         self._session.gates.current = self
         try:
-            with self._session.lock:
+            with self._session.lock, _submitting(self._session):
                 _sweep(self._session)
+                _record(self._session, self._place)
                 self.futures = map_reduce()
         except _Abandoned:
             pass

@@ -37,6 +37,7 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("stall_s", (float, int), 0, True),
     ("backoff_s", (float, int), -1, True),
     ("backups", (bool,), None, False),
+    ("keep_failed", (str,), None, False),
     ("faults", (dict,), None, False),
     ("live_picture", (str,), None, False),
 )
@@ -61,13 +62,14 @@ class Options:
     a call whose ROOT process did nothing, no entry and no CPU time. ``backoff_s``: pause before the second attempt,
     doubled before each later one. ``backups``: when most calls are done and the rest takes more than twice as long, run a
     second copy of the rest (None: not on localhost). ``faults``: a script for tests, see ``worker.faults``.
-    ``live_picture``: a file that ROOT's LiveVisualize rewrites with each partial that arrives; its ending says the format
-    (None: no file). ``credentials``: the kinds that workers are given (krb5, x509, token, sss, s3; none of them where
-    the workers have a role of their own); None: those that the run's URLs may need. ``overwrite``: a Snapshot may replace
-    a dataset of its name. ``arrays_mib``: columns of a call's AsNumpy that are larger than this go to the driver through
-    Lithops' storage, past the reducer. ``file_mib``: merge a Snapshot's parts into files of about this size by a second
-    ``map_reduce`` (None: leave one per range). ``cache_limit_mib``: how much of what was read from remote files a worker
-    keeps on its disk, for later ranges and queries.
+    ``keep_failed``: a folder for ranges that failed, so that the command replay can run them. ``live_picture``: a file
+    that ROOT's LiveVisualize rewrites with each partial that arrives; its ending says the format (None: no file).
+    ``credentials``: the kinds that workers are given (krb5, x509, token, sss, s3; none of them where the workers have a
+    role of their own); None: those that the run's URLs may need. ``overwrite``: a Snapshot may replace a dataset of its
+    name. ``arrays_mib``: columns of a call's AsNumpy that are larger than this go to the driver through Lithops' storage,
+    past the reducer. ``file_mib``: merge a Snapshot's parts into files of about this size by a second ``map_reduce``
+    (None: leave one per range). ``cache_limit_mib``: how much of what was read from remote files a worker keeps on its
+    disk, for later ranges and queries.
     """
 
     seed: int = 1
@@ -90,6 +92,7 @@ class Options:
     stall_s: float = 600.0
     backoff_s: float = 0.25
     backups: bool | None = None
+    keep_failed: str | None = None
     faults: dict[str, Any] | None = field(default=None, repr=False)
     live_picture: str | None = None
 
