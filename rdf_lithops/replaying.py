@@ -43,7 +43,7 @@ def keep(folder: str, run_id: str, plan: Plan, range_ids: Sequence[int], bundle:
 
 
 def _for_here(task: Any, place: str) -> Any:
-    """The task without what belongs to its run alone: credentials (whoever replays has their own), the place of Snapshots."""
+    """The task without what is its run's alone: credentials (whoever replays has their own), the place of Snapshots."""
     outputs = tuple(
         {**output, "folder": os.path.join(os.path.abspath(place), ""), "run": None} for output in task.results.outputs
     )
