@@ -212,6 +212,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         with contextlib.ExitStack() as stack:
             place = stack.enter_context(job.opened(self.session, user_code))
             found = self._credentials(inputs | {destination.url for destination in graph.destinations})
+            found += credentials.of_signed_urls(dataset.signed(inputs))
             sealed, extra_env = stack.enter_context(job.delivered(self.session, found))
             surroundings = Surroundings(
                 cwd=os.getcwd(),
@@ -265,7 +266,6 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         access = {
             "variables": dataset.variables(),
             "versions": versions,
-            "signed": dataset.signed(versions),
             "settings": job.reader_settings(self.options),
         }
         digest = _digest(pickled, graph.plain_ranges, versions)

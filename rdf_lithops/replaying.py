@@ -28,7 +28,7 @@ def keep(folder: str, run_id: str, plan: Plan, range_ids: Sequence[int], bundle:
     place = os.path.join(folder, run_id)
     os.makedirs(place, mode=0o700, exist_ok=True)  # the payload may hold what others should not read
     with open(os.path.join(place, "task.pickle"), "wb") as file:
-        pickle.dump(plan.map_task, file)
+        pickle.dump(_for_here(plan.map_task, place), file)
     if bundle is not None:
         with open(os.path.join(place, "bundle.tar"), "wb") as file:
             file.write(bundle)
@@ -40,6 +40,18 @@ def keep(folder: str, run_id: str, plan: Plan, range_ids: Sequence[int], bundle:
                 with open(paths[-1], "w") as text:
                     json.dump({"call": {"id": item["call"]["id"], "ranges": [plain]}}, text)
     return f"rdf-lithops replay {shlex.quote(paths[0])}" if paths else ""
+
+
+def _for_here(task: Any, place: str) -> Any:
+    """The task without what is its run's alone: credentials (whoever replays has their own), the place of Snapshots."""
+    outputs = tuple(
+        {**output, "folder": os.path.join(os.path.abspath(place), ""), "run": None} for output in task.results.outputs
+    )
+    return dataclasses.replace(
+        task,
+        surroundings=dataclasses.replace(task.surroundings, sealed=None),
+        results=dataclasses.replace(task.results, outputs=outputs),
+    )
 
 
 @dataclass(frozen=True)
