@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import credentials, cutting, dataset, halving, job, live, output, payload, progress, replaying, running
+from .badfiles import without_bad_files
 from .errors import PlanError, RdfLithopsError, RunError
-from .events import CallEnded, Consumer, Event
+from .events import CallEnded, Consumer, Event, FileSkipped
 from .planning import Options, Plan, pack_calls
 from .reporting import Recorder, Report
 from .worker import arrays, execute
@@ -63,6 +64,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.options = options
         self.session = job.session_for(executor, options)
         self.consumers: tuple[Consumer, ...] = ()
+        self.skipped: list[FileSkipped] = []
         self.reports: list[Report] = []
         self._thread = threading.local()
 
@@ -73,6 +75,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
     def make_dataframe(self, *args: Any, npartitions: int | None = None) -> Any:
         """A distributed RDataFrame over ``args`` (those of ROOT.RDataFrame) that runs here."""
         args = dataset.resolved(args, self._reader_folder)
+        if self.options.on_bad_file == "skip" and not isinstance(args[0], int):
+            args, self.skipped = without_bad_files(args)
         if isinstance(args[0], ROOT.TChain):
             args = dataset.resolved(_rntuple_arguments(args), self._reader_folder)
         try:
@@ -162,6 +166,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         with self._prepared(ranges, mapper, reducer) as ready:
             consumers = self._consumers(on_partial)
             submit = functools.partial(self._submit, ready.place)
+            for event in self.skipped:
+                for consumer in consumers:
+                    consumer(event)
             try:
                 outcome = running.run(
                     submit, ready.plan, self._with_backups(), consumers, ready.place.run_id, halving.halves

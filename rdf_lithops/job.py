@@ -71,6 +71,7 @@ REMOTE_POLL_S = 0.5
 LOCAL_BEAT_S = 0.5
 REMOTE_BEAT_S = 10.0
 STORAGE_PATIENCE_S = 60.0  # of errors in a row, beyond the storage client's own repetitions
+SWEEP_AGAIN_S = 1.0
 READERS = 16  # threads that read objects of a remote storage at a time
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 _sessions_lock = threading.Lock()
@@ -95,6 +96,7 @@ class Session:
     reader_hold: Connection[Any, Any] | None = None
     closed: bool = False
     job_keys: list[str] = field(default_factory=list)
+    cancelled_keys: set[str] = field(default_factory=set)
     gates: threading.local = field(default_factory=threading.local)
     keyring: Keyring = field(default_factory=Keyring, repr=False)
     function_keys: set[str] = field(default_factory=set)  # of our functions, which lie in the storage until the end
@@ -229,7 +231,8 @@ def process_settings(options: Options, owns_folder: bool = False) -> dict[str, A
 def beats(session: Session, options: Options) -> dict[str, Any]:
     """How often, and where, the calls of this executor say that they live."""
     every_s = options.beat_s or (LOCAL_BEAT_S if session.local else REMOTE_BEAT_S)
-    return {"every_s": every_s, "stall_s": options.stall_s, "folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX}
+    found = {"folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX, "ends_with_job": session.local}
+    return {"every_s": every_s, "stall_s": options.stall_s, **found}
 
 
 def reader_settings(options: Options) -> dict[str, Any]:
@@ -656,11 +659,16 @@ class LithopsSubmission:
         if self._gate is not None:
             self._gate.abandon()
         keys = {future.job_key for future in self._submitted}
+        self.session.cancelled_keys |= keys if self.session.local else set()
         self.session.executor.compute_handler.clear(keys, exception=error)
 
     def forget(self) -> None:
         self._readers.shutdown()
         _forget(self.session, self._submitted)
+        if self.session.cancelled_keys & {future.job_key for future in self._submitted}:
+            later = threading.Timer(SWEEP_AGAIN_S, _sweep, [self.session])  # a process that is being killed may write still
+            later.daemon = True
+            later.start()
 
     @property
     def _submitted(self) -> list[Any]:
@@ -678,9 +686,14 @@ def _forget(session: Session, futures: list[Any]) -> None:
     if hasattr(executor.invoker, "discard_pending"):  # the places that they hold among max_workers, if any, are free
         executor.invoker.discard_pending(keys, {future.job_id for future in futures})
     for job_key in keys:
-        _delete_below(session, f"{JOBS_PREFIX}/{job_key}")
-        with contextlib.suppress(OSError):  # what version 1 hands a job's process, which deletes it unless it is killed
-            os.unlink(os.path.join(LITHOPS_TEMP_DIR, executor.storage.bucket, JOBS_PREFIX, f"{job_key}-job.json"))
+        _delete_job(session, job_key)
+
+
+def _delete_job(session: Session, job_key: str) -> None:
+    _delete_below(session, f"{JOBS_PREFIX}/{job_key}")
+    bucket = session.executor.storage.bucket
+    with contextlib.suppress(OSError):  # what version 1 hands a job's process, which deletes it unless it is killed
+        os.unlink(os.path.join(LITHOPS_TEMP_DIR, bucket, JOBS_PREFIX, f"{job_key}-job.json"))
 
 
 def _delete_below(session: Session, prefix: str) -> None:
@@ -705,3 +718,5 @@ def _sweep(session: Session) -> None:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
         session.job_keys.clear()
+        for job_key in session.cancelled_keys:  # whose processes were killed, or were about to be, while they wrote
+            _delete_job(session, job_key)

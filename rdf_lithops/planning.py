@@ -38,6 +38,7 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("backoff_s", (float, int), -1, True),
     ("backups", (bool,), None, False),
     ("keep_failed", (str,), None, False),
+    ("on_bad_file", (str,), None, True),
     ("faults", (dict,), None, False),
     ("live_picture", (str,), None, False),
 )
@@ -62,8 +63,10 @@ class Options:
     a call whose ROOT process did nothing, no entry and no CPU time. ``backoff_s``: pause before the second attempt,
     doubled before each later one. ``backups``: when most calls are done and the rest takes more than twice as long, run a
     second copy of the rest (None: not on localhost). ``faults``: a script for tests, see ``worker.faults``.
-    ``keep_failed``: a folder for ranges that failed, so that the command replay can run them. ``live_picture``: a file
-    that ROOT's LiveVisualize rewrites with each partial that arrives; its ending says the format (None: no file).
+    ``keep_failed``: a folder for ranges that failed, so that the command replay can run them. ``on_bad_file``: "raise",
+    or "skip" files that are missing, damaged or without the tree, which are reported and logged; for that every file is
+    opened on the driver. ``live_picture``: a file that ROOT's LiveVisualize rewrites with each partial that arrives; its
+    ending says the format (None: no file).
     ``credentials``: the kinds that workers are given (krb5, x509, token, sss, s3; none of them where the workers have a
     role of their own); None: those that the run's URLs may need. ``overwrite``: a Snapshot may replace a dataset of its
     name. ``arrays_mib``: columns of a call's AsNumpy that are larger than this go to the driver through Lithops' storage,
@@ -93,6 +96,7 @@ class Options:
     backoff_s: float = 0.25
     backups: bool | None = None
     keep_failed: str | None = None
+    on_bad_file: str = "raise"
     faults: dict[str, Any] | None = field(default=None, repr=False)
     live_picture: str | None = None
 
@@ -107,6 +111,8 @@ class Options:
                 raise PlanError(f"options.{name} must be {kinds[0].__name__}{bound}, got {value!r}")
         if self.credentials is not None:
             _check_kinds(self.credentials)
+        if self.on_bad_file not in ("raise", "skip"):
+            raise PlanError(f"options.on_bad_file must be 'raise' or 'skip', got {self.on_bad_file!r}")
 
     @classmethod
     def read(cls, given: Options | dict[str, Any] | None) -> Options:

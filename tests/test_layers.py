@@ -21,6 +21,7 @@ PROGRAMS = {"check.py", "demo.py", "pyrdf.py", "runtime.py", "__main__.py"} | CL
 USERS_OF_LITHOPS = {"job.py", "worker/lambda_handler.py"} | PROGRAMS
 USERS_OF_ROOT = {
     "backend.py",
+    "badfiles.py",
     "halving.py",
     "cutting.py",
     "dataset.py",
