@@ -12,15 +12,20 @@ import os
 import re
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from . import cutting, job, payload, running
+from .columns import shape_of
+from .cost import Measured, Speeds, default_calls, prices_of
 from .errors import PlanError, RdfLithopsError
 from .events import CallEnded, Consumer, Event
-from .planning import Options, Plan, pack_calls
+from .limits import ROOT_MEMORY_MIB
+from .outlook import FoldLimits, Outlook, fold_shape
+from .planning import Options, Plan, pack_calls, work_of
 from .progress import ProgressBar
 from .worker import execute
 from .worker import ranges as adapter
@@ -38,7 +43,9 @@ __all__ = ["LithopsBackend", "is_ours", "plan", "run_graphs"]
 
 logger = logging.getLogger(__name__)
 
-SERVERLESS_PARTITIONS = 32  # ranges by default where a backend offers hundreds of workers; planning by size comes later
+SERVERLESS_PARTITIONS = 32  # ranges by default where a backend offers hundreds of workers and the load is not known
+STAYS_WARM_S = 240.0  # Lambda keeps an idle container for at least five minutes or so; our own processes end after as long
+DEFAULT_FOLD_MEMORY_MIB = 4096  # where a call's memory is not set apart
 
 
 class _Captured(Exception):  # a signal that leaves execute_graph, not an error
@@ -80,7 +87,19 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def _cut(self, head: weakref.ref[Any]) -> list[Any]:
         """What DistRDF calls for the ranges of ``head``."""
-        return cutting.cut_by_load(head(), self.options.survey, self.session.local, _load, lambda _: self.optimize_npartitions())
+        frame, grant = head(), self.session.grant()
+        assert frame is not None, "DistRDF's head node calls this itself"
+
+        def count(load_s: float) -> int:
+            return default_calls(load_s, grant, self.options.target_s)
+
+        speeds, _ = self._speeds(frame.graph_nodes)
+        return cutting.cut_by_load(frame, self.options.survey, grant.is_local, speeds.load, count)
+
+    def _speeds(self, nodes: Iterable[Any]) -> tuple[Speeds, bool]:
+        """What a graph of these nodes has measured when it last ran on this executor, or a guess; and if that was just now."""
+        speeds, ran_at = self.session.speeds.get(shape_of(nodes), (Speeds(), -math.inf))
+        return speeds, time.monotonic() - ran_at < STAYS_WARM_S
 
     def distribute_unique_paths(self, paths: Any) -> None:
         """Nothing to do: files travel in the payload of the run."""
@@ -141,7 +160,13 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.session = job.session_for(self.executor, self.options)
         with job.opened(self.session, user_code) as place:
             run_plan = self._plan(ranges, mapper, reducer, place, user_code.initialisation, _no_delivery)
-            outcome = running.run(self._submit, run_plan, self.options, self._consumers(on_partial), place.run_id)
+            run_plan.validate()
+            learner = _Learner(run_plan)
+            outcome = running.run(
+                self._submit, run_plan, self.options, (*self._consumers(on_partial), learner), place.run_id
+            )
+        shape = shape_of((_take_apart(mapper)[0] or {}).values())
+        self.session.speeds[shape] = learner.learned(outcome), time.monotonic()
         logger.debug("%s", outcome)
         return execute.unpickle(running.read_result(outcome.envelope))
 
@@ -190,8 +215,35 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         )
         map_task = MapTask(graph, _digest(graph, plain_ranges), dataset, self.options.seed, surroundings)
         range_ids = tuple(plain["id"] for plain in plain_ranges)
-        iterdata = pack_calls(plain_ranges, self.session.workers(), self.options.ranges_per_call)
-        return Plan(iterdata, map_task, ReduceTask(payload.dumps(reducer), range_ids, surroundings), deliver)
+        loads = [item.piece.load for item in ranges if isinstance(item, cutting.CutRange)] or None
+        iterdata = pack_calls(plain_ranges, self.session.workers(), self.options.ranges_per_call, loads)
+        reduce_task = ReduceTask(payload.dumps(reducer), range_ids, surroundings)
+        return Plan(iterdata, map_task, reduce_task, deliver, self._outlook(iterdata, mapper))
+
+    def _outlook(self, iterdata: list[dict[str, Any]], mapper: Any) -> Outlook:
+        """What is known beforehand of running these calls."""
+        grant, options = self.session.grant(), self.options
+        speeds, is_warm = self._speeds((_take_apart(mapper)[0] or {}).values())
+        works = [work_of(item) for item in iterdata]
+        return Outlook(
+            grant,
+            self.session.limits(),
+            speeds,
+            prices_of(grant, options.usd_per_gb_s),
+            len(iterdata),
+            None if None in works else tuple(speeds.load(*work) for work in works if work is not None),
+            options.attempts,
+            options.deadline_s,
+            options.budget_usd,
+            tuple(fold_shape(len(iterdata), speeds.partial_bytes, self._fold_limits())),
+            is_warm,
+        )
+
+    def _fold_limits(self) -> FoldLimits:
+        """What one call folds at most; a fold holds its partials twice, packed and unpacked, and their sum."""
+        memory_mib = self.session.grant().memory_mib or DEFAULT_FOLD_MEMORY_MIB
+        fold_mib = self.options.fold_mib or max(16.0, (memory_mib - ROOT_MEMORY_MIB) / 5)
+        return FoldLimits(self.options.fold_partials, int(fold_mib * 2**20))
 
     @contextmanager
     def _directed(self, directive: Any) -> Iterator[None]:
@@ -201,6 +253,32 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             yield
         finally:
             self._thread.directive = None
+
+
+class _Learner:
+    """Listens to a run, and says what it has measured for the next plan of the same graph."""
+
+    def __init__(self, run_plan: Plan) -> None:
+        self.plan = run_plan
+        self.calls: list[Measured] = []
+        self.works = {item["call"]["id"]: work_of(item) for item in run_plan.iterdata}
+
+    def __call__(self, event: Event) -> None:
+        """Take down a call that ended well, if its work was known beforehand."""
+        if not isinstance(event, CallEnded) or (work := self.works.get(event.call_id)) is None:
+            return
+        facts, status = event.facts, event.status
+        call_s = float(facts.get("call_s", 0.0))
+        billed_s = float(status.get("worker_end_tstamp", 0.0)) - float(status.get("worker_start_tstamp", 0.0))
+        compile_s, start_s = float(facts.get("compile_s", 0.0)), float(facts.get("initialise_s", 0.0))
+        start_s = min(start_s, max(0.0, call_s - compile_s))
+        memory_mib = float(facts.get("peak_memory_mib", 0.0))
+        self.calls.append(Measured(work, billed_s or call_s, call_s, start_s, compile_s, len(event.partial), memory_mib))
+
+    def learned(self, outcome: running.Outcome) -> Speeds:
+        """The speeds of the plan, made better by what was taken down."""
+        speeds = Speeds() if self.plan.outlook is None else self.plan.outlook.speeds
+        return speeds.learn(self.calls, float(outcome.envelope.facts.get("fold_s", 0.0)))
 
 
 def _rntuple_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -285,10 +363,6 @@ def run_graphs(handles: list[Any]) -> int:
         listed = "\n".join(f"- {failure}" for failure in failures)
         raise RdfLithopsError(f"{len(failures)} of {len(graphs)} graphs failed:\n{listed}") from failures[0]
     return len(graphs)
-
-
-def _load(entries: int, read_bytes: int, files: int) -> float:
-    return read_bytes / 40e6 + entries / 4e6 + 0.002 * files
 
 
 # -- the graph that travels -------------------------------------------------------------------------------------------

@@ -37,7 +37,9 @@ from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 from lithops.storage.utils import StorageNoSuchKeyError
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
+from .cost import Grant, Speeds
 from .errors import PlanError
+from .limits import Limits, limits_of
 from .payload import Payload
 from .planning import Options, Plan
 from .running import CallEnd
@@ -86,6 +88,28 @@ class Session:
     prefork: subprocess.Popen[bytes] | None = None
     closed: bool = False
     job_keys: list[str] = field(default_factory=list)
+    speeds: dict[str, tuple[Speeds, float]] = field(default_factory=dict)  # by graph: what it measured, and when (monotonic)
+
+    def grant(self) -> Grant:
+        """What this executor's backend grants a call, per its configuration; on localhost nothing is set apart for one."""
+        backend = str(self.executor.config["lithops"]["backend"])
+        section = self.executor.config[backend]
+        if self.local:
+            return Grant(backend, workers=self.workers())
+        memory_mib, timeout_s = section.get("runtime_memory"), section.get("runtime_timeout")
+        return Grant(
+            backend,
+            str(section.get("region") or section.get("region_name") or ""),
+            False,
+            self.workers(),
+            None if memory_mib is None else int(memory_mib),
+            None if timeout_s is None else float(timeout_s),
+        )
+
+    def limits(self) -> Limits:
+        """What a call may have at most: the backend's limits, or what is configured within them."""
+        backend = str(self.executor.config["lithops"]["backend"])
+        return limits_of(backend, self.executor.config[backend])
 
     def workers(self) -> int:
         """Calls that this executor's backend runs at a time, per its configuration."""
@@ -259,9 +283,16 @@ def submit(session: Session, plan: Plan, options: Options) -> LithopsSubmission:
             # localhost bills nobody, and queues the reducer behind the maps; elsewhere it starts when the maps are done
             spawn_reducer=ALWAYS if session.local else ALL_COMPLETED,
             include_modules=None,
-            timeout=options.deadline_s,
+            timeout=_call_limit_s(plan, options),
         )
     return LithopsSubmission(session, futures[:-1], futures[-1])
+
+
+def _call_limit_s(plan: Plan, options: Options) -> float | None:
+    """After how long Lithops ends a call; None leaves it to the executor's configuration."""
+    if plan.outlook is None or options.budget_usd is None or plan.outlook.grant.is_local:
+        return options.deadline_s
+    return plan.outlook.call_limit_s
 
 
 class LithopsSubmission:

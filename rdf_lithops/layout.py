@@ -23,7 +23,7 @@ Load = Callable[[int, int, int], float]  # (entries, bytes, files opened) -> sec
 
 @dataclass(frozen=True)
 class FileLayout:
-    """One tree in one file: for each cluster the entry after its last one, and the compressed bytes of what is read of it."""
+    """One tree in one file: of each cluster the entry after its last one, and the compressed bytes of what is read."""
 
     file: str
     tree: str
@@ -90,10 +90,7 @@ def _clusters(index: int, layout: FileLayout, load: Load) -> list[_Cluster]:
 
 
 def _piece(part: list[_Cluster], following: list[_Cluster] | None, leading: bool, before: list[int], files: int) -> Piece:
-    if following is None:
-        last_file = files - 1
-    else:
-        last_file = following[0].file if following[0].start > 0 else following[0].file - 1
+    last_file = files - 1 if following is None else following[0].file - int(following[0].start == 0)
     first_file = 0 if leading else part[0].file
     return Piece(
         first_file,
