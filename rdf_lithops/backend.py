@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import copy
+import dataclasses
 import functools
 import hashlib
 import logging
@@ -30,6 +31,7 @@ from .progress import ProgressBar
 from .worker import execute
 from .worker import ranges as adapter
 from .worker.envelope import unpack
+from .worker.shelf import Shelf
 from .worker.task import MapTask, ReduceTask, Surroundings
 
 # isort: split
@@ -45,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 SERVERLESS_PARTITIONS = 32  # ranges by default where a backend offers hundreds of workers and the load is not known
 STAYS_WARM_S = 240.0  # Lambda keeps an idle container for at least five minutes or so; our own processes end after as long
+SHELVED_BYTES = 16 * 2**10  # partials that will be folded in a tree travel in envelopes up to this size
 DEFAULT_FOLD_MEMORY_MIB = 4096  # where a call's memory is not set apart
 
 
@@ -97,7 +100,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         return cutting.cut_by_load(frame, self.options.survey, grant.is_local, speeds.load, count)
 
     def _speeds(self, nodes: Iterable[Any]) -> tuple[Speeds, bool]:
-        """What a graph of these nodes has measured when it last ran on this executor, or a guess; and if that was just now."""
+        """What a graph of these nodes measured when it last ran on this executor, or a guess; and if that was just now."""
         speeds, ran_at = self.session.speeds.get(shape_of(nodes), (Speeds(), -math.inf))
         return speeds, time.monotonic() - ran_at < STAYS_WARM_S
 
@@ -160,6 +163,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.session = job.session_for(self.executor, self.options)
         with job.opened(self.session, user_code) as place:
             run_plan = self._plan(ranges, mapper, reducer, place, user_code.initialisation, _no_delivery)
+            if on_partial is not None:  # partials are wanted here as they arrive
+                run_plan = dataclasses.replace(run_plan, map_task=dataclasses.replace(run_plan.map_task, shelf=None))
             run_plan.validate()
             learner = _Learner(run_plan)
             outcome = running.run(
@@ -213,11 +218,15 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             settings=job.process_settings(self.options),
             beats=job.beats(self.session, self.options),
         )
-        map_task = MapTask(graph, _digest(graph, plain_ranges), dataset, self.options.seed, surroundings)
         range_ids = tuple(plain["id"] for plain in plain_ranges)
         loads = [item.piece.load for item in ranges if isinstance(item, cutting.CutRange)] or None
         iterdata = pack_calls(plain_ranges, self.session.workers(), self.options.ranges_per_call, loads)
-        reduce_task = ReduceTask(payload.dumps(reducer), range_ids, surroundings)
+        limits = self._fold_limits()
+        shelf = _shelf(place, len(iterdata), limits)
+        map_task = MapTask(graph, _digest(graph, plain_ranges), dataset, self.options.seed, surroundings, shelf)
+        reduce_task = ReduceTask(
+            payload.dumps(reducer), range_ids, surroundings, fold_partials=limits.partials, fold_bytes=limits.bytes
+        )
         return Plan(iterdata, map_task, reduce_task, deliver, self._outlook(iterdata, mapper))
 
     def _outlook(self, iterdata: list[dict[str, Any]], mapper: Any) -> Outlook:
@@ -255,6 +264,14 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             self._thread.directive = None
 
 
+def _shelf(place: job.Place, calls: int, limits: FoldLimits) -> Shelf | None:
+    """Where partials go that are too large to be handed to one reducer with all the others; None if they cannot be."""
+    if calls <= 2:
+        return None
+    few = calls <= limits.partials
+    return Shelf(f"{place.prefix}/partials", limits.bytes // calls if few else min(limits.bytes // calls, SHELVED_BYTES))
+
+
 class _Learner:
     """Listens to a run, and says what it has measured for the next plan of the same graph."""
 
@@ -273,7 +290,8 @@ class _Learner:
         compile_s, start_s = float(facts.get("compile_s", 0.0)), float(facts.get("initialise_s", 0.0))
         start_s = min(start_s, max(0.0, call_s - compile_s))
         memory_mib = float(facts.get("peak_memory_mib", 0.0))
-        self.calls.append(Measured(work, billed_s or call_s, call_s, start_s, compile_s, len(event.partial), memory_mib))
+        partial_bytes = int(facts.get("stored_bytes", len(event.partial)))
+        self.calls.append(Measured(work, billed_s or call_s, call_s, start_s, compile_s, partial_bytes, memory_mib))
 
     def learned(self, outcome: running.Outcome) -> Speeds:
         """The speeds of the plan, made better by what was taken down."""
@@ -326,12 +344,15 @@ def plan(node: Any) -> Plan:
     def deliver(data: bytes) -> None:
         if [item.node_id for item in head._get_action_nodes()] != planned:
             raise PlanError("the graph has changed since it was planned: plan it again")
-        result = execute.unpickle(running.read_result(unpack(data)))
+        merged = running.Outcome(unpack(data), 0.0, 0.0, 1, 0)
+        outcome = running.finish(backend._submit, made, backend.options, merged)
+        result = execute.unpickle(running.read_result(outcome.envelope))
         with backend._directed(result):
             head.execute_graph()
         opened.__exit__(None, None, None)
 
-    return backend._plan(taken.ranges, taken.mapper, taken.reducer, place, user_code.initialisation, deliver)
+    made = backend._plan(taken.ranges, taken.mapper, taken.reducer, place, user_code.initialisation, deliver)
+    return made
 
 
 def _head(node: Any) -> Any:

@@ -121,7 +121,7 @@ def _mean(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Measured:
-    """One call as it went. ``work`` is (entries, bytes, files); ``call_s`` counts within the task, ``billed_s`` all of it."""
+    """One call as it went; ``work`` is (entries, bytes, files), ``call_s`` counts in the task, ``billed_s`` all of it."""
 
     work: tuple[int, int, int]
     billed_s: float

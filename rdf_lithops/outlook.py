@@ -17,7 +17,7 @@ from .cost import Bill, Grant, Prices, Speeds
 from .errors import PlanError
 from .limits import Demand, Limits, misfits
 
-__all__ = ["FoldLimits", "Outlook", "fold_shape"]
+__all__ = ["FoldLimits", "Outlook", "fold_shape", "groups"]
 
 ROOM = 1.5  # a call may take this much longer than expected before a budget ends it, or the plan is refused
 
@@ -31,7 +31,10 @@ class FoldLimits:
 
 
 def fold_shape(partials: int, partial_bytes: float, limits: FoldLimits) -> list[int]:
-    """Calls in each round of the fold, the last one being 1; ``[1]`` means that one call folds all."""
+    """Calls in each round of the fold, the last one being 1; ``[1]`` means that one call folds all.
+
+    Each round but the last has one call more, which finds that it is too much and hands it on.
+    """
     shape = [1]
     while partials > 2 and (partials > limits.partials or partials * partial_bytes > limits.bytes):
         partials = groups(partials, partial_bytes, limits)
@@ -49,9 +52,9 @@ def groups(partials: int, partial_bytes: float, limits: FoldLimits) -> int:
 class Outlook:
     """What is known of a run before it. ``loads_s`` are the calls' seconds of loop; None where the files were not surveyed.
 
-    ``is_warm``: the same graph has just run on this executor, so ROOT is up and has compiled it. ``expected`` is what the run
-    takes if nothing fails; ``ceiling`` if every call runs as long as it may (``call_limit_s``), in every attempt. Both None
-    where they cannot be told.
+    ``is_warm``: the same graph has just run on this executor, so ROOT is up and has compiled it. ``expected`` is what the
+    run takes if nothing fails; ``ceiling`` if every call runs as long as it may (``call_limit_s``), in every attempt. Both
+    None where they cannot be told.
     """
 
     grant: Grant
@@ -74,6 +77,11 @@ class Outlook:
         warm = [self.is_warm or position >= self.grant.workers for position in range(self.calls)]
         vcpus = self.grant.vcpus
         return tuple(self.speeds.call_s(load_s, vcpus, hot) for load_s, hot in zip(self.loads_s, warm, strict=True))
+
+    @property
+    def fold_calls(self) -> int:
+        """Calls of the fold, those included that only find it too large."""
+        return sum(self.fold) + len(self.fold) - 1
 
     @property
     def folds_s(self) -> tuple[float, ...]:
@@ -99,7 +107,7 @@ class Outlook:
             return self._bill(0.0, self.attempts)
         if longest_s is None or fold_s is None:
             return None
-        return self._bill(self.attempts * (self.calls * longest_s + sum(self.fold) * fold_s), self.attempts)
+        return self._bill(self.attempts * (self.calls * longest_s + self.fold_calls * fold_s), self.attempts)
 
     @property
     def call_limit_s(self) -> float | None:
@@ -113,11 +121,11 @@ class Outlook:
             return None
         per_s = self.attempts * self.prices.gb_s * self.grant.memory_gb
         fixed = self._bill(0.0, self.attempts).cost_usd or 0.0
-        folds = sum(self.fold) * (self.grant.timeout_s or 0.0) * per_s
+        folds = self.fold_calls * (self.grant.timeout_s or 0.0) * per_s
         return (self.budget_usd - fixed - folds) / (per_s * self.calls)
 
     def _bill(self, seconds: float, attempts: int) -> Bill:
-        return Bill.of(seconds, attempts * (self.calls + sum(self.fold)), self.grant, self.prices)
+        return Bill.of(seconds, attempts * (self.calls + self.fold_calls), self.grant, self.prices)
 
     def problems(self) -> list[str]:
         """Why this cannot run, or must not: each with the change that would help; empty if it may."""

@@ -13,7 +13,7 @@ from .errors import PlanError
 from .layout import even_edges
 from .outlook import Outlook
 from .worker import ranges as adapter
-from .worker.task import MapTask, ReduceTask
+from .worker.task import FoldTask, MapTask, ReduceTask
 
 __all__ = ["Options", "Plan", "entries_of", "files_of", "pack_calls", "read_bytes_of", "work_of"]
 
@@ -113,7 +113,7 @@ class Plan:
     """
 
     iterdata: list[dict[str, Any]]
-    map_task: MapTask
+    map_task: MapTask | FoldTask
     reduce_task: ReduceTask
     deliver: Callable[[bytes], None] = field(repr=False, compare=False)
     outlook: Outlook | None = field(default=None, compare=False)

@@ -5,6 +5,9 @@
 
 The grouping of ranges into calls stays as planned and the fold is one fold in range order, so a recovered run gives the same
 bits as an undisturbed one. A failure of the user's own graph, data or payload is final: it would fail again.
+
+Where partials are too many or too large for one reducer, it hands them on instead of a result, and they are folded in rounds
+(``folding``), each of which is attempted in the same way.
 """
 
 from __future__ import annotations
@@ -26,14 +29,16 @@ from .events import (
     CallProgressed,
     Consumer,
     Event,
+    FoldRoundEnded,
     ReduceEnded,
     RunBegan,
     RunEnded,
 )
+from .folding import next_round
 from .planning import Options, Plan
 from .worker.envelope import Envelope, EnvelopeError, unpack
 
-__all__ = ["CallEnd", "Outcome", "Submission", "read_result", "run"]
+__all__ = ["CallEnd", "Outcome", "Submission", "finish", "read_result", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +160,7 @@ def run(submit: Submit, plan: Plan, options: Options, consumers: tuple[Consumer,
     books.tell(RunBegan(plan, run_id))
     error: str | None = "interrupted"
     try:
-        outcome = _attempt_until_done(submit, plan, options, books)
+        outcome = finish(submit, plan, options, _attempt_until_done(submit, plan, options, books), consumers)
         found = outcome.envelope.error
         error = None if found is None else str(found["message"]).partition("\n")[0]
         return outcome
@@ -164,6 +169,27 @@ def run(submit: Submit, plan: Plan, options: Options, consumers: tuple[Consumer,
         raise
     finally:
         books.tell(RunEnded(books.attempt, time.perf_counter() - began, error))
+
+
+def finish(submit: Submit, plan: Plan, options: Options, outcome: Outcome, consumers: tuple[Consumer, ...] = ()) -> Outcome:
+    """Fold in rounds what the reducer of ``plan`` handed on, if it did; the outcome of all together."""
+    number = 0
+    while outcome.envelope.parts:
+        number += 1
+        plan = next_round(plan, outcome.envelope)
+        events: list[Event] = []
+        books = _Books((events.append,))
+        last = _attempt_until_done(submit, plan, options, books)
+        outcome = dataclasses.replace(
+            last,
+            submit_s=outcome.submit_s + last.submit_s,
+            wait_s=outcome.wait_s + last.wait_s,
+            attempts=outcome.attempts + last.attempts - 1,
+            repeated_calls=outcome.repeated_calls + last.repeated_calls,
+        )
+        for consumer in consumers:
+            consumer(FoldRoundEnded(number, plan.calls, tuple(events)))
+    return outcome
 
 
 def _attempt_until_done(submit: Submit, plan: Plan, options: Options, books: _Books) -> Outcome:

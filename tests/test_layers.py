@@ -109,7 +109,7 @@ def test_pyrdf_is_a_leaf() -> None:
 
 def test_planning_is_pure() -> None:
     """The plan is a value: nothing that it is made of imports ROOT, Lithops or the modules that do."""
-    for module in ("planning.py", "limits.py", "errors.py", "layout.py", "columns.py", "cost.py", "outlook.py"):
+    for module in ("planning.py", "limits.py", "errors.py", "layout.py", "columns.py", "cost.py", "outlook.py", "folding.py"):
         names = set(imports(PACKAGE / module))
         reached = {name for name in names if name.startswith(("ROOT", "lithops", "rdf_lithops.job", "rdf_lithops.backend"))}
         assert set() == reached

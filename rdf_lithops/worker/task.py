@@ -15,8 +15,9 @@ from typing import Any
 from . import execute, payload, warm
 from .beats import Counter, Pulse
 from .envelope import Envelope, EnvelopeError, pack, unpack
+from .shelf import Shelf, bundle, size_of, take_down
 
-__all__ = ["MapTask", "ReduceTask"]
+__all__ = ["FoldTask", "MapTask", "ReduceTask"]
 
 MAX_TRIES = 2  # a ROOT process killed from outside is not the range's fault: once more, in a new one
 
@@ -59,6 +60,7 @@ class Surroundings:
 class MapTask:
     """Run the ranges of one call and fold them: ``{"id", "ranges"}`` in, a packed envelope out. Never raises.
 
+    A large partial goes to the ``shelf``, if there is one.
     ``graph`` is DistRDF's (mapper, reducer), cloudpickled and unpickled by the ROOT process alone; ``graph_digest``
     names it among the graphs that a process has compiled; ``dataset`` is plain.
     """
@@ -68,12 +70,14 @@ class MapTask:
     dataset: dict[str, Any]
     seed: int
     surroundings: Surroundings
+    shelf: Shelf | None = None
 
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
         range_ids = tuple(plain["id"] for plain in call["ranges"])
         try:
-            return self._run(call, storage)
+            partial = self._run(call, storage)
+            return partial if self.shelf is None else self.shelf.put(partial, storage)
         except payload.PayloadFailure as failure:
             error: dict[str, Any] = {
                 "kind": "payload",
@@ -124,13 +128,16 @@ class ReduceTask:
     """Fold partials in range order with ROOT's reducer: packed envelopes in, one out. Never raises.
 
     ``reducer`` is cloudpickled; ``range_ids`` are all that the plan has: a shortfall is an error that names them;
-    ``kept`` are packed partials of earlier attempts, to be folded with those of this one.
+    ``kept`` are packed partials of earlier attempts, to be folded with those of this one. More than ``fold_partials`` of
+    them, or than ``fold_bytes`` in all, are not folded here but handed on together, for a round of ``FoldTask``.
     """
 
     reducer: bytes
     range_ids: tuple[int, ...]
     surroundings: Surroundings
     kept: tuple[bytes, ...] = ()
+    fold_partials: int = 2**31
+    fold_bytes: int = 2**63
 
     def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
         """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
@@ -143,19 +150,52 @@ class ReduceTask:
 
     def _fold(self, results: list[bytes], storage: Any) -> bytes:
         partials: dict[tuple[int, ...], bytes] = {}
+        fold_bytes = 0
         for data in [*self.kept, *results]:
             envelope = unpack(data)
             if envelope.error is not None:
                 return data
-            partials.setdefault(envelope.range_ids, data)  # a partial that was delivered twice counts once
+            if partials.setdefault(envelope.range_ids, data) is data:  # one that was delivered twice counts once
+                fold_bytes += size_of(envelope)
         check_each_range_once(self.range_ids, list(partials))
-        if len(partials) == 1:
-            return next(iter(partials.values()))
-        blobs = [self.reducer, *partials.values()]
-        if self.surroundings.warm:
-            with contextlib.suppress(warm.WarmProcessUnavailable):
-                return self.surroundings.request("", {"op": "fold"}, blobs, storage)[1][0]
-        return execute.fold(blobs[0], blobs[1:])
+        if len(partials) > 2 and (len(partials) > self.fold_partials or fold_bytes > self.fold_bytes):
+            return bundle(list(partials.values()))
+        return _fold_here(self.reducer, self.surroundings, list(partials.values()), storage)
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """Fold one group of partials, in a round of the tree: ``{"id", "ranges", "partials"}`` in, a packed envelope out.
+
+    Never raises. What it folded goes to the ``shelf`` again, if it is large.
+    """
+
+    reducer: bytes
+    surroundings: Surroundings
+    shelf: Shelf | None = None
+    dataset: dict[str, Any] = field(default_factory=dict)  # a plan's task has one; here no range is read
+
+    def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
+        """``storage`` is filled in by Lithops, which recognises the name."""
+        range_ids = tuple(plain["id"] for plain in call["ranges"])
+        try:
+            partial = _fold_here(self.reducer, self.surroundings, call["partials"], storage)
+            return partial if self.shelf is None else self.shelf.put(partial, storage)
+        except Exception as problem:
+            error: dict[str, Any] = {"kind": "fold", "type": type(problem).__name__, "message": str(problem)}
+            error.update(traceback=traceback.format_exc(), range_ids=list(range_ids), call_id=call["id"])
+            return pack(Envelope(range_ids, None, "", error=error))
+
+
+def _fold_here(reducer: bytes, surroundings: Surroundings, partials: list[bytes], storage: Any) -> bytes:
+    """Take ``partials`` down from the shelf and fold them in a warm ROOT process, or in this one."""
+    blobs = take_down(partials, storage)
+    if len(blobs) == 1:
+        return blobs[0]
+    if surroundings.warm:
+        with contextlib.suppress(warm.WarmProcessUnavailable):
+            return surroundings.request("", {"op": "fold"}, [reducer, *blobs], storage)[1][0]
+    return execute.fold(reducer, blobs)
 
 
 def check_each_range_once(expected: tuple[int, ...], folded: list[tuple[int, ...]]) -> None:
