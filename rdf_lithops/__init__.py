@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .backend import plan
+    from .backend import plan, report
     from .errors import LostRangesError, PayloadError, PlanError, RangeError, RdfLithopsError, RunError
     from .planning import Options, Plan
     from .registration import RDataFrame
+    from .reporting import Report
 
 __all__ = [
     "LostRangesError",
@@ -25,12 +26,21 @@ __all__ = [
     "RDataFrame",
     "RangeError",
     "RdfLithopsError",
+    "Report",
     "RunError",
     "__version__",
     "plan",
+    "report",
 ]
 
-_HOMES = {"RDataFrame": "registration", "Options": "planning", "Plan": "planning", "plan": "backend"}
+_HOMES = {
+    "RDataFrame": "registration",
+    "Options": "planning",
+    "Plan": "planning",
+    "Report": "reporting",
+    "plan": "backend",
+    "report": "backend",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,10 +8,8 @@ import dataclasses
 import functools
 import hashlib
 import logging
-import math
 import os
 import re
-import sys
 import threading
 import time
 import weakref
@@ -19,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import cutting, job, payload, running
+from . import cutting, halving, job, live, payload, progress, running
 from .columns import shape_of
 from .cost import Measured, Speeds, default_calls, prices_of
 from .errors import PlanError, RdfLithopsError
@@ -27,7 +25,7 @@ from .events import CallEnded, Consumer, Event
 from .limits import ROOT_MEMORY_MIB
 from .outlook import FoldLimits, Outlook, fold_shape
 from .planning import Options, Plan, pack_calls, work_of
-from .progress import ProgressBar
+from .reporting import Recorder, Report
 from .worker import execute
 from .worker import ranges as adapter
 from .worker.envelope import unpack
@@ -41,7 +39,7 @@ from ROOT._distrdf.Backends import Base
 from ROOT._distrdf.Node import Node
 from ROOT._distrdf.Operation import create_op
 
-__all__ = ["LithopsBackend", "is_ours", "plan", "run_graphs"]
+__all__ = ["LithopsBackend", "is_ours", "plan", "report", "run_graphs"]
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +66,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.options = options
         self.session = job.session_for(executor, options)
         self.consumers: tuple[Consumer, ...] = ()
+        self.reports: list[Report] = []
         self._thread = threading.local()
 
     def optimize_npartitions(self) -> int:
@@ -84,9 +83,23 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{why}") from error
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
+        head.execute_graph = functools.partial(self._execute, weakref.ref(head))
         if cutting.reads_files(head):
             head._build_ranges = functools.partial(self._cut, weakref.ref(head))
         return DataFrame.RDataFrame(head)
+
+    def _execute(self, head: weakref.ref[Any]) -> None:
+        """DistRDF's ``execute_graph``, where a run's clock starts: ranges are made there before we are asked to run."""
+        recorder = self._thread.recorder = Recorder(time.time())
+        graph: Any = head()
+        try:
+            type(graph).execute_graph(graph)
+        except BaseException as error:
+            recorder.error = " ".join(str(error).split())[:300] or type(error).__name__
+            raise
+        finally:
+            if recorder.run_id:
+                self.reports.append(recorder.finish(time.time(), **self.session.describe()))
 
     def _cut(self, head: weakref.ref[Any]) -> list[Any]:
         """What DistRDF calls for the ranges of ``head``."""
@@ -101,7 +114,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def _speeds(self, nodes: Iterable[Any]) -> tuple[Speeds, bool]:
         """What a graph of these nodes measured when it last ran on this executor, or a guess; and if that was just now."""
-        speeds, ran_at = self.session.speeds.get(shape_of(nodes), (Speeds(), -math.inf))
+        speeds, ran_at = self.session.speeds.get(shape_of(nodes), (Speeds(), float("-inf")))
         return speeds, time.monotonic() - ran_at < STAYS_WARM_S
 
     def distribute_unique_paths(self, paths: Any) -> None:
@@ -118,33 +131,25 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         ranges: list[Any],
         mapper: Callable[..., Any],
         reducer: Callable[..., Any],
-        drawables_info_dict: dict[int, tuple[list[Callable[[Any], None] | None], int, str]],
+        drawables_info_dict: live.Drawables,
     ) -> Any:
         """As ProcessAndMerge, drawing the objects of ``drawables_info_dict`` each time that a call's partial arrives."""
         reducer = functools.partial(execute.merge_results, reducer)
-        with _live_canvas(len(drawables_info_dict)) as canvas:
+        with live.canvas(drawables_info_dict, self.options.live_picture) as drawing:
             merged: list[Any] = []
             arrived: set[int] = set()
 
-            def draw(result: Any) -> None:
-                if result.mergeables is None:
-                    return
-                for pad, (callbacks, index, operation) in enumerate(drawables_info_dict.values(), start=1):
-                    _draw(canvas.cd(pad), result.mergeables[index].GetValue(), callbacks, operation)
-
             def on_partial(packed: bytes) -> None:
                 envelope = unpack(packed)
-                if envelope.error is not None:  # the run itself will raise it
-                    return
                 arrived.update(envelope.range_ids)
                 if len(arrived) == len(ranges):  # what is drawn last is the result itself, folded in range order
                     return
                 partial = execute.unpickle(envelope.body)
                 merged[:] = [reducer(merged[0], partial)] if merged else [partial]
-                draw(merged[0])
+                drawing.draw(merged[0].mergeables)
 
             result = self._run(ranges, mapper, reducer, on_partial)
-            draw(result)
+            drawing.draw(result.mergeables)
             return result
 
     def _run(
@@ -167,9 +172,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
                 run_plan = dataclasses.replace(run_plan, map_task=dataclasses.replace(run_plan.map_task, shelf=None))
             run_plan.validate()
             learner = _Learner(run_plan)
-            outcome = running.run(
-                self._submit, run_plan, self.options, (*self._consumers(on_partial), learner), place.run_id
-            )
+            consumers: tuple[Consumer, ...] = (*self._consumers(on_partial), learner)
+            outcome = running.run(self._submit, run_plan, self._run_options(), consumers, place.run_id, halving.halves)
         shape = shape_of((_take_apart(mapper)[0] or {}).values())
         self.session.speeds[shape] = learner.learned(outcome), time.monotonic()
         logger.debug("%s", outcome)
@@ -182,8 +186,14 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             if on_partial is not None and isinstance(event, CallEnded):
                 on_partial(event.partial)
 
-        shown = self.options.progress if self.options.progress is not None else sys.stderr.isatty()
-        return (*self.consumers, *([ProgressBar()] if shown else []), *([tell_partial] if on_partial else []))
+        shown = progress.consumer(self.options.progress)
+        told = [self._thread.recorder, *self.consumers, *([shown] if shown else []), *([tell_partial] if on_partial else [])]
+        return tuple(told)
+
+    def _run_options(self) -> Options:
+        """The options, with what depends on where the calls run filled in."""
+        backups = self.options.backups if self.options.backups is not None else not self.session.local
+        return dataclasses.replace(self.options, backups=backups)
 
     def _submit(self, part: Plan) -> running.Submission:
         return job.submit(self.session, part, self.options)
@@ -217,6 +227,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             warm_folder=self.session.warm_folder,
             settings=job.process_settings(self.options),
             beats=job.beats(self.session, self.options),
+            faults=self.options.faults,
         )
         range_ids = tuple(plain["id"] for plain in plain_ranges)
         loads = [item.piece.load for item in ranges if isinstance(item, cutting.CutRange)] or None
@@ -225,7 +236,12 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         shelf = _shelf(place, len(iterdata), limits)
         map_task = MapTask(graph, _digest(graph, plain_ranges), dataset, self.options.seed, surroundings, shelf)
         reduce_task = ReduceTask(
-            payload.dumps(reducer), range_ids, surroundings, fold_partials=limits.partials, fold_bytes=limits.bytes
+            payload.dumps(reducer),
+            range_ids,
+            surroundings,
+            groups=tuple(tuple(plain["id"] for plain in item["call"]["ranges"]) for item in iterdata),
+            fold_partials=limits.partials,
+            fold_bytes=limits.bytes,
         )
         return Plan(iterdata, map_task, reduce_task, deliver, self._outlook(iterdata, mapper))
 
@@ -345,7 +361,7 @@ def plan(node: Any) -> Plan:
         if [item.node_id for item in head._get_action_nodes()] != planned:
             raise PlanError("the graph has changed since it was planned: plan it again")
         merged = running.Outcome(unpack(data), 0.0, 0.0, 1, 0)
-        outcome = running.finish(backend._submit, made, backend.options, merged)
+        outcome = running.finish(backend._submit, made, backend._run_options(), merged)
         result = execute.unpickle(running.read_result(outcome.envelope))
         with backend._directed(result):
             head.execute_graph()
@@ -353,6 +369,21 @@ def plan(node: Any) -> Plan:
 
     made = backend._plan(taken.ranges, taken.mapper, taken.reducer, place, user_code.initialisation, deliver)
     return made
+
+
+def report(node: Any, run: int = -1) -> Report:
+    """What a run of the data frame of ``node`` (itself, one of its nodes or results) did: the last one, or number ``run``.
+
+    Runs count from 0, or from the end as in a list; one that failed has its report too. Raises PlanError if nothing ran.
+    """
+    backend = _head(node).backend
+    if not isinstance(backend, LithopsBackend):
+        raise TypeError(f"expected a data frame that runs on Lithops, got one that runs on {type(backend).__name__}")
+    try:
+        return backend.reports[run]
+    except IndexError:
+        ran = len(backend.reports)
+        raise PlanError(f"expected a data frame that has run, got one with {ran} runs, and no run {run}") from None
 
 
 def _head(node: Any) -> Any:
@@ -550,29 +581,3 @@ def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) ->
             if (name, tree) not in counted:
                 counted[name, tree] = int(Ranges.get_clusters_and_entries(item.exec_id.rdf_uuid, tree, name)[1])
             before += counted[name, tree]
-
-
-# -- live drawing -----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _live_canvas(pads: int) -> Iterator[Any]:
-    """A divided canvas that is current while it lasts; the user's own pad is current again afterwards."""
-    context = ROOT.TVirtualPad.TContext()
-    rows = math.ceil(math.sqrt(pads))
-    columns = math.ceil(pads / rows)
-    canvas = ROOT.TCanvas("rdf_lithops_live", "live", 800 * rows, 400 * columns)
-    canvas.Divide(rows, columns)
-    try:
-        yield canvas
-    finally:
-        canvas.Close()
-        context.__destruct__()
-
-
-def _draw(pad: Any, drawable: Any, callbacks: list[Callable[[Any], None] | None], operation: str) -> None:
-    for callback in callbacks:
-        if callback is not None:
-            callback(drawable)
-    drawable.Draw("AP" if operation.startswith("Graph") else "")
-    pad.Update()

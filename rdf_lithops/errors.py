@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["LostRangesError", "PayloadError", "PlanError", "RangeError", "RdfLithopsError", "RunError"]
+__all__ = [
+    "LostRangesError",
+    "PayloadError",
+    "PlanError",
+    "RangeError",
+    "RdfLithopsError",
+    "RunError",
+    "RuntimeImageError",
+    "SubmissionError",
+]
 
 
 class RdfLithopsError(Exception):
@@ -63,6 +72,14 @@ class RangeError(RunError):
 
 class LostRangesError(RunError):
     """Ranges that no partial arrived for; ``range_ids`` names them."""
+
+
+class SubmissionError(RunError):
+    """Lithops could not start an attempt for a reason that may pass: a storage or a backend that did not answer."""
+
+
+class RuntimeImageError(RunError):
+    """The workers' image cannot be built, deployed or tried."""
 
 
 def _rebuild(kind: type[RunError], what: str, fields: dict[str, Any]) -> RunError:

@@ -6,12 +6,11 @@ this machine meet the warm ROOT process, and what was changed on the executor (s
 
 from __future__ import annotations
 
-import ast
 import atexit
-import base64
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import gc
 import hashlib
 import json
@@ -26,7 +25,6 @@ import tempfile
 import threading
 import time
 import weakref
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -34,15 +32,18 @@ from typing import Any
 
 import lithops
 from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR, SESSION_ID_ENV
-from lithops.storage.utils import StorageNoSuchKeyError
+from lithops.storage.utils import StorageNoSuchKeyError, create_init_key, create_status_key
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
 from .cost import Grant, Speeds
-from .errors import PlanError
+from .errors import PlanError, RunError, SubmissionError
+from .invoking import REFUSED, PatientInvoke
 from .limits import Limits, limits_of
+from .localhost import LocalJobs
 from .payload import Payload
 from .planning import Options, Plan
-from .running import CallEnd
+from .recovery import CallEnd
+from .statuses import read_status
 from .worker import launcher, warm
 from .worker.beats import BEAT_NAME
 
@@ -66,6 +67,7 @@ LOCAL_POLL_S = 0.004
 REMOTE_POLL_S = 0.5
 LOCAL_BEAT_S = 0.5
 REMOTE_BEAT_S = 10.0
+STORAGE_PATIENCE_S = 60.0  # of errors in a row, beyond the storage client's own repetitions
 READERS = 16  # threads that read objects of a remote storage at a time
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 _sessions_lock = threading.Lock()
@@ -88,6 +90,7 @@ class Session:
     prefork: subprocess.Popen[bytes] | None = None
     closed: bool = False
     job_keys: list[str] = field(default_factory=list)
+    gates: threading.local = field(default_factory=threading.local)
     speeds: dict[str, tuple[Speeds, float]] = field(default_factory=dict)  # by graph: what it measured, and when (monotonic)
 
     def grant(self) -> Grant:
@@ -117,6 +120,15 @@ class Session:
         section = config[config["lithops"]["backend"]]
         per_machine = int(section.get("worker_processes") or 1)
         return per_machine if self.local else int(section.get("max_workers") or 1) * per_machine
+
+    def describe(self) -> dict[str, Any]:
+        """Where it runs, in the words of a report: the backend, its region, memory of a call, calls at a time."""
+        backend = self.executor.config["lithops"]["backend"]
+        section = self.executor.config[backend]
+        region = section.get("region") or section.get("region_name")
+        place = f"{backend} in {region}" if region else str(backend)
+        memory_mib = None if self.local else section.get("runtime_memory")  # which Lithops calls MB
+        return {"place": place, "memory_mib": memory_mib, "workers": self.workers()}
 
     def end_preloaded(self) -> None:
         """End the preloaded Python: it lives as long as its standard input is open."""
@@ -203,7 +215,7 @@ def process_settings(options: Options, owns_folder: bool = False) -> dict[str, A
 def beats(session: Session, options: Options) -> dict[str, Any]:
     """How often, and where, the calls of this executor say that they live."""
     every_s = options.beat_s or (LOCAL_BEAT_S if session.local else REMOTE_BEAT_S)
-    return {"every_s": every_s, "folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX}
+    return {"every_s": every_s, "stall_s": options.stall_s, "folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX}
 
 
 def _make_safe(executor: Any, session: Session) -> None:
@@ -213,13 +225,14 @@ def _make_safe(executor: Any, session: Session) -> None:
     before its own reducer reads them; we delete what we wrote, and hand the setting back at exit so that Lithops deletes
     the rest. data_limit off: the reducer's input counts against 4 MiB. The interpreter: localhost looks "python3.x" up on
     PATH, which need not be the one that has ROOT. Job numbers: ``total_jobs += 1`` is not safe in several threads. A
-    ``clear`` without job keys is how an executor ends: our processes end with it.
+    ``clear`` without job keys is how an executor ends: our processes end with it. ``wait``: the one inside our own
+    ``map_reduce`` is ours.
     """
     wanted = executor.data_cleaner
     executor.data_cleaner = False
     executor.config["lithops"]["data_cleaner"] = False
     executor.config["lithops"]["data_limit"] = False
-    number, clear = executor._create_job_id, executor.compute_handler.clear
+    number, clear, wait = executor._create_job_id, executor.compute_handler.clear, executor.wait
 
     def create_job_id(call_type: str) -> str:
         with session.lock:
@@ -230,7 +243,15 @@ def _make_safe(executor: Any, session: Session) -> None:
             session.close()
         return clear(job_keys, **given)
 
+    def wait_or_gate(fs: Any = None, *given: Any, **named: Any) -> Any:
+        gate = getattr(session.gates, "current", None)
+        return wait(fs, *given, **named) if gate is None else gate.wait_here(fs)
+
     executor._create_job_id = create_job_id
+    if not session.local:
+        invoke = executor.compute_handler.invoke
+        executor.compute_handler.invoke = PatientInvoke(invoke, functools.partial(_end_refused, executor.internal_storage))
+    executor.wait = wait_or_gate
     executor.compute_handler.clear = clear_and_close
     environment: Any = getattr(executor.compute_handler, "env", None)
     if session.local and str(getattr(environment, "runtime_name", "")).startswith("python"):
@@ -243,6 +264,28 @@ def _make_safe(executor: Any, session: Session) -> None:
         executor.data_cleaner = wanted
 
     atexit.register(end)  # runs before Lithops' own hook, which was registered when the executor was made
+
+
+def _end_refused(storage: Any, payload: dict[str, Any], why: str) -> None:
+    """Record the calls of an invocation that was refused as ended, where Lithops' monitor and we look for it.
+
+    Without it they are waited for without end, and hold the places of others among ``max_workers``.
+    """
+    error = RunError(why)
+    ended = {
+        "type": "__end__",
+        "exception": True,
+        "exc_info": str(pickle.dumps((RunError, error, None))),
+        "executor_id": payload["executor_id"],
+        "job_id": payload["job_id"],
+        "activation_id": REFUSED,
+        "worker_start_tstamp": time.time(),
+        "worker_end_tstamp": time.time(),
+    }
+    for call_id in payload["call_ids"]:
+        call = payload["executor_id"], payload["job_id"], call_id
+        storage.put_data(create_init_key(*call, REFUSED + call_id), "")  # a place is given back to calls that began
+        storage.put_data(create_status_key(*call), json.dumps({**ended, "call_id": call_id}))
 
 
 @dataclass(frozen=True)
@@ -273,19 +316,86 @@ def opened(session: Session, payload: Payload) -> Iterator[Place]:
 
 
 def submit(session: Session, plan: Plan, options: Options) -> LithopsSubmission:
-    """Start ``plan`` through the executor's ``map_reduce``."""
-    with session.lock:
-        _sweep(session)
-        futures = session.executor.map_reduce(
-            plan.map_task,
-            plan.iterdata,
-            plan.reduce_task,
-            # localhost bills nobody, and queues the reducer behind the maps; elsewhere it starts when the maps are done
-            spawn_reducer=ALWAYS if session.local else ALL_COMPLETED,
-            include_modules=None,
-            timeout=_call_limit_s(plan, options),
-        )
-    return LithopsSubmission(session, futures[:-1], futures[-1])
+    """Start ``plan`` through the executor's ``map_reduce``; raises SubmissionError where trying again may help.
+
+    localhost bills nobody and queues the reducer behind the maps. Elsewhere ``map_reduce`` itself waits until the reducer
+    should start, so it runs in a thread, and its wait is ours (see ``_Gate``).
+    """
+    given = {"include_modules": None, "timeout": _call_limit_s(plan, options)}
+    functions = plan.map_task, plan.iterdata, plan.reduce_task
+    try:
+        if session.local:
+            with session.lock:
+                _sweep(session)
+                futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
+            return LithopsSubmission(session, futures[:-1], futures[-1])
+        gate = _Gate(session)
+        maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given))
+        return LithopsSubmission(session, maps, None, gate)
+    except Exception as error:
+        if _may_pass(error):
+            raise SubmissionError(f"Lithops could not submit the calls: {type(error).__name__}: {error}") from error
+        raise
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether an error is that of a service or a network that did not answer as it should."""
+    homes = ("botocore", "boto3", "urllib3", "requests", "google", "azure", "redis", "ibm_botocore", "kubernetes")
+    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.split(".")[0] in homes
+
+
+class _Gate:
+    """Where a ``map_reduce`` in a thread of its own waits, after the maps, until its reducer is wanted; or is abandoned."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._maps: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
+        self._wanted = threading.Event()
+        self._abandoned = False
+        self.futures: list[Any] | None = None
+        self.error: Exception | None = None
+
+    def start(self, map_reduce: Callable[[], list[Any]]) -> list[Any]:
+        """The futures of the maps, once they are submitted."""
+        threading.Thread(target=self._run, args=(map_reduce,), name="rdf_lithops map_reduce", daemon=True).start()
+        return self._maps.result()
+
+    def _run(self, map_reduce: Callable[[], list[Any]]) -> None:
+        self._session.gates.current = self
+        try:
+            with self._session.lock:
+                _sweep(self._session)
+                self.futures = map_reduce()
+        except _Abandoned:
+            pass
+        except Exception as error:
+            self.error = error
+            if not self._maps.done():
+                self._maps.set_exception(error)
+
+    def wait_here(self, maps: list[Any]) -> None:
+        """Stands in for the executor's ``wait`` inside ``map_reduce``."""
+        self._session.lock.release()
+        try:
+            self._maps.set_result(list(maps))
+            self._wanted.wait()
+        finally:
+            self._session.lock.acquire()
+        if self._abandoned:
+            raise _Abandoned
+
+    def open(self) -> None:
+        """Have the reducer submitted."""
+        self._wanted.set()
+
+    def abandon(self) -> None:
+        """Have ``map_reduce`` end without a reducer."""
+        self._abandoned = True
+        self._wanted.set()
+
+
+class _Abandoned(Exception):  # a signal that leaves map_reduce, not an error
+    """Nobody wants the reducer any more."""
 
 
 def _call_limit_s(plan: Plan, options: Options) -> float | None:
@@ -298,18 +408,31 @@ def _call_limit_s(plan: Plan, options: Options) -> float | None:
 class LithopsSubmission:
     """One ``map_reduce`` under way; see ``running.Submission`` for what each method promises."""
 
-    def __init__(self, session: Session, maps: list[Any], reduce: Any) -> None:
-        self.session, self.maps, self.reduce = session, maps, reduce
+    def __init__(self, session: Session, maps: list[Any], reduce: Any, gate: _Gate | None = None) -> None:
+        self.session, self.maps, self._reduce, self._gate = session, maps, reduce, gate
         self.poll_s = LOCAL_POLL_S if session.local else REMOTE_POLL_S
         self._open = dict(enumerate(maps))
+        self._jobs = LocalJobs(session.executor.compute_handler) if session.local else None
         self._readers = concurrent.futures.ThreadPoolExecutor(READERS)  # starts no thread before it is needed
+        self._storage = session.executor.storage
+        self._silent_since_s: float | None = None
 
     @property
     def job_key(self) -> str:
         return str(self.maps[0].job_key)
 
+    @property
+    def reduce(self) -> Any:
+        """The reducer's future; None while its job is not submitted."""
+        if self._reduce is None and self._gate is not None and self._gate.futures is not None:
+            self._reduce = self._gate.futures[-1]
+        return self._reduce
+
     def map_ends(self) -> dict[int, CallEnd]:
-        there = self._ended_keys(self.job_key)
+        if self._jobs is not None:
+            with self.session.lock:
+                self._jobs.nudge()
+        there = None if self._is_near else self._calls_with("/status.json")
         ready = {i: future for i, future in self._open.items() if there is None or future.call_id in there}
         ends = dict(zip(ready, self._each(self._end, ready.values()), strict=True))
         ended = {position: end for position, end in ends.items() if end is not None}
@@ -317,101 +440,98 @@ class LithopsSubmission:
             del self._open[position]
         return ended
 
+    def begun(self) -> set[int]:
+        there = self._calls_with(".init")
+        return {position for position, future in self._open.items() if future.call_id in there}
+
     def beats(self) -> dict[int, dict[str, Any]]:
         read = zip(self._open, self._each(self._beat, self._open.values()), strict=True)
         return {position: beat for position, beat in read if beat is not None}
 
     def _beat(self, future: Any) -> dict[str, Any] | None:
-        storage = self.session.executor.storage
+        name = f"{JOBS_PREFIX}/{future.job_key}/{future.call_id}/{BEAT_NAME}"
         try:
-            beat = json.loads(
-                storage.get_object(storage.bucket, f"{JOBS_PREFIX}/{future.job_key}/{future.call_id}/{BEAT_NAME}")
-            )
-        except (StorageNoSuchKeyError, ValueError):  # none yet, or half written
+            beat = json.loads(self._ask(lambda: self._storage.get_object(self._storage.bucket, name)) or "null")
+        except ValueError:  # half written
             return None
         return beat if isinstance(beat, dict) else None
 
-    def _ended_keys(self, job_key: str) -> set[str] | None:
-        """Lithops' ids of the calls of a job that have a status; None where asking for each is cheaper."""
-        storage = self.session.executor.storage
-        if storage.backend == LOCALHOST:
-            return None
-        names = storage.list_keys(storage.bucket, f"{JOBS_PREFIX}/{job_key}/")
-        return {name.split("/")[-2] for name in names if name.endswith("/status.json")}
+    @property
+    def _is_near(self) -> bool:
+        return bool(self._storage.backend == LOCALHOST)
+
+    def _calls_with(self, ending: str) -> set[str]:
+        """Lithops' ids of the calls of the map job that have an object of that ending."""
+        names = self._ask(lambda: self._storage.list_keys(self._storage.bucket, f"{JOBS_PREFIX}/{self.job_key}/")) or []
+        return {name.split("/")[-2] for name in names if name.endswith(ending)}
 
     def _each(self, read: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         """``read`` of each item, some at a time where the storage is far."""
-        if self.session.executor.storage.backend == LOCALHOST:
-            return [read(item) for item in items]
-        return list(self._readers.map(read, items))
+        return [read(item) for item in items] if self._is_near else list(self._readers.map(read, items))
+
+    def _ask(self, read: Callable[[], Any]) -> Any:
+        """What the storage says, or None where it has no such object or does not answer; raises if it stays silent."""
+        try:
+            answer = read()
+        except StorageNoSuchKeyError:
+            answer = None
+        except ValueError:  # it did answer
+            raise
+        except Exception as error:
+            now_s = time.monotonic()
+            self._silent_since_s = self._silent_since_s or now_s
+            if now_s - self._silent_since_s > STORAGE_PATIENCE_S:
+                why = f"{type(error).__name__}: {error}"
+                raise RunError(f"Lithops' storage has not answered for {STORAGE_PATIENCE_S:g} s", why=why) from error
+            logger.warning("Lithops' storage did not answer: %r", error)
+            return None
+        self._silent_since_s = None
+        return answer
 
     def reduce_end(self) -> CallEnd | None:
-        return self._end(self.reduce)
+        if self._gate is not None and self._gate.error is not None:
+            return CallEnd(why=f"the reducer could not be submitted: {self._gate.error!r}")
+        return None if self.reduce is None else self._end(self.reduce)
+
+    def maps_delivered(self) -> None:
+        if self._gate is not None:
+            self._gate.open()
 
     def lost(self) -> set[int]:
-        return set(self._open) if self._over(self.maps[0].job_key) else set()
+        return set(self._open) if self._jobs is not None and self._jobs.is_over(self.job_key) else set()
 
     def reduce_lost(self) -> bool:
-        return self._over(self.reduce.job_key)
-
-    def _over(self, job_key: str) -> bool:
-        """Whether nothing of a local job runs any more: its process (version 1) or all its tasks (version 2) have ended."""
-        if not self.session.local:
-            return False
-        entry = self.session.executor.compute_handler.env.jobs.get(job_key)
-        if entry is None:  # still queued
-            return False
-        return bool(entry.done) if hasattr(entry, "done") else entry.poll() is not None
+        return self._jobs is not None and self._jobs.is_over(self.reduce.job_key)
 
     def _end(self, future: Any) -> CallEnd | None:
+        ids = future.executor_id, future.job_id, future.call_id
         storage = self.session.executor.internal_storage
         try:
-            status = storage.get_call_status(future.executor_id, future.job_id, future.call_id)
+            status = self._ask(lambda: storage.get_call_status(*ids))
         except ValueError:  # localhost writes objects in place: this one is half written
             return None
         if status is None or status["type"] != "__end__":
             return None
-        end = _failure(status) if status.get("exception") else _output(storage, future, status)
-        return dataclasses.replace(end, status=_statistics(status))
+        end: CallEnd | None = self._ask(lambda: read_status(status, lambda: storage.get_call_output(*ids)))
+        if (
+            end is not None and end.kind == "killed" and not self.session.local
+        ):  # a platform's sandbox is killed for its memory alone
+            return dataclasses.replace(end, kind="memory")
+        return end
 
     def cancel(self, error: BaseException) -> None:
-        keys = {self.maps[0].job_key, self.reduce.job_key}
+        if self._gate is not None:
+            self._gate.abandon()
+        keys = {future.job_key for future in self._submitted}
         self.session.executor.compute_handler.clear(keys, exception=error)
 
     def forget(self) -> None:
         self._readers.shutdown()
-        _forget(self.session, [*self.maps, self.reduce])
+        _forget(self.session, self._submitted)
 
-
-def _statistics(status: dict[str, Any]) -> dict[str, Any]:
-    """Lithops' figures of a call, without what else travels in the same object."""
-    return {
-        name: value for name, value in status.items() if isinstance(value, (int, float, bool)) or name == "activation_id"
-    }
-
-
-def _output(storage: Any, future: Any, status: dict[str, Any]) -> CallEnd:
-    """A call's return value: small ones travel inside the status, larger ones are an object of their own."""
-    pickled = (
-        ast.literal_eval(status["result"])
-        if "result" in status
-        else storage.get_call_output(future.executor_id, future.job_id, future.call_id)
-    )
-    if pickled is None:
-        return CallEnd(why=f"it says that it is done, but its output is gone from the storage ({future.job_key})")
-    value = pickle.loads(pickled)
-    return CallEnd(value) if isinstance(value, bytes) else CallEnd(why=f"expected bytes from it, got {type(value).__name__}")
-
-
-def _failure(status: dict[str, Any]) -> CallEnd:
-    """What Lithops says of a call that ended without our envelope: killed, out of memory, timed out."""
-    try:
-        _, cause, _ = pickle.loads(ast.literal_eval(status["exc_info"]))
-        why = f"{type(cause).__name__}: {' '.join(str(part) for part in cause.args if part != 'HANDLER')}"
-    except Exception as error:
-        why = f"Lithops' own record of it cannot be read ({error})"
-    logs = zlib.decompress(base64.b64decode(status["logs"])).decode(errors="replace") if "logs" in status else ""
-    return CallEnd(why=why, log_tail=logs[-4000:])
+    @property
+    def _submitted(self) -> list[Any]:
+        return [*self.maps, *([] if self.reduce is None else [self.reduce])]
 
 
 def _forget(session: Session, futures: list[Any]) -> None:
@@ -422,8 +542,12 @@ def _forget(session: Session, futures: list[Any]) -> None:
         executor.futures[:] = [future for future in executor.futures if not any(future is ours for ours in futures)]
         keys = sorted({future.job_key for future in futures})
         session.job_keys += keys
+    if hasattr(executor.invoker, "discard_pending"):  # the places that they hold among max_workers, if any, are free
+        executor.invoker.discard_pending(keys, {future.job_id for future in futures})
     for job_key in keys:
         _delete_below(session, f"{JOBS_PREFIX}/{job_key}")
+        with contextlib.suppress(OSError):  # what version 1 hands a job's process, which deletes it unless it is killed
+            os.unlink(os.path.join(LITHOPS_TEMP_DIR, executor.storage.bucket, JOBS_PREFIX, f"{job_key}-job.json"))
 
 
 def _delete_below(session: Session, prefix: str) -> None:

@@ -90,7 +90,7 @@ def _clusters(index: int, layout: FileLayout, load: Load) -> list[_Cluster]:
 
 
 def _piece(part: list[_Cluster], following: list[_Cluster] | None, leading: bool, before: list[int], files: int) -> Piece:
-    last_file = files - 1 if following is None else following[0].file - int(following[0].start == 0)
+    last_file = files - 1 if following is None else following[0].file - (following[0].start == 0)
     first_file = 0 if leading else part[0].file
     return Piece(
         first_file,

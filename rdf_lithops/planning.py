@@ -35,6 +35,13 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("usd_per_gb_s", (float, int), None, False),
     ("fold_partials", (int,), 1, True),
     ("fold_mib", (float, int), 0, False),
+    ("silence_s", (float, int), 0, False),
+    ("start_s", (float, int), 0, True),
+    ("stall_s", (float, int), 0, True),
+    ("backoff_s", (float, int), -1, True),
+    ("backups", (bool,), None, False),
+    ("faults", (dict,), None, False),
+    ("live_picture", (str,), None, False),
 )
 
 
@@ -47,12 +54,19 @@ class Options:
     of the user's own graph or data is not tried again. ``ranges_per_call``: ranges that one Lithops call runs and folds
     (None: as many as make one call per worker). ``survey``: read the files' layout, so that ranges end where clusters do
     and have about the same work (None: unless the files are small and the calls free). ``warm``: keep ROOT running
-    between calls. ``deadline_s``: a run that takes longer is an error (None: the executor's own limit). ``progress``: a
-    progress bar on standard error (None: only on a terminal). ``idle_limit_s``: how long a warm ROOT process that nobody
-    holds waits for work. ``memory_limit_mib``: a ROOT process that has grown larger is replaced before its next call.
-    ``beat_s``: how often a call says that it lives and how many entries it has done, by an object in Lithops' storage
-    (None: 0.5 s on localhost, 10 s elsewhere). ``target_s``: the least that a call should work, which sets the number of
-    calls where ``npartitions`` does not (None: 10 s where calls are paid; where they are free every worker gets one).
+    between calls. ``deadline_s``: a run that takes longer is an error (None: the executor's own limit). ``progress``:
+    show how far the run is (True: a bar, or lines where there is no terminal; None: the same, but lines go to the log;
+    False: nothing). ``idle_limit_s``: how long a warm ROOT process that nobody holds waits for work.
+    ``memory_limit_mib``: a ROOT process that has grown larger is replaced before its next call. ``beat_s``: how often a
+    call says that it lives and how many entries it has done, by an object in Lithops' storage (None: 0.5 s on localhost,
+    10 s elsewhere). ``silence_s``: a call that has not said so for this long is run again (None: 20 times ``beat_s``, at
+    least 10 s); ``start_s``: so are calls that nobody began in a time in which no call began or ended; ``stall_s``: so
+    is a call whose ROOT process did nothing, no entry and no CPU time. ``backoff_s``: pause before the second attempt,
+    doubled before each later one. ``backups``: when most calls are done and the rest takes more than twice as long, run
+    a second copy of the rest (None: not on localhost). ``faults``: a script for tests, see ``worker.faults``.
+    ``live_picture``: a file that ROOT's LiveVisualize rewrites with each partial that arrives; its ending says the
+    format (None: no file). ``target_s``: the least that a call should work, which sets the number of calls where
+    ``npartitions`` does not (None: 10 s where calls are paid; where they are free every worker gets one).
     ``budget_usd``: a run that could cost more is an error before it begins, and calls are ended before they cost more.
     ``usd_per_gb_s``: your price, instead of the table's. ``fold_partials`` and ``fold_mib``: how many partials, and how
     much of them, one call folds; more are folded by a tree of calls (None: a fifth of the memory of a call).
@@ -68,6 +82,13 @@ class Options:
     idle_limit_s: float = 300.0
     memory_limit_mib: float = 3000.0
     beat_s: float | None = None
+    silence_s: float | None = None
+    start_s: float = 600.0
+    stall_s: float = 600.0
+    backoff_s: float = 0.25
+    backups: bool | None = None
+    faults: dict[str, Any] | None = field(default=None, repr=False)
+    live_picture: str | None = None
     target_s: float | None = None
     budget_usd: float | None = None
     usd_per_gb_s: float | None = None
@@ -157,7 +178,7 @@ class Plan:
         shape = " to ".join(map(str, folds)) + (" reduce calls" if folds != (1,) else " reduce call")
         lines = [f"plan: {self.ranges} ranges in {self.calls} calls, then {shape}"]
         if self.entries is not None:
-            size = "" if self.read_bytes is None else f" in {self.read_bytes / 1e6:,.1f} MB of compressed columns"
+            size = "" if not self.read_bytes else f" in {self.read_bytes / 1e6:,.1f} MB of compressed columns"
             lines.append(f"  reads     {self.entries:,} entries{size}")
         lines += [] if self.outlook is None else [f"  {line}" for line in self.outlook.lines()]
         for item in self.iterdata:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click.testing
 import pytest
 from conftest import CAPTURED
+from scripted import quiet_run, report_of
 
 from rdf_lithops import PlanError
 from rdf_lithops.cli import EXIT_CODES, main
@@ -18,7 +21,7 @@ VERBS = main.list_commands(click.Context(main))
 
 def test_verbs_are_the_modules() -> None:
     """Each public module of the package is a verb, under its name."""
-    assert {"completion", "demo", "plan"} <= set(VERBS)
+    assert {"completion", "demo", "plan", "report"} <= set(VERBS)
     assert not any(name.startswith("_") for name in VERBS)
 
 
@@ -87,3 +90,45 @@ def test_completion_completes_without_root() -> None:
     assert {f"plain,{verb}" for verb in VERBS} <= set(answers["rdf-lithops "])
     assert "plain,--no-local" in answers["rdf-lithops demo --no"]
     assert "False" == answers["rdf-lithops "][-1]
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> str:
+    """A report in a file."""
+    (tmp_path / "run.json").write_text(report_of(quiet_run()).to_json())
+    return str(tmp_path / "run.json")
+
+
+def test_a_saved_report_is_shown(saved: str) -> None:
+    """As text, as the JSON that it is, from a file or from standard input."""
+    runner = click.testing.CliRunner()
+    assert f"{report_of(quiet_run())}\n" == runner.invoke(main, ["report", saved]).output
+    shown = runner.invoke(main, ["report", "-", "--json"], input=Path(saved).read_text())
+    assert "quiet" == json.loads(shown.stdout)["run_id"]
+
+
+def test_a_saved_report_becomes_a_page_and_a_picture(saved: str, tmp_path: Path) -> None:
+    """Both are written, and standard output stays clean for JSON."""
+    arguments = ["report", saved, "--html", "run.html", "--plot", "run.png", "--json"]
+    shown = click.testing.CliRunner().invoke(main, arguments)
+    assert 0 == shown.exit_code, shown.output
+    assert "quiet" == json.loads(shown.stdout)["run_id"]
+    assert "<svg" in (tmp_path / "run.html").read_text()
+    assert b"PNG" == (tmp_path / "run.png").read_bytes()[1:4]
+
+
+def test_what_is_no_report(tmp_path: Path) -> None:
+    """The file is named, and what it should be."""
+    (tmp_path / "other.json").write_text("{}")
+    done = click.testing.CliRunner().invoke(main, ["report", "other.json"])
+    assert 1 == done.exit_code
+    assert "other.json is no report that rdf_lithops saved: expected a report of format 1, got None" in done.output
+
+
+def test_the_demo_saves_its_report(tmp_path: Path) -> None:
+    """What the first query did, in a file that can be shown."""
+    arguments = ["demo", "--events", "1000", "--folder", "made", "--no-local", "--report", "run.json"]
+    done = click.testing.CliRunner().invoke(main, arguments)
+    assert 0 == done.exit_code, done.output
+    shown = click.testing.CliRunner().invoke(main, ["report", "run.json"])
+    assert "1,000 entries" in shown.output

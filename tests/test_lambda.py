@@ -5,33 +5,102 @@ Here environments are processes; ``make test-lambda`` runs the same in container
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from typing import Any
 
-import datasets
 import lithops
 import pytest
 import ROOT
 from lambda_standin import Places, Service, account
 
+import rdf_lithops
+
+QUOTA = 2
+
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    """Lambda with four environments at a time, and an account on it."""
-    with Service(Places(), quota=4) as running, account.environment(account.driver_variables(running)):
+    """Lambda with few environments at a time."""
+    with Service(Places(), quota=QUOTA) as running, account.environment(account.driver_variables(running)):
         running.places.variables.update(account.worker_variables(running))
         yield running
 
 
 @pytest.fixture(scope="module")
 def aws(service: Service) -> Iterator[lithops.FunctionExecutor]:
-    """Lithops' executor on it."""
+    """Lithops' executor on an account there."""
     role = account.open_account()
-    with account.executor(service, account.config(role, max_workers=4)) as executor:
+    with account.executor(service, account.config(role, max_workers=QUOTA, runtime_timeout=60)) as executor:
         yield executor
 
 
-def test_dimuon_equals_local(aws: lithops.FunctionExecutor, service: Service, files: datasets.Datasets) -> None:
-    """The same histogram, bin by bin, through Lithops' Lambda backend; ROOT was up before the first event."""
-    frame = ROOT.RDataFrame(1000, executor=aws, npartitions=8)
-    total = frame.Define("x", "double(rdfentry_)").Sum("x")
-    assert 499500.0 == total.GetValue()
+def dimuon(path: str, executor: lithops.FunctionExecutor | None = None, npartitions: int = 8) -> Any:
+    """The spectrum of two opposite muons, locally without an executor."""
+    distributed = {} if executor is None else {"executor": executor, "npartitions": npartitions}
+    frame = ROOT.RDataFrame("Events", path, **distributed)
+    pairs = frame.Filter("nMuon == 2").Filter("Muon_charge[0] != Muon_charge[1]")
+    masses = pairs.Define("mass", "ROOT::VecOps::InvariantMass(Muon_pt, Muon_eta, Muon_phi, Muon_mass)")
+    return masses.Histo1D(("mass", "", 300, 0.25, 300.0), "mass")
+
+
+@pytest.fixture(scope="module")
+def muons(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small file of muon pairs."""
+    from rdf_lithops import demo
+
+    (path,) = demo.make_sample(str(tmp_path_factory.mktemp("muons")), events=4000)[:1]
+    return path
+
+
+def bins(histogram: Any) -> list[float]:
+    """All bin contents and errors, under- and overflow included."""
+    edges = range(histogram.GetNbinsX() + 2)
+    return [histogram.GetEntries(), *(histogram.GetBinContent(i) for i in edges), *(histogram.GetBinError(i) for i in edges)]
+
+
+def test_dimuon_equals_local(aws: lithops.FunctionExecutor, service: Service, muons: str) -> None:
+    """Bin by bin equal to local RDataFrame, cold and warm; ROOT starts once per environment, before its first event."""
+    expected = bins(dimuon(muons).GetValue())
+    assert expected == bins(dimuon(muons, aws).GetValue())
+    environments = {invocation.environment for invocation in service.invocations}
+    assert len(environments) <= QUOTA
+    before = len(service.invocations)
+    assert expected == bins(dimuon(muons, aws).GetValue())
+    later = service.invocations[before:]
+    assert not any(invocation.cold for invocation in later)
+    assert environments >= {invocation.environment for invocation in later}
+
+
+def count(executor: lithops.FunctionExecutor, npartitions: int) -> int:
+    """The cheapest query there is."""
+    frame = ROOT.RDataFrame(1000, executor=executor, npartitions=npartitions, options={"ranges_per_call": 1})
+    return int(frame.Count().GetValue())
+
+
+def test_throttled_and_delivered_twice(aws: lithops.FunctionExecutor, service: Service) -> None:
+    """429 answers are asked again; an event that AWS delivers twice counts once."""
+    service.script({0: "throttle", 1: "twice", 2: "throttle", 5: "throttle"})
+    assert 1000 == count(aws, 8)
+    assert 3 == service.throttled
+
+
+def test_environment_killed(aws: lithops.FunctionExecutor, service: Service) -> None:
+    """An environment that dies under its call is replaced; the answer is right."""
+    service.script({0: "kill"})
+    slow = ROOT.RDataFrame(10, executor=aws, npartitions=2).Define("x", "gSystem->Sleep(100); return 1.0;").Sum("x")
+    assert 10.0 == slow.GetValue()
+    assert any(invocation.error for invocation in service.invocations)
+
+
+def test_refused_invocations_are_an_error(aws: lithops.FunctionExecutor, service: Service) -> None:
+    """An invocation that the account may not make ends the run soon, in an error with the backend's words and the remedy."""
+    service.script(dict.fromkeys(range(100), "refuse"))
+    began = time.monotonic()
+    with pytest.raises(Exception, match="not authorized") as caught:
+        count(aws, 4)
+    assert "rdf-lithops check" in str(caught.value)
+    assert isinstance(caught.value, rdf_lithops.RunError)
+    assert time.monotonic() - began < 60
+    service.script({})
+    assert 1000 == count(aws, 2)

@@ -15,18 +15,23 @@ from conftest import CAPTURED, REPOSITORY
 PACKAGE = REPOSITORY / "rdf_lithops"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # they are users of the package: they may construct an executor
-PROGRAMS = {"demo.py", "pyrdf.py", "__main__.py", *(f"cli/{path.name}" for path in (PACKAGE / "cli").glob("*.py"))}
+CLI = {f"cli/{path.name}" for path in (PACKAGE / "cli").glob("*.py")}
+PROGRAMS = {"check.py", "demo.py", "pyrdf.py", "runtime.py", "__main__.py"} | CLI
 # the entry point of the Lambda image is called by Lambda and calls Lithops; all else in worker/ is called by Lithops
 USERS_OF_LITHOPS = {"job.py", "worker/lambda_handler.py"} | PROGRAMS
 USERS_OF_ROOT = {
     "backend.py",
+    "halving.py",
     "cutting.py",
+    "live.py",
     "registration.py",
     "survey.py",
     "worker/execute.py",
+    "worker/faults.py",
     "worker/ranges.py",
     "worker/payload.py",
     "worker/smoke.py",
+    "worker/seconds.py",
 } | PROGRAMS
 
 
@@ -107,9 +112,17 @@ def test_pyrdf_is_a_leaf() -> None:
     assert set() == {name_of(path) for path in MODULES for name in imports(path) if name.startswith("rdf_lithops.pyrdf")}
 
 
+def test_reporting_is_pure() -> None:
+    """A report is read where there is neither ROOT nor Lithops: its modules import values and events, and no seam."""
+    seams = ("ROOT", "lithops", "rdf_lithops.job", "rdf_lithops.backend", "rdf_lithops.running", "rdf_lithops.registration")
+    modules = [path for path in MODULES if name_of(path).startswith("reporting/")]
+    assert len(modules) > 5
+    assert set() == {name for path in modules for name in imports(path) if name.startswith(seams)}
+
+
 def test_planning_is_pure() -> None:
     """The plan is a value: nothing that it is made of imports ROOT, Lithops or the modules that do."""
-    for module in ("planning.py", "limits.py", "errors.py", "layout.py", "columns.py", "cost.py", "outlook.py", "folding.py"):
+    for module in ("planning.py", "limits.py", "errors.py", "layout.py", "columns.py", "cost.py", "outlook.py", "rounds.py"):
         names = set(imports(PACKAGE / module))
         reached = {name for name in names if name.startswith(("ROOT", "lithops", "rdf_lithops.job", "rdf_lithops.backend"))}
         assert set() == reached

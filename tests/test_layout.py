@@ -144,7 +144,7 @@ def test_a_file_that_changed_is_surveyed_again(tmp_path: Path) -> None:
 
 
 def test_columns_read(files: Datasets, fexec: Any) -> None:
-    """Names come from expressions, lists and columns of models; what takes every column reads every column."""
+    """Names come from expressions, lists, models' columns and Python functions; a Snapshot of all reads all."""
     frame = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=2)
     booked = [
         frame.Filter("x > 2 && v.size() > 1").Histo1D(("h", "", 10, 0.0, 12.0), "y", "w"),

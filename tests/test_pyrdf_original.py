@@ -54,6 +54,7 @@ def checkout(variable: str) -> str:
 def run(folder: str, arguments: list[str], cwd: str, warnings: str = "ignore") -> subprocess.CompletedProcess[str]:
     """Python in a process of its own whose ``import PyRDF`` finds the checkout."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, str(REPOSITORY)]), "PYTHONSAFEPATH": "1"}
+    environment["PYSPARK_PYTHON"] = sys.executable  # Spark's own workers: else any python3 on PATH, without ROOT
     command = [sys.executable, "-W", warnings, *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=PROGRAM_LIMIT_S)
 

@@ -150,6 +150,12 @@ class Scripted:
     def beats(self) -> dict[int, dict[str, Any]]:
         return {}
 
+    def begun(self) -> set[int]:
+        return set()
+
+    def maps_delivered(self) -> None:
+        pass
+
     def lost(self) -> set[int]:
         return {i for i, call_id in enumerate(self.calls) if call_id not in self.told}
 

@@ -9,90 +9,126 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import math
 import mmap
 import os
 import socket
-import sys
+import struct
 import time
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BEAT_NAME", "Counter", "Pulse", "cpu_seconds"]
+__all__ = ["BEAT_NAME", "Counter", "Pulse", "Stalled"]
 
 BEAT_NAME = "beat.json"  # beside a call's status and output
-_WORD_BYTES = 8
+STOPPED_LIMIT_S = 10.0  # a process that somebody has stopped (SIGSTOP) is given this long
+_WORDS = struct.Struct("=QQ")  # entries done, and 1 + the id of the range in progress
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system seconds that a process has used; 0 when it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            fields = stat.read().rpartition(b")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+class Stalled(Exception):
+    """The ROOT process of a call stands still: for how long, and how that shows."""
 
 
 class Counter:
-    """Entries done, in a file that the counting process maps and others read."""
+    """Entries done and the range in progress, in a file that the counting process maps and others read."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         with open(path, "w+b") as file:
-            file.write(bytes(_WORD_BYTES))
+            file.write(bytes(_WORDS.size))
             file.flush()
-            self._map = mmap.mmap(file.fileno(), _WORD_BYTES)
-        self._word = ctypes.c_uint64.from_buffer(self._map)
+            self._map = mmap.mmap(file.fileno(), _WORDS.size)
+        self._words = (ctypes.c_uint64 * 2).from_buffer(self._map)
 
     @property
     def address(self) -> int:
-        """Where C++ finds the word."""
-        return ctypes.addressof(self._word)
+        """Where C++ finds the number of entries."""
+        return ctypes.addressof(self._words)
 
     def set(self, entries: int) -> None:
         """Say the exact number, as after a range."""
-        self._word.value = entries
+        self._words[0] = entries
 
-    @staticmethod
-    def read(path: str) -> int:
-        """What another process has counted; 0 where there is no counter."""
-        try:
-            with open(path, "rb") as file:
-                return int.from_bytes(file.read(_WORD_BYTES), sys.byteorder)
-        except OSError:
-            return 0
+    def begin_range(self, range_id: int | None) -> None:
+        """Say which range is in progress."""
+        self._words[1] = 0 if range_id is None else range_id + 1
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A process as the kernel sees it: ``state`` is a letter, empty where there is none."""
+
+    state: str
+    cpu_s: float
+
+
+def _look_at(pid: int) -> _Process:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            fields = stat.read().rpartition(b")")[2].split()
+    except OSError:
+        return _Process("", 0.0)
+    return _Process(fields[0].decode(), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
 
 
 class Pulse:
-    """Writes the beats of one call; ``tick`` it as often as you like.
+    """Watches the ROOT process of one call, and writes the call's beats; ``tick`` it as often as you like.
 
-    ``settings``: ``every_s``; ``folder_variable``, the environment variable in which Lithops names job and call; and
-    ``prefix``, below which Lithops keeps its jobs. None: no beats.
+    ``settings``: ``every_s``; ``stall_s``, after which a process that does nothing counts as hung; ``folder_variable``, the
+    environment variable in which Lithops names job and call; ``prefix``, below which Lithops keeps its jobs. None: no beats.
     """
 
     def __init__(self, settings: dict[str, Any] | None, storage: Any) -> None:
-        self.every_s = float(settings["every_s"]) if settings is not None else 1.0
-        session = os.environ.get(settings["folder_variable"], "") if settings is not None else ""
-        self._storage = storage if session else None
-        self._key = "/".join((settings["prefix"], *session.rsplit("-", 1), BEAT_NAME)) if settings is not None else ""
-        self._due = time.monotonic() + self.every_s
-        self._pid, self._path, self._count = 0, "", 0
+        given = settings or {}
+        self.every_s = float(given.get("every_s", 1.0))
+        self._stall_s = float(given.get("stall_s", math.inf))
+        session = os.environ.get(given.get("folder_variable", ""), "")
+        self._storage: Any = storage if session else None
+        self._key = "/".join((given.get("prefix", ""), *session.rsplit("-", 1), BEAT_NAME))
+        self._due_s = time.monotonic() + self.every_s
+        self._pid, self._counter, self._count = 0, -1, 0
+        self._seen: tuple[Any, ...] = ()
+        self._moved_s = time.monotonic()
 
     def meet(self, pid: int, counter_path: str) -> None:
         """The ROOT process ``pid`` works for this call and counts in ``counter_path``."""
-        self._pid, self._path = pid, counter_path
+        self.close()
+        self._pid, self._moved_s = pid, time.monotonic()
+        with contextlib.suppress(OSError):
+            self._counter = os.open(counter_path, os.O_RDONLY)
+
+    def close(self) -> None:
+        """Let go of the counter."""
+        if self._counter >= 0:
+            os.close(self._counter)
+        self._counter = -1
+
+    @property
+    def range_id(self) -> int | None:
+        """The range in progress, also after the process that counted is gone."""
+        return self._read()[1] - 1 if self._read()[1] else None
+
+    def _read(self) -> tuple[int, int]:
+        data = os.pread(self._counter, _WORDS.size, 0) if self._counter >= 0 else b""
+        return _WORDS.unpack(data) if len(data) == _WORDS.size else (0, 0)
 
     def tick(self) -> None:
-        """Write a beat if one is due."""
-        if self._storage is None or time.monotonic() < self._due:
-            return
-        self._due = time.monotonic() + self.every_s
+        """Write a beat if one is due; raises Stalled when the process does nothing for too long."""
+        now_s = time.monotonic()
+        process, entries = _look_at(self._pid), self._read()[0]
+        stopped = process.state in ("T", "t")
+        if (entries, process.cpu_s) != self._seen or (self._pid == 0 and not self._seen):
+            self._seen, self._moved_s = (entries, process.cpu_s), now_s
+        still_s = now_s - self._moved_s
+        if self._pid and still_s > (min(self._stall_s, STOPPED_LIMIT_S) if stopped else self._stall_s):
+            how = "is stopped" if stopped else "did no entry and used no CPU time"
+            raise Stalled(f"the ROOT process {how} for {still_s:.0f} s")
+        if self._storage is not None and now_s >= self._due_s:
+            self._due_s = now_s + self.every_s
+            self._beat(entries, process.cpu_s)
+
+    def _beat(self, entries: int, cpu_s: float) -> None:
         self._count += 1
-        beat = {
-            "beat": self._count,
-            "entries": Counter.read(self._path),
-            "cpu_s": cpu_seconds(self._pid),
-            "pid": self._pid,
-            "host": socket.gethostname(),
-        }
+        known = {"beat": self._count, "entries": entries, "cpu_s": cpu_s, "pid": self._pid, "host": socket.gethostname()}
         with contextlib.suppress(Exception):
-            self._storage.put_object(self._storage.bucket, self._key, json.dumps(beat).encode())
+            self._storage.put_object(self._storage.bucket, self._key, json.dumps(known).encode())

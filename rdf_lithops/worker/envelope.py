@@ -31,9 +31,10 @@ class Envelope:
 
     ``range_ids`` in ascending order; ``entries`` processed (None where the source does not count them); ``root`` the
     version of ROOT that pickled ``body`` (bytes, empty on failure); ``error`` plain fields of what went wrong, or None;
-    ``facts`` plain numbers about the call (seconds, bytes, MiB: the unit is in each name). ``stored`` says where the body
-    lies if it is not here (see ``shelf``); ``parts`` are the lengths of the packed envelopes that the body consists of, if
-    it is not one result but several that are still to be folded.
+    ``facts`` plain numbers about the call (seconds, bytes, MiB: the unit is in each name); ``piece`` which part of a range
+    that was cut in two, perhaps again: a path of 0 and 1. ``stored`` says where the body lies if it is not here (see
+    ``shelf``); ``parts`` are the lengths of the packed envelopes that the body consists of, if it is not one result but
+    several that are still to be folded.
     """
 
     range_ids: tuple[int, ...]
@@ -44,6 +45,7 @@ class Envelope:
     facts: dict[str, Any] = field(default_factory=dict)
     stored: dict[str, Any] | None = None
     parts: tuple[int, ...] = ()
+    piece: tuple[int, ...] = ()
 
 
 def pack(envelope: Envelope) -> bytes:
@@ -56,6 +58,7 @@ def pack(envelope: Envelope) -> bytes:
         "facts": envelope.facts,
         "stored": envelope.stored,
         "parts": list(envelope.parts),
+        "piece": list(envelope.piece),
     }
     encoded = json.dumps(header).encode()
     digest = hashlib.sha256(encoded)
@@ -92,6 +95,7 @@ def unpack(data: bytes) -> Envelope:
             facts=header["facts"],
             stored=header["stored"],
             parts=tuple(header["parts"]),
+            piece=tuple(header["piece"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise EnvelopeError(f"the envelope's header does not say what it should: {error!r}") from error

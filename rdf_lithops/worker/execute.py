@@ -13,11 +13,10 @@ import functools
 import hashlib
 import os
 import pickle
-import resource
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from typing import Any
 from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack, unpack
+from .seconds import Stopwatch, watch_reads
 
 __all__ = [
     "RangeFailure",
@@ -95,18 +95,7 @@ class RangeFailure(Exception):
         self.range_id = range_id
 
 
-@dataclass
-class _Seconds:
-    """Where this process's time went during the current call, in seconds."""
-
-    graph: float = 0.0
-    compile: float = 0.0
-    loop: float = 0.0
-    serialise: float = 0.0
-
-
-_seconds = _Seconds()
-_initialised_s = 0.0
+_watch: Stopwatch  # of the current call
 _counter: Counter | None = None
 
 
@@ -132,17 +121,13 @@ _graphs: OrderedDict[str, _Graph] = OrderedDict()
 @functools.lru_cache(maxsize=1)
 def initialise() -> str:
     """Bring ROOT up once, in batch mode and thread-safe; returns its version. Call it first in the main thread."""
-    global _initialised_s
-    started = time.perf_counter()
     import ROOT
 
     ROOT.gROOT.SetBatch(True)
     ROOT.EnableThreadSafety()
     ROOT.gInterpreter.Declare(_SOURCE_HEADER + _COUNT_HEADER)
     ROOT.TH1.AddDirectory(False)
-    version = str(ROOT.gROOT.GetVersion())
-    _initialised_s = time.perf_counter() - started
-    return version
+    return str(ROOT.gROOT.GetVersion())
 
 
 def prepare() -> None:
@@ -152,6 +137,7 @@ def prepare() -> None:
     ROOT.RDF.Experimental.RDatasetSpec().AddSample(("", [""], [""]))
     frame = ROOT.RDataFrame(1)
     frame.Filter("true").Define("x", "1.0").Histo1D(("prepared", "", 2, 0.0, 2.0), "x")
+    watch_reads()
     never = ctypes.c_uint64()
     ROOT.rdf_lithops.count_entries(ROOT.RDF.AsRNode(frame), 1 << 62, ctypes.addressof(never))
 
@@ -193,57 +179,90 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
     from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER
     from ROOT._distrdf.Backends import Utils
 
-    began = compiled = time.perf_counter()
     node = ROOT.RDF.AsRNode(start)
     if exec_id not in _ACTIONS_REGISTER or exec_id.rdf_uuid == "RNTuple":
-        _ACTIONS_REGISTER[exec_id] = generator.generate_computation_graph(graph, start, range_id)
-        built = time.perf_counter()
-        ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
-        compiled = time.perf_counter()
-        _seconds.compile += compiled - built
-        _seconds.graph += built - began
+        with _watch.part("graph_s"):
+            _ACTIONS_REGISTER[exec_id] = generator.generate_computation_graph(graph, start, range_id)
+        with _watch.part("compile_s"):
+            ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
     else:  # clones are compiled already
-        _ACTIONS_REGISTER[exec_id] = [Utils.clone_action(action, range_id) for action in _ACTIONS_REGISTER[exec_id]]
-        compiled = time.perf_counter()
-        _seconds.graph += compiled - began
+        with _watch.part("graph_s"):
+            _ACTIONS_REGISTER[exec_id] = [Utils.clone_action(action, range_id) for action in _ACTIONS_REGISTER[exec_id]]
     if _counter is not None:
         ROOT.rdf_lithops.count_entries(node, COUNT_EVERY, _counter.address)
     ROOT.Internal.RDF.TriggerRun.__release_gil__ = True
-    ROOT.Internal.RDF.TriggerRun(node)
-    _seconds.loop += time.perf_counter() - compiled
+    with _watch.part("loop_s"):
+        ROOT.Internal.RDF.TriggerRun(node)
     return list(_ACTIONS_REGISTER[exec_id])
 
 
-def run_call(graph: bytes, graph_digest: str, call: dict[str, Any], dataset: dict[str, Any], seed: int) -> bytes:
+def run_call(
+    graph: bytes,
+    graph_digest: str,
+    call: dict[str, Any],
+    dataset: dict[str, Any],
+    seed: int,
+    began: dict[str, float] | None = None,
+    payload_s: float = 0.0,
+    before_range: Callable[[int], None] = lambda range_id: None,
+) -> bytes:
     """Run every range of ``call`` in ascending order, fold them, and return the packed envelope.
 
     ``graph`` is the pickled pair (mapper, reducer). Errors of the user's graph come back in the envelope; errors of ours
-    are raised.
+    are raised. ``began`` is what ``seconds.began_here`` said in the task, ``payload_s`` how long the payload took to load;
+    ``before_range`` is told which range is next.
     """
-    global _seconds
-    _seconds = _Seconds()
-    began, read_before = time.perf_counter(), _bytes_read()
+    global _watch
     version = initialise()
-    runner = _graph(graph, graph_digest)
-    plain_ranges = sorted(call["ranges"], key=lambda plain: plain["id"])
-    range_ids = tuple(plain["id"] for plain in plain_ranges)
+    _watch = Stopwatch(began, payload_s)
+    range_ids = tuple(sorted(plain["id"] for plain in call["ranges"]))
     try:
-        partial = None
-        entries: int | None = 0
-        for plain in plain_ranges:
-            result = _run_range(runner, plain, dataset, seed)
-            done = _entries(plain, result)
-            entries = None if entries is None or done is None else entries + done
-            if _counter is not None and entries is not None:
-                _counter.set(entries)
-            partial = result if partial is None else runner.reducer(partial, result)
-        serialising = time.perf_counter()
-        body = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
-        _seconds.serialise = time.perf_counter() - serialising
+        partial, entries = _run_ranges(graph, graph_digest, call, dataset, seed, before_range)
+        with _watch.part("serialise_s"):
+            body = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
     except RangeFailure as failure:
         _forget(graph_digest)
-        return pack(Envelope(range_ids, None, version, error=_describe_failure(failure, call, dataset)))
-    return pack(Envelope(range_ids, entries, version, body, facts=_facts(began, read_before)))
+        error = _describe_failure(failure, call, dataset)
+        return pack(Envelope(range_ids, None, version, error=error, facts=_watch.facts()))
+    piece = tuple(call["ranges"][0].get("piece", ()))
+    return pack(Envelope(range_ids, entries, version, body, facts=_watch.facts(), piece=piece))
+
+
+def _run_ranges(
+    graph: bytes,
+    graph_digest: str,
+    call: dict[str, Any],
+    dataset: dict[str, Any],
+    seed: int,
+    before_range: Callable[[int], None],
+) -> tuple[Any, int | None]:
+    """The merged result of the call's ranges, and the entries that they had."""
+    with _watch.part("graph_s"):
+        runner = _graph(graph, graph_digest)
+    partial: Any = None
+    entries: int | None = 0
+    for plain in sorted(call["ranges"], key=lambda plain: plain["id"]):
+        _watch.counts_system_reads |= bool(plain.get("rntuple"))
+        _announce(plain["id"], before_range)
+        with _watch.part("open_s"):  # what DistRDF's mapper does beside running the graph: it opens the range's files
+            result = _run_range(runner, plain, dataset, seed)
+        done = _entries(plain, result)
+        entries = None if entries is None or done is None else entries + done
+        if _counter is not None and entries is not None:
+            _counter.set(entries)
+        with _watch.part("merge_s"):
+            partial = result if partial is None else runner.reducer(partial, result)
+    return partial, entries
+
+
+def _announce(range_id: int, before_range: Callable[[int], None]) -> None:
+    """Say which range is next, to the counter and to ``before_range``, whose failure is the range's."""
+    if _counter is not None:
+        _counter.begin_range(range_id)
+    try:
+        before_range(range_id)
+    except Exception as error:
+        raise RangeFailure(range_id) from error
 
 
 def merge_results(reducer: Callable[[Any, Any], Any], into: Any, other: Any) -> Any:
@@ -285,18 +304,25 @@ def _build_report_layout() -> None:
         ROOT.gErrorIgnoreLevel = level
 
 
-def fold(reducer: bytes, partials: list[bytes]) -> bytes:
-    """Fold packed ``partials`` in the order of their ranges with the pickled ``reducer``; returns a packed envelope."""
+def fold(reducer: bytes, partials: list[bytes], order: list[Any]) -> bytes:
+    """Fold packed ``partials`` in ``order`` (see folding.fold_order) with the pickled ``reducer``; a packed envelope."""
     began = time.perf_counter()
     version = initialise()
     fold_two = pickle.loads(reducer)
-    envelopes = sorted((unpack(partial) for partial in partials), key=lambda envelope: envelope.range_ids)
+    envelopes = [unpack(partial) for partial in partials]
     for envelope in envelopes:
         if envelope.root != version:
             message = f"expected partials of ROOT {version}, got one of ROOT {envelope.root} (ranges {envelope.range_ids})"
             raise RuntimeError(message)
-    merged = functools.reduce(fold_two, (unpickle(envelope.body) for envelope in envelopes))
-    range_ids = tuple(range_id for envelope in envelopes for range_id in envelope.range_ids)
+
+    def folded(branch: Any) -> Any:
+        if isinstance(branch, int):
+            return unpickle(envelopes[branch].body)
+        return functools.reduce(fold_two, map(folded, branch))
+
+    merged = folded(order)
+    envelopes.sort(key=lambda envelope: (envelope.range_ids, envelope.piece))
+    range_ids = tuple(dict.fromkeys(range_id for envelope in envelopes for range_id in envelope.range_ids))
     counts = [envelope.entries for envelope in envelopes]
     return pack(
         Envelope(
@@ -350,7 +376,7 @@ def _forget_execution(digest: str) -> None:
 def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], seed: int) -> Any:
     import ROOT
 
-    ROOT.gRandom.SetSeed(range_seed(seed, plain["id"]))
+    ROOT.gRandom.SetSeed(range_seed(seed, plain["id"], plain.get("piece", ())))
     ROOT.rdf_lithops.first_entry = plain.get("first_entry", 0)
     try:
         result = runner.mapper(adapter.from_plain(plain, dataset, runner.exec_id(plain)))
@@ -372,9 +398,13 @@ def _restore_entry_column(mergeable: Any) -> None:
         mergeable._py_arrays = named
 
 
-def range_seed(seed: int, range_id: int) -> int:
-    """A 32-bit seed for ``gRandom`` that depends on the user's seed and the range alone; never 0, which means "random"."""
-    digest = hashlib.sha256(f"{seed}:{range_id}".encode()).digest()
+def range_seed(seed: int, range_id: int, piece: Sequence[int] = ()) -> int:
+    """A 32-bit seed for ``gRandom`` that depends on the user's seed and the range alone; never 0, which means "random".
+
+    The parts of a range that was cut have streams of their own.
+    """
+    name = ":".join(map(str, (seed, range_id, *piece)))
+    digest = hashlib.sha256(name.encode()).digest()
     return int.from_bytes(digest[:4], "big") or 1
 
 
@@ -385,37 +415,18 @@ def _entries(plain: dict[str, Any], result: Any) -> int | None:
     return plain["end"] - plain["start"] if plain["kind"] == "entries" else None
 
 
-def _bytes_read() -> int:
-    import ROOT
-
-    return int(ROOT.TFile.GetFileBytesRead())
-
-
-def _facts(began: float, read_before: int) -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "initialise_s": _initialised_s,
-        "graph_s": _seconds.graph,
-        "compile_s": _seconds.compile,
-        "loop_s": _seconds.loop,
-        "serialise_s": _seconds.serialise,
-        "call_s": time.perf_counter() - began,
-        "read_bytes": _bytes_read() - read_before,
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
-
-
 def _describe_failure(failure: RangeFailure, call: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
     cause = failure.__cause__
     assert cause is not None, "RangeFailure is always raised from the original exception"
     plain = next(plain for plain in call["ranges"] if plain["id"] == failure.range_id)
+    out_of_memory = isinstance(cause, MemoryError) or "bad_alloc" in f"{type(cause).__name__} {cause}"
     return {
-        "kind": "range",
+        "kind": "memory" if out_of_memory else "range",
         "call_id": call["id"],
         "range_ids": [failure.range_id],
         "where": adapter.describe(plain, dataset),
         "type": type(cause).__name__,
-        "message": str(cause),
+        "message": str(cause) or type(cause).__name__,
         "traceback": "".join(traceback.format_exception(type(cause), cause, cause.__traceback__)),
     }
 

@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import faulthandler
 import fcntl
+import functools
 import os
 import select
 import shutil
@@ -29,7 +30,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from . import execute, payload, warm, wire
+from . import execute, faults, payload, warm, wire
 from .beats import Counter
 
 _PR_SET_PDEATHSIG = 1
@@ -307,6 +308,7 @@ def serve_slot(control: socket.socket, folder: str, log: str) -> None:
         client: Connection[Any, Any] = Connection(descriptors[0])
         log_start = _size(log)
         counter.set(0)
+        counter.begin_range(None)
         try:
             wire.send(client, {"event": "slot", "pid": os.getpid(), "counter": counter.path})
             message, blobs = wire.receive(client)
@@ -335,6 +337,7 @@ def _say_done(control: socket.socket) -> None:
 def _answer(message: dict[str, Any], blobs: list[bytes], loaded: list[str]) -> tuple[dict[str, Any], list[bytes]]:
     """Run what ``message`` asks for; user errors are part of the answer, ours are raised."""
     initialisation, *blobs = blobs
+    started = time.perf_counter()
     with execute.working_folder(message["cwd"]):
         try:
             if message["payload"]["sha256"] not in loaded:
@@ -343,8 +346,12 @@ def _answer(message: dict[str, Any], blobs: list[bytes], loaded: list[str]) -> t
         except payload.PayloadFailure as failure:
             return {"reply": "payload", "what": failure.what, "why": failure.why}, []
         if message["op"] == "fold":
-            return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:])]
-        packed = execute.run_call(blobs[0], message["graph_digest"], message["call"], message["dataset"], message["seed"])
+            faults.strike_fold(message.get("faults"), message["attempt"])
+            return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:], message["order"])]
+        payload_s = time.perf_counter() - started
+        what = message["graph_digest"], message["call"], message["dataset"], message["seed"]
+        strike = functools.partial(faults.strike_range, message.get("faults"), message["call"])
+        packed = execute.run_call(blobs[0], *what, message["began"], payload_s, strike)
         return {"reply": "ok"}, [packed]
 
 

@@ -59,7 +59,7 @@ def _take(packed: bytes, storage: Any) -> bytes:
         return packed
     data = bytes(storage.get_object(reference.stored["bucket"], reference.stored["key"]))
     found = unpack(data)
-    if found.range_ids != reference.range_ids:
+    if (found.range_ids, found.piece) != (reference.range_ids, reference.piece):
         where = reference.stored["key"]
         raise EnvelopeError(f"expected ranges {reference.range_ids} at {where}, got {found.range_ids}")
     return data
@@ -67,10 +67,10 @@ def _take(packed: bytes, storage: Any) -> bytes:
 
 def bundle(packed: Sequence[bytes]) -> bytes:
     """One envelope that holds several, in the order of their ranges, not folded: it is the next round's work."""
-    pairs = sorted(((unpack(each), each) for each in packed), key=lambda pair: pair[0].range_ids)
+    pairs = sorted(((unpack(each), each) for each in packed), key=lambda pair: (pair[0].range_ids, pair[0].piece))
     return pack(
         Envelope(
-            tuple(range_id for envelope, _ in pairs for range_id in envelope.range_ids),
+            tuple(dict.fromkeys(range_id for envelope, _ in pairs for range_id in envelope.range_ids)),
             None,
             pairs[0][0].root,
             b"".join(each for _, each in pairs),

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import signal
 import tempfile
-import threading
+import time
 import traceback
-from collections import Counter as Multiset
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
-from . import execute, payload, warm
-from .beats import Counter, Pulse
-from .envelope import Envelope, EnvelopeError, pack, unpack
+from . import execute, faults, payload, warm
+from .beats import Counter, Pulse, Stalled
+from .envelope import Envelope, pack, unpack
+from .folding import check_each_range_once, fold_order
+from .seconds import began_here
 from .shelf import Shelf, bundle, size_of, take_down
 
-__all__ = ["FoldTask", "MapTask", "ReduceTask"]
+__all__ = ["POISON_CRASHES", "FoldTask", "MapTask", "ReduceTask", "Surroundings"]
 
 MAX_TRIES = 2  # a ROOT process killed from outside is not the range's fault: once more, in a new one
+POISON_CRASHES = 3  # but a range in which three of them ended is at fault
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Surroundings:
     ``payload`` is plain; ``initialisation`` the user's function, cloudpickled. ``warm_folder`` is the driver's own meeting
     folder (None, or absent on this machine: one per user); ``warm`` False runs ROOT in the task itself; ``cwd`` is the
     driver's working folder; ``settings`` go to a process that is started; ``beats`` says where and
-    how often a call says that it lives (see ``beats.Pulse``), or None.
+    how often a call says that it lives (see ``beats.Pulse``), or None; ``faults`` is a script for tests (see ``faults``).
     """
 
     cwd: str
@@ -39,6 +43,7 @@ class Surroundings:
     warm_folder: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     beats: dict[str, Any] | None = None
+    faults: dict[str, Any] | None = None
 
     def request(
         self, graph_digest: str, message: dict[str, Any], blobs: list[bytes], storage: Any
@@ -52,17 +57,19 @@ class Surroundings:
             "payload_folder": payload.unpack(self.payload, storage, folder),
         }
         lease = {"payload": self.payload["sha256"], "graph": graph_digest, "settings": self.settings}
-        pulse = Pulse(self.beats, storage)
-        return _persistent_request(folder, lease, message, [self.initialisation, *blobs], pulse)
+        if self.faults is not None:
+            message["faults"] = self.faults
+        with contextlib.closing(Pulse(self.beats, storage)) as pulse:
+            return _persistent_request(folder, lease, message, [self.initialisation, *blobs], pulse)
 
 
 @dataclass(frozen=True)
 class MapTask:
     """Run the ranges of one call and fold them: ``{"id", "ranges"}`` in, a packed envelope out. Never raises.
 
-    A large partial goes to the ``shelf``, if there is one.
     ``graph`` is DistRDF's (mapper, reducer), cloudpickled and unpickled by the ROOT process alone; ``graph_digest``
-    names it among the graphs that a process has compiled; ``dataset`` is plain.
+    names it among the graphs that a process has compiled; ``dataset`` is plain. A large partial goes to the ``shelf``, if
+    there is one.
     """
 
     graph: bytes
@@ -75,8 +82,12 @@ class MapTask:
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
         range_ids = tuple(plain["id"] for plain in call["ranges"])
+        began = began_here()
         try:
-            partial = self._run(call, storage)
+            garbage = faults.strike_task(self.surroundings.faults, call)
+            if garbage is not None:
+                return garbage
+            partial = self._run(call, began, storage)
             return partial if self.shelf is None else self.shelf.put(partial, storage)
         except payload.PayloadFailure as failure:
             error: dict[str, Any] = {
@@ -86,41 +97,54 @@ class MapTask:
                 "what": failure.what,
             }
             error["log_tail"] = failure.log_tail
-        except warm.WarmProcessDied as died:
-            error = {"kind": "died", "type": "WarmProcessDied", "message": died.how, "log_tail": died.log_tail}
+        except _Crashed as crashed:
+            error = {"kind": crashed.died.kind, "type": "WarmProcessDied", "message": crashed.died.how}
+            error.update(log_tail=crashed.died.log_tail, crashes=crashed.tries)
+            if crashed.range_id is not None:
+                error["range_ids"] = [crashed.range_id]
         except Exception as problem:
-            error = {"kind": "worker", "type": type(problem).__name__, "message": str(problem)}
+            kind = "memory" if isinstance(problem, MemoryError) else "worker"
+            error = {"kind": kind, "type": type(problem).__name__, "message": str(problem) or type(problem).__name__}
             error["traceback"] = traceback.format_exc()
-        error.update(call_id=call["id"], range_ids=list(range_ids))
+        error = {"call_id": call["id"], "range_ids": list(range_ids), **error}
         return pack(Envelope(range_ids, None, "", error=error))
 
-    def _run(self, call: dict[str, Any], storage: Any) -> bytes:
+    def _run(self, call: dict[str, Any], began: dict[str, float], storage: Any) -> bytes:
         if self.surroundings.warm:
             try:
-                return self._run_warm(call, storage)
+                return self._run_warm(call, began, storage)
             except warm.WarmProcessUnavailable as reason:
                 print(f"rdf_lithops: ROOT runs in the task itself: {reason}")  # noqa: T201  # the task's own log
-        return self._run_here(call, storage)
+        return self._run_here(call, began, storage)
 
-    def _run_warm(self, call: dict[str, Any], storage: Any) -> bytes:
+    def _run_warm(self, call: dict[str, Any], began: dict[str, float], storage: Any) -> bytes:
         message = {
             "op": "run",
             "call": call,
             "graph_digest": self.graph_digest,
             "dataset": self.dataset,
             "seed": self.seed,
+            "began": began,
+            "tries": call.get("tries", MAX_TRIES),
         }
         _, blobs = self.surroundings.request(self.graph_digest, message, [self.graph], storage)
         return blobs[0]
 
-    def _run_here(self, call: dict[str, Any], storage: Any) -> bytes:
+    def _run_here(self, call: dict[str, Any], began: dict[str, float], storage: Any) -> bytes:
         """Without a warm process: the answer is the same, the start-up of ROOT is paid by this task."""
         code = self.surroundings
-        execute.initialise()
-        with execute.working_folder(code.cwd), tempfile.TemporaryDirectory() as folder:
+        strike = functools.partial(faults.strike_range, code.faults, call)
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            pulse = stack.enter_context(contextlib.closing(Pulse(code.beats, storage)))
+            stack.enter_context(_beating(pulse, folder))
+            stack.enter_context(execute.working_folder(code.cwd))
+            execute.initialise()
+            started = time.perf_counter()
             payload.load(code.payload, code.initialisation, payload.unpack(code.payload, storage, folder))
-            with _beating(Pulse(code.beats, storage), os.path.join(folder, "count")):
-                return execute.run_call(self.graph, self.graph_digest, call, self.dataset, self.seed)
+            payload_s = time.perf_counter() - started
+            what = self.graph_digest, call, self.dataset, self.seed
+            return execute.run_call(self.graph, *what, began, payload_s, strike)
 
 
 @dataclass(frozen=True)
@@ -128,116 +152,147 @@ class ReduceTask:
     """Fold partials in range order with ROOT's reducer: packed envelopes in, one out. Never raises.
 
     ``reducer`` is cloudpickled; ``range_ids`` are all that the plan has: a shortfall is an error that names them;
-    ``kept`` are packed partials of earlier attempts, to be folded with those of this one. More than ``fold_partials`` of
-    them, or than ``fold_bytes`` in all, are not folded here but handed on together, for a round of ``FoldTask``.
+    ``kept`` are packed partials of earlier attempts, to be folded with those of this one; ``groups`` the range ids of each
+    call of the plan (none: the calls are those whose partials come). More than ``fold_partials``, or than ``fold_bytes`` in
+    all, are not folded here but handed on together, for a round of ``FoldTask``.
     """
 
     reducer: bytes
     range_ids: tuple[int, ...]
     surroundings: Surroundings
     kept: tuple[bytes, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
+    attempt: int = 1
     fold_partials: int = 2**31
     fold_bytes: int = 2**63
 
     def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
         """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
         try:
-            return self._fold(results, storage)
+            garbage = faults.strike_reduce(self.surroundings.faults, self.attempt)
+            return self._fold(results, storage) if garbage is None else garbage
         except Exception as problem:
             error: dict[str, Any] = {"kind": "fold", "type": type(problem).__name__, "message": str(problem)}
+            if isinstance(problem, _Crashed):
+                error.update(message=f"{problem.died.how}, in the fold", log_tail=problem.died.log_tail)
             error.update(traceback=traceback.format_exc(), range_ids=list(self.range_ids))
             return pack(Envelope(self.range_ids, None, "", error=error))
 
     def _fold(self, results: list[bytes], storage: Any) -> bytes:
-        partials: dict[tuple[int, ...], bytes] = {}
-        fold_bytes = 0
+        partials: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Envelope, bytes]] = {}
         for data in [*self.kept, *results]:
             envelope = unpack(data)
             if envelope.error is not None:
                 return data
-            if partials.setdefault(envelope.range_ids, data) is data:  # one that was delivered twice counts once
-                fold_bytes += size_of(envelope)
-        check_each_range_once(self.range_ids, list(partials))
-        if len(partials) > 2 and (len(partials) > self.fold_partials or fold_bytes > self.fold_bytes):
-            return bundle(list(partials.values()))
-        return _fold_here(self.reducer, self.surroundings, list(partials.values()), storage)
+            # a partial that was delivered twice counts once
+            partials.setdefault((envelope.range_ids, envelope.piece), (envelope, data))
+        envelopes = [envelope for envelope, _ in partials.values()]
+        check_each_range_once(self.range_ids, envelopes)
+        packed = [data for _, data in partials.values()]
+        if len(packed) > 2 and (len(packed) > self.fold_partials or sum(map(size_of, envelopes)) > self.fold_bytes):
+            return bundle(packed)
+        return _fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage)
 
 
 @dataclass(frozen=True)
 class FoldTask:
     """Fold one group of partials, in a round of the tree: ``{"id", "ranges", "partials"}`` in, a packed envelope out.
 
-    Never raises. What it folded goes to the ``shelf`` again, if it is large.
+    Never raises. ``groups`` as in ReduceTask. What it folded goes to the ``shelf`` again, if it is large.
     """
 
     reducer: bytes
     surroundings: Surroundings
     shelf: Shelf | None = None
+    groups: tuple[tuple[int, ...], ...] = ()
     dataset: dict[str, Any] = field(default_factory=dict)  # a plan's task has one; here no range is read
 
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
         range_ids = tuple(plain["id"] for plain in call["ranges"])
         try:
-            partial = _fold_here(self.reducer, self.surroundings, call["partials"], storage)
+            given = call["partials"], self.groups, call.get("attempt", 1)
+            partial = _fold_here(self.reducer, self.surroundings, *given, storage)
             return partial if self.shelf is None else self.shelf.put(partial, storage)
         except Exception as problem:
-            error: dict[str, Any] = {"kind": "fold", "type": type(problem).__name__, "message": str(problem)}
+            kind = "memory" if isinstance(problem, MemoryError) else "fold"
+            error: dict[str, Any] = {"kind": kind, "type": type(problem).__name__, "message": str(problem)}
+            if isinstance(problem, _Crashed):
+                error.update(message=f"{problem.died.how}, in the fold", log_tail=problem.died.log_tail)
             error.update(traceback=traceback.format_exc(), range_ids=list(range_ids), call_id=call["id"])
             return pack(Envelope(range_ids, None, "", error=error))
 
 
-def _fold_here(reducer: bytes, surroundings: Surroundings, partials: list[bytes], storage: Any) -> bytes:
-    """Take ``partials`` down from the shelf and fold them in a warm ROOT process, or in this one."""
-    blobs = take_down(partials, storage)
+def _fold_here(
+    reducer: bytes,
+    surroundings: Surroundings,
+    packed: list[bytes],
+    groups: tuple[tuple[int, ...], ...],
+    attempt: int,
+    storage: Any,
+) -> bytes:
+    """Take partials down from the shelf and fold them in a warm ROOT process, or in this one."""
+    order = fold_order([unpack(each) for each in packed], groups)
+    blobs = take_down(packed, storage)
     if len(blobs) == 1:
         return blobs[0]
     if surroundings.warm:
         with contextlib.suppress(warm.WarmProcessUnavailable):
-            return surroundings.request("", {"op": "fold"}, [reducer, *blobs], storage)[1][0]
-    return execute.fold(reducer, blobs)
-
-
-def check_each_range_once(expected: tuple[int, ...], folded: list[tuple[int, ...]]) -> None:
-    """Raise EnvelopeError, naming the ranges, unless the partials' range ids are ``expected``, each one once."""
-    counts = Multiset(range_id for range_ids in folded for range_id in range_ids)
-    missing = sorted(set(expected) - set(counts))
-    doubled = sorted(range_id for range_id, count in counts.items() if count > 1)
-    unknown = sorted(set(counts) - set(expected))
-    if missing or doubled or unknown:
-        raise EnvelopeError(f"expected each range once; missing {missing}, more than once {doubled}, unknown {unknown}")
+            message = {"op": "fold", "order": order, "attempt": attempt}
+            return surroundings.request("", message, [reducer, *blobs], storage)[1][0]
+    return execute.fold(reducer, blobs, order)
 
 
 @contextlib.contextmanager
-def _beating(pulse: Pulse, path: str) -> Iterator[None]:
-    """Beat from a thread while this process itself runs ROOT, which lets other threads run during the event loop."""
-    over = threading.Event()
-    pulse.meet(os.getpid(), path)
+def _beating(pulse: Pulse, folder: str) -> Iterator[None]:
+    """Have a child of this process beat while the process itself runs ROOT, which holds Python's lock while it compiles.
 
-    def beat() -> None:
-        while not over.wait(pulse.every_s):
-            pulse.tick()
-
-    thread = threading.Thread(target=beat, daemon=True)
-    execute.count_into(Counter(path))
-    thread.start()
+    The child ends this process if it stands still: nobody else would. It is forked before ROOT is there.
+    """
+    parent, counter = os.getpid(), Counter(os.path.join(folder, "count"))
+    pulse.meet(parent, counter.path)
+    child = os.fork()
+    if child == 0:
+        _beat_until_orphaned(pulse, parent)
+    execute.count_into(counter)
     try:
         yield
     finally:
-        over.set()
-        thread.join()
         execute.count_into(None)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _beat_until_orphaned(pulse: Pulse, parent: int) -> NoReturn:
+    try:
+        while os.getppid() == parent:
+            pulse.tick()
+            time.sleep(pulse.every_s)
+    except Stalled as stalled:
+        print(f"rdf_lithops: {stalled}", flush=True)  # noqa: T201  # the task's own log
+        os.kill(parent, signal.SIGKILL)
+    finally:
+        os._exit(0)
+
+
+class _Crashed(Exception):
+    """A ROOT process ended while it worked for this call, ``tries`` times; in which range, where that is known."""
+
+    def __init__(self, died: warm.WarmProcessDied, tries: int, range_id: int | None) -> None:
+        super().__init__(died, tries, range_id)
+        self.died, self.tries, self.range_id = died, tries, range_id
 
 
 def _persistent_request(
     folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes], pulse: Pulse
 ) -> tuple[dict[str, Any], list[bytes]]:
-    for attempt in range(1, MAX_TRIES + 1):
+    tries = int(message.get("tries", MAX_TRIES))
+    for number in range(1, tries + 1):
         try:
             reply, reply_blobs = warm.request(folder, lease, message, blobs, pulse)
-        except warm.WarmProcessDied:
-            if attempt == MAX_TRIES or not os.path.isdir(folder):
-                raise
+        except warm.WarmProcessDied as died:
+            if number == tries or died.kind != "died" or not os.path.isdir(folder):
+                raise _Crashed(died, number, pulse.range_id) from died
         else:
             if reply["reply"] == "payload":
                 raise payload.PayloadFailure(reply["what"], reply["why"], reply["log_tail"])

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import _version
 from . import wire
-from .beats import Pulse
+from .beats import Pulse, Stalled
 
 __all__ = ["WarmProcessDied", "WarmProcessUnavailable", "folder_for", "hold", "reap", "request", "start", "wait_until_warm"]
 
@@ -31,12 +31,16 @@ class WarmProcessUnavailable(Exception):
 
 
 class WarmProcessDied(Exception):
-    """The ROOT process ended while it served a request: how, and the tail of what it printed."""
+    """The ROOT process ended while it served a request: how, the tail of what it printed, and of what ``kind`` that is.
 
-    def __init__(self, how: str, log_tail: str) -> None:
-        super().__init__(how, log_tail)
+    ``kind`` is "died", "hung" (it was ended because it stood still) or "memory" (the kernel took it, or it found no more).
+    """
+
+    def __init__(self, how: str, log_tail: str, kind: str = "died") -> None:
+        super().__init__(how, log_tail, kind)
         self.how = how
         self.log_tail = log_tail
+        self.kind = kind
 
     def __str__(self) -> str:
         return self.how
@@ -158,6 +162,7 @@ def request(
     process that works for it is killed. Raises WarmProcessDied, WarmProcessUnavailable.
     """
     connection = _connected(folder, lease.get("settings"))
+    kills_before = _memory_kills()
     try:
         wire.send(connection, {**lease, "op": "lease"})
         wire.send(connection, message, *blobs)
@@ -169,14 +174,24 @@ def request(
                 break
             if pulse is not None:
                 pulse.meet(reply["pid"], reply["counter"])
+    except Stalled as stalled:  # closing the connection has the process killed
+        raise WarmProcessDied(str(stalled), log_tail(os.path.join(folder, "root.log")), "hung") from None
     except (EOFError, OSError) as error:
         tail = log_tail(os.path.join(folder, "root.log"))
         raise WarmProcessDied(f"the warm ROOT process vanished ({type(error).__name__})", tail) from error
     finally:
         connection.close()
     if reply["reply"] == "died":
-        raise WarmProcessDied(reply["how"], reply["log_tail"])
+        no_memory = "bad_alloc" in reply["log_tail"] or ("SIGKILL" in reply["how"] and _memory_kills() > kills_before)
+        raise WarmProcessDied(reply["how"], reply["log_tail"], "memory" if no_memory else "died")
     return reply, reply_blobs
+
+
+def _memory_kills() -> int:
+    """How many processes the kernel of this machine has killed because memory ran out."""
+    with contextlib.suppress(OSError), open("/proc/vmstat") as vmstat:
+        return next((int(line.split()[1]) for line in vmstat if line.startswith("oom_kill ")), 0)
+    return 0
 
 
 def log_tail(path: str, start: int = 0) -> str:

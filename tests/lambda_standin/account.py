@@ -18,7 +18,7 @@ from .service import Service
 REGION = "us-east-1"
 BUCKET = "rdf-lithops-test"
 ROLE = "rdf-lithops-worker"
-RUNTIME = "rdf_lithops:test"
+RUNTIME = f"rdf_lithops:{os.urandom(4).hex()}"  # no runtime that a killed test left in the cache of Lithops
 DRIVER_KEYS = ("AKIADRIVER0000000000", "driver-secret")
 WORKER_KEYS = ("AKIAWORKER0000000000", "worker-secret")
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
@@ -134,4 +134,13 @@ def executor(service: Service, settings: dict[str, Any]) -> Iterator[lithops.Fun
     try:
         yield made
     finally:
+        _forget_runtime(made)
         made.__exit__(None, None, None)
+
+
+def _forget_runtime(made: lithops.FunctionExecutor) -> None:
+    """Lithops keeps on this machine, for good, that a runtime is deployed: the next account of that name has none."""
+    info = made.invoker.runtime_info
+    key = made.compute_handler.get_runtime_key(info["runtime_name"], info["runtime_memory"], lithops.__version__)
+    with contextlib.suppress(FileNotFoundError):
+        made.internal_storage.delete_runtime_meta(key)

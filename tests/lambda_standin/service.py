@@ -174,6 +174,11 @@ class Service:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return server
 
+    def script(self, faults: dict[int, str]) -> None:
+        """From now on these faults; ordinals count from the next invocation request."""
+        with self._lock:
+            self.faults, self._requests_seen, self.throttled = faults, 0, 0
+
     # -- what the front asks
 
     def record(self, service: str, request: _Front) -> None:

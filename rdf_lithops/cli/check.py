@@ -1,0 +1,33 @@
+"""``rdf-lithops check``: is everything ready to run there?"""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from .. import check
+from . import CheckFailed
+
+__all__ = ["command"]
+
+
+@click.command("check", short_help="Is everything ready to run there?")
+@click.option("--config", type=click.Path(exists=True, dir_okay=False), help="[default: as Lithops finds one]")
+@click.option("--source", multiple=True, metavar="FILE", help="Data to be read: a path or URL; give it again for more.")
+@click.option("--calls", type=click.IntRange(min=1), default=1, show_default=True, help="Calls that a run would make.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def command(config: str | None, source: tuple[str, ...], calls: int, as_json: bool) -> None:
+    """Check storage, role, runtime, limits, clock and data of a configuration; change nothing.
+
+    One line each: ok, or what is wrong and the command that mends it.
+    """
+    findings = check.check(config, source, calls)
+    if as_json:
+        click.echo(json.dumps([vars(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+    wrong = sum(finding.level == "wrong" for finding in findings)
+    if wrong:
+        raise CheckFailed(f"{wrong} of {len(findings)} findings are wrong")

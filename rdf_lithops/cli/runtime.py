@@ -1,0 +1,116 @@
+"""``rdf-lithops runtime``: build, deploy, try and weigh the workers' image."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from .. import runtime
+from . import CheckFailed
+
+__all__ = ["command"]
+
+_image = click.argument("image")
+
+
+@click.group("runtime", short_help="Build, deploy, try and weigh the workers' image.")
+def command() -> None:
+    """The workers' image: ROOT, Lithops and this package, for any backend that runs containers.
+
+    \b
+      rdf-lithops runtime build --config my_cloud.yaml
+      rdf-lithops runtime deploy --config my_cloud.yaml
+      rdf-lithops runtime smoke IMAGE
+    """
+
+
+@command.command("build", context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Build for the backend of this Lithops configuration, push to its registry, and write the image's new name "
+    "into the file.  [default: build on this machine only]",
+)
+@click.option("--name", default="rdf_lithops", show_default=True, help="The image's name, without a tag.")
+@click.option("--target", type=click.Choice(["lambda", "generic"]), help="[default: what the backend needs; else lambda]")
+@click.option("--base", default=runtime.DEFAULT_BASE, show_default=True, help="The image to start from.")
+@click.option("--root-from", type=click.Choice(["wheel", "conda", "tarball"]), default="wheel", show_default=True)
+@click.option("--whole", is_flag=True, help="Leave in what RDataFrame never loads (RooFit, graphics, documentation).")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def build_command(
+    config: str | None, name: str, target: str | None, base: str, root_from: str, whole: bool, options: tuple[str, ...]
+) -> None:
+    """Build the image; its tag is made of its contents. OPTIONS, after --, go to docker or podman build."""
+    sections = _sections(config) if config else {}
+    backend = sections["lithops"]["backend"] if config else ""
+    chosen = target or runtime.TARGETS.get(backend, "generic" if config else "lambda")
+    recipe = runtime.Recipe(chosen, base, root_from, not whole, options)
+    if config:
+        configured = sections[backend].get("runtime", name)
+        name = configured.rpartition(":")[0] or configured
+    image = runtime.build(recipe, name, config)
+    if config:
+        runtime.write_tag(config, backend, image)
+    click.echo(image)
+
+
+@command.command("deploy")
+@click.option(
+    "--config", required=True, type=click.Path(exists=True, dir_okay=False), help="A Lithops configuration file (YAML)."
+)
+def deploy_command(config: str) -> None:
+    """Deploy the image that the configuration names, anew if its settings have changed since."""
+    from lithops.config import default_config, extract_serverless_config, extract_storage_config, load_config
+    from lithops.serverless import ServerlessHandler
+    from lithops.storage import InternalStorage
+
+    settings = default_config(load_config(config))
+    section = settings[settings["lithops"]["backend"]]
+    storage = InternalStorage(extract_storage_config(settings))
+    handler = ServerlessHandler(extract_serverless_config(settings), storage)
+    for line in runtime.deploy(config, handler, storage, section):
+        click.echo(f"changed  {line}")
+    click.echo(f"deployed {section['runtime']}")
+
+
+@command.command("smoke")
+@_image
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def smoke_command(image: str, as_json: bool) -> None:
+    """Try IMAGE: compilation, a histogram, a Snapshot, XRootD, the driver's versions; without network, read-only."""
+    outcome = runtime.smoke(image)
+    if as_json:
+        click.echo(json.dumps(outcome))
+    else:
+        for line in runtime.describe(outcome):
+            click.echo(line)
+    wrong = [name for name, result in outcome["checks"].items() if result != "ok"]
+    if wrong:
+        raise CheckFailed(f"{image} fails {', '.join(wrong)}")
+
+
+@command.command("size")
+@_image
+@click.option("--files", is_flag=True, help="List the files of which a cold start reads most.")
+def size_command(image: str, files: bool) -> None:
+    """Weigh IMAGE: unpacked, compressed, and what a cold start reads from disk."""
+    size = runtime.weigh(image)
+    click.echo(f"unpacked    {size.bytes / 1e6:8.1f} MB")
+    click.echo(f"compressed  {size.compressed_bytes / 1e6:8.1f} MB")
+    if size.touched_bytes is None:
+        click.echo(f"cold start  not measured: {size.why}")
+        return
+    click.echo(f"cold start  {size.touched_bytes / 1e6:8.1f} MB read, of {size.touched_files} files")
+    for name, bytes_read in size.largest if files else ():
+        click.echo(f"  {bytes_read / 1e6:8.1f} MB  {name}")
+
+
+def _sections(config: str) -> dict[str, Any]:
+    """The sections of a Lithops configuration file, as written."""
+    import yaml
+
+    with open(config) as stream:
+        found: dict[str, Any] = yaml.safe_load(stream)
+    return found

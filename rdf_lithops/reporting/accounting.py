@@ -1,0 +1,232 @@
+"""From the events of a run to its report: which clock covers which seconds.
+
+A call's time, from its submission until the driver saw its end, is cut at the times that Lithops notes (worker started,
+function began, function ended, worker ended), and the function's part of it by the stopwatch of the ROOT process. The run's
+wall time is cut along its critical path. So the parts add up to what they are parts of, and what no clock covers has a name
+of its own, ``other``, which is to be small.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..events import AttemptBegan, BackupStarted, CallEnded, CallFailed, Event, FileSkipped, ReduceEnded, RunBegan, RunEnded
+from .values import CALL_PARTS, Call, Report
+
+__all__ = ["Recorder"]
+
+_FUNCTION = {  # part of a call: fact of the ROOT process
+    "initialisation": ("initialise_s", "payload_s"),
+    "graph": ("graph_s",),
+    "compilation": ("compile_s",),
+    "open": ("open_s",),
+    "read": ("read_s",),
+    "decompression": ("decompress_s",),
+    "loop": ("loop_s",),
+    "merge": ("merge_s", "fold_s"),
+    "serialise": ("serialise_s",),
+}
+
+
+_TIMES = ("worker_start_tstamp", "worker_func_start_tstamp", "worker_func_end_tstamp", "worker_end_tstamp")
+_CallEvent = CallEnded | CallFailed | ReduceEnded
+
+
+@dataclass
+class Recorder:
+    """A consumer of events that remembers what a report is made of. ``began_at`` is when the user asked for a result."""
+
+    began_at: float
+    run_id: str = ""
+    ends: list[tuple[_CallEvent, int]] = field(default_factory=list)  # and the size of the partial, which is not kept
+    submissions: list[AttemptBegan | BackupStarted] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    error: str | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Remember ``event``."""
+        if isinstance(event, RunBegan):
+            self.run_id = event.run_id
+        elif isinstance(event, (AttemptBegan, BackupStarted)):
+            self.submissions.append(event)
+        elif isinstance(event, CallEnded):
+            self.ends.append((replace(event, partial=b""), len(event.partial)))
+        elif isinstance(event, (CallFailed, ReduceEnded)):
+            self.ends.append((event, 0))
+        elif isinstance(event, FileSkipped):
+            self.skipped.append(event.path)
+        elif isinstance(event, RunEnded):
+            self.error = event.error
+
+    def finish(self, ended_at: float, **known: Any) -> Report:
+        """The report of the run, which ended at ``ended_at`` in a result or an error; ``known`` are fields of ``Report``."""
+        attempts = [one for one in self.submissions if isinstance(one, AttemptBegan)]
+        calls = tuple(_calls(self.began_at, attempts, self.ends))
+        return Report(
+            run_id=self.run_id,
+            began_at=self.began_at,
+            wall_s=ended_at - self.began_at,
+            attempts=len(attempts),
+            calls=calls,
+            path=_path(self.began_at, ended_at, attempts, calls),
+            backups=sum(len(one.call_ids) for one in self.submissions if isinstance(one, BackupStarted)),
+            repeated=sum(len(one.call_ids) for one in attempts[1:]),
+            skipped_files=tuple(self.skipped),
+            error=self.error,
+            notes=tuple(_notes(calls)),
+            **known,
+        )
+
+
+def _calls(began_at: float, attempts: list[AttemptBegan], ends: list[tuple[_CallEvent, int]]) -> Iterator[Call]:
+    """What each call did, in the order in which their ends were seen."""
+    submitted = {one.number: one.at - one.submit_s for one in attempts}
+    first = _first_of_each_process(ends)
+    over: list[float] = []
+    reducers = itertools.count()
+    for event, result_bytes in ends:
+        facts = _facts_of(event)
+        could_begin = submitted.get(event.attempt, began_at)
+        if isinstance(event, ReduceEnded):  # it may be queued long before its partials are there, and is not late then
+            could_begin = max([could_begin, *over])
+        is_first = event.status.get(_TIMES[0]) == first.get(_process(event))
+        call = replace(_measured(event.status, facts, could_begin, event.at, is_first), attempt=event.attempt)
+        if isinstance(event, ReduceEnded):
+            yield replace(call, stage="reduce", call_id=next(reducers))
+        elif isinstance(event, CallFailed):
+            yield replace(call, call_id=event.call_id, outcome=event.kind, why=event.why)
+        else:
+            over.append(call.ended_at)
+            found = replace(call, call_id=event.call_id, ranges=len(event.range_ids), entries=event.entries)
+            yield replace(found, result_bytes=result_bytes)
+
+
+def _process(event: _CallEvent) -> tuple[Any, ...]:
+    facts = _facts_of(event)
+    return facts.get("host"), facts.get("process")
+
+
+def _first_of_each_process(ends: list[tuple[_CallEvent, int]]) -> dict[tuple[Any, ...], float]:
+    """When each worker process began its first call: the later ones did not wait for it to start, but for each other."""
+    first: dict[tuple[Any, ...], float] = {}
+    for event, _ in ends:
+        began = event.status.get(_TIMES[0])
+        if began:
+            first[_process(event)] = min(first.get(_process(event), math.inf), began)
+    return first
+
+
+def _facts_of(event: _CallEvent) -> dict[str, Any]:
+    """What the ROOT process said of this call; the reducer of a single partial hands that one on, and its facts with it."""
+    if isinstance(event, CallFailed) or (isinstance(event, ReduceEnded) and "fold_s" not in event.facts):
+        return {}
+    return event.facts
+
+
+def _measured(status: dict[str, Any], facts: dict[str, Any], submitted_at: float, seen_at: float, is_first: bool) -> Call:
+    """A call's times, cut into parts, from what Lithops noted (``status``) and the ROOT process (``facts``)."""
+    noted = [float(status.get(name) or 0.0) for name in _TIMES]
+    if not (noted[0] and noted[3]):
+        return Call("map", 0, 0, submitted_at=submitted_at, seen_at=seen_at, parts={"other": seen_at - submitted_at})
+    shift = _shift(noted[0], noted[3], submitted_at, seen_at)
+    began, function, done, ended = (_between(at + shift, submitted_at, seen_at) for at in _in_order(noted))
+    process_at = float(facts.get("process_at") or 0.0) + shift
+    cold = is_first and submitted_at < process_at <= function
+    queued_until = process_at if cold else began
+    parts = {
+        "queue": queued_until - submitted_at,
+        "cold start": function - queued_until,
+        **_inside(facts, done - function),
+        "upload": ended - done,
+        "wait": seen_at - ended,
+    }
+    return Call(
+        "map",
+        0,
+        0,
+        host=str(facts.get("host", "")),
+        submitted_at=submitted_at,
+        began_at=min(began, queued_until),
+        ended_at=ended,
+        seen_at=seen_at,
+        parts={name: parts[name] for name in CALL_PARTS},
+        cold=cold,
+        read_bytes=int(facts.get("read_bytes", 0)),
+        peak_memory_mib=float(facts.get("peak_memory_mib", 0.0)),
+        clock_shift_s=shift,
+    )
+
+
+def _in_order(noted: list[float]) -> list[float]:
+    """The four times, none before that which it follows; a function that did not begin, or end, did at the worker's end."""
+    began, function, done, ended = noted
+    return list(itertools.accumulate((began, function or ended, done or ended, ended), max))
+
+
+def _shift(began: float, ended: float, low: float, high: float) -> float:
+    """The smallest change of a worker's clock that puts its times between the driver's; 0 where they fit already."""
+    if began >= low and ended <= high:
+        return 0.0
+    if ended - began >= high - low:
+        return low - began
+    return low - began if began < low else high - ended
+
+
+def _between(at: float, low: float, high: float) -> float:
+    return min(max(at, low), high)
+
+
+def _inside(facts: dict[str, Any], time_s: float) -> dict[str, float]:
+    """The function's time by part: as the stopwatch has it, the rest as ``other``; never more than there was."""
+    parts = {part: sum(float(facts.get(name, 0.0)) for name in names) for part, names in _FUNCTION.items()}
+    counted = sum(parts.values())
+    if counted > time_s:  # two clocks, rounded
+        parts = {part: seconds * time_s / counted for part, seconds in parts.items()}
+        counted = time_s
+    return {**parts, "other": time_s - counted}
+
+
+def _path(began_at: float, ended_at: float, attempts: list[AttemptBegan], calls: tuple[Call, ...]) -> dict[str, float]:
+    """The wall time along the critical path: driver, the last attempt's call that ended last, reducer, driver."""
+    if not attempts:
+        return {"prepare": ended_at - began_at}
+    first, last = attempts[0], attempts[-1]
+    submitting = last.at - last.submit_s
+    maps = [call for call in calls if call.stage == "map" and call.attempt == last.number and call.ended_at]
+    path = {"prepare": first.at - first.submit_s - began_at, "retries": submitting - (first.at - first.submit_s)}
+    slowest = max(maps, key=lambda call: call.ended_at, default=None)
+    if slowest is None:
+        return {**path, "submit": last.submit_s, "other": ended_at - last.at}
+    return {**path, **_through(slowest, last), **_after(slowest, ended_at, calls)}
+
+
+def _through(slowest: Call, last: AttemptBegan) -> dict[str, float]:
+    """From the begin of the last submission to the end of its slowest call."""
+    parts = {name: seconds for name, seconds in slowest.parts.items() if name != "wait"}
+    submit_s = min(last.submit_s, parts.get("queue", 0.0))  # calls begin to run while others are still submitted
+    return {**parts, "submit": submit_s, "queue": parts.get("queue", 0.0) - submit_s}
+
+
+def _after(slowest: Call, ended_at: float, calls: tuple[Call, ...]) -> dict[str, float]:
+    """From the end of the slowest call to the result: the reducers', the wait for the last one, the driver."""
+    reduces = [call for call in calls if call.stage == "reduce" and call.outcome == "ok"]
+    if not reduces:
+        return {"wait": ended_at - slowest.ended_at}
+    end = max(reduces, key=lambda call: call.seen_at)
+    reduced_at = max(end.ended_at or end.seen_at, slowest.ended_at)
+    seen_at = max(end.seen_at, reduced_at)
+    return {"reduce": reduced_at - slowest.ended_at, "wait": seen_at - reduced_at, "deliver": ended_at - seen_at}
+
+
+def _notes(calls: Iterable[Call]) -> Iterable[str]:
+    shifts = [call.clock_shift_s for call in calls if abs(call.clock_shift_s) > 0.01]
+    if shifts:
+        most = max(map(abs, shifts))
+        yield f"clocks of workers differ from this machine's by {most:.2f} s or more: their times were shifted to fit"
+    silent = sum(not call.ended_at for call in calls)
+    if silent:
+        yield f"{silent} calls ended without saying when they ran: they may be billed and are not in the GB-s"

@@ -1,0 +1,126 @@
+"""A report as text of about a hundred columns: what ran, where the time went, the calls, what to do better."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from .values import CALL_PARTS, RUN_PARTS, Call, Report
+
+__all__ = ["columns", "headlines", "quantity", "render", "shown_calls"]
+
+MOST_CALLS = 12
+SHORT = {
+    "initialisation": "init",
+    "cold start": "start",
+    "compilation": "compile",
+    "decompression": "unzip",
+    "serialise": "pickle",
+}
+
+
+def render(report: Report) -> str:
+    """All of it; a part or column that is zero everywhere is left out."""
+    return "\n".join([*headlines(report), "", *_parts(report), "", *_calls(report), *_conclusions(report)])
+
+
+def headlines(report: Report) -> Iterator[str]:
+    """What ran, in a few lines."""
+    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(report.began_at))
+    ranges = sum(call.ranges for call in report.maps)
+    attempts = f", {report.attempts} attempts" if report.attempts > 1 else ""
+    ended = "failed after" if report.error else "took"
+    yield f"run {report.run_id or '?'} on {report.place}, {began}: {ranges} ranges in {len(report.maps)} calls{attempts}"
+    yield f"  {ended} {report.wall_s:.2f} s" + "".join(f" · {fact}" for fact in _rates(report))
+    if report.error:
+        yield f"  error: {report.error}"
+    yield f"  {_bill(report)}"
+
+
+def _rates(report: Report) -> Iterator[str]:
+    if report.entries is not None and report.maps:
+        yield f"{report.entries:,} entries, {quantity(report.entries / report.wall_s)} entries/s"
+    if report.read_bytes:
+        yield f"{quantity(report.read_bytes, 'B')} read"
+    peak = max((call.peak_memory_mib for call in report.calls), default=0.0)
+    if peak:
+        of = f" of {report.memory_mib}" if report.memory_mib else ""
+        yield f"peak memory {peak:.0f}{of} MiB"
+    yield f"{report.repeated} calls repeated, {report.backups} backups"
+    if report.skipped_files:
+        yield f"{len(report.skipped_files)} files skipped"
+
+
+def _bill(report: Report) -> str:
+    bill = report.bill
+    cost = f"USD {bill.cost_usd:.6f}" if bill.cost_usd is not None else "no price"
+    return f"bill: {bill.billed_gb_s:.2f} GB-s, {bill.requests} requests, {cost}" + (
+        f" ({bill.basis})" if bill.basis else ""
+    )
+
+
+def _parts(report: Report) -> Iterator[str]:
+    """Where the time went: of the wall time, and of all calls together."""
+    totals, path = report.totals, report.path
+    yield f"{'where the time went':<22}{'wall':>10}{'':>7}{'all calls':>12}"
+    for name in RUN_PARTS:
+        wall_s, total_s = path.get(name, 0.0), totals.get(name, 0.0)
+        if max(wall_s, total_s) < 0.0005:
+            continue
+        together = f"{total_s:>10.3f} s" if name in CALL_PARTS else ""
+        share = f"{wall_s / report.wall_s:>6.1%}" if report.wall_s > 0 else ""
+        yield f"  {name:<20}{wall_s:>8.3f} s{share:>7}{together}".rstrip()
+    yield f"  {'sum':<20}{sum(path.values()):>8.3f} s{'':>7}{sum(totals.values()):>10.3f} s"
+
+
+def shown_calls(report: Report) -> list[Call]:
+    """All calls, or of many the slowest and those that failed, in order."""
+    if len(report.calls) <= MOST_CALLS:
+        return list(report.calls)
+    order = sorted(report.calls, key=lambda call: (call.outcome == "ok", call.stage == "map", -call.time_s))
+    kept = {id(call) for call in order[:MOST_CALLS]}
+    return [call for call in report.calls if id(call) in kept]
+
+
+def columns(calls: list[Call]) -> list[str]:
+    """The parts that take at least 1 % of the longest call's time somewhere; what is left is the column of the rest."""
+    least = 0.01 * max((call.time_s for call in calls), default=0.0)
+    return [name for name in CALL_PARTS if any(call.parts.get(name, 0.0) > least for call in calls)]
+
+
+def _calls(report: Report) -> Iterator[str]:
+    shown = shown_calls(report)
+    names = columns(shown)
+    heads = "".join(f"{SHORT.get(name, name):>9}" for name in names)
+    yield f"{'call':<10}{heads}{'rest':>9}{'sum s':>9}{'entries/s':>11}{'read':>9}{'MiB':>6}"
+    for call in shown:
+        yield _call(call, names)
+    if len(shown) < len(report.calls):
+        yield f"  and {len(report.calls) - len(shown)} faster ones: all are in to_json()"
+
+
+def _call(call: Call, names: list[str]) -> str:
+    name = f"{call.stage} {call.call_id}" + (f".{call.attempt}" if call.attempt > 1 else "")
+    parts = "".join(f"{call.parts.get(column, 0.0):>9.3f}" for column in names)
+    rest_s = call.time_s - sum(call.parts.get(column, 0.0) for column in names)
+    rate = quantity(call.entries_per_s) if call.entries_per_s is not None else ""
+    read = quantity(call.read_bytes, "B") if call.read_bytes else ""
+    memory = f"{call.peak_memory_mib:.0f}" if call.peak_memory_mib else ""
+    failed = f"  {call.outcome}: {call.why.splitlines()[0][:60]}" if call.outcome != "ok" and call.why else ""
+    return f"{name:<10}{parts}{rest_s:>9.3f}{call.time_s:>9.3f}{rate:>11}{read:>9}{memory:>6}{failed}".rstrip()
+
+
+def _conclusions(report: Report) -> Iterator[str]:
+    for title, lines in (("note", report.notes), ("advice", report.advice)):
+        for line in lines:
+            yield f"{title}: {line}"
+
+
+def quantity(value: float, unit: str = "") -> str:
+    """Three digits and a decimal prefix: ``1.25M``, or with a unit ``1.25 MB``."""
+    for prefix in ("", "k", "M", "G", "T"):
+        if abs(value) < 999.5 or prefix == "T":
+            break
+        value /= 1000
+    digits = 0 if not prefix or abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    return f"{value:.{digits}f}{' ' if unit else ''}{prefix}{unit}"

@@ -1,0 +1,95 @@
+"""What the pictures of a report have in common: one row per call, its parts end to end, and a colour for each part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .values import CALL_PARTS, RUN_PARTS, Call, Report
+
+__all__ = ["COLOURS", "FAILED_COLOUR", "Row", "Segment", "parts_shown", "path_segments", "rows"]
+
+# Waiting is grey, start-up warm, data blue, the event loop green, output violet.
+COLOURS = {
+    "prepare": "#8d99ae",
+    "retries": "#9b2226",
+    "submit": "#adb5bd",
+    "queue": "#d0d5db",
+    "cold start": "#f4a259",
+    "initialisation": "#e76f51",
+    "graph": "#f2cc8f",
+    "compilation": "#d1495b",
+    "open": "#8ecae6",
+    "read": "#219ebc",
+    "decompression": "#126782",
+    "loop": "#2a9d5c",
+    "merge": "#b7b7f5",
+    "serialise": "#9d8df1",
+    "upload": "#6a4c93",
+    "wait": "#dfe3e8",
+    "reduce": "#41337a",
+    "deliver": "#5c677d",
+    "other": "#c9ada7",
+}
+FAILED_COLOUR = "#9b2226"
+_LAST = ("other", "upload", "wait")
+_IN_TIME = (*(name for name in CALL_PARTS if name not in _LAST), *_LAST)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a row: seconds from the begin of the run."""
+
+    part: str
+    start_s: float
+    length_s: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A call of the picture. Within a call the parts stand in a fixed order: ranges alternate between them."""
+
+    label: str
+    call: Call
+    segments: tuple[Segment, ...]
+
+
+def rows(report: Report) -> list[Row]:
+    """One row per call, by the time at which a worker had it; those that failed, and reducers, in their places."""
+    ordered = sorted(report.calls, key=lambda call: (call.stage != "map", call.began_at or call.submitted_at, call.call_id))
+    return [Row(_label(call), call, tuple(_segments(call, report.began_at))) for call in ordered]
+
+
+def _label(call: Call) -> str:
+    again = f".{call.attempt}" if call.attempt > 1 else ""
+    return f"{'call' if call.stage == 'map' else 'reduce'} {call.call_id}{again}"
+
+
+def _segments(call: Call, zero: float) -> Iterator[Segment]:
+    at = call.submitted_at - zero
+    for part in _IN_TIME:
+        length_s = call.parts.get(part, 0.0)
+        if length_s > 0:
+            yield Segment(part, at, length_s)
+        at += length_s
+
+
+def path_segments(report: Report) -> list[Segment]:
+    """The run's wall time as one row, in the order of the critical path."""
+    segments, at = [], 0.0
+    for part in RUN_PARTS:
+        length_s = report.path.get(part, 0.0)
+        if length_s > 0:
+            segments.append(Segment(part, at, length_s))
+        at += length_s
+    return segments
+
+
+def parts_shown(report: Report) -> list[str]:
+    """The parts that take at least 0.2 % of the wall time somewhere: those that a legend explains."""
+    least = 0.002 * report.wall_s
+    return [
+        name
+        for name in RUN_PARTS
+        if report.path.get(name, 0.0) > least or any(call.parts.get(name, 0.0) > least for call in report.calls)
+    ]

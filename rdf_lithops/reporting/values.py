@@ -1,0 +1,206 @@
+"""What a run did, as values: one per call, one for the run. They are what is shown, dumped as JSON and read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import _version
+
+__all__ = ["CALL_PARTS", "MEANINGS", "RUN_PARTS", "Bill", "Call", "Report"]
+
+FORMAT_VERSION = 1
+
+# The parts of a run's wall time, in the order of its critical path: the driver, the call that ended last, the reducer.
+MEANINGS = {
+    "prepare": "the driver makes ranges of the dataset and packs graph and payload",
+    "retries": "attempts before the last one, whose calls did not all deliver",
+    "submit": "the driver hands the calls to Lithops",
+    "queue": "a submitted call waits for a worker",
+    "cold start": "a new worker process starts; in a warm one, Lithops loads the function",
+    "initialisation": "the task finds or starts its ROOT process and loads the payload there",
+    "graph": "the computation graph is built, or cloned from one that ran",
+    "compilation": "what was booked is compiled just in time",
+    "open": "the range's files are opened and their layout is read",
+    "read": "ROOT waits for bytes of files",
+    "decompression": "baskets are decompressed",
+    "loop": "the event loop, without reading and decompression",
+    "merge": "results of a call's ranges are merged",
+    "serialise": "results are pickled and checked",
+    "upload": "the call's result and status are written to the storage",
+    "reduce": "partials are fetched and folded in range order, from the end of the last call on",
+    "wait": "the call is over, and the driver has not seen it yet",
+    "deliver": "the driver reads the merged result and fills what was booked",
+    "other": "what no clock above covers",
+}
+RUN_PARTS = tuple(MEANINGS)
+CALL_PARTS = tuple(
+    name for name in RUN_PARTS if name not in ("prepare", "retries", "submit", "reduce", "deliver")
+)  # of one call, from its submission to the moment at which the driver saw its end
+
+
+@dataclass(frozen=True)
+class Call:
+    """One invocation. Times are Unix seconds on the driver's clock, ``parts`` seconds that add up to its time.
+
+    ``stage`` is "map" or "reduce"; ``outcome`` is "ok" or the kind of failure, which ``why`` explains. ``submitted_at`` to
+    ``seen_at`` is its time for the driver, ``began_at`` to ``ended_at`` that in which a worker had it (and was billed);
+    both are 0.0 if no worker told. ``clock_shift_s`` was added to the worker's times because they did not fit between the
+    driver's.
+    """
+
+    stage: str
+    call_id: int
+    attempt: int
+    outcome: str = "ok"
+    why: str = ""
+    host: str = ""
+    ranges: int = 0
+    entries: int | None = None
+    submitted_at: float = 0.0
+    began_at: float = 0.0
+    ended_at: float = 0.0
+    seen_at: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+    cold: bool = False
+    read_bytes: int = 0
+    result_bytes: int = 0
+    peak_memory_mib: float = 0.0
+    clock_shift_s: float = 0.0
+
+    @property
+    def time_s(self) -> float:
+        """From submission until the driver saw its end."""
+        return self.seen_at - self.submitted_at
+
+    @property
+    def worker_s(self) -> float:
+        """The time in which a worker had it."""
+        return self.ended_at - self.began_at
+
+    @property
+    def entries_per_s(self) -> float | None:
+        """Entries per second of the worker's time; None where they are not counted."""
+        return None if self.entries is None or self.worker_s <= 0 else self.entries / self.worker_s
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What the provider bills: ``cost_usd`` is None where nobody bills, or the price is not known; ``basis`` says which."""
+
+    billed_gb_s: float = 0.0
+    requests: int = 0
+    cost_usd: float | None = None
+    basis: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run: what ran, where the time went, what it cost, what to do better.
+
+    ``path`` are the parts of ``wall_s`` along the critical path and add up to it; ``totals`` are the parts of all map calls
+    together. Print it, or let a notebook show it; ``to_json``, ``to_html`` and ``plot`` take it elsewhere.
+    """
+
+    run_id: str
+    place: str
+    began_at: float
+    wall_s: float
+    attempts: int
+    calls: tuple[Call, ...]
+    path: dict[str, float]
+    bill: Bill = Bill()
+    memory_mib: int | None = None
+    workers: int | None = None
+    backups: int = 0
+    repeated: int = 0
+    skipped_files: tuple[str, ...] = ()
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def maps(self) -> tuple[Call, ...]:
+        """Map calls that delivered a partial."""
+        return tuple(call for call in self.calls if call.stage == "map" and call.outcome == "ok")
+
+    @property
+    def entries(self) -> int | None:
+        """Entries that were processed; None where a source does not count them."""
+        counts = [call.entries for call in self.maps]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes that ROOT read in all calls."""
+        return sum(call.read_bytes for call in self.calls)
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """Seconds of all map calls by part."""
+        return {name: sum(call.parts.get(name, 0.0) for call in self.maps) for name in CALL_PARTS}
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What another run could do better, most important first."""
+        from .advice import advise
+
+        return tuple(advise(self))
+
+    def __str__(self) -> str:
+        from .text import render
+
+        return render(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))  # IPython would show the fields
+
+    def _repr_html_(self) -> str:
+        from .html import fragment
+
+        return fragment(self)
+
+    def to_html(self, path: str) -> None:
+        """Write one HTML file that needs nothing else, to look at or to send."""
+        from .html import page
+
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(page(self))
+
+    def plot(self, path: str) -> None:
+        """Draw the timeline of calls and where the time went; the ending of ``path`` says the format. Needs matplotlib."""
+        from .picture import draw
+
+        draw(self, path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with what is derived beside what was measured."""
+        derived = {
+            "entries": self.entries,
+            "read_bytes": self.read_bytes,
+            "totals": self.totals,
+            "advice": list(self.advice),
+        }
+        return {"format": FORMAT_VERSION, "rdf_lithops": _version.__version__, **dataclasses.asdict(self), **derived}
+
+    def to_json(self) -> str:
+        """The report as JSON; the inverse of ``from_json``."""
+        return json.dumps(self.to_dict(), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """A report that ``to_json`` wrote. Raises ValueError for anything else, saying what is missing."""
+        given = json.loads(text)
+        if not isinstance(given, dict) or given.get("format") != FORMAT_VERSION:
+            found = given.get("format") if isinstance(given, dict) else type(given).__name__
+            raise ValueError(f"expected a report of format {FORMAT_VERSION}, got {found}")
+        known = {item.name for item in dataclasses.fields(cls)}
+        values = {name: value for name, value in given.items() if name in known}
+        try:
+            values["calls"] = tuple(Call(**call) for call in given["calls"])
+            values["bill"] = Bill(**given["bill"])
+            values["notes"], values["skipped_files"] = tuple(given["notes"]), tuple(given["skipped_files"])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the report does not hold what it should: {error}") from error

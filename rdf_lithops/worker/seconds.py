@@ -1,0 +1,160 @@
+"""Where a call's time goes: a stopwatch per kind of work, and what ROOT says of its reads.
+
+The parts do not overlap, so that they can be added: the seconds that ROOT spends in reads and decompression are taken out of
+the event loop (and of opening files) in which they happen. ROOT tells them through ``TVirtualPerfStats``, which TTree and
+TFile serve and RNTuple does not: of an RNTuple, reading and decompression are inside the loop.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["Stopwatch", "began_here", "watch_reads"]
+
+_SOURCE = """
+#ifndef RDF_LITHOPS_READ_CLOCK
+#define RDF_LITHOPS_READ_CLOCK
+#include "TTimeStamp.h"
+#include "TVirtualPerfStats.h"
+namespace rdf_lithops {
+class ReadClock final : public TVirtualPerfStats {
+   static double Since(double start) { return static_cast<double>(TTimeStamp()) - start; }
+   void SetFile(TFile *) override {}
+   Long64_t fBytes = 0, fEvents = 0;
+public:
+   double open_s = 0, read_s = 0, decompress_s = 0;
+   Long64_t reads = 0;
+   void FileOpenEvent(TFile *, const char *, Double_t start) override { open_s += Since(start); }
+   void FileReadEvent(TFile *, Int_t, Double_t start) override { read_s += Since(start); ++reads; }
+   void UnzipEvent(TObject *, Long64_t, Double_t start, Int_t, Int_t) override { decompress_s += Since(start); }
+   void SetBytesRead(Long64_t bytes) override { fBytes = bytes; }
+   Long64_t GetBytesRead() const override { return fBytes; }
+   void SetNumEvents(Long64_t events) override { fEvents = events; }
+   Long64_t GetNumEvents() const override { return fEvents; }
+   void SimpleEvent(EEventType) override {}
+   void PacketEvent(const char *, const char *, const char *, Long64_t, Double_t, Double_t, Double_t, Long64_t) override {}
+   void FileEvent(const char *, const char *, const char *, const char *, Bool_t) override {}
+   void RateEvent(Double_t, Double_t, Long64_t, Long64_t) override {}
+   void PrintBasketInfo(Option_t *) const override {}
+   void SetLoaded(TBranch *, size_t) override {}
+   void SetLoaded(size_t, size_t) override {}
+   void SetLoadedMiss(TBranch *, size_t) override {}
+   void SetLoadedMiss(size_t, size_t) override {}
+   void SetMissed(TBranch *, size_t) override {}
+   void SetMissed(size_t, size_t) override {}
+   void SetUsed(TBranch *, size_t) override {}
+   void SetUsed(size_t, size_t) override {}
+   void UpdateBranchIndices(TObjArray *) override {}
+};
+inline ReadClock &read_clock()   // of this thread, and in force from the first time that it is asked for
+{
+   static ReadClock clock;
+   if (!TVirtualPerfStats::CurrentPerfStats())
+      TVirtualPerfStats::CurrentPerfStats() = &clock;
+   return clock;
+}
+}
+#endif
+"""
+
+
+def watch_reads() -> Any:
+    """The clock of this thread's reads and decompression, counting from its first use on. Needs ROOT."""
+    import ROOT
+
+    if not hasattr(ROOT.rdf_lithops, "read_clock"):
+        ROOT.gInterpreter.Declare(_SOURCE)
+    return ROOT.rdf_lithops.read_clock()
+
+
+def began_here() -> dict[str, float]:
+    """When a task's function was called, by ``perf_counter``, which all processes of a machine share; and the process that
+    forked the task's: its id, and when it was started, in Unix seconds."""
+    parent = os.getppid()
+    return {"asked": time.perf_counter(), "process": parent, "process_at": _process_start(parent)}
+
+
+def _process_start(pid: int) -> float:
+    """When process ``pid`` was started, in Unix seconds; 0 where /proc does not say."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat, open("/proc/uptime") as uptime:
+            ticks = int(stat.read().rpartition(")")[2].split()[19])
+            return time.time() - float(uptime.read().split()[0]) + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+class Stopwatch:
+    """The seconds of one call by kind of work, and the rest of what is said of it; see ``facts``."""
+
+    def __init__(self, began: dict[str, float] | None = None, payload_s: float = 0.0) -> None:
+        self.started = time.perf_counter() - payload_s
+        self.began = began or {"asked": self.started, "process": 0, "process_at": 0.0}
+        self.seconds: dict[str, float] = dict.fromkeys(_PARTS, 0.0)
+        self.seconds["payload_s"] = payload_s
+        self.clock = watch_reads()
+        self._io = self._read_so_far()
+        self._bytes = _file_bytes(), _read_by_system()
+        self.counts_system_reads = False  # RNTuple reads a local file without telling TFile
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Add the time of this block to ``name``, without what was spent in reads, decompression and inner parts."""
+        inner, before, began = sum(self.seconds.values()), self._read_so_far(), time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - began
+            reads = [now - then for now, then in zip(self._read_so_far(), before, strict=True)]
+            nested = sum(self.seconds.values()) - inner
+            self.seconds[name] += max(0.0, elapsed - sum(reads) - nested)
+
+    def _read_so_far(self) -> tuple[float, float]:
+        return float(self.clock.open_s + self.clock.read_s), float(self.clock.decompress_s)
+
+    def facts(self) -> dict[str, Any]:
+        """Plain numbers of the call so far.
+
+        ``initialise_s`` is from the call of the task's function to the start of work in this process: the start of ROOT
+        where there was none, and the way there. The ``_s`` of all parts do not overlap; ``call_s`` is the whole.
+        """
+        read_s, decompress_s = (now - then for now, then in zip(self._read_so_far(), self._io, strict=True))
+        now = time.perf_counter()
+        from_files, by_system = _file_bytes() - self._bytes[0], _read_by_system() - self._bytes[1]
+        return {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "process": self.began["process"],
+            "process_at": self.began["process_at"],
+            "initialise_s": self.started - self.began["asked"],
+            **self.seconds,
+            "read_s": read_s,
+            "decompress_s": decompress_s,
+            "call_s": now - self.began["asked"],
+            "read_bytes": max(from_files, by_system) if self.counts_system_reads else from_files,
+            "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+
+
+_PARTS = ("payload_s", "graph_s", "compile_s", "open_s", "loop_s", "merge_s", "serialise_s")
+
+
+def _file_bytes() -> int:
+    import ROOT
+
+    return int(ROOT.TFile.GetFileBytesRead())
+
+
+def _read_by_system() -> int:
+    """Bytes that this process had from read(2) and its like, files of all kinds included; 0 where /proc does not say."""
+    try:
+        with open("/proc/self/io") as counters:
+            return int(counters.readline().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
