@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import logging
+import math
 import os
 import re
 import threading
@@ -19,7 +20,7 @@ from typing import Any
 
 from . import cutting, halving, job, live, payload, progress, running
 from .columns import shape_of
-from .cost import Measured, Speeds, default_calls, prices_of
+from .cost import Bill, Measured, Speeds, default_calls, prices_of
 from .errors import PlanError, RdfLithopsError
 from .events import CallEnded, Consumer, Event
 from .limits import ROOT_MEMORY_MIB
@@ -99,7 +100,16 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             raise
         finally:
             if recorder.run_id:
-                self.reports.append(recorder.finish(time.time(), **self.session.describe()))
+                report = recorder.finish(time.time(), **self.session.describe())
+                self.reports.append(dataclasses.replace(report, bill=self._bill(report)))
+
+    def _bill(self, report: Report) -> Bill:
+        """What a run is billed: the time in which workers had its calls, each rounded up to a millisecond."""
+        grant = self.session.grant()
+        if grant.is_local:
+            return Bill()
+        seconds = sum(math.ceil(1000 * call.worker_s) / 1000 for call in report.calls)
+        return Bill.of(seconds, len(report.calls), grant, prices_of(grant, self.options.usd_per_gb_s))
 
     def _cut(self, head: weakref.ref[Any]) -> list[Any]:
         """What DistRDF calls for the ranges of ``head``."""

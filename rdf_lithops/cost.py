@@ -154,11 +154,12 @@ class Prices:
 
 @dataclass(frozen=True)
 class Bill:
-    """What is paid: GB-s, requests (calls of all kinds) and, where a price is known, USD."""
+    """What the provider bills: GB-s, requests (calls of all kinds) and USD, where a price is known: that of ``basis``."""
 
-    billed_gb_s: float
-    requests: int
-    cost_usd: float | None
+    billed_gb_s: float = 0.0
+    requests: int = 0
+    cost_usd: float | None = None
+    basis: str = ""
 
     @classmethod
     def of(cls, seconds: float, requests: int, grant: Grant, prices: Prices | None) -> Bill:
@@ -167,7 +168,7 @@ class Bill:
         if prices is None:
             return cls(gb_s, requests, None)
         per_call = prices.request + 2 * prices.storage_write + 3 * prices.storage_read
-        return cls(gb_s, requests, gb_s * prices.gb_s + requests * per_call)
+        return cls(gb_s, requests, gb_s * prices.gb_s + requests * per_call, str(prices))
 
     def __str__(self) -> str:
         cost = "price not known" if self.cost_usd is None else f"{self.cost_usd:.2g} USD"
