@@ -65,7 +65,7 @@ class Speeds:
     handling_s: float = 0.1
     bytes_per_s: float = 50e6
     entries_per_s: float = 4e6
-    open_s: float = 0.005
+    open_s: float = 0.001
     fold_bytes_per_s: float = 50e6
     fold_partial_s: float = 0.001
     pace: float = 1.0
@@ -96,6 +96,8 @@ class Speeds:
         if not told:
             return self
         cold = [call for call in told if call.compile_s > 0]
+        warm = [call for call in told if call.compile_s == 0]
+        handling_s = _mean([max(0.0, call.billed_s - call.call_s) for call in warm]) if warm else self.handling_s
         guess_s = math.fsum(dataclasses.replace(self, pace=1.0).load(*call.work) for call in told)
         work_s = math.fsum(max(0.0, call.call_s - call.start_s - call.compile_s) for call in told)
         partial_bytes = _mean([call.partial_bytes for call in told])
@@ -103,9 +105,12 @@ class Speeds:
         slower = fold_s / expected_fold_s if fold_s > 0 else 1.0
         return dataclasses.replace(
             self,
-            start_s=_mean([call.start_s for call in cold]) if cold else self.start_s,
+            # a worker that starts takes time before its task is called as well
+            start_s=_mean([call.start_s + max(0.0, call.billed_s - call.call_s - handling_s) for call in cold])
+            if cold
+            else self.start_s,
             compile_s=_mean([call.compile_s for call in cold]) if cold else self.compile_s,
-            handling_s=_mean([max(0.0, call.billed_s - call.call_s) for call in told]),
+            handling_s=handling_s,
             pace=work_s / guess_s if guess_s > 0 else self.pace,
             partial_bytes=partial_bytes,
             fold_bytes_per_s=self.fold_bytes_per_s / slower,

@@ -148,7 +148,7 @@ def test_a_second_run_is_predicted(works: list[tuple[int, int, int]], pace: floa
     learned = Speeds().learn(cold, 0.1)
     for work, load in zip(works, loads, strict=True):
         assert math.isclose(load + 3.7, learned.call_s(learned.load(*work), 1.0, False), rel_tol=1e-6)
-        assert math.isclose(load + 0.2, learned.call_s(learned.load(*work), 1.0, True), rel_tol=1e-6)
+        assert math.isclose(load + 0.1, learned.call_s(learned.load(*work), 1.0, True), rel_tol=1e-6)
     warm = [Measured(work, load + 0.2, load, 0.0, 0.0, 1000, 600.0) for work, load in zip(works, loads, strict=True)]
     again = learned.learn(warm, 0.1)
     assert (learned.start_s, learned.compile_s) == (again.start_s, again.compile_s)
