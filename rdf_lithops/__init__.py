@@ -12,14 +12,25 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .backend import plan, report
-    from .errors import LostRangesError, PayloadError, PlanError, RangeError, RdfLithopsError, RunError
+    from .errors import (
+        CredentialsError,
+        LostRangesError,
+        OutputError,
+        PayloadError,
+        PlanError,
+        RangeError,
+        RdfLithopsError,
+        RunError,
+    )
     from .planning import Options, Plan
     from .registration import RDataFrame
     from .reporting import Report
 
 __all__ = [
+    "CredentialsError",
     "LostRangesError",
     "Options",
+    "OutputError",
     "PayloadError",
     "Plan",
     "PlanError",

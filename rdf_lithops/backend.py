@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -16,22 +17,23 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from . import cutting, halving, job, live, payload, progress, running
+from . import credentials, cutting, halving, job, live, output, payload, progress, replaying, running
 from .columns import shape_of
 from .cost import Bill, Measured, Speeds, default_calls, prices_of
-from .errors import PlanError, RdfLithopsError
+from .errors import PlanError, RdfLithopsError, RunError
 from .events import CallEnded, Consumer, Event
 from .limits import ROOT_MEMORY_MIB
 from .outlook import FoldLimits, Outlook, fold_shape
 from .planning import Options, Plan, pack_calls, work_of
 from .reporting import Recorder, Report
-from .worker import execute
+from .worker import arrays, execute
 from .worker import ranges as adapter
 from .worker.envelope import unpack
 from .worker.shelf import Shelf
-from .worker.task import MapTask, ReduceTask, Surroundings
+from .worker.task import MapTask, MergeTask, ReduceTask, Surroundings
 
 # isort: split
 import ROOT
@@ -39,11 +41,14 @@ from ROOT._distrdf import ComputationGraphGenerator, DataFrame, HeadNode, Proxy,
 from ROOT._distrdf.Backends import Base
 from ROOT._distrdf.Node import Node
 from ROOT._distrdf.Operation import create_op
+from ROOT._distrdf.PythonMergeables import SnapshotResult
+from ROOT._pythonization._rdataframe import AsNumpyResult
 
 __all__ = ["LithopsBackend", "is_ours", "plan", "report", "run_graphs"]
 
 logger = logging.getLogger(__name__)
 
+arrays.register()  # live drawing folds here too
 SERVERLESS_PARTITIONS = 32  # ranges by default where a backend offers hundreds of workers and the load is not known
 STAYS_WARM_S = 240.0  # Lambda keeps an idle container for at least five minutes or so; our own processes end after as long
 SHELVED_BYTES = 16 * 2**10  # partials that will be folded in a tree travel in envelopes up to this size
@@ -174,20 +179,36 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             raise _Captured(ranges, mapper, reducer)
         if directive is not None:
             return directive
-        user_code = payload.gather(self)
-        self.session = job.session_for(self.executor, self.options)
-        with job.opened(self.session, user_code) as place:
-            run_plan = self._plan(ranges, mapper, reducer, place, user_code.initialisation, _no_delivery)
-            if on_partial is not None:  # partials are wanted here as they arrive
+        with self._prepared(ranges, mapper, reducer) as ready:
+            run_plan = ready.plan
+            if on_partial is not None and isinstance(run_plan.map_task, MapTask):  # partials are wanted here as they arrive
                 run_plan = dataclasses.replace(run_plan, map_task=dataclasses.replace(run_plan.map_task, shelf=None))
             run_plan.validate()
             learner = _Learner(run_plan)
             consumers: tuple[Consumer, ...] = (*self._consumers(on_partial), learner)
-            outcome = running.run(self._submit, run_plan, self._run_options(), consumers, place.run_id, halving.halves)
-        shape = shape_of((_take_apart(mapper)[0] or {}).values())
-        self.session.speeds[shape] = learner.learned(outcome), time.monotonic()
-        logger.debug("%s", outcome)
-        return execute.unpickle(running.read_result(outcome.envelope))
+            submit = functools.partial(self._submit, ready.place)
+            try:
+                outcome = running.run(submit, run_plan, self._with_backups(), consumers, ready.place.run_id, halving.halves)
+                result = running.read_result(outcome.envelope)
+            except RunError as failure:
+                self._keep_failed(failure, ready)
+                raise
+            self.session.speeds[shape_of(_nodes_of(mapper))] = learner.learned(outcome), time.monotonic()
+            logger.debug("%s", outcome)
+            return ready.receive(result)
+
+    def _with_backups(self) -> Options:
+        backups = self.options.backups if self.options.backups is not None else not self.session.local
+        return dataclasses.replace(self.options, backups=backups)
+
+    def _keep_failed(self, failure: RunError, ready: _Ready) -> None:
+        """Make the failed ranges of a run ready to be replayed, and say how, or how to have that."""
+        folder = self.options.keep_failed
+        if folder is not None and failure.range_ids:
+            place = ready.place
+            failure.next_command = replaying.keep(folder, place.run_id, ready.plan, failure.range_ids, place.bundle)
+        elif failure.range_ids and not failure.next_command:
+            failure.next_command = "set options.keep_failed to a folder and run again: the error then says how to replay it"
 
     def _consumers(self, on_partial: Callable[[bytes], None] | None) -> tuple[Consumer, ...]:
         """Who is told what happens in a run: those that are there for all runs, a bar, the live drawing."""
@@ -200,65 +221,90 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         told = [self._thread.recorder, *self.consumers, *([shown] if shown else []), *([tell_partial] if on_partial else [])]
         return tuple(told)
 
-    def _run_options(self) -> Options:
-        """The options, with what depends on where the calls run filled in."""
-        backups = self.options.backups if self.options.backups is not None else not self.session.local
-        return dataclasses.replace(self.options, backups=backups)
+    def _submit(self, place: job.Place, part: Plan) -> running.Submission:
+        return job.submit(self.session, part, self.options, place)
 
-    def _submit(self, part: Plan) -> running.Submission:
-        return job.submit(self.session, part, self.options)
+    @contextmanager
+    def _prepared(self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]) -> Iterator[_Ready]:
+        """A run that can go; what its tasks need beside the plan (the payload's bundle, the run's key, a place for
+        large results) is in place while this lasts. A failure inside removes what the run has written."""
+        self.session = job.session_for(self.executor, self.options)
+        user_code = payload.gather(self)
+        graph = _travelling(ranges, mapper, merging=self.options.file_mib is not None)
+        inputs = adapter.files_of(graph.plain_ranges, graph.dataset)
+        there = output.check(graph.destinations, self.options.overwrite, inputs)
+        with contextlib.ExitStack() as stack:
+            place = stack.enter_context(job.opened(self.session, user_code))
+            found = self._credentials(inputs | {destination.url for destination in graph.destinations})
+            sealed, extra_env = stack.enter_context(job.delivered(self.session, found))
+            surroundings = Surroundings(
+                cwd=os.getcwd(),
+                payload=place.payload,
+                initialisation=user_code.initialisation,
+                warm=self.options.warm,
+                warm_folder=self.session.warm_folder,
+                settings=job.process_settings(self.options),
+                beats=job.beats(self.session, self.options),
+                sealed=sealed,
+                faults=self.options.faults,
+            )
+            run_plan = dataclasses.replace(self._plan(graph, reducer, surroundings, place), extra_env=extra_env)
+            try:
+                merge = functools.partial(self._merge, run_plan, place)
+                yield _Ready(run_plan, place, functools.partial(_receive, graph.destinations, there, place, merge))
+            except (Exception, KeyboardInterrupt):
+                output.discard(graph.destinations, there)
+                raise
 
-    def _plan(
-        self,
-        ranges: list[Any],
-        mapper: Callable[..., Any],
-        reducer: Callable[..., Any],
-        place: job.Place,
-        initialisation: bytes,
-        deliver: Callable[[bytes], None],
-    ) -> Plan:
-        plain_ranges, dataset = adapter.to_plain(ranges)
-        graph_nodes, parts = _take_apart(mapper)
-        if graph_nodes is not None:
-            graph_nodes = _with_default_columns(graph_nodes)
-            graph_nodes, counts_entries = _with_global_entry_numbers(graph_nodes)
-            if counts_entries:
-                _add_first_entries(plain_ranges, ranges)
-        _add_expectations(plain_ranges, ranges)
-        if any(_is_rntuple(item) for item in ranges):
-            for plain in plain_ranges:
-                plain["rntuple"] = True
-        graph = payload.dumps((_put_together(mapper, graph_nodes, parts), reducer))
-        surroundings = Surroundings(
-            cwd=os.getcwd(),
-            payload=place.payload,
-            initialisation=initialisation,
-            warm=self.options.warm,
-            warm_folder=self.session.warm_folder,
-            settings=job.process_settings(self.options),
-            beats=job.beats(self.session, self.options),
-            faults=self.options.faults,
-        )
-        range_ids = tuple(plain["id"] for plain in plain_ranges)
-        loads = [item.piece.load for item in ranges if isinstance(item, cutting.CutRange)] or None
-        iterdata = pack_calls(plain_ranges, self.session.workers(), self.options.ranges_per_call, loads)
+    def _merge(self, run_plan: Plan, place: job.Place, destination: output.Destination, written: _Written) -> None:
+        """Merge the files of a Snapshot into larger ones, by a second ``map_reduce`` in the surroundings of the first."""
+        if self.options.file_mib is None:
+            return
+        file_bytes = self.options.file_mib * 2**20
+        names, ranges = output.merge_ranges(destination, written.filenames, written.treename, file_bytes)
+        if not ranges:
+            return
+        iterdata = pack_calls(ranges, self.session.workers(), self.options.ranges_per_call)
+        range_ids = tuple(plain["id"] for plain in ranges)
+        surroundings = run_plan.map_task.surroundings
+        reduce_task = ReduceTask(run_plan.reduce_task.reducer, range_ids, surroundings, groups=_groups(iterdata))
+        merging = Plan(iterdata, MergeTask(surroundings), reduce_task, _no_delivery, run_plan.extra_env)
+        shown = progress.consumer(self.options.progress)
+        consumers = (*self.consumers, *([shown] if shown else []))
+        submit = functools.partial(self._submit, place)
+        outcome = running.run(submit, merging, self._with_backups(), consumers, f"{place.run_id}-merge")
+        running.read_result(outcome.envelope)
+        written.filenames = names
+
+    def _credentials(self, urls: set[str]) -> list[credentials.Credential]:
+        kinds = self.options.credentials
+        return credentials.for_run(credentials.kinds_for(urls) if kinds is None else kinds, self.options.deadline_s)
+
+    def _plan(self, graph: _Travelling, reducer: Callable[..., Any], surroundings: Surroundings, place: job.Place) -> Plan:
+        pickled = payload.dumps((graph.mapper, reducer))
+        outputs = tuple(destination.plain() for destination in graph.destinations)
+        prefix = f"{place.prefix}/arrays" if graph.has_arrays else ""  # without, Lithops stores one task for all runs
+        results = execute.Results(outputs, prefix, int(self.options.arrays_mib * 2**20))
+        digest = _digest(pickled, graph.plain_ranges)
+        range_ids = tuple(plain["id"] for plain in graph.plain_ranges)
+        iterdata = pack_calls(graph.plain_ranges, self.session.workers(), self.options.ranges_per_call, graph.loads)
         limits = self._fold_limits()
         shelf = _shelf(place, len(iterdata), limits)
-        map_task = MapTask(graph, _digest(graph, plain_ranges), dataset, self.options.seed, surroundings, shelf)
+        map_task = MapTask(pickled, digest, graph.dataset, self.options.seed, surroundings, results, shelf)
         reduce_task = ReduceTask(
             payload.dumps(reducer),
             range_ids,
             surroundings,
-            groups=tuple(tuple(plain["id"] for plain in item["call"]["ranges"]) for item in iterdata),
+            groups=_groups(iterdata),
             fold_partials=limits.partials,
             fold_bytes=limits.bytes,
         )
-        return Plan(iterdata, map_task, reduce_task, deliver, self._outlook(iterdata, mapper))
+        return Plan(iterdata, map_task, reduce_task, _no_delivery, outlook=self._outlook(iterdata, graph.nodes))
 
-    def _outlook(self, iterdata: list[dict[str, Any]], mapper: Any) -> Outlook:
+    def _outlook(self, iterdata: list[dict[str, Any]], nodes: Iterable[Any]) -> Outlook:
         """What is known beforehand of running these calls."""
         grant, options = self.session.grant(), self.options
-        speeds, is_warm = self._speeds((_take_apart(mapper)[0] or {}).values())
+        speeds, is_warm = self._speeds(nodes)
         works = [work_of(item) for item in iterdata]
         return Outlook(
             grant,
@@ -339,6 +385,11 @@ def _rntuple_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (name, files) if key and key.GetClassName() == "ROOT::RNTuple" else args
 
 
+def _groups(iterdata: list[dict[str, Any]]) -> tuple[tuple[int, ...], ...]:
+    """The ranges of each call, as the fold keeps them together."""
+    return tuple(tuple(plain["id"] for plain in item["call"]["ranges"]) for item in iterdata)
+
+
 def _no_delivery(data: bytes) -> None:
     raise AssertionError("a plan that runs inside execute_graph is delivered by it")
 
@@ -363,22 +414,22 @@ def plan(node: Any) -> Plan:
     planned = [item.node_id for item in head._get_action_nodes()]
     if not planned:
         raise PlanError("expected at least one action (Histo1D, Count, …) booked on the data frame, got none")
-    user_code = payload.gather(backend)
-    opened = job.opened(backend.session, user_code)
-    place = opened.__enter__()
+
+    prepared = backend._prepared(taken.ranges, taken.mapper, taken.reducer)
+    ready = prepared.__enter__()
 
     def deliver(data: bytes) -> None:
         if [item.node_id for item in head._get_action_nodes()] != planned:
             raise PlanError("the graph has changed since it was planned: plan it again")
         merged = running.Outcome(unpack(data), 0.0, 0.0, 1, 0)
-        outcome = running.finish(backend._submit, made, backend._run_options(), merged)
-        result = execute.unpickle(running.read_result(outcome.envelope))
+        submit = functools.partial(backend._submit, ready.place)
+        outcome = running.finish(submit, ready.plan, backend._with_backups(), merged)
+        result = ready.receive(running.read_result(outcome.envelope))
         with backend._directed(result):
             head.execute_graph()
-        opened.__exit__(None, None, None)
+        prepared.__exit__(None, None, None)
 
-    made = backend._plan(taken.ranges, taken.mapper, taken.reducer, place, user_code.initialisation, deliver)
-    return made
+    return dataclasses.replace(ready.plan, deliver=deliver)
 
 
 def report(node: Any, run: int = -1) -> Report:
@@ -427,7 +478,96 @@ def run_graphs(handles: list[Any]) -> int:
     return len(graphs)
 
 
+# -- what comes back --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A run that can go, and what makes DistRDF's result of the bytes that it gives."""
+
+    plan: Plan
+    place: job.Place
+    receive: Callable[[bytes], Any]
+
+
+class _Written(SnapshotResult):  # type: ignore[misc]  # ROOT has no type information
+    """The parts of a Snapshot, which become a data frame by their names: DistRDF puts them into a TChain, which crashes over
+    RNTuples and knows fewer places."""
+
+    def GetValue(self, backend: Any) -> Any:  # DistRDF's name
+        return backend.make_dataframe(self.treename, self.filenames)
+
+
+def _receive(
+    destinations: list[output.Destination],
+    there: dict[str, list[str]],
+    place: job.Place,
+    merge: Callable[[output.Destination, Any], None],
+    pickled: bytes,
+) -> Any:
+    """DistRDF's result: arrays whole, Snapshots with the files that the workers have put where they belong."""
+    result = execute.unpickle(pickled)
+    mergeables: list[Any] = getattr(result, "mergeables", None) or []
+    written: list[str] = []
+    for index, mergeable in enumerate(mergeables):
+        if isinstance(mergeable, arrays.ArrayParts):
+            mergeables[index] = AsNumpyResult({}, [])
+            mergeables[index]._py_arrays = arrays.joined(mergeable, place.take)
+        elif isinstance(mergeable, SnapshotResult):
+            mergeables[index] = _Written(mergeable.treename, mergeable.filenames)
+            for destination in destinations:
+                if destination.wrote(mergeable.filenames[0]):
+                    merge(destination, mergeables[index])
+            written += mergeables[index].filenames
+    output.finish(destinations, written, there)
+    return result
+
+
 # -- the graph that travels -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Travelling:
+    """A graph as workers get it: our runner in the mapper, plain ranges, placeholders for what Snapshots write.
+
+    ``nodes`` are those of DistRDF, and ``loads`` the seconds of each range, if its files were surveyed.
+    """
+
+    mapper: Any
+    nodes: list[Any]
+    loads: list[float] | None
+    plain_ranges: list[dict[str, Any]]
+    dataset: dict[str, Any]
+    destinations: list[output.Destination]
+    has_arrays: bool
+
+
+def _travelling(ranges: list[Any], mapper: Any, merging: bool) -> _Travelling:
+    plain_ranges, dataset = adapter.to_plain(ranges)
+    graph_nodes, parts = _take_apart(mapper)
+    destinations: list[output.Destination] = []
+    has_arrays = False
+    if graph_nodes is not None:
+        graph_nodes = _with_default_columns(graph_nodes)
+        graph_nodes, counts_entries = _with_global_entry_numbers(graph_nodes)
+        if counts_entries:
+            _add_first_entries(plain_ranges, ranges)
+        snapshots, destinations = output.planned(graph_nodes, merging)
+        moved = {node_id: _node(operation, graph_nodes[node_id].parent_id) for node_id, operation in snapshots.items()}
+        graph_nodes = {**graph_nodes, **moved}
+        has_arrays = any(getattr(node.operation, "name", "") == "AsNumpy" for node in graph_nodes.values())
+    _add_expectations(plain_ranges, ranges)
+    if any(_is_rntuple(item) for item in ranges):
+        for plain in plain_ranges:
+            plain["rntuple"] = True
+    loads = [item.piece.load for item in ranges if isinstance(item, cutting.CutRange)] or None
+    travelling = _put_together(mapper, graph_nodes, parts)
+    return _Travelling(travelling, _nodes_of(mapper), loads, plain_ranges, dataset, destinations, has_arrays)
+
+
+def _nodes_of(mapper: Any) -> list[Any]:
+    """The nodes of DistRDF's graph; none of a mapper of another make."""
+    return list((_take_apart(mapper)[0] or {}).values())
 
 
 def _take_apart(mapper: Any) -> tuple[dict[int, Any] | None, dict[str, Any]]:

@@ -25,7 +25,8 @@ __all__ = ["Finding", "check"]
 
 PREFIX = "rdf_lithops/check"
 CLOCK_LIMIT_S = 60.0  # signatures are refused from five minutes on
-SOURCE_LIMIT_S = 60.0
+SOURCE_LIMIT_S = 30.0
+IMPATIENT = {"XRD_CONNECTIONWINDOW": "5", "XRD_CONNECTIONRETRY": "1", "XRD_STREAMERRORWINDOW": "1"}  # XRootD waits minutes
 REMOTE = ("http://", "https://", "root://", "roots://", "s3://", "xroot://")
 
 
@@ -130,11 +131,11 @@ def _code(error: Exception) -> str:
 
 
 def _read(config: str | None, calls: int) -> Site | Finding:
-    from lithops.config import default_config, load_config
+    from lithops.config import default_config
 
     shown = config or "Lithops' own configuration"
     try:
-        return Site(default_config(load_config(config)), shown, calls)
+        return Site(default_config(config_file=config), shown, calls)
     except Exception as error:  # Lithops raises plain Exception, and what YAML and its own code raise
         return _wrong("configuration", f"Lithops does not accept {shown}: {_said(error)}", "compare it with configs/")
 
@@ -360,7 +361,8 @@ def _source(site: Site, source: str) -> Iterator[Finding]:
         return
     command = [sys.executable, "-W", "ignore", "-c", _OPEN, source]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SOURCE_LIMIT_S, check=False)
+        environment = {**IMPATIENT, **os.environ}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SOURCE_LIMIT_S, check=False, env=environment)
     except subprocess.TimeoutExpired:
         yield _wrong("source", f"{shown} does not open within {SOURCE_LIMIT_S:.0f} s", "is the server reachable?")
         return

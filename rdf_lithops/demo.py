@@ -88,7 +88,7 @@ constexpr double kMuon = 0.1056583755;                             // GeV
 constexpr double kLowest = 0.22, kKnee = 12.0, kHighest = 300.0;   // GeV, of the pairs' mass
 
 struct Peak { double mass, width, share; };
-const std::vector<Peak> kPeaks = {@PEAKS@};
+constexpr Peak kPeaks[] = {@PEAKS@};   // no dynamic initialisation: in a Jupyter kernel, ROOT 6.40 fails at it
 
 inline ULong64_t Mix(ULong64_t z)
 {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 __all__ = [
+    "CredentialsError",
     "LostRangesError",
+    "OutputError",
     "PayloadError",
     "PlanError",
     "RangeError",
@@ -17,7 +20,23 @@ __all__ = [
 
 
 class RdfLithopsError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package. Its text ends with the command that says more about errors of its kind.
+
+    A kind is a class: ``LostRangesError`` is explained under ``lost-ranges`` in ``troubleshooting.md``. Classes say in
+    ``_text`` what has happened.
+    """
+
+    def __str__(self) -> str:
+        return f"{self._text()}\n  help:  rdf-lithops explain {self.topic()}"
+
+    def _text(self) -> str:
+        return super().__str__()
+
+    @classmethod
+    def topic(cls) -> str:
+        """The heading of its paragraph: the name of the class in small letters, without its ending."""
+        words = re.findall("[A-Z][a-z]*", cls.__name__.removesuffix("Error"))
+        return "-".join(words).lower()
 
 
 class PlanError(RdfLithopsError, ValueError):
@@ -34,8 +53,19 @@ class PayloadError(RdfLithopsError, RuntimeError):
         super().__init__(what, why, log_tail)
         self.what, self.why, self.log_tail = what, why, log_tail
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return _render(f"{self.what}: {self.why}", log_tail=self.log_tail)
+
+
+class CredentialsError(RdfLithopsError, RuntimeError):
+    """A credential that a run needs and that cannot be used: what, why, and the command that renews it. Holds no secret."""
+
+    def __init__(self, what: str, why: str = "", next_command: str = "") -> None:
+        super().__init__(what, why, next_command)
+        self.what, self.why, self.next_command = what, why, next_command
+
+    def _text(self) -> str:
+        return _render(self.what, why=self.why, next_command=self.next_command)
 
 
 class RunError(RdfLithopsError, RuntimeError):
@@ -60,7 +90,7 @@ class RunError(RdfLithopsError, RuntimeError):
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.what, {k: v for k, v in self.__dict__.items() if k != "what"})
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return _render(self.what, where=self.where, why=self.why, log_tail=self.log_tail, next_command=self.next_command)
 
 
@@ -72,6 +102,10 @@ class RangeError(RunError):
 
 class LostRangesError(RunError):
     """Ranges that no partial arrived for; ``range_ids`` names them."""
+
+
+class OutputError(RunError):
+    """A Snapshot that cannot be written where it is to go, or may not."""
 
 
 class SubmissionError(RunError):

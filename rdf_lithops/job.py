@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -35,7 +35,9 @@ from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 from lithops.storage.utils import StorageNoSuchKeyError, create_init_key, create_status_key
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
+from .cleaning import RECORD_NAME, RUNS_PREFIX, Places, describe_driver
 from .cost import Grant, Speeds
+from .credentials import Credential, Keyring
 from .errors import PlanError, RunError, SubmissionError
 from .invoking import REFUSED, PatientInvoke
 from .limits import Limits, limits_of
@@ -46,14 +48,17 @@ from .recovery import CallEnd
 from .statuses import read_status
 from .worker import launcher, warm
 from .worker.beats import BEAT_NAME
+from .worker.credentials import KEY_VARIABLE, Sealed
 
 __all__ = [
     "LithopsSubmission",
     "Place",
     "Session",
     "beats",
+    "delivered",
     "is_executor",
     "opened",
+    "places",
     "process_settings",
     "session_for",
     "submit",
@@ -62,7 +67,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 PRELOADED = ("lithops.worker", "lithops.localhost", "rdf_lithops.worker.task")
-RUNS_PREFIX = "rdf_lithops/runs"
 LOCAL_POLL_S = 0.004
 REMOTE_POLL_S = 0.5
 LOCAL_BEAT_S = 0.5
@@ -91,6 +95,8 @@ class Session:
     closed: bool = False
     job_keys: list[str] = field(default_factory=list)
     gates: threading.local = field(default_factory=threading.local)
+    keyring: Keyring = field(default_factory=Keyring, repr=False)
+    function_keys: set[str] = field(default_factory=set)  # of our functions, which lie in the storage until the end
     speeds: dict[str, tuple[Speeds, float]] = field(default_factory=dict)  # by graph: what it measured, and when (monotonic)
 
     def grant(self) -> Grant:
@@ -149,6 +155,16 @@ class Session:
             shutil.rmtree(self.warm_folder, ignore_errors=True)
             self.warm_folder = None
         _sweep(self)
+        self._delete_functions()
+
+    def _delete_functions(self) -> None:
+        keys, self.function_keys = sorted(self.function_keys), set()
+        storage = self.executor.storage
+        if keys:
+            storage.delete_objects(storage.bucket, keys)
+        if storage.backend == LOCALHOST:
+            with contextlib.suppress(OSError):  # there are the user's own functions, too
+                os.rmdir(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, JOBS_PREFIX, self.executor.executor_id))
 
 
 def session_for(executor: Any, options: Options) -> Session:
@@ -226,8 +242,13 @@ def _make_safe(executor: Any, session: Session) -> None:
     the rest. data_limit off: the reducer's input counts against 4 MiB. The interpreter: localhost looks "python3.x" up on
     PATH, which need not be the one that has ROOT. Job numbers: ``total_jobs += 1`` is not safe in several threads. A
     ``clear`` without job keys is how an executor ends: our processes end with it. ``wait``: the one inside our own
-    ``map_reduce`` is ours.
+    ``map_reduce`` is ours. Lithops writes its whole configuration, keys included, into each local job's file and, inside
+    the futures that it hands to the reducer, into the storage: the local folder is made private, and futures travel without
+    keys.
     """
+    executor.invoker.storage_config = _StorageConfig(executor.invoker.storage_config)
+    if session.local and os.path.isdir(LITHOPS_TEMP_DIR) and os.stat(LITHOPS_TEMP_DIR).st_uid == os.getuid():
+        os.chmod(LITHOPS_TEMP_DIR, 0o700)
     wanted = executor.data_cleaner
     executor.data_cleaner = False
     executor.config["lithops"]["data_cleaner"] = False
@@ -243,6 +264,13 @@ def _make_safe(executor: Any, session: Session) -> None:
             session.close()
         return clear(job_keys, **given)
 
+    run_job = executor.invoker.run_job
+
+    def run_and_note(job: Any) -> Any:
+        if getattr(session.gates, "submitting", False):
+            session.function_keys.add(job.func_key)
+        return run_job(job)
+
     def wait_or_gate(fs: Any = None, *given: Any, **named: Any) -> Any:
         gate = getattr(session.gates, "current", None)
         return wait(fs, *given, **named) if gate is None else gate.wait_here(fs)
@@ -252,6 +280,7 @@ def _make_safe(executor: Any, session: Session) -> None:
         invoke = executor.compute_handler.invoke
         executor.compute_handler.invoke = PatientInvoke(invoke, functools.partial(_end_refused, executor.internal_storage))
     executor.wait = wait_or_gate
+    executor.invoker.run_job = run_and_note
     executor.compute_handler.clear = clear_and_close
     environment: Any = getattr(executor.compute_handler, "env", None)
     if session.local and str(getattr(environment, "runtime_name", "")).startswith("python"):
@@ -295,6 +324,13 @@ class Place:
     run_id: str
     prefix: str
     payload: dict[str, Any]
+    storage: Any = field(repr=False)
+    job_keys: list[str] = field(default_factory=list)
+    bundle: bytes | None = field(default=None, repr=False)
+
+    def take(self, key: str) -> bytes:
+        """An object that a task has put there."""
+        return bytes(self.storage.get_object(self.storage.bucket, key))
 
 
 @contextlib.contextmanager
@@ -310,26 +346,91 @@ def opened(session: Session, payload: Payload) -> Iterator[Place]:
         storage.put_object(storage.bucket, key, payload.bundle)
         plain = {**plain, "bundle": {"bucket": storage.bucket, "key": key, "sha256": bundle_sha256}}
     try:
-        yield Place(run_id, prefix, plain)
+        yield Place(run_id, prefix, plain, storage, bundle=payload.bundle)
     finally:
         _delete_below(session, prefix)
 
 
-def submit(session: Session, plan: Plan, options: Options) -> LithopsSubmission:
+class _StorageConfig(dict[str, Any]):
+    """A storage configuration that says, where it is pickled, which store and bucket it means, and nothing else."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        backend = self["backend"]
+        named = {backend: {"storage_bucket": self[backend]["storage_bucket"]}}
+        return dict, ({**{name: value for name, value in self.items() if name != backend}, **named},)
+
+
+class _Hidden(str):
+    """A string that does not show itself where it is part of something printed: Lithops logs the variables of a call."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'(hidden)'"
+
+
+@contextlib.contextmanager
+def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[Sealed | None, dict[str, str]]]:
+    """Seal credentials for the time of a run; yields what goes into the tasks, and the variables that go with the calls.
+
+    The key never goes where the sealed credentials go. Elsewhere it is a variable of the call: Lithops sends those inside
+    the invocation. On localhost it writes the invocation into the folder that is also its storage, so there the key is a
+    private file of this session.
+    """
+    sealed = session.keyring.seal(found)
+    if sealed is None:
+        yield None, {}
+    elif not session.local:
+        yield sealed[0], {KEY_VARIABLE: _Hidden(sealed[1])}
+    else:
+        with tempfile.NamedTemporaryFile("w", prefix="rdf_lithops-key-") as stream:  # 0600
+            stream.write(sealed[1])
+            stream.flush()
+            yield dataclasses.replace(sealed[0], key_file=stream.name), {}
+
+
+def places(executor: Any) -> Places:
+    """Where this executor's Lithops keeps its things."""
+    in_bucket = os.path.join(LITHOPS_TEMP_DIR, executor.storage.bucket, JOBS_PREFIX)
+    return Places(JOBS_PREFIX, (in_bucket, JOBS_DIR, LOGS_DIR), tempfile.gettempdir())
+
+
+def _record(session: Session, place: Place) -> None:
+    """Before an attempt is submitted, write down which of Lithops' jobs it will be, for the case that we are killed."""
+    number = str(session.executor.total_jobs).zfill(3)
+    place.job_keys.extend(f"{session.executor.executor_id}-{kind}{number}" for kind in "MR")
+    record = {**describe_driver(), "executor_id": session.executor.executor_id, "job_keys": place.job_keys}
+    storage = session.executor.storage
+    storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
+
+
+@contextlib.contextmanager
+def _submitting(session: Session) -> Iterator[None]:
+    """While this lasts, what this thread has Lithops run is ours."""
+    session.gates.submitting = True
+    try:
+        yield
+    finally:
+        session.gates.submitting = False
+
+
+def submit(session: Session, plan: Plan, options: Options, place: Place) -> LithopsSubmission:
     """Start ``plan`` through the executor's ``map_reduce``; raises SubmissionError where trying again may help.
 
     localhost bills nobody and queues the reducer behind the maps. Elsewhere ``map_reduce`` itself waits until the reducer
     should start, so it runs in a thread, and its wait is ours (see ``_Gate``).
     """
-    given = {"include_modules": None, "timeout": _call_limit_s(plan, options)}
+    given = {"include_modules": None, "timeout": _call_limit_s(plan, options), "extra_env": plan.extra_env}
     functions = plan.map_task, plan.iterdata, plan.reduce_task
     try:
         if session.local:
             with session.lock:
                 _sweep(session)
-                futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
+                _record(session, place)
+                with _submitting(session):
+                    futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
             return LithopsSubmission(session, futures[:-1], futures[-1])
-        gate = _Gate(session)
+        gate = _Gate(session, place)
         maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given))
         return LithopsSubmission(session, maps, None, gate)
     except Exception as error:
@@ -347,8 +448,8 @@ def _may_pass(error: BaseException) -> bool:
 class _Gate:
     """Where a ``map_reduce`` in a thread of its own waits, after the maps, until its reducer is wanted; or is abandoned."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, place: Place) -> None:
+        self._session, self._place = session, place
         self._maps: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
         self._wanted = threading.Event()
         self._abandoned = False
@@ -363,8 +464,9 @@ class _Gate:
     def _run(self, map_reduce: Callable[[], list[Any]]) -> None:
         self._session.gates.current = self
         try:
-            with self._session.lock:
+            with self._session.lock, _submitting(self._session):
                 _sweep(self._session)
+                _record(self._session, self._place)
                 self.futures = map_reduce()
         except _Abandoned:
             pass
@@ -432,7 +534,7 @@ class LithopsSubmission:
         if self._jobs is not None:
             with self.session.lock:
                 self._jobs.nudge()
-        there = None if self._is_near else self._calls_with("/status.json")
+        there = None if self._is_near else self._calls_with(self.job_key, "/status.json")
         ready = {i: future for i, future in self._open.items() if there is None or future.call_id in there}
         ends = dict(zip(ready, self._each(self._end, ready.values()), strict=True))
         ended = {position: end for position, end in ends.items() if end is not None}
@@ -441,7 +543,7 @@ class LithopsSubmission:
         return ended
 
     def begun(self) -> set[int]:
-        there = self._calls_with(".init")
+        there = self._calls_with(self.job_key, ".init")
         return {position for position, future in self._open.items() if future.call_id in there}
 
     def beats(self) -> dict[int, dict[str, Any]]:
@@ -460,9 +562,9 @@ class LithopsSubmission:
     def _is_near(self) -> bool:
         return bool(self._storage.backend == LOCALHOST)
 
-    def _calls_with(self, ending: str) -> set[str]:
-        """Lithops' ids of the calls of the map job that have an object of that ending."""
-        names = self._ask(lambda: self._storage.list_keys(self._storage.bucket, f"{JOBS_PREFIX}/{self.job_key}/")) or []
+    def _calls_with(self, job_key: str, ending: str) -> set[str]:
+        """Lithops' ids of the calls of a job that have an object of that ending."""
+        names = self._ask(lambda: self._storage.list_keys(self._storage.bucket, f"{JOBS_PREFIX}/{job_key}/")) or []
         return {name.split("/")[-2] for name in names if name.endswith(ending)}
 
     def _each(self, read: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
@@ -499,6 +601,12 @@ class LithopsSubmission:
 
     def lost(self) -> set[int]:
         return set(self._open) if self._jobs is not None and self._jobs.is_over(self.job_key) else set()
+
+    def reduce_beat(self) -> int | None:
+        if self.reduce is None or not self._calls_with(self.reduce.job_key, ".init"):
+            return None
+        beat = self._beat(self.reduce)
+        return 0 if beat is None else int(beat["beat"])
 
     def reduce_lost(self) -> bool:
         return self._jobs is not None and self._jobs.is_over(self.reduce.job_key)

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from .credentials import KINDS
 from .errors import PlanError
 from .layout import even_edges
 from .outlook import Outlook
 from .worker import ranges as adapter
-from .worker.task import FoldTask, MapTask, ReduceTask
+from .worker.task import FoldTask, MapTask, MergeTask, ReduceTask
 
 __all__ = ["Options", "Plan", "entries_of", "files_of", "pack_calls", "read_bytes_of", "work_of"]
 
@@ -29,6 +30,9 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("progress", (bool,), None, False),
     ("idle_limit_s", (float, int), 0, True),
     ("memory_limit_mib", (float, int), 0, True),
+    ("overwrite", (bool,), None, True),
+    ("arrays_mib", (float, int), -1, True),
+    ("file_mib", (float, int), 0, False),
     ("beat_s", (float, int), 0, False),
     ("target_s", (float, int), 0, False),
     ("budget_usd", (float, int), 0, False),
@@ -40,6 +44,7 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("stall_s", (float, int), 0, True),
     ("backoff_s", (float, int), -1, True),
     ("backups", (bool,), None, False),
+    ("keep_failed", (str,), None, False),
     ("faults", (dict,), None, False),
     ("live_picture", (str,), None, False),
 )
@@ -64,9 +69,14 @@ class Options:
     is a call whose ROOT process did nothing, no entry and no CPU time. ``backoff_s``: pause before the second attempt,
     doubled before each later one. ``backups``: when most calls are done and the rest takes more than twice as long, run
     a second copy of the rest (None: not on localhost). ``faults``: a script for tests, see ``worker.faults``.
-    ``live_picture``: a file that ROOT's LiveVisualize rewrites with each partial that arrives; its ending says the
-    format (None: no file). ``target_s``: the least that a call should work, which sets the number of calls where
-    ``npartitions`` does not (None: 10 s where calls are paid; where they are free every worker gets one).
+    ``keep_failed``: a folder for ranges that failed, so that the command replay can run them. ``live_picture``: a file
+    that ROOT's LiveVisualize rewrites with each partial that arrives; its ending says the format (None: no file).
+    ``credentials``: the kinds that workers are given (krb5, x509, token, sss, s3; none of them where the workers have a
+    role of their own); None: those that the run's URLs may need. ``overwrite``: a Snapshot may replace a dataset of its
+    name. ``arrays_mib``: columns of a call's AsNumpy that are larger than this go to the driver through Lithops'
+    storage, past the reducer. ``file_mib``: merge a Snapshot's parts into files of about this size by a second
+    ``map_reduce`` (None: leave one per range). ``target_s``: the least that a call should work, which sets the number of
+    calls where ``npartitions`` does not (None: 10 s where calls are paid; where they are free every worker gets one).
     ``budget_usd``: a run that could cost more is an error before it begins, and calls are ended before they cost more.
     ``usd_per_gb_s``: your price, instead of the table's. ``fold_partials`` and ``fold_mib``: how many partials, and how
     much of them, one call folds; more are folded by a tree of calls (None: a fifth of the memory of a call).
@@ -82,11 +92,16 @@ class Options:
     idle_limit_s: float = 300.0
     memory_limit_mib: float = 3000.0
     beat_s: float | None = None
+    credentials: tuple[str, ...] | None = None
+    overwrite: bool = False
+    arrays_mib: float = 8.0
+    file_mib: float | None = None
     silence_s: float | None = None
     start_s: float = 600.0
     stall_s: float = 600.0
     backoff_s: float = 0.25
     backups: bool | None = None
+    keep_failed: str | None = None
     faults: dict[str, Any] | None = field(default=None, repr=False)
     live_picture: str | None = None
     target_s: float | None = None
@@ -104,6 +119,8 @@ class Options:
             if not fits or (least is not None and not value > least):
                 bound = "" if least is None else f" greater than {least}"
                 raise PlanError(f"options.{name} must be {kinds[0].__name__}{bound}, got {value!r}")
+        if self.credentials is not None:
+            _check_kinds(self.credentials)
 
     @classmethod
     def read(cls, given: Options | dict[str, Any] | None) -> Options:
@@ -130,13 +147,16 @@ class Plan:
         futures = fexec.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)
         plan.deliver(fexec.get_result(futures))
 
-    ``iterdata`` are plain dictionaries ``{"call": {"id", "ranges"}}``, one per Lithops call, dumpable as JSON.
+    Where the data needs credentials and the calls run elsewhere, add ``extra_env=plan.extra_env``: it holds the key of this
+    run, and travels with the calls and not through the storage. ``iterdata`` are plain dictionaries ``{"call": {"id",
+    "ranges"}}``, one per Lithops call, dumpable as JSON.
     """
 
     iterdata: list[dict[str, Any]]
-    map_task: MapTask | FoldTask
+    map_task: MapTask | MergeTask | FoldTask
     reduce_task: ReduceTask
     deliver: Callable[[bytes], None] = field(repr=False, compare=False)
+    extra_env: dict[str, str] = field(default_factory=dict, repr=False)
     outlook: Outlook | None = field(default=None, compare=False)
 
     @property
@@ -189,6 +209,11 @@ class Plan:
                 lines.append(f"  … and {self.calls - 10} more calls")
                 break
         return "\n".join(lines)
+
+
+def _check_kinds(given: object) -> None:
+    if not isinstance(given, (list, tuple)) or not set(given) <= set(KINDS):
+        raise PlanError(f"options.credentials must be a tuple of some of {', '.join(KINDS)}, got {given!r}")
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:

@@ -22,12 +22,12 @@ from .planning import Plan
 from .worker.envelope import Envelope, EnvelopeError, unpack
 from .worker.task import POISON_CRASHES
 
-__all__ = ["Books", "CallEnd", "Cut", "Trouble", "never_cut"]
+__all__ = ["REDUCER", "Books", "CallEnd", "Cut", "Trouble", "never_cut"]
 
 Plain = dict[str, Any]
 Cut = Callable[[Plain], list[Plain]]
 
-FINAL = ("range", "payload")
+FINAL = ("range", "payload", "credentials", "output")
 TOO_MUCH = ("memory", "timeout")
 CRASHES = ("died", "hung")
 REDUCER = -1  # stands for a call's id

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .errors import PayloadError, RangeError, RunError, SubmissionError
+from .errors import CredentialsError, OutputError, PayloadError, RangeError, RunError, SubmissionError
 from .events import (
     AttemptBegan,
     AttemptEnded,
@@ -70,6 +70,9 @@ class Submission(Protocol):
 
     def reduce_end(self) -> CallEnd | None:
         """How the reducer ended, or None while it has not."""
+
+    def reduce_beat(self) -> int | None:
+        """How often the reducer has said that it lives: 0 once it has begun, None before."""
 
     def reduce_lost(self) -> bool:
         """Whether the reducer will never end."""
@@ -303,6 +306,10 @@ def read_result(envelope: Envelope) -> bytes:
         return envelope.body
     if error["kind"] == "payload":
         raise PayloadError(error["what"], error["message"].removeprefix(f"{error['what']}: "), error["log_tail"])
+    if error["kind"] == "credentials":
+        raise CredentialsError("a worker could not open the credentials of this run", error["message"])
+    if error["kind"] == "output":
+        raise OutputError(error["what"], why=error["message"], range_ids=tuple(error["range_ids"]), call_id=error["call_id"])
     ranges = ", ".join(map(str, error["range_ids"]))
     if error["kind"] == "range":
         failure = RangeError(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from .errors import RunError
 from .events import CallBegan, CallProgressed
 from .planning import Options, Plan
-from .recovery import Books
+from .recovery import REDUCER, Books
 
 if TYPE_CHECKING:
     from .running import Attempt
@@ -103,7 +103,9 @@ class Watch:
             self.look(attempt, books, True)  # what is gone may have delivered just before it went
         self._give_up_silent(attempt, books)
         if not any(books.owes(call_id) for call_id in attempt.calls):
-            return reducer_over or (not books.owed and attempt.submission.reduce_lost())
+            return reducer_over or (
+                not books.owed and (attempt.submission.reduce_lost() or self._is_reducer_silent(attempt))
+            )
         return all(not books.owes(call_id) or call_id in books.trouble or call_id in lost for call_id in attempt.calls)
 
     def _give_up_silent(self, attempt: Attempt, books: Books) -> None:
@@ -111,7 +113,7 @@ class Watch:
         if self.beat_s is None:
             return
         now_s = time.monotonic()
-        silence_s = self.options.silence_s or max(SILENT_BEATS * self.beat_s, SILENCE_LEAST_S)
+        silence_s = self._silence_s(self.beat_s)
         nobody_begins = now_s - self._last_news_s > self.options.start_s
         for call_id in attempt.calls:
             sign = self._signs.get((call_id, attempt.number))
@@ -119,6 +121,23 @@ class Watch:
                 books.lose(call_id, attempt.number, f"its worker has not said that it lives for {silence_s:g} s")
             elif sign is None and nobody_begins:
                 books.lose(call_id, attempt.number, f"no worker began it within {self.options.start_s:g} s")
+
+    def _is_reducer_silent(self, attempt: Attempt) -> bool:
+        """Whether the reducer, with all partials there for it, has begun and does not say that it lives."""
+        now_s = time.monotonic()
+        if self.beat_s is None or now_s < self._next_beats_s.get(-attempt.number, 0.0):
+            return False
+        self._next_beats_s[-attempt.number] = now_s + self.beat_s
+        beat = attempt.submission.reduce_beat()
+        if beat is None:
+            return False
+        known = REDUCER, attempt.number
+        if known not in self._signs or self._signs[known].beat != beat:
+            self._signs[known] = _Sign(beat, now_s)
+        return now_s - self._signs[known].at_s > self._silence_s(self.beat_s)
+
+    def _silence_s(self, beat_s: float) -> float:
+        return self.options.silence_s or max(SILENT_BEATS * beat_s, SILENCE_LEAST_S)
 
     def is_straggling(self, attempt: Attempt, books: Books) -> bool:
         """Whether most calls have delivered and each of the others takes much longer than they did."""

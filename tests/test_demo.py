@@ -252,11 +252,11 @@ def test_plan_prints_the_calls(sample: list[str]) -> None:
 
 
 def test_a_file_that_is_no_root_file_is_named(tmp_path: Path) -> None:
-    """Status 1 and one line, no traceback and nothing of ROOT's own."""
+    """Status 1, the name and the way to help; no traceback and nothing of ROOT's own."""
     (tmp_path / "bad.root").write_text("not a ROOT file")
     done = rdf_lithops("demo", "--files", "bad.root")
     assert 1 == done.returncode
-    assert "Error: not a ROOT file that can be read: bad.root\n" == done.stderr
+    assert "Error: not a ROOT file that can be read: bad.root\n  help:  rdf-lithops explain plan\n" == done.stderr
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rdf_lithops
-from rdf_lithops import running
 from rdf_lithops.events import Event, FoldRoundEnded, ReduceEnded
 from rdf_lithops.outlook import FoldLimits, fold_shape, groups
 from rdf_lithops.worker.envelope import Envelope, EnvelopeError, pack, unpack
@@ -168,11 +167,10 @@ def test_a_fold_that_fails_is_tried_again_and_then_told(fexec: Any) -> None:
     frame = ROOT.RDataFrame(100, executor=fexec, npartitions=5, options={**SMALL, "attempts": 2})
     plan = rdf_lithops.plan(frame.Count())
     outputs = [plan.map_task(**item) for item in plan.iterdata]
-    handed_on = unpack(plan.reduce_task([of_another_root(outputs[0]), *outputs[1:]]))
-    assert handed_on.parts
-    backend = frame._headnode.backend
+    handed_on = plan.reduce_task([of_another_root(outputs[0]), *outputs[1:]])
+    assert unpack(handed_on).parts
     with pytest.raises(rdf_lithops.RunError, match="gave no result in 2 attempts") as caught:
-        running.finish(backend._submit, plan, backend.options, running.Outcome(handed_on, 0.0, 0.0, 1, 0))
+        plan.deliver(handed_on)
     assert "expected partials of ROOT" in str(caught.value)
 
 

@@ -5,16 +5,23 @@ Here environments are processes; ``make test-lambda`` runs the same in container
 
 from __future__ import annotations
 
+import base64
+import json
+import logging
+import os
 import time
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import lithops
 import pytest
 import ROOT
-from lambda_standin import Places, Service, account
+from conftest import REPOSITORY
+from lambda_standin import Places, Service, account, actions
 
 import rdf_lithops
+from rdf_lithops import policies
 
 QUOTA = 2
 
@@ -104,3 +111,68 @@ def test_refused_invocations_are_an_error(aws: lithops.FunctionExecutor, service
     assert time.monotonic() - began < 60
     service.script({})
     assert 1000 == count(aws, 2)
+
+
+def policy(name: str) -> dict[str, Any]:
+    """One of the policies in configs/iam, for the account of these tests."""
+    text = (REPOSITORY / "configs" / "iam" / f"{name}.json").read_text()
+    for placeholder, value in {"BUCKET": account.BUCKET, "ACCOUNT": actions.ACCOUNT, "REGION": actions.REGION}.items():
+        text = text.replace(placeholder, value)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+@pytest.mark.parametrize(("name", "keys"), [("driver-policy", account.DRIVER_KEYS), ("worker-policy", account.WORKER_KEYS)])
+def test_calls_stay_within_the_policies(aws: lithops.FunctionExecutor, service: Service, name: str, keys: Any) -> None:
+    """Everything that a run asks of AWS, as driver and as worker, is allowed by the policies that we ship."""
+    before = len(service.requests)
+    assert 1000 == count(aws, 3)
+    document = policy(name)
+    asked = {actions.needed(request) for request in service.requests[before:] if request.access_key == keys[0]} - {None}
+    assert asked
+    refused = {item for item in asked if not policies.allows([document], *item)}
+    assert set() == refused
+
+
+def test_the_policies_allow_little() -> None:
+    """No policy that we ship has a wildcard in an action, or allows on all resources what can be allowed on one."""
+    for name in ("driver-policy", "worker-policy"):
+        assert [] == policies.too_wide([policy(name)], account.BUCKET)
+    granted = {
+        action
+        for statement in policy("worker-policy")["Statement"]
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+        if action.startswith("s3:")
+    }
+    assert {action for action, _ in policies.WORKER_NEEDS} == granted
+
+
+def test_no_secret_leaves(
+    aws: lithops.FunctionExecutor, service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the bucket, the messages to Lambda, the logs there nor ours hold a secret that the driver or a worker has."""
+    marked = "MARKED-" + os.urandom(8).hex()
+    for variable in ("SOME_PASSWORD", "BEARER_TOKEN", "S3_SECRET_KEY"):
+        monkeypatch.setenv(variable, marked)
+    secrets = [marked.encode(), account.DRIVER_KEYS[1].encode(), account.WORKER_KEYS[1].encode()]
+    service.uploads.clear()
+    before = len(service.invocations)
+    with caplog.at_level(logging.DEBUG):
+        assert 1000 == count(aws, 3)
+    places = {
+        "bucket": b"".join(service.uploads + [readable(body) for body in service.uploads]),
+        "messages": b"".join(invocation.payload for invocation in service.invocations[before:]),
+        "logs there": service.logs().encode(),
+        "logs here": caplog.text.encode(),
+    }
+    assert all(places.values())
+    assert [] == [(place, secret) for place, held in places.items() for secret in secrets if secret in held]
+    assert b"lithops" in places["bucket"]  # what is searched is what was written
+
+
+def readable(body: bytes) -> bytes:
+    """What Lithops packs inside a status object: the call's log."""
+    try:
+        return zlib.decompress(base64.b64decode(json.loads(body)["logs"]))
+    except (ValueError, KeyError, TypeError):
+        return b""

@@ -26,7 +26,10 @@ USERS_OF_ROOT = {
     "live.py",
     "registration.py",
     "survey.py",
+    "worker/arrays.py",
+    "worker/output.py",
     "worker/execute.py",
+    "worker/stores.py",
     "worker/faults.py",
     "worker/ranges.py",
     "worker/payload.py",
@@ -95,13 +98,15 @@ def test_the_far_side_imports_nothing_of_the_near_side() -> None:
 
 
 def test_the_far_side_needs_only_what_every_worker_has() -> None:
-    """``worker`` imports the standard library and ROOT (NumPy comes with it): no other package must be installed there."""
+    """``worker`` imports the standard library and ROOT (NumPy comes with it); what opens credentials, which Lithops itself
+    requires; and what Lithops uses for S3. No other package must be installed there."""
+    allowed = ("rdf_lithops", "ROOT", "numpy", "cryptography", "boto3", "botocore")
     wrong = {
         (name_of(path), name)
         for path in MODULES
         if name_of(path).startswith("worker/")
         for name in imports(path)
-        if (top := name.split(".")[0]) not in sys.stdlib_module_names and top not in ("rdf_lithops", "ROOT", "numpy")
+        if (top := name.split(".")[0]) not in sys.stdlib_module_names and top not in allowed
         if not (top == "lithops" and name_of(path) == "worker/lambda_handler.py")
     }
     assert set() == wrong

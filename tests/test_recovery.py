@@ -165,6 +165,9 @@ class Scripted:
         everything = tuple(range(self.total))
         return CallEnd(pack(Envelope(everything, self.total, "6", b"merged"))) if good == self.calls else None
 
+    def reduce_beat(self) -> int | None:
+        return None
+
     def reduce_lost(self) -> bool:
         return False
 

@@ -62,11 +62,11 @@ def build_command(
 )
 def deploy_command(config: str) -> None:
     """Deploy the image that the configuration names, anew if its settings have changed since."""
-    from lithops.config import default_config, extract_serverless_config, extract_storage_config, load_config
+    from lithops.config import default_config, extract_serverless_config, extract_storage_config
     from lithops.serverless import ServerlessHandler
     from lithops.storage import InternalStorage
 
-    settings = default_config(load_config(config))
+    settings = default_config(config_file=config)
     section = settings[settings["lithops"]["backend"]]
     storage = InternalStorage(extract_storage_config(settings))
     handler = ServerlessHandler(extract_serverless_config(settings), storage)

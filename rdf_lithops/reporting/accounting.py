@@ -39,7 +39,7 @@ _FUNCTION = {  # part of a call: fact of the ROOT process
     "decompression": ("decompress_s",),
     "loop": ("loop_s",),
     "merge": ("merge_s", "fold_s"),
-    "serialise": ("serialise_s",),
+    "serialise": ("serialise_s", "output_s"),
 }
 
 

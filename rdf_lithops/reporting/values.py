@@ -29,7 +29,7 @@ MEANINGS = {
     "decompression": "baskets are decompressed",
     "loop": "the event loop, without reading and decompression",
     "merge": "results of a call's ranges are merged",
-    "serialise": "results are pickled and checked",
+    "serialise": "results are pickled and checked, a Snapshot's file is put in its place",
     "upload": "the call's result and status are written to the storage",
     "reduce": "partials are fetched and folded in range order, from the end of the last call on",
     "wait": "the call is over, and the driver has not seen it yet",

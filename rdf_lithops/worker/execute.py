@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from . import arrays, output, stores
 from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack, unpack
@@ -28,10 +29,12 @@ from .seconds import Stopwatch, watch_reads
 
 __all__ = [
     "RangeFailure",
+    "Results",
     "count_into",
     "fold",
     "graph_runner",
     "initialise",
+    "merge_files",
     "merge_results",
     "no_initialisation",
     "prepare",
@@ -95,6 +98,16 @@ class RangeFailure(Exception):
         self.range_id = range_id
 
 
+@dataclass(frozen=True)
+class Results:
+    """Where results go that are too large for a partial: Snapshots by number, arrays (of graphs that have any) below a
+    prefix in Lithops' storage."""
+
+    outputs: tuple[output.Output, ...] = ()
+    arrays_prefix: str = ""
+    arrays_limit_bytes: int = 0
+
+
 _watch: Stopwatch  # of the current call
 _counter: Counter | None = None
 
@@ -127,6 +140,7 @@ def initialise() -> str:
     ROOT.EnableThreadSafety()
     ROOT.gInterpreter.Declare(_SOURCE_HEADER + _COUNT_HEADER)
     ROOT.TH1.AddDirectory(False)
+    arrays.register()
     return str(ROOT.gROOT.GetVersion())
 
 
@@ -202,43 +216,54 @@ def run_call(
     call: dict[str, Any],
     dataset: dict[str, Any],
     seed: int,
+    results: Results,
+    folder: str,
     began: dict[str, float] | None = None,
     payload_s: float = 0.0,
     before_range: Callable[[int], None] = lambda range_id: None,
-) -> bytes:
-    """Run every range of ``call`` in ascending order, fold them, and return the packed envelope.
+) -> tuple[bytes, dict[str, bytes]]:
+    """Run every range of ``call`` in ascending order and fold them; returns the packed envelope, and what is to be put into
+    Lithops' storage, by key.
 
-    ``graph`` is the pickled pair (mapper, reducer). Errors of the user's graph come back in the envelope; errors of ours
-    are raised. ``began`` is what ``seconds.began_here`` said in the task, ``payload_s`` how long the payload took to load;
+    ``graph`` is the pickled pair (mapper, reducer); ``results`` says where large results go; ``folder`` is this process's
+    own. Errors of the user's graph, and of a Snapshot that cannot be written, come back in the envelope; errors of ours are
+    raised. ``began`` is what ``seconds.began_here`` said in the task, ``payload_s`` how long the payload took to load;
     ``before_range`` is told which range is next.
     """
     global _watch
     version = initialise()
     _watch = Stopwatch(began, payload_s)
     range_ids = tuple(sorted(plain["id"] for plain in call["ranges"]))
+    piece = tuple(call["ranges"][0].get("piece", ()))
     try:
-        partial, entries = _run_ranges(graph, graph_digest, call, dataset, seed, before_range)
+        with _watch.part("graph_s"):
+            runner = _graph(graph, graph_digest, folder)
+        partial, entries = _run_ranges(runner, call, dataset, seed, results.outputs, folder, before_range)
         with _watch.part("serialise_s"):
+            prefix, limit_bytes = results.arrays_prefix, results.arrays_limit_bytes
+            blobs = arrays.taken_apart(partial, prefix, limit_bytes, range_ids, piece) if prefix else {}
             body = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
     except RangeFailure as failure:
         _forget(graph_digest)
+        output.clear(folder)
         error = _describe_failure(failure, call, dataset)
-        return pack(Envelope(range_ids, None, version, error=error, facts=_watch.facts()))
-    piece = tuple(call["ranges"][0].get("piece", ()))
-    return pack(Envelope(range_ids, entries, version, body, facts=_watch.facts(), piece=piece))
+        return pack(Envelope(range_ids, None, version, error=error, facts=_watch.facts())), {}
+    except stores.StoreFailure as failure:
+        error = _describe_store_failure(failure, call)
+        return pack(Envelope(range_ids, None, version, error=error, facts=_watch.facts())), {}
+    return pack(Envelope(range_ids, entries, version, body, facts=_watch.facts(), piece=piece)), blobs
 
 
 def _run_ranges(
-    graph: bytes,
-    graph_digest: str,
+    runner: _Graph,
     call: dict[str, Any],
     dataset: dict[str, Any],
     seed: int,
+    outputs: tuple[output.Output, ...],
+    folder: str,
     before_range: Callable[[int], None],
 ) -> tuple[Any, int | None]:
     """The merged result of the call's ranges, and the entries that they had."""
-    with _watch.part("graph_s"):
-        runner = _graph(graph, graph_digest)
     partial: Any = None
     entries: int | None = 0
     for plain in sorted(call["ranges"], key=lambda plain: plain["id"]):
@@ -246,6 +271,8 @@ def _run_ranges(
         _announce(plain["id"], before_range)
         with _watch.part("open_s"):  # what DistRDF's mapper does beside running the graph: it opens the range's files
             result = _run_range(runner, plain, dataset, seed)
+        with _watch.part("output_s"):
+            output.publish(result, outputs, folder, plain)
         done = _entries(plain, result)
         entries = None if entries is None or done is None else entries + done
         if _counter is not None and entries is not None:
@@ -253,6 +280,27 @@ def _run_ranges(
         with _watch.part("merge_s"):
             partial = result if partial is None else runner.reducer(partial, result)
     return partial, entries
+
+
+def merge_files(call: dict[str, Any], folder: str) -> bytes:
+    """Merge the files of each range of ``call`` into one; returns the packed envelope of a result that names them, as that
+    of a Snapshot does."""
+    from ROOT._distrdf.Backends.Base import TaskResult
+    from ROOT._distrdf.PythonMergeables import SnapshotResult
+
+    version = initialise()
+    watch = Stopwatch()
+    range_ids = tuple(plain["id"] for plain in call["ranges"])
+    try:
+        with watch.part("output_s"):
+            for plain in call["ranges"]:
+                output.merge(plain["sources"], plain["target"], folder)
+    except stores.StoreFailure as failure:
+        return pack(Envelope(range_ids, None, version, error=_describe_store_failure(failure, call), facts=watch.facts()))
+    finally:
+        output.clear(folder)
+    merged = SnapshotResult(call["ranges"][0]["tree"], [plain["target"] for plain in call["ranges"]])
+    return pack(Envelope(range_ids, None, version, pickle.dumps(TaskResult([merged], None)), facts=watch.facts()))
 
 
 def _announce(range_id: int, before_range: Callable[[int], None]) -> None:
@@ -340,12 +388,13 @@ def _facts_of_calls(envelopes: list[Envelope]) -> list[dict[str, Any]]:
     return [fact for envelope in envelopes for fact in envelope.facts.get("calls", [envelope.facts])]
 
 
-def _graph(graph: bytes, digest: str) -> _Graph:
-    """The graph of that digest, from this process's own or unpickled now."""
+def _graph(graph: bytes, digest: str, folder: str) -> _Graph:
+    """The graph of that digest, from this process's own or unpickled now; its Snapshots write below ``folder``."""
     if digest not in _graphs:
         while len(_graphs) >= MAX_GRAPHS:
             _forget(next(iter(_graphs)))
         mapper, reducer = pickle.loads(graph)
+        output.redirected(_nodes(mapper), folder)
         _graphs[digest] = _Graph(digest, mapper, reducer, _can_be_cloned(mapper))
     _graphs.move_to_end(digest)
     return _graphs[digest]
@@ -353,9 +402,13 @@ def _graph(graph: bytes, digest: str) -> _Graph:
 
 def _can_be_cloned(mapper: Any) -> bool:
     """Whether DistRDF's action cloning gives the right answer for all of the graph (see _UNCLONABLE)."""
+    return not any(getattr(node.operation, "name", "") in _UNCLONABLE for node in _nodes(mapper).values())
+
+
+def _nodes(mapper: Any) -> dict[int, Any]:
+    """The nodes of a graph that travelled with our own runner; none of another's."""
     generator: Any = getattr(mapper, "keywords", {}).get("computation_graph_callable")
-    nodes = generator.args[0].values() if getattr(generator, "func", None) is graph_runner else ()
-    return not any(getattr(node.operation, "name", "") in _UNCLONABLE for node in nodes)
+    return generator.args[0] if getattr(generator, "func", None) is graph_runner else {}
 
 
 def _forget(digest: str) -> None:
@@ -428,6 +481,18 @@ def _describe_failure(failure: RangeFailure, call: dict[str, Any], dataset: dict
         "type": type(cause).__name__,
         "message": str(cause) or type(cause).__name__,
         "traceback": "".join(traceback.format_exception(type(cause), cause, cause.__traceback__)),
+    }
+
+
+def _describe_store_failure(failure: stores.StoreFailure, call: dict[str, Any]) -> dict[str, Any]:
+    """What is final is the run's end; what another try may cure is tried again, as a lost call is."""
+    return {
+        "kind": "output" if failure.final else "worker",
+        "call_id": call["id"],
+        "range_ids": [plain["id"] for plain in call["ranges"]],
+        "type": type(failure).__name__,
+        "what": failure.what,
+        "message": failure.why,
     }
 
 

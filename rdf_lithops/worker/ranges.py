@@ -13,7 +13,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["FORMAT_VERSION", "describe", "from_plain", "to_plain"]
+__all__ = ["FORMAT_VERSION", "describe", "files_of", "from_plain", "to_plain"]
 
 FORMAT_VERSION = 1
 
@@ -199,8 +199,17 @@ def _samples_from_plain(positions: list[int | None] | None, samples: list[Plain]
     return [None if position is None else built[position] for position in positions]
 
 
+def files_of(plain_ranges: list[Plain], dataset: Plain) -> set[str]:
+    """Every file that the ranges read, friends' included."""
+    friends = dataset["friends"] or {"files": []}
+    lists = [plain.get("files") or () for plain in plain_ranges] + [dataset["files"] or (), *friends["files"]]
+    return {name for files in lists for name in files}
+
+
 def describe(plain: Plain, dataset: Plain) -> str:
     """One line for people: which entries or files a range stands for."""
+    if plain["kind"] == "merge":
+        return f"range {plain['id']}: {len(plain['sources'])} files into {plain['target']}"
     if plain["kind"] == "entries":
         return f"range {plain['id']}: entries {plain['start']} to {plain['end']}"
     files = plain["files"] if plain["files"] is not None else dataset["files"]

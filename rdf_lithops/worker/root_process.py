@@ -30,10 +30,11 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from . import execute, faults, payload, warm, wire
+from . import credentials, execute, faults, output, payload, warm, wire
 from .beats import Counter
 
 _PR_SET_PDEATHSIG = 1
+_KINDS_OF_FILES = (credentials.FOLDER, output.FOLDER)
 FIRST_GRAPH_S = 1.0  # a driver that has just started us books its first graph meanwhile: compile that one, not ours
 
 
@@ -67,6 +68,8 @@ class Parent:
         self.warm_as: str | None = None
         self.last_use = time.monotonic()
         self.forks = 0
+        for kind in _KINDS_OF_FILES:  # of a parent that was killed
+            shutil.rmtree(os.path.join(folder, kind), ignore_errors=True)
         self.listener = wire.listen(folder)
         self.epoll = select.epoll()
         self.epoll.register(self.listener, select.EPOLLIN)
@@ -254,6 +257,8 @@ class Parent:
         slot.control.close()
         del self.slots[slot.pid]
         _, status = os.waitpid(slot.pid, 0)
+        for kind in _KINDS_OF_FILES:
+            shutil.rmtree(place_of(self.folder, kind, slot.pid), ignore_errors=True)
         if slot.client is not None:
             tail = warm.log_tail(slot.log, slot.log_start)
             with contextlib.suppress(OSError):
@@ -312,7 +317,7 @@ def serve_slot(control: socket.socket, folder: str, log: str) -> None:
         try:
             wire.send(client, {"event": "slot", "pid": os.getpid(), "counter": counter.path})
             message, blobs = wire.receive(client)
-            reply, reply_blobs = _answer(message, blobs, loaded)
+            reply, reply_blobs = _answer(message, blobs, loaded, folder)
         except (EOFError, OSError):
             client.close()
             _say_done(control)
@@ -334,11 +339,22 @@ def _say_done(control: socket.socket) -> None:
     control.send(f"done {resident_mib:.1f}".encode())
 
 
-def _answer(message: dict[str, Any], blobs: list[bytes], loaded: list[str]) -> tuple[dict[str, Any], list[bytes]]:
+def place_of(folder: str, kind: str, pid: int) -> str:
+    """Where a slot keeps its files of one kind (credentials, output); its parent removes the place when it dies."""
+    return os.path.join(folder, kind, str(pid))
+
+
+def _answer(
+    message: dict[str, Any], blobs: list[bytes], loaded: list[str], folder: str
+) -> tuple[dict[str, Any], list[bytes]]:
     """Run what ``message`` asks for; user errors are part of the answer, ours are raised."""
+    secret = blobs.pop(0) if message["has_credentials"] else None
     initialisation, *blobs = blobs
     started = time.perf_counter()
-    with execute.working_folder(message["cwd"]):
+    with (
+        credentials.installed(secret, place_of(folder, credentials.FOLDER, os.getpid())),
+        execute.working_folder(message["cwd"]),
+    ):
         try:
             if message["payload"]["sha256"] not in loaded:
                 payload.load(message["payload"], initialisation, message["payload_folder"])
@@ -348,11 +364,15 @@ def _answer(message: dict[str, Any], blobs: list[bytes], loaded: list[str]) -> t
         if message["op"] == "fold":
             faults.strike_fold(message.get("faults"), message["attempt"])
             return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:], message["order"])]
+        place = place_of(folder, output.FOLDER, os.getpid())
+        if message["op"] == "merge":
+            return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place)]
         payload_s = time.perf_counter() - started
+        results = execute.Results(**{**message["results"], "outputs": tuple(message["results"]["outputs"])})
         what = message["graph_digest"], message["call"], message["dataset"], message["seed"]
         strike = functools.partial(faults.strike_range, message.get("faults"), message["call"])
-        packed = execute.run_call(blobs[0], *what, message["began"], payload_s, strike)
-        return {"reply": "ok"}, [packed]
+        packed, large = execute.run_call(blobs[0], *what, results, place, message["began"], payload_s, strike)
+        return {"reply": "ok", "keys": list(large)}, [packed, *large.values()]
 
 
 @contextlib.contextmanager

@@ -142,7 +142,7 @@ class Stopwatch:
         }
 
 
-_PARTS = ("payload_s", "graph_s", "compile_s", "open_s", "loop_s", "merge_s", "serialise_s")
+_PARTS = ("payload_s", "graph_s", "compile_s", "open_s", "loop_s", "output_s", "merge_s", "serialise_s")
 
 
 def _file_bytes() -> int:

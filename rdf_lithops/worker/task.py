@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import signal
@@ -13,14 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from . import execute, faults, payload, warm
+from . import credentials, execute, faults, output, payload, warm
 from .beats import Counter, Pulse, Stalled
 from .envelope import Envelope, pack, unpack
 from .folding import check_each_range_once, fold_order
 from .seconds import began_here
 from .shelf import Shelf, bundle, size_of, take_down
 
-__all__ = ["POISON_CRASHES", "FoldTask", "MapTask", "ReduceTask", "Surroundings"]
+__all__ = ["POISON_CRASHES", "FoldTask", "MapTask", "MergeTask", "ReduceTask", "Surroundings"]
 
 MAX_TRIES = 2  # a ROOT process killed from outside is not the range's fault: once more, in a new one
 POISON_CRASHES = 3  # but a range in which three of them ended is at fault
@@ -32,8 +33,9 @@ class Surroundings:
 
     ``payload`` is plain; ``initialisation`` the user's function, cloudpickled. ``warm_folder`` is the driver's own meeting
     folder (None, or absent on this machine: one per user); ``warm`` False runs ROOT in the task itself; ``cwd`` is the
-    driver's working folder; ``settings`` go to a process that is started; ``beats`` says where and
-    how often a call says that it lives (see ``beats.Pulse``), or None; ``faults`` is a script for tests (see ``faults``).
+    driver's working folder; ``settings`` go to a process that is started; ``beats`` says where and how often a call says
+    that it lives (see ``beats.Pulse``), or None; ``sealed`` are the run's credentials; ``faults`` is a script for tests
+    (see ``faults``).
     """
 
     cwd: str
@@ -43,59 +45,59 @@ class Surroundings:
     warm_folder: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     beats: dict[str, Any] | None = None
+    sealed: credentials.Sealed | None = None
     faults: dict[str, Any] | None = None
 
     def request(
-        self, graph_digest: str, message: dict[str, Any], blobs: list[bytes], storage: Any
+        self, graph_digest: str, message: dict[str, Any], blobs: list[bytes], storage: Any, secret: bytes | None = None
     ) -> tuple[dict[str, Any], list[bytes]]:
-        """Have a warm ROOT process that holds our payload answer ``message``."""
+        """Have a warm ROOT process that holds our payload answer ``message``, with the credentials ``secret`` in place."""
         folder = warm.folder_for(self.warm_folder)
         message = {
             **message,
             "cwd": self.cwd,
             "payload": self.payload,
             "payload_folder": payload.unpack(self.payload, storage, folder),
+            "has_credentials": secret is not None,
         }
-        lease = {"payload": self.payload["sha256"], "graph": graph_digest, "settings": self.settings}
+        lease = {"payload": self.lease_digest(), "graph": graph_digest, "settings": self.settings}
+        secrets = [] if secret is None else [secret]
         if self.faults is not None:
             message["faults"] = self.faults
         with contextlib.closing(Pulse(self.beats, storage)) as pulse:
-            return _persistent_request(folder, lease, message, [self.initialisation, *blobs], pulse)
+            return _persistent_request(folder, lease, message, [*secrets, self.initialisation, *blobs], pulse)
+
+    def lease_digest(self) -> str:
+        """Names what a ROOT process is bound to: a payload, and a set of credentials if there is one."""
+        bound = str(self.payload["sha256"])
+        return bound if self.sealed is None else f"{bound}:{self.sealed.set_id}"
+
+    def secret(self, key: str | None) -> bytes | None:
+        """The credentials of the run, opened with the ``key`` that came with the call; None where it has none."""
+        return None if self.sealed is None else credentials.unseal(self.sealed, key)
 
 
-@dataclass(frozen=True)
-class MapTask:
-    """Run the ranges of one call and fold them: ``{"id", "ranges"}`` in, a packed envelope out. Never raises.
+class _CallTask:
+    """What runs one call: ``{"id", "ranges"}`` in, a packed envelope out. Never raises."""
 
-    ``graph`` is DistRDF's (mapper, reducer), cloudpickled and unpickled by the ROOT process alone; ``graph_digest``
-    names it among the graphs that a process has compiled; ``dataset`` is plain. A large partial goes to the ``shelf``, if
-    there is one.
-    """
-
-    graph: bytes
-    graph_digest: str
-    dataset: dict[str, Any]
-    seed: int
     surroundings: Surroundings
     shelf: Shelf | None = None
 
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
+        key = credentials.take_key()
         range_ids = tuple(plain["id"] for plain in call["ranges"])
         began = began_here()
         try:
             garbage = faults.strike_task(self.surroundings.faults, call)
             if garbage is not None:
                 return garbage
-            partial = self._run(call, began, storage)
+            partial = self._run(call, began, storage, self.surroundings.secret(key))
             return partial if self.shelf is None else self.shelf.put(partial, storage)
+        except credentials.CredentialsUnreadable as problem:
+            error: dict[str, Any] = {"kind": "credentials", "type": type(problem).__name__, "message": str(problem)}
         except payload.PayloadFailure as failure:
-            error: dict[str, Any] = {
-                "kind": "payload",
-                "type": "PayloadFailure",
-                "message": str(failure),
-                "what": failure.what,
-            }
+            error = {"kind": "payload", "type": "PayloadFailure", "message": str(failure), "what": failure.what}
             error["log_tail"] = failure.log_tail
         except _Crashed as crashed:
             error = {"kind": crashed.died.kind, "type": "WarmProcessDied", "message": crashed.died.how}
@@ -109,42 +111,106 @@ class MapTask:
         error = {"call_id": call["id"], "range_ids": list(range_ids), **error}
         return pack(Envelope(range_ids, None, "", error=error))
 
-    def _run(self, call: dict[str, Any], began: dict[str, float], storage: Any) -> bytes:
+    def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
+        """The digest of the graph that a ROOT process is asked to run, the request, and its blobs."""
+        raise NotImplementedError
+
+    def _work(
+        self, call: dict[str, Any], folder: str, began: dict[str, float], payload_s: float
+    ) -> tuple[bytes, dict[str, bytes]]:
+        """The same in this process, with ROOT up: the envelope, and what is to be stored. ``folder`` is private."""
+        raise NotImplementedError
+
+    def _run(self, call: dict[str, Any], began: dict[str, float], storage: Any, secret: bytes | None) -> bytes:
         if self.surroundings.warm:
             try:
-                return self._run_warm(call, began, storage)
+                return self._run_warm(call, began, storage, secret)
             except warm.WarmProcessUnavailable as reason:
                 print(f"rdf_lithops: ROOT runs in the task itself: {reason}")  # noqa: T201  # the task's own log
-        return self._run_here(call, began, storage)
+        return self._run_here(call, began, storage, secret)
 
-    def _run_warm(self, call: dict[str, Any], began: dict[str, float], storage: Any) -> bytes:
+    def _run_warm(self, call: dict[str, Any], began: dict[str, float], storage: Any, secret: bytes | None) -> bytes:
+        digest, message, blobs = self._message(call, began)
+        reply, (packed, *large) = self.surroundings.request(digest, message, blobs, storage, secret)
+        _store(storage, dict(zip(reply["keys"], large, strict=True)))
+        return packed
+
+    def _run_here(self, call: dict[str, Any], began: dict[str, float], storage: Any, secret: bytes | None) -> bytes:
+        """Without a warm process: the answer is the same, the start-up of ROOT is paid by this task."""
+        code = self.surroundings
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            pulse = stack.enter_context(contextlib.closing(Pulse(code.beats, storage)))
+            stack.enter_context(_beating(pulse, folder))
+            stack.enter_context(execute.working_folder(code.cwd))
+            stack.enter_context(credentials.installed(secret, os.path.join(folder, credentials.FOLDER)))
+            execute.initialise()
+            started = time.perf_counter()
+            payload.load(code.payload, code.initialisation, payload.unpack(code.payload, storage, folder))
+            payload_s = time.perf_counter() - started
+            packed, blobs = self._work(call, os.path.join(folder, output.FOLDER), began, payload_s)
+            _store(storage, blobs)
+            return packed
+
+
+@dataclass(frozen=True)
+class MapTask(_CallTask):
+    """Run the ranges of one call and fold them.
+
+    ``graph`` is DistRDF's (mapper, reducer), cloudpickled and unpickled by the ROOT process alone; ``graph_digest``
+    names it among the graphs that a process has compiled; ``dataset`` is plain; ``results`` says where large results go. A
+    large partial goes to the ``shelf``, if there is one.
+    """
+
+    graph: bytes
+    graph_digest: str
+    dataset: dict[str, Any]
+    seed: int
+    surroundings: Surroundings
+    results: execute.Results = field(default_factory=execute.Results)
+    shelf: Shelf | None = None
+
+    def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
         message = {
             "op": "run",
             "call": call,
             "graph_digest": self.graph_digest,
             "dataset": self.dataset,
             "seed": self.seed,
+            "results": dataclasses.asdict(self.results),
             "began": began,
             "tries": call.get("tries", MAX_TRIES),
         }
-        _, blobs = self.surroundings.request(self.graph_digest, message, [self.graph], storage)
-        return blobs[0]
+        return self.graph_digest, message, [self.graph]
 
-    def _run_here(self, call: dict[str, Any], began: dict[str, float], storage: Any) -> bytes:
-        """Without a warm process: the answer is the same, the start-up of ROOT is paid by this task."""
-        code = self.surroundings
-        strike = functools.partial(faults.strike_range, code.faults, call)
-        with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            pulse = stack.enter_context(contextlib.closing(Pulse(code.beats, storage)))
-            stack.enter_context(_beating(pulse, folder))
-            stack.enter_context(execute.working_folder(code.cwd))
-            execute.initialise()
-            started = time.perf_counter()
-            payload.load(code.payload, code.initialisation, payload.unpack(code.payload, storage, folder))
-            payload_s = time.perf_counter() - started
-            what = self.graph_digest, call, self.dataset, self.seed
-            return execute.run_call(self.graph, *what, began, payload_s, strike)
+    def _work(
+        self, call: dict[str, Any], folder: str, began: dict[str, float], payload_s: float
+    ) -> tuple[bytes, dict[str, bytes]]:
+        what = self.graph, self.graph_digest, call, self.dataset, self.seed
+        strike = functools.partial(faults.strike_range, self.surroundings.faults, call)
+        return execute.run_call(*what, self.results, folder, began, payload_s, strike)
+
+
+@dataclass(frozen=True)
+class MergeTask(_CallTask):
+    """Merge parts of a Snapshot into larger files: a range is one, with the keys id, tree, sources and target."""
+
+    surroundings: Surroundings
+    dataset: dict[str, Any] = field(default_factory=dict)
+
+    def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
+        return "", {"op": "merge", "call": call, "tries": call.get("tries", MAX_TRIES)}, []
+
+    def _work(
+        self, call: dict[str, Any], folder: str, began: dict[str, float], payload_s: float
+    ) -> tuple[bytes, dict[str, bytes]]:
+        return execute.merge_files(call, folder), {}
+
+
+def _store(storage: Any, blobs: dict[str, bytes]) -> None:
+    """Put large results into Lithops' storage, from where the driver takes them."""
+    for key, blob in blobs.items():
+        storage.put_object(storage.bucket, key, blob)
 
 
 @dataclass(frozen=True)
@@ -168,6 +234,7 @@ class ReduceTask:
 
     def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
         """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
+        credentials.take_key()  # nothing is read or written here: it is not needed
         try:
             garbage = faults.strike_reduce(self.surroundings.faults, self.attempt)
             return self._fold(results, storage) if garbage is None else garbage
@@ -209,6 +276,7 @@ class FoldTask:
 
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
+        credentials.take_key()  # no file is read here: it is not needed
         range_ids = tuple(plain["id"] for plain in call["ranges"])
         try:
             given = call["partials"], self.groups, call.get("attempt", 1)

@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 import lithops
+from lithops.storage.storage import RUNTIME_META_CACHE
 
 from .service import Service
 
@@ -97,6 +98,7 @@ def config(role: str, **lambda_settings: Any) -> dict[str, Any]:
             "data_cleaner": False,
             "data_limit": False,
             "log_level": "WARNING",
+            "monitoring_interval": 0.25,  # s between looks at the storage; 2 outside tests
         },
         "aws": {"region": REGION},
         "aws_lambda": {
@@ -144,3 +146,4 @@ def _forget_runtime(made: lithops.FunctionExecutor) -> None:
     key = made.compute_handler.get_runtime_key(info["runtime_name"], info["runtime_memory"], lithops.__version__)
     with contextlib.suppress(FileNotFoundError):
         made.internal_storage.delete_runtime_meta(key)
+    RUNTIME_META_CACHE.clear()  # and, in this process, whatever is deleted

@@ -58,6 +58,7 @@ class Request:
     target: str
     access_key: str
     headers: dict[str, str]
+    body: str = ""
 
 
 class _Front(http.server.BaseHTTPRequestHandler):
@@ -70,7 +71,10 @@ class _Front(http.server.BaseHTTPRequestHandler):
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         match = re.fullmatch(r"/2015-03-31/functions/([^/?]+)/invocations", self.path.split("?")[0])
-        self.service.record("lambda" if match else "", self)
+        self.service.record("lambda" if match else "", self, body)
+        if self.path.startswith("/2016-08-19/account-settings"):  # which moto does not have
+            self.answer(200, json.dumps({"AccountLimit": {"ConcurrentExecutions": self.service.quota}}).encode(), {})
+            return
         if match is None:
             self.answer(*self.service.forward(self.service.moto_port, self, body))
             return
@@ -98,6 +102,8 @@ class _Objects(_Front):
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.service.record("s3", self)
+        if body:
+            self.service.uploads.append(body)
         self.answer(*self.service.forward(self.service.s3_port, self, body))
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _handle
@@ -126,6 +132,7 @@ class Service:
         self._s3_port = s3_port
         self.invocations: list[Invocation] = []
         self.requests: list[Request] = []
+        self.uploads: list[bytes] = []
         self.throttled = 0
         self._idle: dict[str, list[Environment]] = {}
         self.environments: list[Environment] = []
@@ -179,10 +186,18 @@ class Service:
         with self._lock:
             self.faults, self._requests_seen, self.throttled = faults, 0, 0
 
+    def retire(self) -> None:
+        """End the idle environments: the next call starts cold, with the variables of then."""
+        with self._lock:
+            idle = [environment for kept in self._idle.values() for environment in kept]
+            self._idle.clear()
+        for environment in idle:
+            environment.kill()
+
     # -- what the front asks
 
-    def record(self, service: str, request: _Front) -> None:
-        """Keep what was asked and by whom."""
+    def record(self, service: str, request: _Front, body: bytes = b"") -> None:
+        """Keep what was asked and by whom; of the body what is a form, as IAM and STS have it."""
         authorization = request.headers.get("Authorization") or ""
         credential = re.search(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/", authorization)
         path, _, query = request.path.partition("?")
@@ -195,6 +210,7 @@ class Service:
                 request.headers.get("X-Amz-Target") or "",
                 credential[1] if credential else "",
                 dict(request.headers.items()),
+                body.decode() if "x-www-form" in (request.headers.get("Content-Type") or "") else "",
             )
         )
 

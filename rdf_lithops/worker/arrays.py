@@ -1,0 +1,84 @@
+"""AsNumpy's columns on their way to the driver: in parts that nobody on the way takes apart, large ones through the storage.
+
+DistRDF would concatenate the columns again with every partial that is folded, in the one reducer, which holds them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["ArrayParts", "Stored", "joined", "register", "taken_apart"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A part that lies in the storage under ``key``."""
+
+    key: str
+    sha256: str
+
+
+@dataclass
+class ArrayParts:
+    """The result of one AsNumpy in the order of the ranges: each part a pickle of arrays by column, or where that is."""
+
+    parts: list[bytes | Stored] = field(repr=False)
+
+    def Merge(self, other: ArrayParts) -> None:  # DistRDF's name
+        """Append the parts of ``other``."""
+        self.parts.extend(other.parts)
+
+
+def register() -> None:
+    """Teach DistRDF to fold ArrayParts, in a process that may use ROOT."""
+    from ROOT._distrdf.Backends import Utils
+
+    Utils.merge_values.register(ArrayParts)(lambda into, other: into.Merge(other))
+
+
+def taken_apart(
+    result: Any, prefix: str, limit_bytes: int, range_ids: tuple[int, ...], piece: tuple[int, ...] = ()
+) -> dict[str, bytes]:
+    """Replace the arrays of ``result`` (DistRDF's TaskResult) by ArrayParts; returns what is to be stored, by key.
+
+    A part larger than ``limit_bytes`` is stored, below ``prefix``. Its key depends on the ranges, or the ``piece`` of one:
+    who runs them again writes the same object.
+    """
+    name = "-".join(map(str, (range_ids[0], range_ids[-1], *piece)))
+    blobs: dict[str, bytes] = {}
+    mergeables: list[Any] = getattr(result, "mergeables", None) or []
+    for index, mergeable in enumerate(mergeables):
+        arrays = getattr(mergeable, "_py_arrays", None)
+        if arrays is None:
+            continue
+        pickled = pickle.dumps(arrays, protocol=pickle.HIGHEST_PROTOCOL)
+        if len(pickled) <= limit_bytes:
+            mergeables[index] = ArrayParts([pickled])
+            continue
+        key = f"{prefix}/{name}/{index}"
+        mergeables[index] = ArrayParts([Stored(key, hashlib.sha256(pickled).hexdigest())])
+        blobs[key] = pickled
+    return blobs
+
+
+def joined(parts: ArrayParts, fetch: Callable[[str], bytes]) -> dict[str, Any]:
+    """The whole columns. ``fetch(key)`` reads the storage; ValueError for an object that is not what was written."""
+    import numpy
+
+    dictionaries = [
+        pickle.loads(part if isinstance(part, bytes) else _checked(part, fetch(part.key))) for part in parts.parts
+    ]
+    if len(dictionaries) == 1:
+        return dict(dictionaries[0])
+    # column by column, so that what has been copied is not held twice
+    return {name: numpy.concatenate([some.pop(name) for some in dictionaries]) for name in list(dictionaries[0])}
+
+
+def _checked(stored: Stored, data: bytes) -> bytes:
+    if hashlib.sha256(data).hexdigest() != stored.sha256:
+        raise ValueError(f"expected the arrays that a worker wrote to {stored.key}, got other bytes: damaged in the storage")
+    return data

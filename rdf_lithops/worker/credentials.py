@@ -1,0 +1,121 @@
+"""Credentials on a worker: unsealed by the task, installed by the ROOT process for the time of one request, then removed.
+
+    driver ──Sealed, inside the function──────────> bucket ──> task ──unsealed, Unix socket──> ROOT process ──> files, 0600
+           ──key: private folder, or the call's own event────────^
+
+Neither road alone is enough to read them. A ROOT process serves one set of credentials in its whole life: connections that
+were opened with them stay open inside it, so nobody else's request may meet them there.
+"""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import contextlib
+import json
+import os
+import resource
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["FOLDER", "KEY_VARIABLE", "CredentialsUnreadable", "Sealed", "installed", "pack", "s3_keys", "take_key", "unseal"]
+
+KEY_VARIABLE = "RDF_LITHOPS_RUN_KEY"
+FOLDER = "credentials"  # of the ROOT process, below its meeting folder
+_PLACE = "{folder}"  # in a variable's value: where the files lie
+
+
+class CredentialsUnreadable(Exception):
+    """The key of this run did not arrive, or does not fit."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """Credentials as they travel. ``set_id`` is random and names the set; ``key_file`` holds the key on this machine, None
+    where it comes as the variable KEY_VARIABLE of the call."""
+
+    ciphertext: bytes = field(repr=False)
+    set_id: str
+    key_file: str | None = None
+
+
+def pack(files: Mapping[str, bytes], environment: Mapping[str, str]) -> bytes:
+    """Files by name, and variables, as bytes; ``{folder}`` in a variable stands for where the files will lie."""
+    encoded = {name: base64.b64encode(data).decode() for name, data in files.items()}
+    return json.dumps({"files": encoded, "environment": dict(environment)}).encode()
+
+
+def take_key() -> str | None:
+    """The key that came with this call; it is gone from the environment afterwards, so that no process inherits it."""
+    return os.environ.pop(KEY_VARIABLE, None)
+
+
+def unseal(sealed: Sealed, key: str | None) -> bytes:
+    """What was packed; ``key`` is what ``take_key`` gave. Raises CredentialsUnreadable."""
+    from cryptography.fernet import Fernet, InvalidToken
+
+    if sealed.key_file is not None:
+        try:
+            with open(sealed.key_file) as stream:
+                key = stream.read()
+        except OSError as error:
+            raise CredentialsUnreadable(f"the key of this run cannot be read: {error.strerror}") from None
+    if key is None:
+        raise CredentialsUnreadable("the key of this run did not arrive with the call: pass extra_env=plan.extra_env")
+    try:
+        return Fernet(key).decrypt(sealed.ciphertext)
+    except (InvalidToken, ValueError):
+        raise CredentialsUnreadable("the key that came with the call is not that of this run") from None
+
+
+@contextlib.contextmanager
+def installed(packed: bytes | None, folder: str) -> Iterator[None]:
+    """Have the packed credentials in the private ``folder`` (made, 0700; files 0600) while this lasts, then remove them.
+
+    The variables that name the files stay set: a process has one set for life, and ROOT's threads may read them at any
+    time. While there are credentials in it a process leaves no core.
+    """
+    if packed is None:
+        yield
+        return
+    contents: dict[str, Any] = json.loads(packed)
+    _leave_no_core()
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder, mode=0o700)
+    try:
+        for name, encoded in contents["files"].items():
+            _write_private(os.path.join(folder, name), base64.b64decode(encoded))
+        for name, value in contents["environment"].items():
+            value = value.replace(_PLACE, folder)
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_private(path: str, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+
+
+def _leave_no_core() -> None:
+    """One byte, not none: the kernel takes 0 for "no file", and still pipes a core to a handler that is installed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (1 if hard == resource.RLIM_INFINITY or hard >= 1 else 0, hard))
+
+
+def s3_keys() -> dict[str, str]:
+    """The installed S3 keys, by the names that AWS's libraries have for them; none where there are none.
+
+    To be given explicitly: variables of the worker's own role would go before a file.
+    """
+    path = os.environ.get("RDF_LITHOPS_S3_KEYS")
+    if path is None:
+        return {}
+    parser = configparser.RawConfigParser()
+    parser.read(path)
+    return dict(parser["default"]) if "default" in parser else {}

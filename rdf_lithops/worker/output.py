@@ -1,0 +1,95 @@
+"""A Snapshot's parts on a worker: ROOT writes them to a private folder, they are put where the user wants them, whole.
+
+The graph that travels names a placeholder, so that a graph compiled for one destination serves another. A part's name
+depends on the run and the range alone: whoever runs the range again writes the same file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from . import stores
+
+__all__ = ["FOLDER", "Output", "clear", "merge", "part_url", "placeholder", "publish", "redirected"]
+
+FOLDER = "output"  # of the ROOT process, below its meeting folder
+_PLACEHOLDER = "/rdf_lithops/output/"
+Output = dict[str, Any]  # plain: "folder" (a URL or path with its slash), "stem", "run" (None: DistRDF's names)
+
+
+def placeholder(index: int) -> str:
+    """What Snapshot ``index`` of a graph is told to write, until a worker says where."""
+    return f"{_PLACEHOLDER}{index}/part.root"
+
+
+def part_url(output: Output, range_id: int, piece: Sequence[int] = ()) -> str:
+    """Where the part of that range, or of that ``piece`` of a range that was halved, goes. Names of a run sort in the order
+    of its ranges."""
+    end = "".join(f"_{side}" for side in piece) + ".root"
+    if output["run"] is None:
+        return f"{output['folder']}{output['stem']}_{range_id}{end}"
+    return f"{output['folder']}{output['stem']}_{output['run']}_{range_id:05d}{end}"
+
+
+def redirected(nodes: dict[int, Any], folder: str) -> None:
+    """Have the Snapshots of a graph that has just arrived write below the private ``folder``."""
+    for node in nodes.values():
+        arguments = list(getattr(node.operation, "args", ()))
+        if getattr(node.operation, "name", "") == "Snapshot" and str(arguments[1]).startswith(_PLACEHOLDER):
+            path = os.path.join(folder, str(arguments[1]).removeprefix(_PLACEHOLDER))
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            node.operation.args[1] = path
+
+
+def publish(result: Any, outputs: tuple[Output, ...], folder: str, plain: dict[str, Any]) -> None:
+    """Put the parts that range ``plain`` has written where they belong, and name them so in its ``result`` (a TaskResult).
+
+    The local files are removed, also when that fails. Raises stores.StoreFailure.
+    """
+    written = [item for item in getattr(result, "mergeables", None) or () if hasattr(item, "filenames")]
+    ours = [item for item in written if item.filenames[0].startswith(folder + os.sep)]
+    try:
+        for item in ours:
+            index = int(os.path.basename(os.path.dirname(item.filenames[0])))
+            url = part_url(outputs[index], plain["id"], plain.get("piece", ()))
+            stores.put(item.filenames[0], url, replace=outputs[index]["run"] is None)
+            item.local, item.filenames = item.filenames[0], [url]
+    finally:
+        for item in ours:
+            _unlink(item.__dict__.pop("local", item.filenames[0]))
+
+
+def merge(sources: list[str], target: str, folder: str) -> None:
+    """Make one file of several, in their order, and put it where ``target`` says. Needs ROOT; raises stores.StoreFailure."""
+    import ROOT
+
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    copies = [os.path.join(folder, f"part_{number}.root") for number in range(len(sources))]
+    whole = os.path.join(folder, "merged.root")
+    for source, copy in zip(sources, copies, strict=True):
+        stores.fetch(source, copy)
+    merger = ROOT.TFileMerger(False)
+    merger.SetPrintLevel(0)
+    with ROOT.TFile.Open(copies[0]) as first:
+        compression = first.GetCompressionSettings()
+    if not merger.OutputFile(whole, "RECREATE", compression) or not all(merger.AddFile(copy, False) for copy in copies):
+        raise stores.StoreFailure(
+            f"cannot merge into {target}", "ROOT cannot read its parts; the log's tail says why", False
+        )
+    if not merger.Merge():
+        raise stores.StoreFailure(f"cannot merge into {target}", "ROOT's merging failed; the log's tail says why", False)
+    stores.put(whole, target, replace=False)
+
+
+def clear(folder: str) -> None:
+    """Remove what an event loop that failed has written below ``folder``; the folders stay."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            _unlink(os.path.join(place, name))
+
+
+def _unlink(path: str) -> None:
+    if os.path.exists(path):
+        os.unlink(path)

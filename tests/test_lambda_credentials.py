@@ -1,0 +1,115 @@
+"""Credentials on AWS Lambda: sealed in the bucket, their key in the event, together only where they are used."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lithops
+import pytest
+import ROOT
+from lambda_standin import Places, Service, account
+from marks import READ_TOKEN, S3_SECRET, SSS_KEY, TOKEN, found_in, token_query
+
+import rdf_lithops
+from rdf_lithops import Options, credentials
+from rdf_lithops.worker.credentials import KEY_VARIABLE
+
+BEARER = {"BEARER_TOKEN_FILE": "{folder}/token"}
+FOUND = [
+    credentials.Credential("token", "test", files={"token": TOKEN.encode()}, environment=BEARER),
+    credentials.Credential("sss", "test", files={"sss": SSS_KEY.encode()}, environment={"XrdSecSSSKT": "{folder}/sss"}),
+    credentials.Credential("s3", "test", files={"s3": S3_SECRET.encode()}),
+]
+
+
+class Recording(Service):
+    """Lambda, and a copy of everything that goes to the storage and into events."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.stored: list[bytes] = []
+        self.events: list[bytes] = []
+
+    def forward(self, port: int, request: Any, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+        self.stored.append(body)
+        return super().forward(port, request, body)
+
+    def invoke(self, name: str, kind: str, payload: bytes) -> tuple[int, bytes, dict[str, str]]:
+        self.events.append(payload)
+        return super().invoke(name, kind, payload)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Recording]:
+    """Lambda with two environments at a time."""
+    with Recording(Places(), quota=2) as running, account.environment(account.driver_variables(running)):
+        running.places.variables.update(account.worker_variables(running))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def aws(service: Recording) -> Iterator[lithops.FunctionExecutor]:
+    """Lithops' executor on an account there."""
+    role = account.open_account()
+    with account.executor(service, account.config(role, max_workers=2, runtime_timeout=60)) as executor:
+        yield executor
+
+
+@pytest.fixture
+def marked(monkeypatch: pytest.MonkeyPatch) -> Options:
+    """Options that send marked secrets along."""
+    for item in FOUND:
+        monkeypatch.setitem(credentials._FINDERS, item.kind, lambda found=item: found)
+    return Options(credentials=tuple(item.kind for item in FOUND))
+
+
+def everything_written(service: Recording) -> bytes:
+    """Logs and files of the environments, and Lambda's."""
+    folders = [service.folder, *(Path(environment.runner.tmp) for environment in service.environments)]
+    return b"\n".join(path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
+def test_key_and_credentials_travel_apart(
+    aws: lithops.FunctionExecutor,
+    service: Recording,
+    marked: Options,
+    registries: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The ROOT process there has the credentials; no object, event, log or file has them. The key is in the events alone,
+    and not in Lithops' debug log, which prints a call's variables."""
+    ROOT.RDF.Distributed.DistributeCppCode(READ_TOKEN)
+    logger = logging.getLogger("lithops")
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(caplog.handler)
+    try:
+        assert 2 * len(TOKEN) == token_query(aws, marked).GetValue()
+    finally:
+        logger.removeHandler(caplog.handler)
+    events = [json.loads(event) for event in service.events]
+    keys = {event["extra_env"][KEY_VARIABLE] for event in events if event.get("extra_env", {}).get(KEY_VARIABLE)}
+    assert 1 == len(keys)
+    (key,) = keys
+    stored, left = b"\n".join(service.stored), everything_written(service)
+    assert b"rdf_lithops" in stored
+    assert [] == found_in(stored) + found_in(b"\n".join(service.events)) + found_in(left) + found_in(caplog.text.encode())
+    assert (False, False) == (key.encode() in stored, key.encode() in left)
+    assert "Extra environment vars" in caplog.text
+    assert key not in caplog.text
+    assert 0 == token_query(aws, Options(credentials=())).GetValue()
+
+
+def test_plan_driven_by_hand_needs_its_key(aws: lithops.FunctionExecutor, marked: Options, registries: Any) -> None:
+    """Without ``extra_env`` the tasks say which one to pass; with it they answer."""
+    ROOT.RDF.Distributed.DistributeCppCode(READ_TOKEN)
+    query = token_query(aws, marked)
+    plan = rdf_lithops.plan(query)
+    with pytest.raises(rdf_lithops.CredentialsError, match=r"extra_env=plan\.extra_env"):
+        plan.deliver(aws.get_result(aws.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)))
+    futures = aws.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task, extra_env=plan.extra_env)
+    plan.deliver(aws.get_result(futures))
+    assert 2 * len(TOKEN) == query.GetValue()
