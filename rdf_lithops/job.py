@@ -36,9 +36,11 @@ from lithops.storage.utils import StorageNoSuchKeyError, create_init_key, create
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
 from .cleaning import RECORD_NAME, RUNS_PREFIX, Places, describe_driver
+from .cost import Grant, Speeds
 from .credentials import Credential, Keyring
 from .errors import PlanError, RunError, SubmissionError
 from .invoking import REFUSED, PatientInvoke
+from .limits import Limits, limits_of
 from .localhost import LocalJobs
 from .payload import Payload
 from .planning import Options, Plan
@@ -100,6 +102,28 @@ class Session:
     gates: threading.local = field(default_factory=threading.local)
     keyring: Keyring = field(default_factory=Keyring, repr=False)
     function_keys: set[str] = field(default_factory=set)  # of our functions, which lie in the storage until the end
+    speeds: dict[str, tuple[Speeds, float]] = field(default_factory=dict)  # by graph: what it measured, and when (monotonic)
+
+    def grant(self) -> Grant:
+        """What this executor's backend grants a call, per its configuration; on localhost nothing is set apart for one."""
+        backend = str(self.executor.config["lithops"]["backend"])
+        section = self.executor.config[backend]
+        if self.local:
+            return Grant(backend, workers=self.workers())
+        memory_mib, timeout_s = section.get("runtime_memory"), section.get("runtime_timeout")
+        return Grant(
+            backend,
+            str(section.get("region") or section.get("region_name") or ""),
+            False,
+            self.workers(),
+            None if memory_mib is None else int(memory_mib),
+            None if timeout_s is None else float(timeout_s),
+        )
+
+    def limits(self) -> Limits:
+        """What a call may have at most: the backend's limits, or what is configured within them."""
+        backend = str(self.executor.config["lithops"]["backend"])
+        return limits_of(backend, self.executor.config[backend])
 
     def workers(self) -> int:
         """Calls that this executor's backend runs at a time, per its configuration."""
@@ -455,7 +479,7 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
     localhost bills nobody and queues the reducer behind the maps. Elsewhere ``map_reduce`` itself waits until the reducer
     should start, so it runs in a thread, and its wait is ours (see ``_Gate``).
     """
-    given = {"include_modules": None, "timeout": options.deadline_s, "extra_env": plan.extra_env}
+    given = {"include_modules": None, "timeout": _call_limit_s(plan, options), "extra_env": plan.extra_env}
     functions = plan.map_task, plan.iterdata, plan.reduce_task
     try:
         if session.local:
@@ -533,6 +557,13 @@ class _Gate:
 
 class _Abandoned(Exception):  # a signal that leaves map_reduce, not an error
     """Nobody wants the reducer any more."""
+
+
+def _call_limit_s(plan: Plan, options: Options) -> float | None:
+    """After how long Lithops ends a call; None leaves it to the executor's configuration."""
+    if plan.outlook is None or options.budget_usd is None or plan.outlook.grant.is_local:
+        return options.deadline_s
+    return plan.outlook.call_limit_s
 
 
 class LithopsSubmission:

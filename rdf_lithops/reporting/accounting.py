@@ -14,7 +14,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..events import AttemptBegan, BackupStarted, CallEnded, CallFailed, Event, FileSkipped, ReduceEnded, RunBegan, RunEnded
+from ..events import (
+    AttemptBegan,
+    BackupStarted,
+    CallEnded,
+    CallFailed,
+    Event,
+    FileSkipped,
+    FoldRoundEnded,
+    ReduceEnded,
+    RunBegan,
+    RunEnded,
+)
 from .values import CALL_PARTS, Call, Report
 
 __all__ = ["Recorder"]
@@ -57,6 +68,8 @@ class Recorder:
             self.ends.append((replace(event, partial=b""), len(event.partial)))
         elif isinstance(event, (CallFailed, ReduceEnded)):
             self.ends.append((event, 0))
+        elif isinstance(event, FoldRoundEnded):
+            self.ends += [(fold, 0) for each in event.events for fold in _folds(each)]
         elif isinstance(event, FileSkipped):
             self.skipped.append(event.path)
         elif isinstance(event, RunEnded):
@@ -80,6 +93,14 @@ class Recorder:
             notes=tuple(_notes(calls)),
             **known,
         )
+
+
+def _folds(event: Event) -> Iterator[_CallEvent]:
+    """The end of a call in a round of the fold, as that of a reducer: each of them folds."""
+    if isinstance(event, CallEnded):
+        yield ReduceEnded(event.attempt, event.facts, event.status, at=event.at)
+    elif isinstance(event, (CallFailed, ReduceEnded)):
+        yield event
 
 
 def _calls(began_at: float, attempts: list[AttemptBegan], ends: list[tuple[_CallEvent, int]]) -> Iterator[Call]:
