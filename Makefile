@@ -55,7 +55,7 @@ test-lambda: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 # Known vulnerabilities of what the image holds.
 audit: $(VENV)/.stamp-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(BIN)/pip-audit --no-deps --disable-pip -r runtime/requirements.txt -r runtime/requirements-generic.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r runtime/requirements.txt -r runtime/requirements-generic.txt
 
 # Random kills: SEED picks them, ARGS="--runs 20" makes it shorter.
 chaos soak: $(VENV)/.stamp-test
