@@ -81,10 +81,10 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
     that serves ``folder``. Files are announced to it, so that many small ones are opened side by side."""
     kept = {name: os.environ.get(name) for name in grant.variables}
     os.environ.update(grant.variables)
-    names = list(names)
     try:
-        urls = list(dict.fromkeys(name for name in names if need_reader(name)))
-        if any(is_remote(name) for name in names):
+        wanted = [name for name in names if is_remote(name)]
+        urls = sorted({name for name in wanted if need_reader(name)})
+        if wanted:
             install()
         if urls:
             if folder is None:

@@ -23,11 +23,13 @@ __all__ = [
     "RemoteObject",
     "as_given",
     "changed",
+    "fetch_extent",
     "is_signed",
     "list_folder",
     "open_object",
     "relevant",
     "shown",
+    "size_and_version",
     "spelt_for_rntuple",
     "store_for",
     "truncated",
@@ -270,6 +272,32 @@ def open_object(url: str, variables: Mapping[str, str], known: RemoteObject | No
     except Exception as error:
         raise explained(error, url) from error
     return RemoteObject(url, meta["size"], meta["e_tag"], _modified(meta), store, path, tail, whole)
+
+
+def size_and_version(url: str, variables: Mapping[str, str]) -> tuple[int, str]:
+    """How large ``url`` is, and its version."""
+    version = version_of(url, variables)
+    return int(version.rpartition(":")[2]), version
+
+
+def fetch_extent(url: str, start: int, end: int, version: str, variables: Mapping[str, str]) -> bytes:
+    """Bytes [start, end) of that version of ``url``; AccessFailure when it is another one by now, or bytes are missing."""
+    import obstore
+
+    store, path = store_for(url, variables)
+    options: Any = {"range": (start, end)}
+    try:
+        answer = obstore.get(store, path, options=options)
+        meta, data = answer.meta, bytes(answer.bytes())
+    except AccessFailure:
+        raise
+    except Exception as error:
+        raise explained(error, url) from error
+    if _version(meta["e_tag"], _modified(meta), meta["size"]) != version:
+        raise changed(url)
+    if len(data) != end - start:
+        raise truncated(url, f"expected bytes {start} to {end}, got {len(data)}")
+    return data
 
 
 def version_of(url: str, variables: Mapping[str, str]) -> str:
