@@ -9,12 +9,13 @@ JOBS ?= 2
 # Two Lithops programs of one user delete each other's copy of the package without it.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test test-all chaos soak test-lambda image audit lint bench bench-quick clean
+.PHONY: help demo test test-all test-data test-lambda chaos soak image audit lint bench bench-quick clean
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
 	@echo "make test      the tests, without the slow ones (ARGS=... goes to pytest; JOBS=N at a time)"
 	@echo "make test-all  the slow ones too"
+	@echo "make test-data all tests of remote data, output and credentials, against real servers (as root, with apt-get)"
 	@echo "make image     the workers' image, tried and weighed (IMAGE_BASE=local: without a registry)"
 	@echo "make test-lambda  AWS Lambda on this machine, in containers of that image"
 	@echo "make audit     known vulnerabilities of what is in the image"
@@ -29,7 +30,8 @@ demo: $(VENV)/.stamp-root
 
 test: SELECTION := -m "not slow and not image"
 test-all: SELECTION := -m "not image"
-test test-all: $(VENV)/.stamp-test $(VENV)/.stamp-servers
+test-data: SELECTION := -m "not image" $(wildcard $(addprefix tests/test_,servers.py remote*.py replicate*.py output*.py *credentials.py))
+test test-all test-data: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	TMPDIR="$$folder" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SELECTION) $(ARGS)
 
