@@ -8,12 +8,13 @@ JOBS ?= 2
 # Two Lithops programs of one user delete each other's copy of the package without it.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test test-all test-lambda image audit lint bench bench-quick clean
+.PHONY: help demo test test-all test-data test-lambda image audit lint bench bench-quick clean
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
 	@echo "make test      the tests, without the slow ones (ARGS=... goes to pytest; JOBS=N at a time)"
 	@echo "make test-all  the slow ones too"
+	@echo "make test-data the tests of remote data alone, against every server (S3, nginx, XRootD in all its kinds)"
 	@echo "make image     the workers' image, tried and weighed (IMAGE_BASE=local: without a registry)"
 	@echo "make test-lambda  AWS Lambda on this machine, in containers of that image"
 	@echo "make audit     known vulnerabilities of what is in the image"
@@ -54,6 +55,10 @@ test-lambda: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 audit: $(VENV)/.stamp-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(BIN)/pip-audit --no-deps --disable-pip -r runtime/requirements.txt -r runtime/requirements-generic.txt
+
+test-data: $(VENV)/.stamp-test $(VENV)/.stamp-servers
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
+	TMPDIR="$$folder" $(BIN)/python -m pytest tests/test_servers.py tests/test_extents.py tests/test_remote.py tests/test_replication.py $(ARGS)
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
