@@ -9,24 +9,31 @@ import dataclasses
 import functools
 import hashlib
 import logging
+import math
 import os
 import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from . import credentials, cutting, dataset, halving, job, live, output, payload, progress, running
-from .errors import PlanError, RdfLithopsError
-from .events import CallEnded, Consumer, Event
-from .planning import Options, Plan, pack_calls
+from . import credentials, cutting, dataset, halving, job, live, output, payload, progress, replaying, running
+from .badfiles import without_bad_files
+from .columns import shape_of
+from .cost import Bill, Measured, Speeds, default_calls, prices_of
+from .errors import PlanError, RdfLithopsError, RunError
+from .events import CallEnded, Consumer, Event, FileSkipped
+from .limits import ROOT_MEMORY_MIB
+from .outlook import FoldLimits, Outlook, fold_shape
+from .planning import Options, Plan, pack_calls, work_of
 from .reporting import Recorder, Report
 from .worker import arrays, execute
 from .worker import ranges as adapter
 from .worker.envelope import unpack
+from .worker.shelf import Shelf
 from .worker.task import MapTask, MergeTask, ReduceTask, Surroundings
 
 # isort: split
@@ -43,7 +50,10 @@ __all__ = ["LithopsBackend", "is_ours", "plan", "report", "run_graphs"]
 logger = logging.getLogger(__name__)
 
 arrays.register()  # live drawing folds here too
-SERVERLESS_PARTITIONS = 32  # ranges by default where a backend offers hundreds of workers; planning by size comes later
+SERVERLESS_PARTITIONS = 32  # ranges by default where a backend offers hundreds of workers and the load is not known
+STAYS_WARM_S = 240.0  # Lambda keeps an idle container for at least five minutes or so; our own processes end after as long
+SHELVED_BYTES = 16 * 2**10  # partials that will be folded in a tree travel in envelopes up to this size
+DEFAULT_FOLD_MEMORY_MIB = 4096  # where a call's memory is not set apart
 
 
 class _Captured(Exception):  # a signal that leaves execute_graph, not an error
@@ -63,6 +73,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.options = options
         self.session = job.session_for(executor, options)
         self.consumers: tuple[Consumer, ...] = ()
+        self.skipped: list[FileSkipped] = []
         self.reports: list[Report] = []
         self._thread = threading.local()
 
@@ -73,6 +84,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
     def make_dataframe(self, *args: Any, npartitions: int | None = None) -> Any:
         """A distributed RDataFrame over ``args`` (those of ROOT.RDataFrame) that runs here."""
         args = dataset.resolved(args, self._reader_folder)
+        if self.options.on_bad_file == "skip" and not isinstance(args[0], int):
+            args, self.skipped = without_bad_files(args)
         if isinstance(args[0], ROOT.TChain):
             args = dataset.resolved(_rntuple_arguments(args), self._reader_folder)
         try:
@@ -101,13 +114,32 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             raise
         finally:
             if recorder.run_id:
-                self.reports.append(recorder.finish(time.time(), **self.session.describe()))
+                report = recorder.finish(time.time(), **self.session.describe())
+                self.reports.append(dataclasses.replace(report, bill=self._bill(report)))
+
+    def _bill(self, report: Report) -> Bill:
+        """What a run is billed: the time in which workers had its calls, each rounded up to a millisecond."""
+        grant = self.session.grant()
+        if grant.is_local:
+            return Bill()
+        seconds = sum(math.ceil(1000 * call.worker_s) / 1000 for call in report.calls)
+        return Bill.of(seconds, len(report.calls), grant, prices_of(grant, self.options.usd_per_gb_s))
 
     def _cut(self, head: weakref.ref[Any]) -> list[Any]:
         """What DistRDF calls for the ranges of ``head``."""
-        return cutting.cut_by_load(
-            head(), self.options.survey, self.session.local, _load, lambda _: self.optimize_npartitions()
-        )
+        frame, grant = head(), self.session.grant()
+        assert frame is not None, "DistRDF's head node calls this itself"
+
+        def count(load_s: float) -> int:
+            return default_calls(load_s, grant, self.options.target_s)
+
+        speeds, _ = self._speeds(frame.graph_nodes)
+        return cutting.cut_by_load(frame, self.options.survey, grant.is_local, speeds.load, count)
+
+    def _speeds(self, nodes: Iterable[Any]) -> tuple[Speeds, bool]:
+        """What a graph of these nodes measured when it last ran on this executor, or a guess; and if that was just now."""
+        speeds, ran_at = self.session.speeds.get(shape_of(nodes), (Speeds(), float("-inf")))
+        return speeds, time.monotonic() - ran_at < STAYS_WARM_S
 
     def _reader_folder(self) -> str:
         return self.session.reader(self.options)
@@ -160,15 +192,38 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         if directive is not None:
             return directive
         with self._prepared(ranges, mapper, reducer) as ready:
-            consumers = self._consumers(on_partial)
-            options = self._with_backups()
-            outcome = running.run(self._submit, ready.plan, options, consumers, ready.run_id, halving.halves)
+            run_plan = ready.plan
+            if on_partial is not None and isinstance(run_plan.map_task, MapTask):  # partials are wanted here as they arrive
+                run_plan = dataclasses.replace(run_plan, map_task=dataclasses.replace(run_plan.map_task, shelf=None))
+            run_plan.validate()
+            learner = _Learner(run_plan)
+            consumers: tuple[Consumer, ...] = (*self._consumers(on_partial), learner)
+            submit = functools.partial(self._submit, ready.place)
+            for event in self.skipped:
+                for consumer in consumers:
+                    consumer(event)
+            try:
+                outcome = running.run(submit, run_plan, self._with_backups(), consumers, ready.place.run_id, halving.halves)
+                result = running.read_result(outcome.envelope)
+            except RunError as failure:
+                self._keep_failed(failure, ready)
+                raise
+            self.session.speeds[shape_of(_nodes_of(mapper))] = learner.learned(outcome), time.monotonic()
             logger.debug("%s", outcome)
-            return ready.receive(running.read_result(outcome.envelope))
+            return ready.receive(result)
 
     def _with_backups(self) -> Options:
         backups = self.options.backups if self.options.backups is not None else not self.session.local
         return dataclasses.replace(self.options, backups=backups)
+
+    def _keep_failed(self, failure: RunError, ready: _Ready) -> None:
+        """Make the failed ranges of a run ready to be replayed, and say how, or how to have that."""
+        folder = self.options.keep_failed
+        if folder is not None and failure.range_ids:
+            place = ready.place
+            failure.next_command = replaying.keep(folder, place.run_id, ready.plan, failure.range_ids, place.bundle)
+        elif failure.range_ids and not failure.next_command:
+            failure.next_command = "set options.keep_failed to a folder and run again: the error then says how to replay it"
 
     def _consumers(self, on_partial: Callable[[bytes], None] | None) -> tuple[Consumer, ...]:
         """Who is told what happens in a run: those that are there for all runs, a bar, the live drawing."""
@@ -181,8 +236,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         told = [self._thread.recorder, *self.consumers, *([shown] if shown else []), *([tell_partial] if on_partial else [])]
         return tuple(told)
 
-    def _submit(self, part: Plan) -> running.Submission:
-        return job.submit(self.session, part, self.options)
+    def _submit(self, place: job.Place, part: Plan) -> running.Submission:
+        return job.submit(self.session, part, self.options, place)
 
     @contextmanager
     def _prepared(self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]) -> Iterator[_Ready]:
@@ -196,6 +251,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         with contextlib.ExitStack() as stack:
             place = stack.enter_context(job.opened(self.session, user_code))
             found = self._credentials(inputs | {destination.url for destination in graph.destinations})
+            found += credentials.of_signed_urls(dataset.signed(inputs))
             sealed, extra_env = stack.enter_context(job.delivered(self.session, found))
             surroundings = Surroundings(
                 cwd=os.getcwd(),
@@ -210,13 +266,13 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             )
             run_plan = dataclasses.replace(self._plan(graph, reducer, surroundings, place), extra_env=extra_env)
             try:
-                merge = functools.partial(self._merge, run_plan, place.run_id)
-                yield _Ready(run_plan, place.run_id, functools.partial(_receive, graph.destinations, there, place, merge))
+                merge = functools.partial(self._merge, run_plan, place)
+                yield _Ready(run_plan, place, functools.partial(_receive, graph.destinations, there, place, merge))
             except (Exception, KeyboardInterrupt):
                 output.discard(graph.destinations, there)
                 raise
 
-    def _merge(self, run_plan: Plan, run_id: str, destination: output.Destination, written: _Written) -> None:
+    def _merge(self, run_plan: Plan, place: job.Place, destination: output.Destination, written: _Written) -> None:
         """Merge the files of a Snapshot into larger ones, by a second ``map_reduce`` in the surroundings of the first."""
         if self.options.file_mib is None:
             return
@@ -231,7 +287,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         merging = Plan(iterdata, MergeTask(surroundings), reduce_task, _no_delivery, run_plan.extra_env)
         shown = progress.consumer(self.options.progress)
         consumers = (*self.consumers, *([shown] if shown else []))
-        outcome = running.run(self._submit, merging, self._with_backups(), consumers, f"{run_id}-merge")
+        submit = functools.partial(self._submit, place)
+        outcome = running.run(submit, merging, self._with_backups(), consumers, f"{place.run_id}-merge")
         running.read_result(outcome.envelope)
         written.filenames = names
 
@@ -248,15 +305,48 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         access = {
             "variables": dataset.variables(),
             "versions": versions,
-            "signed": dataset.signed(versions),
             "settings": job.reader_settings(self.options),
         }
         digest = _digest(pickled, graph.plain_ranges, versions)
-        map_task = MapTask(pickled, digest, graph.dataset, self.options.seed, surroundings, results, access)
         range_ids = tuple(plain["id"] for plain in graph.plain_ranges)
-        iterdata = pack_calls(graph.plain_ranges, self.session.workers(), self.options.ranges_per_call)
-        reduce_task = ReduceTask(payload.dumps(reducer), range_ids, surroundings, groups=_groups(iterdata))
-        return Plan(iterdata, map_task, reduce_task, _no_delivery)
+        iterdata = pack_calls(graph.plain_ranges, self.session.workers(), self.options.ranges_per_call, graph.loads)
+        limits = self._fold_limits()
+        shelf = _shelf(place, len(iterdata), limits)
+        map_task = MapTask(pickled, digest, graph.dataset, self.options.seed, surroundings, results, access, shelf)
+        reduce_task = ReduceTask(
+            payload.dumps(reducer),
+            range_ids,
+            surroundings,
+            groups=_groups(iterdata),
+            fold_partials=limits.partials,
+            fold_bytes=limits.bytes,
+        )
+        return Plan(iterdata, map_task, reduce_task, _no_delivery, outlook=self._outlook(iterdata, graph.nodes))
+
+    def _outlook(self, iterdata: list[dict[str, Any]], nodes: Iterable[Any]) -> Outlook:
+        """What is known beforehand of running these calls."""
+        grant, options = self.session.grant(), self.options
+        speeds, is_warm = self._speeds(nodes)
+        works = [work_of(item) for item in iterdata]
+        return Outlook(
+            grant,
+            self.session.limits(),
+            speeds,
+            prices_of(grant, options.usd_per_gb_s),
+            len(iterdata),
+            None if None in works else tuple(speeds.load(*work) for work in works if work is not None),
+            options.attempts,
+            options.deadline_s,
+            options.budget_usd,
+            tuple(fold_shape(len(iterdata), speeds.partial_bytes, self._fold_limits())),
+            is_warm,
+        )
+
+    def _fold_limits(self) -> FoldLimits:
+        """What one call folds at most; a fold holds its partials twice, packed and unpacked, and their sum."""
+        memory_mib = self.session.grant().memory_mib or DEFAULT_FOLD_MEMORY_MIB
+        fold_mib = self.options.fold_mib or max(16.0, (memory_mib - ROOT_MEMORY_MIB) / 5)
+        return FoldLimits(self.options.fold_partials, int(fold_mib * 2**20))
 
     @contextmanager
     def _directed(self, directive: Any) -> Iterator[None]:
@@ -266,6 +356,41 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             yield
         finally:
             self._thread.directive = None
+
+
+def _shelf(place: job.Place, calls: int, limits: FoldLimits) -> Shelf | None:
+    """Where partials go that are too large to be handed to one reducer with all the others; None if they cannot be."""
+    if calls <= 2:
+        return None
+    few = calls <= limits.partials
+    return Shelf(f"{place.prefix}/partials", limits.bytes // calls if few else min(limits.bytes // calls, SHELVED_BYTES))
+
+
+class _Learner:
+    """Listens to a run, and says what it has measured for the next plan of the same graph."""
+
+    def __init__(self, run_plan: Plan) -> None:
+        self.plan = run_plan
+        self.calls: list[Measured] = []
+        self.works = {item["call"]["id"]: work_of(item) for item in run_plan.iterdata}
+
+    def __call__(self, event: Event) -> None:
+        """Take down a call that ended well, if its work was known beforehand."""
+        if not isinstance(event, CallEnded) or (work := self.works.get(event.call_id)) is None:
+            return
+        facts, status = event.facts, event.status
+        call_s = float(facts.get("call_s", 0.0))
+        billed_s = float(status.get("worker_end_tstamp", 0.0)) - float(status.get("worker_start_tstamp", 0.0))
+        compile_s, start_s = float(facts.get("compile_s", 0.0)), float(facts.get("initialise_s", 0.0))
+        start_s = min(start_s, max(0.0, call_s - compile_s))
+        memory_mib = float(facts.get("peak_memory_mib", 0.0))
+        partial_bytes = int(facts.get("stored_bytes", len(event.partial)))
+        self.calls.append(Measured(work, billed_s or call_s, call_s, start_s, compile_s, partial_bytes, memory_mib))
+
+    def learned(self, outcome: running.Outcome) -> Speeds:
+        """The speeds of the plan, made better by what was taken down."""
+        speeds = Speeds() if self.plan.outlook is None else self.plan.outlook.speeds
+        return speeds.learn(self.calls, float(outcome.envelope.facts.get("fold_s", 0.0)))
 
 
 def _rntuple_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -318,7 +443,10 @@ def plan(node: Any) -> Plan:
     def deliver(data: bytes) -> None:
         if [item.node_id for item in head._get_action_nodes()] != planned:
             raise PlanError("the graph has changed since it was planned: plan it again")
-        result = ready.receive(running.read_result(unpack(data)))
+        merged = running.Outcome(unpack(data), 0.0, 0.0, 1, 0)
+        submit = functools.partial(backend._submit, ready.place)
+        outcome = running.finish(submit, ready.plan, backend._with_backups(), merged)
+        result = ready.receive(running.read_result(outcome.envelope))
         with backend._directed(result):
             head.execute_graph()
         prepared.__exit__(None, None, None)
@@ -372,10 +500,6 @@ def run_graphs(handles: list[Any]) -> int:
     return len(graphs)
 
 
-def _load(entries: int, read_bytes: int, files: int) -> float:
-    return read_bytes / 40e6 + entries / 4e6 + 0.002 * files
-
-
 # -- what comes back --------------------------------------------------------------------------------------------------
 
 
@@ -384,7 +508,7 @@ class _Ready:
     """A run that can go, and what makes DistRDF's result of the bytes that it gives."""
 
     plan: Plan
-    run_id: str
+    place: job.Place
     receive: Callable[[bytes], Any]
 
 
@@ -426,9 +550,14 @@ def _receive(
 
 @dataclass(frozen=True)
 class _Travelling:
-    """A graph as workers get it: our runner in the mapper, plain ranges, placeholders for what Snapshots write."""
+    """A graph as workers get it: our runner in the mapper, plain ranges, placeholders for what Snapshots write.
+
+    ``nodes`` are those of DistRDF, and ``loads`` the seconds of each range, if its files were surveyed.
+    """
 
     mapper: Any
+    nodes: list[Any]
+    loads: list[float] | None
     plain_ranges: list[dict[str, Any]]
     dataset: dict[str, Any]
     destinations: list[output.Destination]
@@ -453,7 +582,14 @@ def _travelling(ranges: list[Any], mapper: Any, merging: bool) -> _Travelling:
     if any(_is_rntuple(item) for item in ranges):
         for plain in plain_ranges:
             plain["rntuple"] = True
-    return _Travelling(_put_together(mapper, graph_nodes, parts), plain_ranges, dataset, destinations, has_arrays)
+    loads = [item.piece.load for item in ranges if isinstance(item, cutting.CutRange)] or None
+    travelling = _put_together(mapper, graph_nodes, parts)
+    return _Travelling(travelling, _nodes_of(mapper), loads, plain_ranges, dataset, destinations, has_arrays)
+
+
+def _nodes_of(mapper: Any) -> list[Any]:
+    """The nodes of DistRDF's graph; none of a mapper of another make."""
+    return list((_take_apart(mapper)[0] or {}).values())
 
 
 def _take_apart(mapper: Any) -> tuple[dict[int, Any] | None, dict[str, Any]]:

@@ -5,11 +5,12 @@ Only the estimate of work depends on it: a name too many or too few shifts the b
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["columns_read"]
+__all__ = ["columns_read", "shape_of"]
 
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
 _READS_ALL = {"Snapshot": 2, "AsNumpy": 0}  # they take every column unless told which: arguments before the list of columns
@@ -30,6 +31,16 @@ def columns_read(nodes: Iterable[Any]) -> frozenset[str] | None:
             return None
         names.update(_names_in([*operation.args, operation.kwargs]))
     return frozenset(names)
+
+
+def shape_of(nodes: Iterable[Any]) -> str:
+    """A name for what a graph does, whatever data it reads: its operations and the texts in them."""
+    digest = hashlib.sha256()
+    for node in nodes:
+        operation = getattr(node, "operation", None)
+        if operation is not None:
+            digest.update(f"{operation.name} {' '.join(_names_in([*operation.args, operation.kwargs]))};".encode())
+    return digest.hexdigest()
 
 
 def _says_columns(operation: Any, leading: int) -> bool:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from .errors import CredentialsError
 from .worker.credentials import Sealed, pack
 
-__all__ = ["KINDS", "Credential", "Keyring", "describe", "find", "for_run", "is_usable", "kinds_for"]
+__all__ = ["KINDS", "Credential", "Keyring", "describe", "find", "for_run", "is_usable", "kinds_for", "of_signed_urls"]
 
 logger = logging.getLogger(__name__)
 
@@ -164,33 +164,42 @@ def _shared_secret() -> Credential | None:
 
 def _s3_keys() -> Credential | None:
     """The chain of AWS's own libraries (variables, profiles, roles) where botocore is installed, else the variables."""
-    keys, source, expires = _aws_chain()
+    keys, source, expires, environment = _aws_chain()
     if keys is None:
         return None
     profile = configparser.RawConfigParser()
     profile["default"] = keys
     text = io.StringIO()
     profile.write(text)
-    environment = {"AWS_SHARED_CREDENTIALS_FILE": "{folder}/s3", "RDF_LITHOPS_S3_KEYS": "{folder}/s3"}
     for variable in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"):
         if os.environ.get(variable):
             environment[variable] = os.environ[variable]
+    environment.update(AWS_SHARED_CREDENTIALS_FILE="{folder}/s3", RDF_LITHOPS_S3_KEYS="{folder}/s3")
     holder = f"key …{keys['aws_access_key_id'][-4:]}"
     return Credential("s3", source, holder, expires, "", {"s3": text.getvalue().encode()}, environment)
 
 
-def _aws_chain() -> tuple[dict[str, str] | None, str, datetime | None]:
+def _aws_chain() -> tuple[dict[str, str] | None, str, datetime | None, dict[str, str]]:
+    """The keys, where they were found, when they end, and the endpoint and region that the user's profile names."""
     try:
+        import botocore.exceptions
         import botocore.session
     except ModuleNotFoundError:
         given: Any = [os.environ.get(f"AWS_{name}") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")]
-        return _aws_keys(*given), "AWS_ACCESS_KEY_ID", None
-    credentials = botocore.session.Session().get_credentials()
+        return _aws_keys(*given), "AWS_ACCESS_KEY_ID", None, {}
+    session = botocore.session.Session()
+    try:
+        credentials, settings = session.get_credentials(), session.get_scoped_config()
+    except botocore.exceptions.BotoCoreError as error:
+        logger.warning("no S3 keys: %s", error)
+        return None, "", None, {}
     if credentials is None:
-        return None, "", None
+        return None, "", None, {}
     frozen = credentials.get_frozen_credentials()
     expires = getattr(credentials, "_expiry_time", None)  # of those that a role gave
-    return _aws_keys(frozen.access_key, frozen.secret_key, frozen.token), str(credentials.method), expires
+    named = {"AWS_ENDPOINT_URL": settings.get("endpoint_url"), "AWS_DEFAULT_REGION": session.get_config_variable("region")}
+    environment = {name: str(value) for name, value in named.items() if value}
+    return _aws_keys(frozen.access_key, frozen.secret_key, frozen.token), str(credentials.method), expires, environment
 
 
 def _aws_keys(key: str | None, secret: str | None, token: str | None) -> dict[str, str] | None:
@@ -258,6 +267,16 @@ def _read_ticket(cache: bytes) -> tuple[str, datetime | None]:
         if service[:1] == ["krbtgt"] and not service_realm.startswith("X-CACHECONF"):
             expires = datetime.fromtimestamp(end_s, timezone.utc)
     return holder, expires
+
+
+def of_signed_urls(signed: Mapping[str, str]) -> list[Credential]:
+    """Signed URLs, by the names that stand for them, as what they are: who has one may read."""
+    if not signed:
+        return []
+    environment = {"RDF_LITHOPS_SIGNED": "{folder}/signed"}
+    return [
+        Credential("signed", "the run's URLs", files={"signed": json.dumps(dict(signed)).encode()}, environment=environment)
+    ]
 
 
 # -- for a run --------------------------------------------------------------------------------------------------------

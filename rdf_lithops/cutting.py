@@ -39,16 +39,16 @@ def reads_files(head: Any) -> bool:
     return isinstance(head, (HeadNode.TreeHeadNode, HeadNode.RDatasetSpecHeadNode, HeadNode.RNTupleHeadNode))
 
 
-def cut_by_load(head: Any, wanted: bool | None, is_local: bool, load: Load, count: Callable[[float], int]) -> list[Any]:
+def cut_by_load(head: Any, wanted: bool | None, is_free: bool, load: Load, count: Callable[[float], int]) -> list[Any]:
     """The ranges of ``head``: as many as the user asked for, or ``count`` of the whole load; DistRDF's if not surveyed.
 
-    ``wanted`` asks for a survey or forbids it; None leaves it out where a run is free and the files are small.
+    ``wanted`` asks for a survey or forbids it; None leaves it out where calls are free and the files are small.
     """
     ranges = list(type(head)._build_ranges(head))
     files, trees = [str(name) for name in head.inputfiles], [str(name) for name in _trees(head)]
     size = survey.size_on_disk(files)
     if wanted is None:
-        wanted = size is None or size >= SMALL_BYTES or not is_local
+        wanted = size is None or size >= SMALL_BYTES or not is_free
     is_ntuple = isinstance(head, HeadNode.RNTupleHeadNode)
     layouts = survey.read_layouts(files, trees, columns_read(head.graph_nodes), is_ntuple) if wanted else None
     if layouts is None:

@@ -34,7 +34,7 @@ LIST_FROM = 8  # files of one folder: more are looked up by listing it
 NOT_SECRET = re.compile(
     r"AWS_(ENDPOINT_URL(_\w+)?|REGION|DEFAULT_REGION|CA_BUNDLE|NO_SIGN_REQUEST"
     r"|SKIP_SIGNATURE|EC2_METADATA_DISABLED)|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE"
-    r"|KRB5_CONFIG|X509_CERT_DIR|XrdSecPROTOCOL|XrdSecGSI\w+"  # names of files
+    r"|X509_CERT_DIR|XrdSecPROTOCOL|XrdSecGSI\w+"  # names of files
 )
 
 

@@ -65,7 +65,7 @@ class CredentialsError(RdfLithopsError, RuntimeError):
         super().__init__(what, why, next_command)
         self.what, self.why, self.next_command = what, why, next_command
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return _render(self.what, why=self.why, next_command=self.next_command)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "Consumer",
     "Event",
     "FileSkipped",
+    "FoldRoundEnded",
     "ReduceEnded",
     "RunBegan",
     "RunEnded",
@@ -132,6 +133,19 @@ class ReduceEnded(_Happened):
 
 
 @dataclass(frozen=True)
+class FoldRoundEnded(_Happened):
+    """A round of the fold is over, in which ``calls`` calls each folded a group of partials and a reducer what came of them.
+
+    ``events`` are those of the round's own attempts and calls, which are not part of the run's. A ReduceEnded before the
+    first round is of a reducer that folded nothing, as there was too much for it.
+    """
+
+    number: int
+    calls: int
+    events: tuple[Event, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class AttemptEnded(_Happened):
     """An attempt is over; ``missing`` calls gave no partial (with none missing and no result, the reducer was lost)."""
 
@@ -158,6 +172,7 @@ Event = (
     | BackupStarted
     | FileSkipped
     | ReduceEnded
+    | FoldRoundEnded
     | AttemptEnded
     | RunEnded
 )

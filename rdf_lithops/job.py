@@ -35,9 +35,12 @@ from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 from lithops.storage.utils import StorageNoSuchKeyError, create_init_key, create_status_key
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
+from .cleaning import RECORD_NAME, RUNS_PREFIX, Places, describe_driver
+from .cost import Grant, Speeds
 from .credentials import Credential, Keyring
 from .errors import PlanError, RunError, SubmissionError
 from .invoking import REFUSED, PatientInvoke
+from .limits import Limits, limits_of
 from .localhost import LocalJobs
 from .payload import Payload
 from .planning import Options, Plan
@@ -55,6 +58,7 @@ __all__ = [
     "delivered",
     "is_executor",
     "opened",
+    "places",
     "process_settings",
     "run_each",
     "session_for",
@@ -64,12 +68,12 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 PRELOADED = ("lithops.worker", "lithops.localhost", "rdf_lithops.worker.task")
-RUNS_PREFIX = "rdf_lithops/runs"
 LOCAL_POLL_S = 0.004
 REMOTE_POLL_S = 0.5
 LOCAL_BEAT_S = 0.5
 REMOTE_BEAT_S = 10.0
 STORAGE_PATIENCE_S = 60.0  # of errors in a row, beyond the storage client's own repetitions
+SWEEP_AGAIN_S = 1.0
 READERS = 16  # threads that read objects of a remote storage at a time
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 _sessions_lock = threading.Lock()
@@ -94,8 +98,32 @@ class Session:
     reader_hold: Connection[Any, Any] | None = None
     closed: bool = False
     job_keys: list[str] = field(default_factory=list)
+    cancelled_keys: set[str] = field(default_factory=set)
     gates: threading.local = field(default_factory=threading.local)
     keyring: Keyring = field(default_factory=Keyring, repr=False)
+    function_keys: set[str] = field(default_factory=set)  # of our functions, which lie in the storage until the end
+    speeds: dict[str, tuple[Speeds, float]] = field(default_factory=dict)  # by graph: what it measured, and when (monotonic)
+
+    def grant(self) -> Grant:
+        """What this executor's backend grants a call, per its configuration; on localhost nothing is set apart for one."""
+        backend = str(self.executor.config["lithops"]["backend"])
+        section = self.executor.config[backend]
+        if self.local:
+            return Grant(backend, workers=self.workers())
+        memory_mib, timeout_s = section.get("runtime_memory"), section.get("runtime_timeout")
+        return Grant(
+            backend,
+            str(section.get("region") or section.get("region_name") or ""),
+            False,
+            self.workers(),
+            None if memory_mib is None else int(memory_mib),
+            None if timeout_s is None else float(timeout_s),
+        )
+
+    def limits(self) -> Limits:
+        """What a call may have at most: the backend's limits, or what is configured within them."""
+        backend = str(self.executor.config["lithops"]["backend"])
+        return limits_of(backend, self.executor.config[backend])
 
     def workers(self) -> int:
         """Calls that this executor's backend runs at a time, per its configuration."""
@@ -151,6 +179,16 @@ class Session:
             shutil.rmtree(self.warm_folder, ignore_errors=True)
             self.warm_folder = None
         _sweep(self)
+        self._delete_functions()
+
+    def _delete_functions(self) -> None:
+        keys, self.function_keys = sorted(self.function_keys), set()
+        storage = self.executor.storage
+        if keys:
+            storage.delete_objects(storage.bucket, keys)
+        if storage.backend == LOCALHOST:
+            with contextlib.suppress(OSError):  # there are the user's own functions, too
+                os.rmdir(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, JOBS_PREFIX, self.executor.executor_id))
 
 
 def session_for(executor: Any, options: Options) -> Session:
@@ -217,7 +255,8 @@ def process_settings(options: Options, owns_folder: bool = False) -> dict[str, A
 def beats(session: Session, options: Options) -> dict[str, Any]:
     """How often, and where, the calls of this executor say that they live."""
     every_s = options.beat_s or (LOCAL_BEAT_S if session.local else REMOTE_BEAT_S)
-    return {"every_s": every_s, "stall_s": options.stall_s, "folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX}
+    found = {"folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX, "ends_with_job": session.local}
+    return {"every_s": every_s, "stall_s": options.stall_s, **found}
 
 
 def reader_settings(options: Options) -> dict[str, Any]:
@@ -255,6 +294,13 @@ def _make_safe(executor: Any, session: Session) -> None:
             session.close()
         return clear(job_keys, **given)
 
+    run_job = executor.invoker.run_job
+
+    def run_and_note(job: Any) -> Any:
+        if getattr(session.gates, "submitting", False):
+            session.function_keys.add(job.func_key)
+        return run_job(job)
+
     def wait_or_gate(fs: Any = None, *given: Any, **named: Any) -> Any:
         gate = getattr(session.gates, "current", None)
         return wait(fs, *given, **named) if gate is None else gate.wait_here(fs)
@@ -264,6 +310,7 @@ def _make_safe(executor: Any, session: Session) -> None:
         invoke = executor.compute_handler.invoke
         executor.compute_handler.invoke = PatientInvoke(invoke, functools.partial(_end_refused, executor.internal_storage))
     executor.wait = wait_or_gate
+    executor.invoker.run_job = run_and_note
     executor.compute_handler.clear = clear_and_close
     environment: Any = getattr(executor.compute_handler, "env", None)
     if session.local and str(getattr(environment, "runtime_name", "")).startswith("python"):
@@ -308,6 +355,8 @@ class Place:
     prefix: str
     payload: dict[str, Any]
     storage: Any = field(repr=False)
+    job_keys: list[str] = field(default_factory=list)
+    bundle: bytes | None = field(default=None, repr=False)
 
     def take(self, key: str) -> bytes:
         """An object that a task has put there."""
@@ -327,7 +376,7 @@ def opened(session: Session, payload: Payload) -> Iterator[Place]:
         storage.put_object(storage.bucket, key, payload.bundle)
         plain = {**plain, "bundle": {"bucket": storage.bucket, "key": key, "sha256": bundle_sha256}}
     try:
-        yield Place(run_id, prefix, plain, storage)
+        yield Place(run_id, prefix, plain, storage, bundle=payload.bundle)
     finally:
         _delete_below(session, prefix)
 
@@ -370,6 +419,31 @@ def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[S
             yield dataclasses.replace(sealed[0], key_file=stream.name), {}
 
 
+def places(executor: Any) -> Places:
+    """Where this executor's Lithops keeps its things."""
+    in_bucket = os.path.join(LITHOPS_TEMP_DIR, executor.storage.bucket, JOBS_PREFIX)
+    return Places(JOBS_PREFIX, (in_bucket, JOBS_DIR, LOGS_DIR), tempfile.gettempdir())
+
+
+def _record(session: Session, place: Place) -> None:
+    """Before an attempt is submitted, write down which of Lithops' jobs it will be, for the case that we are killed."""
+    number = str(session.executor.total_jobs).zfill(3)
+    place.job_keys.extend(f"{session.executor.executor_id}-{kind}{number}" for kind in "MR")
+    record = {**describe_driver(), "executor_id": session.executor.executor_id, "job_keys": place.job_keys}
+    storage = session.executor.storage
+    storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
+
+
+@contextlib.contextmanager
+def _submitting(session: Session) -> Iterator[None]:
+    """While this lasts, what this thread has Lithops run is ours."""
+    session.gates.submitting = True
+    try:
+        yield
+    finally:
+        session.gates.submitting = False
+
+
 def run_each(
     executor: Any, task: Any, iterdata: list[dict[str, Any]], extra_env: dict[str, str]
 ) -> Iterator[tuple[int, CallEnd]]:
@@ -399,21 +473,23 @@ def run_each(
         _forget(session, futures)
 
 
-def submit(session: Session, plan: Plan, options: Options) -> LithopsSubmission:
+def submit(session: Session, plan: Plan, options: Options, place: Place) -> LithopsSubmission:
     """Start ``plan`` through the executor's ``map_reduce``; raises SubmissionError where trying again may help.
 
     localhost bills nobody and queues the reducer behind the maps. Elsewhere ``map_reduce`` itself waits until the reducer
     should start, so it runs in a thread, and its wait is ours (see ``_Gate``).
     """
-    given = {"include_modules": None, "timeout": options.deadline_s, "extra_env": plan.extra_env}
+    given = {"include_modules": None, "timeout": _call_limit_s(plan, options), "extra_env": plan.extra_env}
     functions = plan.map_task, plan.iterdata, plan.reduce_task
     try:
         if session.local:
             with session.lock:
                 _sweep(session)
-                futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
+                _record(session, place)
+                with _submitting(session):
+                    futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
             return LithopsSubmission(session, futures[:-1], futures[-1])
-        gate = _Gate(session)
+        gate = _Gate(session, place)
         maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given))
         return LithopsSubmission(session, maps, None, gate)
     except Exception as error:
@@ -431,8 +507,8 @@ def _may_pass(error: BaseException) -> bool:
 class _Gate:
     """Where a ``map_reduce`` in a thread of its own waits, after the maps, until its reducer is wanted; or is abandoned."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, place: Place) -> None:
+        self._session, self._place = session, place
         self._maps: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
         self._wanted = threading.Event()
         self._abandoned = False
@@ -447,8 +523,9 @@ class _Gate:
     def _run(self, map_reduce: Callable[[], list[Any]]) -> None:
         self._session.gates.current = self
         try:
-            with self._session.lock:
+            with self._session.lock, _submitting(self._session):
                 _sweep(self._session)
+                _record(self._session, self._place)
                 self.futures = map_reduce()
         except _Abandoned:
             pass
@@ -480,6 +557,13 @@ class _Gate:
 
 class _Abandoned(Exception):  # a signal that leaves map_reduce, not an error
     """Nobody wants the reducer any more."""
+
+
+def _call_limit_s(plan: Plan, options: Options) -> float | None:
+    """After how long Lithops ends a call; None leaves it to the executor's configuration."""
+    if plan.outlook is None or options.budget_usd is None or plan.outlook.grant.is_local:
+        return options.deadline_s
+    return plan.outlook.call_limit_s
 
 
 class LithopsSubmission:
@@ -606,11 +690,16 @@ class LithopsSubmission:
         if self._gate is not None:
             self._gate.abandon()
         keys = {future.job_key for future in self._submitted}
+        self.session.cancelled_keys |= keys if self.session.local else set()
         self.session.executor.compute_handler.clear(keys, exception=error)
 
     def forget(self) -> None:
         self._readers.shutdown()
         _forget(self.session, self._submitted)
+        if self.session.cancelled_keys & {future.job_key for future in self._submitted}:
+            later = threading.Timer(SWEEP_AGAIN_S, _sweep, [self.session])  # a process that is being killed may write still
+            later.daemon = True
+            later.start()
 
     @property
     def _submitted(self) -> list[Any]:
@@ -628,9 +717,14 @@ def _forget(session: Session, futures: list[Any]) -> None:
     if hasattr(executor.invoker, "discard_pending"):  # the places that they hold among max_workers, if any, are free
         executor.invoker.discard_pending(keys, {future.job_id for future in futures})
     for job_key in keys:
-        _delete_below(session, f"{JOBS_PREFIX}/{job_key}")
-        with contextlib.suppress(OSError):  # what version 1 hands a job's process, which deletes it unless it is killed
-            os.unlink(os.path.join(LITHOPS_TEMP_DIR, executor.storage.bucket, JOBS_PREFIX, f"{job_key}-job.json"))
+        _delete_job(session, job_key)
+
+
+def _delete_job(session: Session, job_key: str) -> None:
+    _delete_below(session, f"{JOBS_PREFIX}/{job_key}")
+    bucket = session.executor.storage.bucket
+    with contextlib.suppress(OSError):  # what version 1 hands a job's process, which deletes it unless it is killed
+        os.unlink(os.path.join(LITHOPS_TEMP_DIR, bucket, JOBS_PREFIX, f"{job_key}-job.json"))
 
 
 def _delete_below(session: Session, prefix: str) -> None:
@@ -655,3 +749,5 @@ def _sweep(session: Session) -> None:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
         session.job_keys.clear()
+        for job_key in session.cancelled_keys:  # whose processes were killed, or were about to be, while they wrote
+            _delete_job(session, job_key)

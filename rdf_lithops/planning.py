@@ -4,16 +4,19 @@ Lithops."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .credentials import KINDS
 from .errors import PlanError
+from .layout import even_edges
+from .outlook import Outlook
 from .worker import ranges as adapter
-from .worker.task import MapTask, MergeTask, ReduceTask
+from .worker.task import FoldTask, MapTask, MergeTask, ReduceTask
 
-__all__ = ["Options", "Plan", "pack_calls"]
+__all__ = ["Options", "Plan", "entries_of", "files_of", "pack_calls", "read_bytes_of", "work_of"]
 
 
 # option, types (the first one is named in errors), exclusive lower bound, whether None is an error
@@ -32,11 +35,18 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("file_mib", (float, int), 0, False),
     ("beat_s", (float, int), 0, False),
     ("cache_limit_mib", (float, int), 0, True),
+    ("target_s", (float, int), 0, False),
+    ("budget_usd", (float, int), 0, False),
+    ("usd_per_gb_s", (float, int), None, False),
+    ("fold_partials", (int,), 1, True),
+    ("fold_mib", (float, int), 0, False),
     ("silence_s", (float, int), 0, False),
     ("start_s", (float, int), 0, True),
     ("stall_s", (float, int), 0, True),
     ("backoff_s", (float, int), -1, True),
     ("backups", (bool,), None, False),
+    ("keep_failed", (str,), None, False),
+    ("on_bad_file", (str,), None, True),
     ("faults", (dict,), None, False),
     ("live_picture", (str,), None, False),
 )
@@ -61,13 +71,21 @@ class Options:
     a call whose ROOT process did nothing, no entry and no CPU time. ``backoff_s``: pause before the second attempt,
     doubled before each later one. ``backups``: when most calls are done and the rest takes more than twice as long, run a
     second copy of the rest (None: not on localhost). ``faults``: a script for tests, see ``worker.faults``.
-    ``live_picture``: a file that ROOT's LiveVisualize rewrites with each partial that arrives; its ending says the format
-    (None: no file). ``credentials``: the kinds that workers are given (krb5, x509, token, sss, s3; none of them where
-    the workers have a role of their own); None: those that the run's URLs may need. ``overwrite``: a Snapshot may replace
-    a dataset of its name. ``arrays_mib``: columns of a call's AsNumpy that are larger than this go to the driver through
-    Lithops' storage, past the reducer. ``file_mib``: merge a Snapshot's parts into files of about this size by a second
-    ``map_reduce`` (None: leave one per range). ``cache_limit_mib``: how much of what was read from remote files a worker
-    keeps on its disk, for later ranges and queries.
+    ``keep_failed``: a folder for ranges that failed, so that the command replay can run them. ``on_bad_file``: "raise",
+    or "skip" files that are missing, damaged or without the tree, which are reported and logged; for that every file is
+    opened on the driver. ``live_picture``: a file that ROOT's LiveVisualize rewrites with each partial that arrives; its
+    ending says the format (None: no file).
+    ``credentials``: the kinds that workers are given (krb5, x509, token, sss, s3; none of them where the workers have a
+    role of their own); None: those that the run's URLs may need. ``overwrite``: a Snapshot may replace a dataset of its
+    name. ``arrays_mib``: columns of a call's AsNumpy that are larger than this go to the driver through Lithops' storage,
+    past the reducer. ``file_mib``: merge a Snapshot's parts into files of about this size by a second ``map_reduce``
+    (None: leave one per range). ``cache_limit_mib``: how much of what was read from remote files a worker keeps on its
+    disk, for later ranges and queries.
+    ``target_s``: the least that a call should work, which sets the number of calls where ``npartitions`` does not (None:
+    10 s where calls are paid; where they are free every worker gets one). ``budget_usd``: a run that could cost more is an
+    error before it begins, and calls are ended before they cost more. ``usd_per_gb_s``: your price, instead of the
+    table's. ``fold_partials`` and ``fold_mib``: how many partials, and how much of them, one call folds; more are folded
+    by a tree of calls (None: a fifth of the memory of a call).
     """
 
     seed: int = 1
@@ -90,8 +108,15 @@ class Options:
     stall_s: float = 600.0
     backoff_s: float = 0.25
     backups: bool | None = None
+    keep_failed: str | None = None
+    on_bad_file: str = "raise"
     faults: dict[str, Any] | None = field(default=None, repr=False)
     live_picture: str | None = None
+    target_s: float | None = None
+    budget_usd: float | None = None
+    usd_per_gb_s: float | None = None
+    fold_partials: int = 256
+    fold_mib: float | None = None
 
     def __post_init__(self) -> None:
         for name, kinds, least, needed in _BOUNDS:
@@ -104,6 +129,8 @@ class Options:
                 raise PlanError(f"options.{name} must be {kinds[0].__name__}{bound}, got {value!r}")
         if self.credentials is not None:
             _check_kinds(self.credentials)
+        if self.on_bad_file not in ("raise", "skip"):
+            raise PlanError(f"options.on_bad_file must be 'raise' or 'skip', got {self.on_bad_file!r}")
 
     @classmethod
     def read(cls, given: Options | dict[str, Any] | None) -> Options:
@@ -136,10 +163,11 @@ class Plan:
     """
 
     iterdata: list[dict[str, Any]]
-    map_task: MapTask | MergeTask
+    map_task: MapTask | MergeTask | FoldTask
     reduce_task: ReduceTask
     deliver: Callable[[bytes], None] = field(repr=False, compare=False)
     extra_env: dict[str, str] = field(default_factory=dict, repr=False)
+    outlook: Outlook | None = field(default=None, compare=False)
 
     @property
     def calls(self) -> int:
@@ -149,10 +177,40 @@ class Plan:
     @property
     def ranges(self) -> int:
         """Ranges in all calls."""
-        return sum(len(item["call"]["ranges"]) for item in self.iterdata)
+        return len(self._plain_ranges())
+
+    @property
+    def entries(self) -> int | None:
+        """Entries in all calls; None where they were not counted beforehand."""
+        return _sum(entries_of(plain) for plain in self._plain_ranges())
+
+    @property
+    def read_bytes(self) -> int | None:
+        """Compressed bytes, in files, of the columns that the graph reads; None where they were not counted beforehand."""
+        return _sum(read_bytes_of(plain) for plain in self._plain_ranges())
+
+    def _plain_ranges(self) -> list[dict[str, Any]]:
+        return [plain for item in self.iterdata for plain in item["call"]["ranges"]]
+
+    def validate(self) -> None:
+        """Raise PlanError, naming every problem, if this cannot fit into what the executor grants, or costs too much."""
+        if self.outlook is not None:
+            self.outlook.validate()
+
+    def to_json(self) -> str:
+        """What the printed plan says, and all calls, for machines."""
+        facts = {} if self.outlook is None else self.outlook.as_plain()
+        counts = {"calls": self.calls, "ranges": self.ranges, "entries": self.entries, "read_bytes": self.read_bytes}
+        return json.dumps({"format": 1, **counts, **facts, "iterdata": self.iterdata}, allow_nan=False)
 
     def __str__(self) -> str:
-        lines = [f"plan: {self.ranges} ranges in {self.calls} calls, then 1 reduce call"]
+        folds = (1,) if self.outlook is None else self.outlook.fold
+        shape = " to ".join(map(str, folds)) + (" reduce calls" if folds != (1,) else " reduce call")
+        lines = [f"plan: {self.ranges} ranges in {self.calls} calls, then {shape}"]
+        if self.entries is not None:
+            size = "" if not self.read_bytes else f" in {self.read_bytes / 1e6:,.1f} MB of compressed columns"
+            lines.append(f"  reads     {self.entries:,} entries{size}")
+        lines += [] if self.outlook is None else [f"  {line}" for line in self.outlook.lines()]
         for item in self.iterdata:
             inner = "; ".join(adapter.describe(plain, self.map_task.dataset) for plain in item["call"]["ranges"][:3])
             more = len(item["call"]["ranges"]) - 3
@@ -168,12 +226,48 @@ def _check_kinds(given: object) -> None:
         raise PlanError(f"options.credentials must be a tuple of some of {', '.join(KINDS)}, got {given!r}")
 
 
-def pack_calls(plain_ranges: list[dict[str, Any]], workers: int, ranges_per_call: int | None) -> list[dict[str, Any]]:
-    """Put ranges, in order, into calls of ``ranges_per_call``, or evenly into one call per worker; as Lithops iterdata."""
-    if ranges_per_call is None:
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)
+
+
+def entries_of(plain: dict[str, Any]) -> int | None:
+    """Entries of a range, if they are known beforehand."""
+    if plain["kind"] == "entries":
+        return int(plain["end"] - plain["start"])
+    return plain.get("entries")
+
+
+def read_bytes_of(plain: dict[str, Any]) -> int | None:
+    """Compressed bytes that a range reads, if they are known beforehand."""
+    return 0 if plain["kind"] == "entries" else plain.get("read_bytes")
+
+
+def files_of(plain: dict[str, Any]) -> int:
+    """Files that a range opens."""
+    return int(plain["last_file"] - plain["first_file"]) if plain["kind"] == "files" else len(plain.get("files") or ())
+
+
+def work_of(item: dict[str, Any]) -> tuple[int, int, int] | None:
+    """Entries, bytes and files of a call, if they are known beforehand."""
+    ranges = item["call"]["ranges"]
+    entries, read_bytes = _sum(map(entries_of, ranges)), _sum(map(read_bytes_of, ranges))
+    return None if entries is None or read_bytes is None else (entries, read_bytes, sum(map(files_of, ranges)))
+
+
+def pack_calls(
+    plain_ranges: list[dict[str, Any]], workers: int, ranges_per_call: int | None, loads: list[float] | None = None
+) -> list[dict[str, Any]]:
+    """Put ranges, in order, into calls of ``ranges_per_call``, or evenly into one call per worker; as Lithops iterdata.
+
+    Evenly is by ``loads`` where they are given, else by number.
+    """
+    if ranges_per_call is not None:
+        edges = [*range(0, len(plain_ranges), ranges_per_call), len(plain_ranges)]
+    elif loads is not None:
+        edges = even_edges(loads, workers)
+    else:
         count = min(len(plain_ranges), max(1, workers))
         edges = [len(plain_ranges) * i // count for i in range(count + 1)]
-    else:
-        edges = [*range(0, len(plain_ranges), ranges_per_call), len(plain_ranges)]
     pairs = itertools.pairwise(edges)
     return [{"call": {"id": i, "ranges": plain_ranges[start:end]}} for i, (start, end) in enumerate(pairs)]

@@ -158,7 +158,7 @@ class Books:
     def _divide(self, call_id: int, trouble: Trouble) -> None:
         """Where a call was too much for a worker, put smaller ones in its place."""
         call = self.calls[call_id]
-        if trouble.kind not in TOO_MUCH:
+        if trouble.kind not in TOO_MUCH or "partials" in call:  # a fold's calls hold what they were given
             return
         ranges = call["ranges"]
         pieces = [[plain] for plain in (ranges if len(ranges) > 1 else self.cut(ranges[0]))]

@@ -6,11 +6,15 @@
 
 The fold is always that of the plan (ranges within their call, then calls, in order), so a recovered run gives the same bits
 as an undisturbed one, unless a single range had to be cut in two. A failure of the user's graph, data or payload is final.
+
+Where partials are too many or too large for one reducer, it hands them on instead of a result, and they are folded in rounds
+(``rounds``), each of which is attempted in the same way.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -18,13 +22,24 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .errors import CredentialsError, DataAccessError, OutputError, PayloadError, RangeError, RunError, SubmissionError
-from .events import AttemptBegan, AttemptEnded, BackupStarted, Consumer, ReduceEnded, RunBegan, RunEnded
+from .events import (
+    AttemptBegan,
+    AttemptEnded,
+    BackupStarted,
+    Consumer,
+    Event,
+    FoldRoundEnded,
+    ReduceEnded,
+    RunBegan,
+    RunEnded,
+)
 from .planning import Options, Plan
 from .recovery import REDUCER, Books, CallEnd, Cut, Trouble, never_cut
+from .rounds import next_round
 from .watching import Watch
 from .worker.envelope import Envelope, EnvelopeError, unpack
 
-__all__ = ["CallEnd", "Outcome", "Submission", "read_result", "run"]
+__all__ = ["CallEnd", "Outcome", "Submission", "finish", "read_result", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +127,7 @@ def run(
     running.books.tell(RunBegan(plan, run_id))
     error: str | None = "interrupted"
     try:
-        outcome = running.until_done()
+        outcome = finish(submit, plan, options, running.until_done(), consumers)
         found = outcome.envelope.error
         error = None if found is None else str(found["message"]).partition("\n")[0]
         return outcome
@@ -121,6 +136,28 @@ def run(
         raise
     finally:
         running.books.tell(RunEnded(running.attempts, time.perf_counter() - running.began, error))
+
+
+def finish(submit: Submit, plan: Plan, options: Options, outcome: Outcome, consumers: tuple[Consumer, ...] = ()) -> Outcome:
+    """Fold in rounds what the reducer of ``plan`` handed on, if it did; the outcome of all together."""
+    number = 0
+    while outcome.envelope.parts:
+        number += 1
+        plan = next_round(plan, outcome.envelope)
+        events: list[Event] = []
+        left_s = options.deadline_s and max(0.001, options.deadline_s - outcome.submit_s - outcome.wait_s)
+        books = Books(plan, (events.append,))
+        last = _Run(submit, plan, dataclasses.replace(options, deadline_s=left_s), books).until_done()
+        outcome = dataclasses.replace(
+            last,
+            submit_s=outcome.submit_s + last.submit_s,
+            wait_s=outcome.wait_s + last.wait_s,
+            attempts=outcome.attempts + last.attempts - 1,
+            repeated_calls=outcome.repeated_calls + last.repeated_calls,
+        )
+        for consumer in consumers:
+            consumer(FoldRoundEnded(number, plan.calls, tuple(events)))
+    return outcome
 
 
 class _Run:

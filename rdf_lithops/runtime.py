@@ -185,8 +185,9 @@ def deploy(config: str, backend: Any, storage: Any, section: dict[str, Any]) -> 
     image, memory = section["runtime"], section["runtime_memory"]
     differ = differences(backend.backend, section)
     if differ:
-        backend.delete_runtime(image, memory)
-        storage.delete_runtime_meta(backend.get_runtime_key(image, memory))
+        version = smoke_test.versions()["lithops"]
+        backend.delete_runtime(image, memory, version)
+        storage.delete_runtime_meta(backend.get_runtime_key(image, memory, version))
     arguments = ["--memory", str(memory), "--timeout", str(section["runtime_timeout"])]
     _lithops("deploy", image, "-c", str(Path(config).resolve()), *arguments)
     return differ

@@ -20,8 +20,9 @@ from conftest import REPOSITORY
 from lambda_standin import Places, Service, account
 from servers.s3 import S3
 
-from rdf_lithops import check
+from rdf_lithops import check, runtime
 from rdf_lithops.cli import main
+from rdf_lithops.errors import RuntimeImageError
 
 WORKER_POLICY = json.loads((REPOSITORY / "configs" / "iam" / "worker-policy.json").read_text())
 
@@ -233,6 +234,31 @@ def test_other_versions(attempt: Attempt, site: Service, what: str) -> None:
     found = wrong(attempt.findings())
     assert ["versions"] == list(found)
     assert f"{what} 0.9 in the image" in found["versions"]
+
+
+def test_deploy_takes_changed_settings(attempt: Attempt) -> None:
+    """`runtime deploy` replaces a function whose time has changed, which Lithops alone would keep, and says so."""
+    given = attempt.settings["aws_lambda"]["runtime_timeout"]
+    for timeout in (600, given):
+        attempt.settings["aws_lambda"]["runtime_timeout"] = timeout
+        ended = CliRunner().invoke(main, ["runtime", "deploy", "--config", str(attempt.write())])
+        assert 0 == ended.exit_code, ended.output
+        assert f"{timeout} configured" in ended.output
+        assert {} == wrong(attempt.findings())
+
+
+def test_the_image_s_name_is_written_into_the_configuration(tmp_path: Path) -> None:
+    """`runtime build --config` sets the runtime of the right section and leaves the comments."""
+    path = tmp_path / "aws_lambda.yaml"
+    path.write_text((REPOSITORY / "configs" / "aws_lambda.yaml").read_text())
+    before = path.read_text().splitlines()
+    runtime.write_tag(str(path), "aws_lambda", "rdf_lithops:0123456789ab")
+    changed = [new for old, new in zip(before, path.read_text().splitlines(), strict=True) if old != new]
+    assert [
+        "  runtime: rdf_lithops:0123456789ab         # `runtime build` appends a tag made of the image's contents"
+    ] == changed
+    with pytest.raises(RuntimeImageError, match=r"k8s\.runtime"):
+        runtime.write_tag(str(path), "k8s", "rdf_lithops:0123456789ab")
 
 
 def test_sources(attempt: Attempt, tmp_path: Path) -> None:

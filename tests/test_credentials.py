@@ -185,6 +185,21 @@ def test_s3_keys_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "sec%ret" not in repr(only("s3")) + str(only("s3").environment)
 
 
+def test_s3_profile_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys of AWS_PROFILE, and the endpoint and region that go with it; a profile that is not there is no key."""
+    pytest.importorskip("botocore")
+    keys = "[grid]\naws_access_key_id = AKIAGRID9876\naws_secret_access_key = hidden\n"
+    settings = "[profile grid]\nendpoint_url = https://s3.example\nregion = cern\n"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", private(tmp_path / "keys", keys))
+    monkeypatch.setenv("AWS_CONFIG_FILE", private(tmp_path / "settings", settings))
+    monkeypatch.setenv("AWS_PROFILE", "grid")
+    assert "key …9876" == only("s3").holder
+    named = only("s3").environment
+    assert ("https://s3.example", "cern") == (named["AWS_ENDPOINT_URL"], named["AWS_DEFAULT_REGION"])
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert [] == credentials.find(["s3"])
+
+
 def test_unreadable_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is there and cannot be read is said to be so, not passed over."""
     monkeypatch.setenv("BEARER_TOKEN_FILE", str(tmp_path))

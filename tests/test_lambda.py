@@ -24,6 +24,7 @@ import rdf_lithops
 from rdf_lithops import policies
 
 QUOTA = 2
+LIMIT_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,7 @@ def service() -> Iterator[Service]:
     with Service(Places(), quota=QUOTA) as running, account.environment(account.driver_variables(running)):
         running.places.variables.update(account.worker_variables(running))
         yield running
+        assert [] == running.failures
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,8 @@ def test_dimuon_equals_local(aws: lithops.FunctionExecutor, service: Service, mu
 
 def count(executor: lithops.FunctionExecutor, npartitions: int) -> int:
     """The cheapest query there is."""
-    frame = ROOT.RDataFrame(1000, executor=executor, npartitions=npartitions, options={"ranges_per_call": 1})
+    options = {"ranges_per_call": 1, "deadline_s": LIMIT_S}
+    frame = ROOT.RDataFrame(1000, executor=executor, npartitions=npartitions, options=options)
     return int(frame.Count().GetValue())
 
 
@@ -98,6 +101,20 @@ def test_environment_killed(aws: lithops.FunctionExecutor, service: Service) -> 
     slow = ROOT.RDataFrame(10, executor=aws, npartitions=2).Define("x", "gSystem->Sleep(100); return 1.0;").Sum("x")
     assert 10.0 == slow.GetValue()
     assert any(invocation.error for invocation in service.invocations)
+
+
+def test_the_report_counts_what_lambda_counts(aws: lithops.FunctionExecutor, service: Service) -> None:
+    """Calls of a report are Lambda's invocations, and the time in which workers had them is theirs, within 15 %."""
+    count(aws, 2)  # environments are there
+    before = len(service.invocations)
+    slow = ROOT.RDataFrame(80, executor=aws, npartitions=4, options={"ranges_per_call": 1})
+    total = slow.Define("x", "gSystem->Sleep(100); return 1.0;").Sum("x")
+    assert 80 == total.GetValue()
+    report, invocations = rdf_lithops.report(total), service.invocations[before:]
+    assert len(invocations) == len(report.calls) == 5
+    counted_s = sum(invocation.ended - invocation.started for invocation in invocations)
+    assert counted_s == pytest.approx(sum(call.worker_s for call in report.calls), rel=0.15)
+    assert sum(report.path.values()) == pytest.approx(report.wall_s)
 
 
 def test_refused_invocations_are_an_error(aws: lithops.FunctionExecutor, service: Service) -> None:

@@ -44,6 +44,7 @@ def service(record_testsuite_property: object) -> Iterator[Service]:
     with Service(Places(image()), quota=QUOTA) as running, account.environment(account.driver_variables(running)):
         running.places.variables.update(account.worker_variables(running))
         yield running
+        assert [] == running.failures
 
 
 @pytest.fixture(scope="module")

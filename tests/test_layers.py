@@ -21,6 +21,7 @@ PROGRAMS = {"check.py", "demo.py", "pyrdf.py", "runtime.py", "__main__.py"} | CL
 USERS_OF_LITHOPS = {"job.py", "worker/lambda_handler.py"} | PROGRAMS
 USERS_OF_ROOT = {
     "backend.py",
+    "badfiles.py",
     "halving.py",
     "cutting.py",
     "dataset.py",
@@ -134,7 +135,7 @@ def test_reporting_is_pure() -> None:
 
 def test_planning_is_pure() -> None:
     """The plan is a value: nothing that it is made of imports ROOT, Lithops or the modules that do."""
-    for module in ("planning.py", "limits.py", "errors.py", "layout.py", "columns.py", "cost.py"):
+    for module in ("planning.py", "limits.py", "errors.py", "layout.py", "columns.py", "cost.py", "outlook.py", "rounds.py"):
         names = set(imports(PACKAGE / module))
         reached = {name for name in names if name.startswith(("ROOT", "lithops", "rdf_lithops.job", "rdf_lithops.backend"))}
         assert set() == reached

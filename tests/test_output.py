@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 import lithops
 import numpy
 import psutil
 import pytest
 import ROOT
+import uproot
 from conftest import LOCALHOST_CONFIG
 from datasets import Datasets
 from servers.s3 import S3
@@ -254,9 +256,14 @@ def test_killed_calls_leave_nothing_behind(
     assert not thread.is_alive()
     assert 2 == killed
     assert "error" not in outcome, outcome
-    found = keys(s3, s3_bucket)
+    found = keys(s3, s3_bucket, "killed/")
     assert len({key.rpartition("_")[2] for key in found}) == len(found), "each range has one object"
-    assert expected_events(files) == events(downloaded(s3, s3_bucket, "killed/", tmp_path))
+    paths = downloaded(s3, s3_bucket, "killed/", tmp_path)
+    expected = expected_events(files)
+    assert expected == events(paths)
+    with_uproot = uproot.concatenate([f"{path}:skim" for path in paths], ["i", "q"], library="np")
+    assert expected == {name: with_uproot[name].tolist() for name in ("i", "q")}, "names sort in the order of the dataset"
+    assert len(expected["i"]) == outcome["written"].Count().GetValue()
 
 
 def kill_tasks(executor: lithops.FunctionExecutor, ready: Callable[[], bool], number: int) -> int:
@@ -282,6 +289,22 @@ def is_task(process: psutil.Process, folder: str) -> bool:
         return "rdf_lithops.worker.prefork" in command and folder in command and not process.children()
     except psutil.NoSuchProcess:
         return False
+
+
+def test_signed_urls_travel_sealed(files: Datasets, own_fexec: lithops.FunctionExecutor, s3: S3, s3_bucket: str) -> None:
+    """A presigned URL opens on the worker, and what Lithops stores of the run does not have its signature."""
+    with contextlib.closing(s3.client()) as client:
+        client.upload_file(files.main[0], s3_bucket, "signed/main.root")
+        url = client.generate_presigned_url("get_object", Params={"Bucket": s3_bucket, "Key": "signed/main.root"})
+    query = parse_qs(urlsplit(url).query)
+    (signature,) = query.get("X-Amz-Signature") or query["Signature"]
+    count = ROOT.RDataFrame("events", url, executor=own_fexec, npartitions=2).Filter("i % 3 != 0").Count()
+    plan = rdf_lithops.plan(count)
+    stored = pickle.dumps((plan.map_task, plan.iterdata, plan.reduce_task))
+    assert b"signed/main.root" in stored
+    assert [] == [shape for shape in (signature.encode(), quote(signature).encode()) if shape in stored]
+    plan.deliver(own_fexec.get_result(own_fexec.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)))
+    assert ROOT.RDataFrame("events", files.main[0]).Filter("i % 3 != 0").Count().GetValue() == count.GetValue()
 
 
 def test_keys_of_lithops_storage_stay_out_of_it(s3: S3) -> None:

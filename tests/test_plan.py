@@ -100,7 +100,7 @@ def test_print(files: Datasets, fexec: Any) -> None:
     frame = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=3, options={"ranges_per_call": 1})
     lines = str(rdf_lithops.plan(frame.Count())).splitlines()
     assert "plan: 3 ranges in 3 calls, then 1 reduce call" == lines[0]
-    assert [f"  call {i}: range {i}: 0% to 100% of {file}" for i, file in enumerate(files.main)] == lines[1:4]
+    assert [f"  call {i}: range {i}: 0% to 100% of {file}" for i, file in enumerate(files.main)] == lines[-3:]
 
 
 def test_print_a_long_plan(fexec: Any) -> None:
@@ -110,7 +110,7 @@ def test_print_a_long_plan(fexec: Any) -> None:
     assert "plan: 100 ranges in 20 calls" in text
     assert "range 0: entries 0 to 10; range 1: entries 10 to 20; range 2: entries 20 to 30; 2 more" in text
     assert "… and 10 more calls" in text
-    assert len(text.splitlines()) <= 13
+    assert len(text.splitlines()) <= 20
 
 
 def test_pack_calls() -> None:

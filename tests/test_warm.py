@@ -20,6 +20,7 @@ from ROOT._distrdf.Backends.Base import BaseBackend
 
 import rdf_lithops
 from rdf_lithops import job, running
+from rdf_lithops.payload import Payload
 from rdf_lithops.worker import warm
 from rdf_lithops.worker.envelope import pack, unpack
 
@@ -102,7 +103,9 @@ def facts_of(node: Any, fexec: lithops.FunctionExecutor) -> list[dict[str, Any]]
     """Run a plan by hand and return the facts of its calls."""
     plan = rdf_lithops.plan(node)
     options = rdf_lithops.Options()
-    outcome = running.run(lambda part: job.submit(job._sessions[fexec], part, options), plan, options)
+    session = job._sessions[fexec]
+    with job.opened(session, Payload({}, b"", None)) as place:
+        outcome = running.run(lambda part: job.submit(session, part, options, place), plan, options)
     plan.deliver(pack(outcome.envelope))
     return list(outcome.envelope.facts["calls"])
 

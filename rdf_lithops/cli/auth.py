@@ -14,7 +14,12 @@ __all__ = ["command"]
 
 @click.group("auth", short_help="The credentials that workers would be given.")
 def command() -> None:
-    """Which credentials data access would use. They are found on this machine, sealed, and given to the workers of a run."""
+    """Which credentials data access would use. They are found on this machine, sealed, and given to the workers of a run.
+
+    \b
+    Example:
+      rdf-lithops auth status root://eospublic.cern.ch//eos/file.root
+    """
 
 
 @command.command("status", short_help="What would be used, whose it is, and until when.")

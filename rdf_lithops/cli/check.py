@@ -12,7 +12,7 @@ from . import CheckFailed
 __all__ = ["command"]
 
 
-@click.command("check", short_help="Is everything ready to run there?")
+@click.command("check", short_help="Say whether everything is ready to run there.")
 @click.option("--config", type=click.Path(exists=True, dir_okay=False), help="[default: as Lithops finds one]")
 @click.option("--source", multiple=True, metavar="FILE", help="Data to be read: a path or URL; give it again for more.")
 @click.option("--calls", type=click.IntRange(min=1), default=1, show_default=True, help="Calls that a run would make.")
@@ -21,6 +21,10 @@ def command(config: str | None, source: tuple[str, ...], calls: int, as_json: bo
     """Check storage, role, runtime, limits, clock and data of a configuration; change nothing.
 
     One line each: ok, or what is wrong and the command that mends it.
+
+    \b
+    Example:
+      rdf-lithops check --config configs/aws_lambda.yaml --source s3://bucket/run.root --calls 200
     """
     findings = check.check(config, source, calls)
     if as_json:

@@ -14,7 +14,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..events import AttemptBegan, BackupStarted, CallEnded, CallFailed, Event, FileSkipped, ReduceEnded, RunBegan, RunEnded
+from ..events import (
+    AttemptBegan,
+    BackupStarted,
+    CallEnded,
+    CallFailed,
+    Event,
+    FileSkipped,
+    FoldRoundEnded,
+    ReduceEnded,
+    RunBegan,
+    RunEnded,
+)
 from .values import CALL_PARTS, Call, Report
 
 __all__ = ["Recorder"]
@@ -57,6 +68,8 @@ class Recorder:
             self.ends.append((replace(event, partial=b""), len(event.partial)))
         elif isinstance(event, (CallFailed, ReduceEnded)):
             self.ends.append((event, 0))
+        elif isinstance(event, FoldRoundEnded):
+            self.ends += [(fold, 0) for each in event.events for fold in _folds(each)]
         elif isinstance(event, FileSkipped):
             self.skipped.append(event.path)
         elif isinstance(event, RunEnded):
@@ -80,6 +93,14 @@ class Recorder:
             notes=tuple(_notes(calls)),
             **known,
         )
+
+
+def _folds(event: Event) -> Iterator[_CallEvent]:
+    """The end of a call in a round of the fold, as that of a reducer: each of them folds."""
+    if isinstance(event, CallEnded):
+        yield ReduceEnded(event.attempt, event.facts, event.status, at=event.at)
+    elif isinstance(event, (CallFailed, ReduceEnded)):
+        yield event
 
 
 def _calls(began_at: float, attempts: list[AttemptBegan], ends: list[tuple[_CallEvent, int]]) -> Iterator[Call]:
@@ -132,6 +153,9 @@ def _measured(status: dict[str, Any], facts: dict[str, Any], submitted_at: float
     noted = [float(status.get(name) or 0.0) for name in _TIMES]
     if not (noted[0] and noted[3]):
         return Call("map", 0, 0, submitted_at=submitted_at, seen_at=seen_at, parts={"other": seen_at - submitted_at})
+    invoked_at = float(facts.get("invoked_at") or 0.0)
+    if 0 < invoked_at < noted[0]:  # the entry point was called before Lithops looked at the clock
+        noted[0] = invoked_at
     shift = _shift(noted[0], noted[3], submitted_at, seen_at)
     began, function, done, ended = (_between(at + shift, submitted_at, seen_at) for at in _in_order(noted))
     process_at = float(facts.get("process_at") or 0.0) + shift

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import _version
+from ..cost import Bill
 
 __all__ = ["CALL_PARTS", "MEANINGS", "RUN_PARTS", "Bill", "Call", "Report"]
 
@@ -87,16 +88,6 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Bill:
-    """What the provider bills: ``cost_usd`` is None where nobody bills, or the price is not known; ``basis`` says which."""
-
-    billed_gb_s: float = 0.0
-    requests: int = 0
-    cost_usd: float | None = None
-    basis: str = ""
-
-
-@dataclass(frozen=True)
 class Report:
     """One run: what ran, where the time went, what it cost, what to do better.
 
@@ -111,7 +102,7 @@ class Report:
     attempts: int
     calls: tuple[Call, ...]
     path: dict[str, float]
-    bill: Bill = Bill()
+    bill: Bill = field(default_factory=Bill)
     memory_mib: int | None = None
     workers: int | None = None
     backups: int = 0

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from . import reader, remote, warm, wire
+from . import credentials, reader, remote, warm, wire
 
 __all__ = ["Grant", "granted", "hold", "install", "is_remote", "need_reader", "prepare", "take_failure", "unreadable"]
 
@@ -107,8 +107,9 @@ def prepare(folder: str, grant: Grant, urls: list[str], announce: bool) -> None:
     install()
     with contextlib.closing(connect(folder, grant.settings)) as control:
         versions = {url: grant.versions[url] for url in urls if url in grant.versions}
-        variables = {**remote.relevant(os.environ), **grant.variables}
-        message = {"op": "grant", "variables": variables, "versions": versions, "signed": grant.signed}
+        variables = {**remote.relevant(os.environ), **grant.variables, **credentials.s3_variables()}
+        signed = {**grant.signed, **credentials.signed_urls()}
+        message = {"op": "grant", "variables": variables, "versions": versions, "signed": signed}
         name = ask(control, message)["grant"]
         ROOT.rdf_lithops.set_reader(folder, name)
         ROOT.rdf_lithops.take_failure()

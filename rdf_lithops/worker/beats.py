@@ -12,17 +12,24 @@ import json
 import math
 import mmap
 import os
+import signal
 import socket
 import struct
 import time
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BEAT_NAME", "Counter", "Pulse", "Stalled"]
+__all__ = ["BEAT_NAME", "Counter", "Pulse", "Stalled", "die_with_parent"]
 
 BEAT_NAME = "beat.json"  # beside a call's status and output
 STOPPED_LIMIT_S = 10.0  # a process that somebody has stopped (SIGSTOP) is given this long
+_PR_SET_PDEATHSIG = 1
 _WORDS = struct.Struct("=QQ")  # entries done, and 1 + the id of the range in progress
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the thread that started it ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Stalled(Exception):
@@ -74,8 +81,10 @@ def _look_at(pid: int) -> _Process:
 class Pulse:
     """Watches the ROOT process of one call, and writes the call's beats; ``tick`` it as often as you like.
 
-    ``settings``: ``every_s``; ``stall_s``, after which a process that does nothing counts as hung; ``folder_variable``, the
-    environment variable in which Lithops names job and call; ``prefix``, below which Lithops keeps its jobs. None: no beats.
+    ``settings``: ``every_s``; ``stall_s``, after which a process that does nothing counts as hung; ``folder_variable``,
+    the environment variable in which Lithops names job and call; ``prefix``, below which Lithops keeps its jobs;
+    ``ends_with_job``: where Lithops' processes can be killed one by one, as on localhost, end with those that would
+    report this call. None: no beats.
     """
 
     def __init__(self, settings: dict[str, Any] | None, storage: Any) -> None:
@@ -87,6 +96,9 @@ class Pulse:
         self._key = "/".join((given.get("prefix", ""), *session.rsplit("-", 1), BEAT_NAME))
         self._due_s = time.monotonic() + self.every_s
         self._pid, self._counter, self._count = 0, -1, 0
+        self._leader = os.getsid(0) if session and given.get("ends_with_job") else 0
+        if self._leader:
+            die_with_parent()
         self._seen: tuple[Any, ...] = ()
         self._moved_s = time.monotonic()
 
@@ -114,6 +126,8 @@ class Pulse:
 
     def tick(self) -> None:
         """Write a beat if one is due; raises Stalled when the process does nothing for too long."""
+        if self._leader and not os.path.exists(f"/proc/{self._leader}"):
+            os._exit(1)  # the job is gone, and with it who would report this call; it must not write any more
         now_s = time.monotonic()
         process, entries = _look_at(self._pid), self._read()[0]
         stopped = process.state in ("T", "t")

@@ -20,7 +20,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FOLDER", "KEY_VARIABLE", "CredentialsUnreadable", "Sealed", "installed", "pack", "s3_keys", "take_key", "unseal"]
+__all__ = [
+    "FOLDER",
+    "KEY_VARIABLE",
+    "CredentialsUnreadable",
+    "Sealed",
+    "installed",
+    "pack",
+    "s3_keys",
+    "s3_variables",
+    "signed_urls",
+    "take_key",
+    "unseal",
+]
 
 KEY_VARIABLE = "RDF_LITHOPS_RUN_KEY"
 FOLDER = "credentials"  # of the ROOT process, below its meeting folder
@@ -106,6 +118,20 @@ def _leave_no_core() -> None:
     """One byte, not none: the kernel takes 0 for "no file", and still pipes a core to a handler that is installed."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (1 if hard == resource.RLIM_INFINITY or hard >= 1 else 0, hard))
+
+
+def s3_variables() -> dict[str, str]:
+    """The installed S3 keys as the variables that stand for them."""
+    return {name.upper(): value for name, value in s3_keys().items()}
+
+
+def signed_urls() -> dict[str, str]:
+    """The installed signed URLs, by the names that stand for them in messages and plans."""
+    path = os.environ.get("RDF_LITHOPS_SIGNED")
+    if path is None or not os.path.exists(path):
+        return {}
+    with open(path) as stream:
+        return dict(json.load(stream))
 
 
 def s3_keys() -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 __all__ = ["FORMAT_VERSION", "Envelope", "EnvelopeError", "pack", "unpack"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MAGIC = b"RDFL"
 _PREFIX = struct.Struct("!4sBIQ32s")
 
@@ -32,7 +32,9 @@ class Envelope:
     ``range_ids`` in ascending order; ``entries`` processed (None where the source does not count them); ``root`` the
     version of ROOT that pickled ``body`` (bytes, empty on failure); ``error`` plain fields of what went wrong, or None;
     ``facts`` plain numbers about the call (seconds, bytes, MiB: the unit is in each name); ``piece`` which part of a range
-    that was cut in two, perhaps again: a path of 0 and 1.
+    that was cut in two, perhaps again: a path of 0 and 1. ``stored`` says where the body lies if it is not here (see
+    ``shelf``); ``parts`` are the lengths of the packed envelopes that the body consists of, if it is not one result but
+    several that are still to be folded.
     """
 
     range_ids: tuple[int, ...]
@@ -41,6 +43,8 @@ class Envelope:
     body: bytes = field(default=b"", repr=False)
     error: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    stored: dict[str, Any] | None = None
+    parts: tuple[int, ...] = ()
     piece: tuple[int, ...] = ()
 
 
@@ -52,11 +56,15 @@ def pack(envelope: Envelope) -> bytes:
         "root": envelope.root,
         "error": envelope.error,
         "facts": envelope.facts,
+        "stored": envelope.stored,
+        "parts": list(envelope.parts),
         "piece": list(envelope.piece),
     }
     encoded = json.dumps(header).encode()
-    digest = hashlib.sha256(encoded + envelope.body).digest()
-    return _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(encoded), len(envelope.body), digest) + encoded + envelope.body
+    digest = hashlib.sha256(encoded)
+    digest.update(envelope.body)
+    prefix = _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(encoded), len(envelope.body), digest.digest())
+    return b"".join((prefix, encoded, envelope.body))  # one copy of a body that may have gigabytes
 
 
 def unpack(data: bytes) -> Envelope:
@@ -77,14 +85,16 @@ def unpack(data: bytes) -> Envelope:
         raise EnvelopeError("the contents do not have the SHA-256 that the envelope promises: damaged in transit")
     start = _PREFIX.size + header_bytes
     try:
-        header = json.loads(bytes(data[_PREFIX.size : start]))
+        header = json.loads(bytes(memoryview(data)[_PREFIX.size : start]))
         return Envelope(
             range_ids=tuple(header["range_ids"]),
             entries=header["entries"],
             root=header["root"],
-            body=bytes(data[start:]),
+            body=bytes(memoryview(data)[start:]),
             error=header["error"],
             facts=header["facts"],
+            stored=header["stored"],
+            parts=tuple(header["parts"]),
             piece=tuple(header["piece"]),
         )
     except (ValueError, KeyError, TypeError) as error:

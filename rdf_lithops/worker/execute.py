@@ -380,9 +380,14 @@ def fold(reducer: bytes, partials: list[bytes], order: list[Any]) -> bytes:
             None if None in counts else sum(count for count in counts if count is not None),
             version,
             pickle.dumps(merged, protocol=pickle.HIGHEST_PROTOCOL),
-            facts={"fold_s": time.perf_counter() - began, "calls": [envelope.facts for envelope in envelopes]},
+            facts={"fold_s": time.perf_counter() - began, "calls": _facts_of_calls(envelopes)},
         )
     )
+
+
+def _facts_of_calls(envelopes: list[Envelope]) -> list[dict[str, Any]]:
+    """The facts of the calls that ran ranges, in range order, whether their partials were folded before or not."""
+    return [fact for envelope in envelopes for fact in envelope.facts.get("calls", [envelope.facts])]
 
 
 def _graph(graph: bytes, digest: str, folder: str) -> _Graph:

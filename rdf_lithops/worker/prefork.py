@@ -20,6 +20,7 @@ import traceback
 from typing import NoReturn
 
 from . import wire
+from .beats import die_with_parent
 
 __all__ = ["SOCKET_NAME", "main"]
 
@@ -107,6 +108,7 @@ def _become(message: bytes, descriptors: list[int]) -> NoReturn:
     code = 1
     try:
         os.setsid()
+        die_with_parent()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for target, descriptor in enumerate(descriptors):
@@ -137,6 +139,8 @@ def _reap(epoll: select.epoll, running: dict[int, socket.socket]) -> None:
         done, status = os.waitpid(child, os.WNOHANG)
         if not done:
             continue
+        if status != 0:  # what it had started must not go on without it
+            _kill_group(child)
         plug = running.pop(child)
         with contextlib.suppress(OSError, FileNotFoundError):
             epoll.unregister(plug)

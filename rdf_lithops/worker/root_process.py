@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import faulthandler
 import fcntl
 import functools
@@ -32,9 +31,8 @@ from typing import Any, NoReturn
 
 from . import access, credentials, execute, faults, output, payload, warm, wire
 from . import ranges as adapter
-from .beats import Counter
+from .beats import Counter, die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _KINDS_OF_FILES = (credentials.FOLDER, output.FOLDER)
 FIRST_GRAPH_S = 1.0  # a driver that has just started us books its first graph meanwhile: compile that one, not ours
 
@@ -193,7 +191,7 @@ class Parent:
     def _become_slot(self, control: socket.socket, log: str) -> NoReturn:
         code = 1
         try:
-            _die_with_parent()
+            die_with_parent()
             log_fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
             os.dup2(log_fd, 1)
             os.dup2(log_fd, 2)
@@ -296,10 +294,6 @@ def _size(path: str) -> int:
         return os.path.getsize(path)
     except OSError:
         return 0
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def serve_slot(control: socket.socket, folder: str, log: str) -> None:

@@ -8,9 +8,11 @@ right, as it is while an image is built.
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
+import pkgutil
 import platform
 import sys
 import tempfile
@@ -89,11 +91,21 @@ def _keeps_a_warm_process() -> str:
     return ""
 
 
+def _imports() -> str:
+    """Every module of the far side finds what it imports, but the entry point, which starts things when it is imported."""
+    package = importlib.import_module(__package__ or "")
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name != "lambda_handler":
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    return ""
+
+
 def _runs_as_a_user() -> str:
     return "runs as root; the image should name a user" if os.getuid() == 0 else ""
 
 
 _CHECKS: dict[str, Callable[[], str]] = {
+    "imports": _imports,
     "compile": _compiles,
     "histogram": _fills_a_histogram,
     "snapshot": _writes_and_reads_a_snapshot,

@@ -266,7 +266,8 @@ class _XRootD:
         """Replaces in either case: XRootD's copy makes a file whole or not at all, but has no condition."""
         why = self._copied(f"file://localhost{os.path.abspath(path)}", url)
         if why:
-            raise StoreFailure(f"cannot write {url}", why, "not permitted" in why or "ermission denied" in why)
+            final = any(sign in why for sign in ("Auth failed", "not permitted", "ermission denied"))
+            raise StoreFailure(f"cannot write {url}", why, final)
 
     def fetch(self, url: str, path: str) -> None:
         import ROOT

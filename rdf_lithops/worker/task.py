@@ -20,8 +20,9 @@ from .beats import Counter, Pulse, Stalled
 from .envelope import Envelope, pack, unpack
 from .folding import check_each_range_once, fold_order
 from .seconds import began_here
+from .shelf import Shelf, bundle, size_of, take_down
 
-__all__ = ["POISON_CRASHES", "MapTask", "MergeTask", "ReduceTask", "Surroundings"]
+__all__ = ["POISON_CRASHES", "FoldTask", "MapTask", "MergeTask", "ReduceTask", "Surroundings"]
 
 MAX_TRIES = 2  # a ROOT process killed from outside is not the range's fault: once more, in a new one
 POISON_CRASHES = 3  # but a range in which three of them ended is at fault
@@ -81,6 +82,7 @@ class _CallTask:
     """What runs one call: ``{"id", "ranges"}`` in, a packed envelope out. Never raises."""
 
     surroundings: Surroundings
+    shelf: Shelf | None = None
 
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
@@ -89,7 +91,10 @@ class _CallTask:
         began = began_here()
         try:
             garbage = faults.strike_task(self.surroundings.faults, call)
-            return self._run(call, began, storage, self.surroundings.secret(key)) if garbage is None else garbage
+            if garbage is not None:
+                return garbage
+            partial = self._run(call, began, storage, self.surroundings.secret(key))
+            return partial if self.shelf is None else self.shelf.put(partial, storage)
         except credentials.CredentialsUnreadable as problem:
             error: dict[str, Any] = {"kind": "credentials", "type": type(problem).__name__, "message": str(problem)}
         except payload.PayloadFailure as failure:
@@ -155,7 +160,7 @@ class MapTask(_CallTask):
 
     ``graph`` is DistRDF's (mapper, reducer), cloudpickled and unpickled by the ROOT process alone; ``graph_digest``
     names it among the graphs that a process has compiled; ``dataset`` is plain; ``results`` says where large results go;
-    ``access`` the fields of an access.Grant.
+    ``access`` the fields of an access.Grant. A large partial goes to the ``shelf``, if there is one.
     """
 
     graph: bytes
@@ -165,6 +170,7 @@ class MapTask(_CallTask):
     surroundings: Surroundings
     results: execute.Results = field(default_factory=execute.Results)
     access: dict[str, Any] = field(default_factory=dict, repr=False)
+    shelf: Shelf | None = None
 
     def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
         message = {
@@ -218,7 +224,8 @@ class ReduceTask:
 
     ``reducer`` is cloudpickled; ``range_ids`` are all that the plan has: a shortfall is an error that names them;
     ``kept`` are packed partials of earlier attempts, to be folded with those of this one; ``groups`` the range ids of each
-    call of the plan (none: the calls are those whose partials come).
+    call of the plan (none: the calls are those whose partials come). More than ``fold_partials``, or than ``fold_bytes`` in
+    all, are not folded here but handed on together, for a round of ``FoldTask``.
     """
 
     reducer: bytes
@@ -227,6 +234,8 @@ class ReduceTask:
     kept: tuple[bytes, ...] = ()
     groups: tuple[tuple[int, ...], ...] = ()
     attempt: int = 1
+    fold_partials: int = 2**31
+    fold_bytes: int = 2**63
 
     def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
         """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
@@ -251,15 +260,60 @@ class ReduceTask:
             partials.setdefault((envelope.range_ids, envelope.piece), (envelope, data))
         envelopes = [envelope for envelope, _ in partials.values()]
         check_each_range_once(self.range_ids, envelopes)
-        if len(partials) == 1:
-            return next(data for _, data in partials.values())
-        order = fold_order(envelopes, self.groups)
-        blobs = [self.reducer, *(data for _, data in partials.values())]
-        if self.surroundings.warm:
-            with contextlib.suppress(warm.WarmProcessUnavailable):
-                message = {"op": "fold", "order": order, "attempt": self.attempt}
-                return self.surroundings.request("", message, blobs, storage)[1][0]
-        return execute.fold(blobs[0], blobs[1:], order)
+        packed = [data for _, data in partials.values()]
+        if len(packed) > 2 and (len(packed) > self.fold_partials or sum(map(size_of, envelopes)) > self.fold_bytes):
+            return bundle(packed)
+        return _fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage)
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """Fold one group of partials, in a round of the tree: ``{"id", "ranges", "partials"}`` in, a packed envelope out.
+
+    Never raises. ``groups`` as in ReduceTask. What it folded goes to the ``shelf`` again, if it is large.
+    """
+
+    reducer: bytes
+    surroundings: Surroundings
+    shelf: Shelf | None = None
+    groups: tuple[tuple[int, ...], ...] = ()
+    dataset: dict[str, Any] = field(default_factory=dict)  # a plan's task has one; here no range is read
+
+    def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
+        """``storage`` is filled in by Lithops, which recognises the name."""
+        credentials.take_key()  # no file is read here: it is not needed
+        range_ids = tuple(plain["id"] for plain in call["ranges"])
+        try:
+            given = call["partials"], self.groups, call.get("attempt", 1)
+            partial = _fold_here(self.reducer, self.surroundings, *given, storage)
+            return partial if self.shelf is None else self.shelf.put(partial, storage)
+        except Exception as problem:
+            kind = "memory" if isinstance(problem, MemoryError) else "fold"
+            error: dict[str, Any] = {"kind": kind, "type": type(problem).__name__, "message": str(problem)}
+            if isinstance(problem, _Crashed):
+                error.update(message=f"{problem.died.how}, in the fold", log_tail=problem.died.log_tail)
+            error.update(traceback=traceback.format_exc(), range_ids=list(range_ids), call_id=call["id"])
+            return pack(Envelope(range_ids, None, "", error=error))
+
+
+def _fold_here(
+    reducer: bytes,
+    surroundings: Surroundings,
+    packed: list[bytes],
+    groups: tuple[tuple[int, ...], ...],
+    attempt: int,
+    storage: Any,
+) -> bytes:
+    """Take partials down from the shelf and fold them in a warm ROOT process, or in this one."""
+    order = fold_order([unpack(each) for each in packed], groups)
+    blobs = take_down(packed, storage)
+    if len(blobs) == 1:
+        return blobs[0]
+    if surroundings.warm:
+        with contextlib.suppress(warm.WarmProcessUnavailable):
+            message = {"op": "fold", "order": order, "attempt": attempt}
+            return surroundings.request("", message, [reducer, *blobs], storage)[1][0]
+    return execute.fold(reducer, blobs, order)
 
 
 @contextlib.contextmanager

@@ -303,7 +303,7 @@ class _Process:
         """The process and all below it; what outlived its parent is known by its working folder."""
         found = {}
         for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error, OSError):
                 if process.pid == self.process.pid or process.environ().get("TMPDIR") == self.tmp:
                     found[process.pid] = process
         return list(found.values())

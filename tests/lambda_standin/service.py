@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import urllib.parse
 import urllib.request
 import uuid
@@ -133,6 +134,7 @@ class Service:
         self.invocations: list[Invocation] = []
         self.requests: list[Request] = []
         self.uploads: list[bytes] = []
+        self.failures: list[str] = []  # of the stand-in itself
         self.throttled = 0
         self._idle: dict[str, list[Environment]] = {}
         self.environments: list[Environment] = []
@@ -272,6 +274,12 @@ class Service:
     # -- deliveries
 
     def _deliver_event(self, function: Function, request_id: str, payload: bytes, kill: bool) -> None:
+        try:
+            self._deliver_until_done(function, request_id, payload, kill)
+        except Exception:  # in a thread that nobody waits for
+            self.failures.append(traceback.format_exc())
+
+    def _deliver_until_done(self, function: Function, request_id: str, payload: bytes, kill: bool) -> None:
         for delivery in range(EVENT_DELIVERIES):
             answer = self._deliver(function, request_id, "Event", payload, kill and delivery == 0)
             if answer.error is None or not self._open:

@@ -1,0 +1,136 @@
+"""Find and remove what runs left behind whose driver was killed, and nothing else. Knows neither Lithops nor ROOT.
+
+A run keeps a record in Lithops' storage for as long as it lasts: ``rdf_lithops/runs/<second>-<random>/run.json`` says which
+driver it is of and which of Lithops' jobs are its own. A driver that ends takes the record away; so a record whose driver is
+gone, or is on another machine and older than the user says, names what may be deleted. On this machine there are also
+the folders in which drivers meet their ROOT processes; the lock that such a process holds tells whether one lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+__all__ = ["RECORD_NAME", "RUNS_PREFIX", "Leftover", "Places", "describe_driver", "find", "remove"]
+
+RUNS_PREFIX = "rdf_lithops/runs"
+RECORD_NAME = "run.json"
+WARM_FOLDER_PREFIX = "rdf_lithops-"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where Lithops keeps its things: a prefix in the storage, and folders of this machine."""
+
+    jobs_prefix: str
+    job_folders: tuple[str, ...]
+    temporary_folder: str
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What one dead run or process left: a name, its age, keys in the storage, paths on this machine."""
+
+    name: str
+    age_s: float
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    paths: tuple[str, ...] = ()
+
+
+def describe_driver() -> dict[str, Any]:
+    """Which process this is, so that another one can tell whether it still lives."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "pid_began": psutil.Process().create_time()}
+
+
+def _lives(driver: dict[str, Any]) -> bool | None:
+    """Whether the process that described itself so still runs; None if it ran on another machine."""
+    if driver.get("host") != socket.gethostname():
+        return None
+    try:
+        return bool(psutil.Process(int(driver["pid"])).create_time() == driver["pid_began"])
+    except psutil.NoSuchProcess:
+        return False
+
+
+def find(storage: Any, places: Places, older_than_s: float) -> list[Leftover]:
+    """Leftovers that are at least so old, oldest first. ``storage`` is Lithops' Storage."""
+    found = [*_dead_runs(storage, places), *_dead_folders(places)]
+    return sorted((each for each in found if each.age_s >= older_than_s), key=lambda each: -each.age_s)
+
+
+def _dead_runs(storage: Any, places: Places) -> Iterator[Leftover]:
+    keys = storage.list_keys(storage.bucket, f"{RUNS_PREFIX}/")
+    for run_id in sorted({key.split("/")[2] for key in keys}):
+        began, _, _ = run_id.partition("-")
+        if not began.isdigit():
+            continue  # not ours
+        record = _read_record(storage, f"{RUNS_PREFIX}/{run_id}/{RECORD_NAME}")
+        if _lives(record) is True:
+            continue
+        own = [key for key in keys if key.split("/")[2] == run_id]
+        paths: list[str] = []
+        for job_key in record.get("job_keys", ()):
+            own += storage.list_keys(storage.bucket, f"{places.jobs_prefix}/{job_key}/")
+            paths += [os.path.join(folder, name) for folder in places.job_folders for name in _names_of(job_key)]
+        if record.get("executor_id"):  # its functions; only Lithops' own executors of that name use them
+            own += storage.list_keys(storage.bucket, f"{places.jobs_prefix}/{record['executor_id']}/")
+        there = tuple(path for path in paths if os.path.exists(path))
+        yield Leftover(f"run {run_id}", time.time() - int(began), tuple(own), there)
+
+
+def _names_of(job_key: str) -> tuple[str, ...]:
+    """What a job is called in Lithops' local folders."""
+    return job_key, f"{job_key}.done", f"{job_key}.log", f"{job_key}-job.json"
+
+
+def _read_record(storage: Any, key: str) -> dict[str, Any]:
+    try:
+        record = json.loads(storage.get_object(storage.bucket, key))
+    except Exception:  # none was written, or half of one: each storage says so in its own way
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _dead_folders(places: Places) -> Iterator[Leftover]:
+    with os.scandir(places.temporary_folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(WARM_FOLDER_PREFIX) or not entry.is_dir(follow_symlinks=False):
+                continue
+            seen = entry.stat(follow_symlinks=False)
+            if seen.st_uid == os.getuid() and not _is_locked(os.path.join(entry.path, "root.lock")):
+                yield Leftover(f"folder {entry.name}", time.time() - seen.st_mtime, paths=(entry.path,))
+
+
+def _is_locked(path: str) -> bool:
+    """Whether a ROOT process lives in the folder: it holds this lock for as long as it does."""
+    try:
+        with open(path, "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def remove(storage: Any, leftovers: list[Leftover]) -> None:
+    """Delete them; what is gone already is no error."""
+    for leftover in leftovers:
+        if leftover.keys:
+            storage.delete_objects(storage.bucket, list(leftover.keys))
+        for path in leftover.paths:
+            if os.path.isdir(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)

@@ -1,0 +1,34 @@
+"""``rdf-lithops replay``: one failed range, here and in the foreground."""
+
+from __future__ import annotations
+
+import click
+
+from .. import replaying
+from . import FAILED
+
+__all__ = ["command"]
+
+
+@click.command("replay", short_help="Run one failed range here, in the foreground.")
+@click.argument("path", type=click.Path(exists=True, dir_okay=False))
+@click.pass_context
+def command(context: click.Context, path: str) -> None:
+    """Run the range that is kept in PATH in this process: no Lithops, no workers, its output on this terminal.
+
+    A run with options.keep_failed="FOLDER" writes its failed ranges there, and its error names the command. The files hold
+    the graph as code: replay only what you or a colleague wrote.
+
+    \b
+    Example:
+      rdf-lithops replay failed/1795570238-b2714d5cae10/range-3.json
+    """
+    envelope = replaying.replay(path)
+    ranges = ", ".join(map(str, envelope.range_ids))
+    if envelope.error is None:
+        entries = "" if envelope.entries is None else f", {envelope.entries} entries"
+        click.echo(f"range {ranges} ran without an error{entries}, {envelope.facts['call_s']:.2f} s")
+        return
+    click.echo(envelope.error.get("traceback") or envelope.error.get("log_tail", ""), err=True)
+    click.echo(f"range {ranges} failed: {envelope.error['message']}", err=True)
+    context.exit(FAILED)

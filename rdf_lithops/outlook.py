@@ -1,0 +1,198 @@
+"""What a plan is expected to take and to cost, and the most that it can cost. Pure: a value made of values.
+
+    calls ──Speeds──> seconds ──Grant──> GB-s ──Prices──> expected Bill
+    attempts x calls x the longest that a call may run ───> ceiling
+
+A budget is kept by making calls end: it sets the longest that one may run, so that the ceiling is within it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .cost import Bill, Grant, Prices, Speeds
+from .errors import PlanError
+from .limits import Demand, Limits, misfits
+
+__all__ = ["FoldLimits", "Outlook", "fold_shape", "groups"]
+
+ROOM = 1.5  # a call may take this much longer than expected before a budget ends it, or the plan is refused
+
+
+@dataclass(frozen=True)
+class FoldLimits:
+    """How much one call folds at most; more is folded by a tree of calls. Two partials are folded whatever their size."""
+
+    partials: int
+    bytes: int
+
+
+def fold_shape(partials: int, partial_bytes: float, limits: FoldLimits) -> list[int]:
+    """Calls in each round of the fold, the last one being 1; ``[1]`` means that one call folds all.
+
+    Each round but the last has one call more, which finds that it is too much and hands it on.
+    """
+    shape = [1]
+    while partials > 2 and (partials > limits.partials or partials * partial_bytes > limits.bytes):
+        partials = groups(partials, partial_bytes, limits)
+        shape.insert(-1, partials)
+    return shape
+
+
+def groups(partials: int, partial_bytes: float, limits: FoldLimits) -> int:
+    """Into how many groups to cut partials, so that groups, and what comes of them, are of a size and within the limits."""
+    most = max(2, min(limits.partials, int(limits.bytes / max(1.0, partial_bytes))))
+    return max(math.ceil(partials / most), min(math.ceil(math.sqrt(partials)), partials // 2))
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is known of a run before it. ``loads_s`` are the calls' seconds of loop; None where the files were not surveyed.
+
+    ``is_warm``: the same graph has just run on this executor, so ROOT is up and has compiled it. ``expected`` is what the
+    run takes if nothing fails; ``ceiling`` if every call runs as long as it may (``call_limit_s``), in every attempt. Both
+    None where they cannot be told.
+    """
+
+    grant: Grant
+    limits: Limits
+    speeds: Speeds
+    prices: Prices | None
+    calls: int
+    loads_s: tuple[float, ...] | None
+    attempts: int
+    deadline_s: float | None
+    budget_usd: float | None
+    fold: tuple[int, ...]
+    is_warm: bool = False
+
+    @property
+    def calls_s(self) -> tuple[float, ...] | None:
+        """Expected seconds of each call; those that do not run at first find a worker that has run one."""
+        if self.loads_s is None:
+            return None
+        warm = [self.is_warm or position >= self.grant.workers for position in range(self.calls)]
+        vcpus = self.grant.vcpus
+        return tuple(self.speeds.call_s(load_s, vcpus, hot) for load_s, hot in zip(self.loads_s, warm, strict=True))
+
+    @property
+    def fold_calls(self) -> int:
+        """Calls of the fold, those included that only find it too large."""
+        return sum(self.fold) + len(self.fold) - 1
+
+    @property
+    def folds_s(self) -> tuple[float, ...]:
+        """Expected seconds of each call that folds."""
+        before, seconds = self.calls, []
+        for count in self.fold:
+            seconds += [self.speeds.fold_s(math.ceil(before / count), self.grant.vcpus)] * count
+            before = count
+        return tuple(seconds)
+
+    @property
+    def expected(self) -> Bill | None:
+        """The bill of a run in which nothing fails."""
+        if self.calls_s is None:
+            return None if self.prices is None or self.prices.gb_s > 0 else self._bill(0.0, 1)
+        return self._bill(math.fsum(self.calls_s) + math.fsum(self.folds_s), 1)
+
+    @property
+    def ceiling(self) -> Bill | None:
+        """The most that can be billed."""
+        longest_s, fold_s = self.call_limit_s, self.grant.timeout_s
+        if self.grant.is_local:
+            return self._bill(0.0, self.attempts)
+        if longest_s is None or fold_s is None:
+            return None
+        return self._bill(self.attempts * (self.calls * longest_s + self.fold_calls * fold_s), self.attempts)
+
+    @property
+    def call_limit_s(self) -> float | None:
+        """The longest that a call may run: the backend's limit, the deadline, or what the budget leaves each."""
+        given = [limit for limit in (self.grant.timeout_s, self.deadline_s, self._affordable_s()) if limit is not None]
+        return min(given, default=None)
+
+    def _affordable_s(self) -> float | None:
+        """Seconds per call that the budget pays for in every attempt, once the fold is paid at its dearest."""
+        if self.budget_usd is None or self.prices is None or self.prices.gb_s * self.grant.memory_gb <= 0:
+            return None
+        per_s = self.attempts * self.prices.gb_s * self.grant.memory_gb
+        fixed = self._bill(0.0, self.attempts).cost_usd or 0.0
+        folds = self.fold_calls * (self.grant.timeout_s or 0.0) * per_s
+        return (self.budget_usd - fixed - folds) / (per_s * self.calls)
+
+    def _bill(self, seconds: float, attempts: int) -> Bill:
+        return Bill.of(seconds, attempts * (self.calls + self.fold_calls), self.grant, self.prices)
+
+    def problems(self) -> list[str]:
+        """Why this cannot run, or must not: each with the change that would help; empty if it may."""
+        longest_s = None if self.calls_s is None else max((*self.calls_s, *self.folds_s))
+        demand = Demand(memory_mib=self.speeds.memory_mib, duration_s=longest_s)
+        return [*map(str, misfits(self.limits, demand)), *self._too_dear()]
+
+    def _too_dear(self) -> list[str]:
+        if self.budget_usd is None or self.grant.is_local:
+            return []
+        if self.prices is None:
+            return [f"budget: no price is known for {self.grant.backend}; set options.usd_per_gb_s"]
+        affordable_s, calls_s = self._affordable_s(), self.calls_s
+        if affordable_s is None or (affordable_s > 0 and (calls_s is None or affordable_s >= ROOM * max(calls_s))):
+            return []
+        wanted = "not known" if self.expected is None else f"{self.expected}"
+        return [
+            f"budget: {self.budget_usd:g} USD for {self.attempts} attempts of {self.calls} calls leaves "
+            f"{max(0.0, affordable_s):.3g} s a call, and {wanted} is expected of an undisturbed run; "
+            "raise options.budget_usd, lower options.attempts or runtime_timeout, or read fewer files"
+        ]
+
+    def validate(self) -> None:
+        """Raise PlanError, naming every problem, unless the plan fits into what the executor grants and the budget."""
+        found = self.problems()
+        if found:
+            listed = "".join(f"\n  {problem}" for problem in found)
+            raise PlanError(f"expected a plan that fits into {self.grant}; nothing was invoked{listed}")
+
+    def lines(self) -> Sequence[str]:
+        """For people, one fact a line."""
+        calls_s, loads_s = self.calls_s, self.loads_s
+        yielded = [f"runs on   {self.grant}"]
+        if calls_s and loads_s:
+            basis = "measured in its last run" if self.speeds.is_measured else "a guess until it has run once"
+            begin = f"{self.speeds.start_s:.2g} s start, {self.speeds.compile_s:.2g} s compilation"
+            begin = "ROOT is warm" if self.is_warm else begin
+            yielded.append(f"a call    {_span(calls_s)} s: {begin}, {_span(loads_s)} s loop ({basis})")
+        yielded.append(f"memory    {self.speeds.memory_mib:.0f} MiB a call")
+        yielded.append(f"deadline  {'none' if self.call_limit_s is None else f'{self.call_limit_s:.4g} s a call'}")
+        yielded.append(f"expected  {'not known: the files were not surveyed' if self.expected is None else self.expected}")
+        yielded.append(f"ceiling   {'none' if self.ceiling is None else self.ceiling}, of {self.attempts} attempts")
+        yielded.append(f"prices    {'not known' if self.prices is None else self.prices}")
+        return yielded
+
+    def as_plain(self) -> dict[str, Any]:
+        """The same for machines."""
+        return {
+            "backend": self.grant.backend,
+            "region": self.grant.region,
+            "workers": self.grant.workers,
+            "memory_mib": self.grant.memory_mib,
+            "vcpus": self.grant.vcpus,
+            "expected_memory_mib": self.speeds.memory_mib,
+            "deadline_s": self.call_limit_s,
+            "calls_s": None if self.calls_s is None else list(self.calls_s),
+            "is_measured": self.speeds.is_measured,
+            "is_warm": self.is_warm,
+            "expected": None if self.expected is None else vars(self.expected),
+            "ceiling": None if self.ceiling is None else vars(self.ceiling),
+            "attempts": self.attempts,
+            "budget_usd": self.budget_usd,
+            "prices": None if self.prices is None else vars(self.prices),
+            "fold": list(self.fold),
+        }
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.2g}", f"{max(values):.2g}"
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,88 @@
+"""Large partials lie in Lithops' storage until they are folded: what travels instead is an envelope that says where.
+
+Lithops hands a reducer all map outputs at once. Where they could be more than it can hold, they are put on a shelf, and
+whoever folds them takes down those that it needs. A partial on a shelf is a packed envelope, checked when it is taken down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from .envelope import Envelope, EnvelopeError, pack, unpack
+
+__all__ = ["Shelf", "bundle", "size_of", "take_down", "unbundle"]
+
+READERS = 8  # objects that are read at a time
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A folder ``prefix`` of the storage for partials of ``at_least_bytes``; the run deletes it when it ends."""
+
+    prefix: str
+    at_least_bytes: int
+
+    def put(self, packed: bytes, storage: Any) -> bytes:
+        """Put a packed envelope there and return one that says where; the same one back if it is small or a failure."""
+        if storage is None or len(packed) < self.at_least_bytes:
+            return packed
+        envelope = unpack(packed)
+        if envelope.error is not None:
+            return packed
+        # a name of its own for each copy of a call: a second one must not replace what a fold is reading
+        key = f"{self.prefix}/{envelope.range_ids[0]}-{os.urandom(6).hex()}"
+        storage.put_object(storage.bucket, key, packed)
+        stored = {"bucket": storage.bucket, "key": key, "bytes": len(packed)}
+        facts = {**envelope.facts, "stored_bytes": len(packed)}
+        return pack(dataclasses.replace(envelope, body=b"", stored=stored, facts=facts))
+
+
+def size_of(envelope: Envelope) -> int:
+    """Bytes of a partial, wherever it is."""
+    return len(envelope.body) if envelope.stored is None else int(envelope.stored["bytes"])
+
+
+def take_down(packed: Iterable[bytes], storage: Any) -> list[bytes]:
+    """The partials themselves, in the same order, whether they are on a shelf or not; EnvelopeError if one is another's."""
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(lambda each: _take(each, storage), packed))
+
+
+def _take(packed: bytes, storage: Any) -> bytes:
+    reference = unpack(packed)
+    if reference.stored is None:
+        return packed
+    data = bytes(storage.get_object(reference.stored["bucket"], reference.stored["key"]))
+    found = unpack(data)
+    if (found.range_ids, found.piece) != (reference.range_ids, reference.piece):
+        where = reference.stored["key"]
+        raise EnvelopeError(f"expected ranges {reference.range_ids} at {where}, got {found.range_ids}")
+    return data
+
+
+def bundle(packed: Sequence[bytes]) -> bytes:
+    """One envelope that holds several, in the order of their ranges, not folded: it is the next round's work."""
+    pairs = sorted(((unpack(each), each) for each in packed), key=lambda pair: (pair[0].range_ids, pair[0].piece))
+    return pack(
+        Envelope(
+            tuple(dict.fromkeys(range_id for envelope, _ in pairs for range_id in envelope.range_ids)),
+            None,
+            pairs[0][0].root,
+            b"".join(each for _, each in pairs),
+            parts=tuple(len(each) for _, each in pairs),
+        )
+    )
+
+
+def unbundle(envelope: Envelope) -> list[bytes]:
+    """The packed envelopes that :func:`bundle` put together."""
+    view, packed, start = memoryview(envelope.body), [], 0
+    for length in envelope.parts:
+        packed.append(bytes(view[start : start + length]))
+        start += length
+    return packed

@@ -1,0 +1,47 @@
+"""What belongs to a program's runs: its processes, told by their temporary folder, and what lies in the storage."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any
+
+import lithops
+import psutil
+
+__all__ = ["descendants", "executor", "left_in_storage", "left_on_disk"]
+
+
+def executor(version: int, workers: int = 2) -> lithops.FunctionExecutor:
+    """A localhost executor of that version of Lithops' backend."""
+    config = {
+        "lithops": {"backend": "localhost", "storage": "localhost"},
+        "localhost": {"version": version, "worker_processes": workers},
+    }
+    return lithops.FunctionExecutor(config=config, log_level=None)
+
+
+def descendants() -> list[psutil.Process]:
+    """All living processes that share this program's temporary folder, without the program itself."""
+    ours = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            same = process.environ().get("TMPDIR") == tempfile.gettempdir()
+            if same and process.pid not in ours and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def left_in_storage(fexec: Any) -> list[str]:
+    """Objects that a run which is over should have taken with it; the functions stay until the executor ends."""
+    keys = fexec.storage.list_keys(fexec.storage.bucket)
+    return [key for key in keys if not key.endswith(".func.pickle")]
+
+
+def left_on_disk() -> list[str]:
+    """Files of runs below the temporary folder, without Lithops' package, caches and logs."""
+    everything = (os.path.join(top, name) for top, _, names in os.walk(tempfile.gettempdir()) for name in names)
+    return [path for path in everything if "rdf_lithops" in path or "lithops.jobs" in path]

@@ -1,0 +1,173 @@
+"""What a run wrote goes with it, also when it fails, is interrupted or loses its driver; a failed range can be replayed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lithops
+import psutil
+import pytest
+import ROOT
+from click.testing import CliRunner
+from conftest import CAPTURED, LOCALHOST_CONFIG
+
+import rdf_lithops
+from rdf_lithops.cli import FAILED, main
+from rdf_lithops.planning import Options
+
+LIMIT_S = 90.0
+PROGRAM = """
+import sys, lithops, ROOT, rdf_lithops
+with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
+    ROOT.RDataFrame(10, executor=fexec).Count().GetValue()
+    print("warm", flush=True)
+    frame = ROOT.RDataFrame(1000, executor=fexec, npartitions=2)
+    frame.Define("x", "gSystem->Sleep(1000); return 1;").Sum("x").GetValue()
+"""
+
+
+def started(folder: Path) -> subprocess.Popen[str]:
+    """A program of its own in the middle of a long run, with all its temporary files below ``folder``."""
+    (folder / "program.py").write_text(PROGRAM)
+    command = [sys.executable, "-W", "ignore", str(folder / "program.py"), str(LOCALHOST_CONFIG)]
+    environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
+    (folder / "tmp").mkdir()
+    program = subprocess.Popen(
+        command,
+        env=environment,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert program.stdout is not None
+    assert "warm" == program.stdout.readline().strip()
+    wait_until(lambda: any("/beat.json" in name for name in files(folder / "tmp")))
+    return program
+
+
+def files(folder: Path) -> list[str]:
+    """All files below a folder, sockets included."""
+    return [os.path.join(top, name) for top, _, names in os.walk(folder) for name in names]
+
+
+def wait_until(condition: Any) -> None:
+    """Wait for something that must come."""
+    until = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """Processes whose temporary folder is this one."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("TMPDIR") == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def of_runs(folder: Path) -> list[str]:
+    """What is left of runs below a temporary folder: not Lithops' own package, caches and logs."""
+    kept = (
+        "/lithops-root/lithops/",
+        "runner",
+        "/cache/",
+        "/cleaner",
+        "localhost-runner",
+        "/logs/",
+        ".meta.json",
+        ".lithops-copy.lock",
+        "functions.log",
+    )
+    left = ("rdf_lithops", "lithops.jobs")
+    return [name for name in files(folder) if any(k in name for k in left) or not any(k in name for k in kept)]
+
+
+def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    """An interrupt in mid-run ends the program with KeyboardInterrupt, its processes, its objects and its folders."""
+    program = started(tmp_path)
+    program.send_signal(signal.SIGINT)
+    _, complaint = program.communicate(timeout=LIMIT_S)
+    assert 0 != program.returncode
+    assert "KeyboardInterrupt" in complaint
+    wait_until(lambda: not processes_in(tmp_path / "tmp"))
+    assert [] == of_runs(tmp_path / "tmp")
+
+
+def test_gc_removes_what_a_killed_driver_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on is not listed; once its driver is killed, it is listed, removed, and nothing else is."""
+    program = started(tmp_path)
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    bystander = Path(next(name for name in files(tmp_path / "tmp") if "/lithops.jobs/" in name)).parents[2] / "mine" / "kept"
+    bystander.parent.mkdir()
+    bystander.write_text("not yours")
+
+    def gc(*given: str) -> dict[str, Any]:
+        command = [
+            sys.executable,
+            "-m",
+            "rdf_lithops",
+            "gc",
+            "--json",
+            "--older-than",
+            "0",
+            "--config",
+            str(LOCALHOST_CONFIG),
+        ]
+        done = subprocess.run([*command, *given], env=environment, **CAPTURED)
+        assert 0 == done.returncode, done.stderr
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
+
+    assert [] == [each for each in gc()["leftovers"] if each["name"].startswith("run ")]
+    program.kill()
+    program.communicate(timeout=LIMIT_S)
+    wait_until(lambda: not processes_in(tmp_path / "tmp"))
+    (listed,) = [each for each in gc()["leftovers"] if each["name"].startswith("run ")]
+    assert listed["objects"] > 0
+    assert gc("--remove")["removed"]
+    assert [] == gc()["leftovers"]
+    assert [str(bystander)] == of_runs(tmp_path / "tmp")
+    assert "not yours" == bystander.read_text()
+
+
+def test_a_failed_range_is_kept_and_replayed(fexec: lithops.FunctionExecutor, tmp_path: Path) -> None:
+    """The error names the command; it runs that one range here and shows its error, or that it runs without one."""
+    mark = tmp_path / "mark"
+    code = f'if (rdfentry_ == 7 && gSystem->AccessPathName("{mark}")) throw std::runtime_error("on purpose"); return 1;'
+    options = Options(keep_failed=str(tmp_path / "failed"))
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=5, options=options)
+    with pytest.raises(rdf_lithops.RangeError) as caught:
+        frame.Define("x", code).Sum("x").GetValue()
+    words = re.search(r"rdf-lithops (replay) (\S+range-3.json)", str(caught.value))
+    assert words is not None
+    command = [sys.executable, "-m", "rdf_lithops", *words.groups()]
+    failed = subprocess.run(command, **CAPTURED)
+    assert FAILED == failed.returncode
+    assert "on purpose" in failed.stderr
+    mark.touch()
+    again = subprocess.run(command, **CAPTURED)
+    assert 0 == again.returncode, again.stderr
+    assert "range 3 ran without an error, 2 entries" in again.stdout
+
+
+def test_replay_of_something_else_says_so(tmp_path: Path) -> None:
+    """A file that is no kept range is an error with a sentence."""
+    (tmp_path / "range-1.json").write_text("{}")
+    result = CliRunner().invoke(main, ["replay", str(tmp_path / "range-1.json")])
+    assert FAILED == result.exit_code
+    assert "keep_failed" in result.output

@@ -1,0 +1,194 @@
+"""The fold of many or large partials: a tree of map_reduce in range order, with the result of one reducer."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rdf_lithops
+from rdf_lithops.events import Event, FoldRoundEnded, ReduceEnded
+from rdf_lithops.outlook import FoldLimits, fold_shape, groups
+from rdf_lithops.worker.envelope import Envelope, EnvelopeError, pack, unpack
+from rdf_lithops.worker.shelf import Shelf, bundle, size_of, take_down, unbundle
+
+SMALL = {"ranges_per_call": 1, "fold_partials": 3}
+
+
+@given(st.integers(1, 5000), st.floats(1.0, 1e10), st.integers(2, 300), st.integers(1, 2**33))
+def test_every_round_is_smaller(partials: int, partial_bytes: float, most: int, most_bytes: int) -> None:
+    """A tree ends: whatever the sizes and limits, each round has fewer calls than the one before, and the last has one."""
+    limits = FoldLimits(most, most_bytes)
+    shape = fold_shape(partials, partial_bytes, limits)
+    assert 1 == shape[-1]
+    assert sorted(shape, reverse=True) == shape
+    assert shape == [1] or shape[0] < partials
+    if partials > 2:
+        assert 1 <= groups(partials, partial_bytes, limits) < partials
+
+
+def test_one_reducer_for_a_few() -> None:
+    """A tree is for many partials, or large ones."""
+    limits = FoldLimits(256, 500 * 2**20)
+    assert [1] == fold_shape(256, 50e3, limits)
+    assert [32, 1] == fold_shape(1000, 50e3, limits)
+    assert [8, 4, 2, 1] == fold_shape(16, 200e6, limits)
+    assert [1] == fold_shape(2, 9e9, limits)
+
+
+class Folder:
+    """A storage of a folder, with the four names that a shelf uses of Lithops' own."""
+
+    bucket = "bucket"
+
+    def __init__(self, path: Any) -> None:
+        self.path = path
+
+    def put_object(self, bucket: str, key: str, data: bytes) -> None:
+        """Write a file."""
+        path = self.path / bucket / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def get_object(self, bucket: str, key: str) -> bytes:
+        """Read a file."""
+        return bytes((self.path / bucket / key).read_bytes())
+
+
+def test_a_shelf(tmp_path: Any) -> None:
+    """What is put on a shelf comes back as it was; small things and failures stay in their envelopes; copies do not meet."""
+    storage, shelf = Folder(tmp_path), Shelf("run/partials", 1000)
+    large = pack(Envelope((4, 5), 7, "6.40", os.urandom(5000), facts={"call_s": 1.5}))
+    small, failed = pack(Envelope((1,), 3, "6.40", b"x")), pack(Envelope((2,), None, "", error={"kind": "k" * 2000}))
+    references = [shelf.put(each, storage) for each in (large, small, failed, large)]
+    assert [small, failed] == references[1:3]
+    first, again = unpack(references[0]), unpack(references[3])
+    assert first.stored is not None
+    assert again.stored is not None
+    assert first.stored["key"] != again.stored["key"]
+    assert (len(large), b"", (4, 5), 7) == (size_of(first), first.body, first.range_ids, first.entries)
+    assert {"call_s": 1.5, "stored_bytes": len(large)} == first.facts
+    assert [large, small, failed, large] == take_down(references, storage)
+    assert large == shelf.put(large, None)
+
+
+def test_a_shelf_is_checked(tmp_path: Any) -> None:
+    """What was damaged there, or is another call's, is an error and never folded."""
+    storage, shelf = Folder(tmp_path), Shelf("run", 10)
+    reference = shelf.put(pack(Envelope((0,), 1, "6.40", b"a" * 100)), storage)
+    stored = unpack(reference).stored
+    assert stored is not None
+    storage.put_object("bucket", stored["key"], pack(Envelope((1,), 1, "6.40", b"a" * 100)))
+    with pytest.raises(EnvelopeError, match=r"expected ranges \(0,\)"):
+        take_down([reference], storage)
+    storage.put_object("bucket", stored["key"], b"short")
+    with pytest.raises(EnvelopeError, match="expected an envelope"):
+        take_down([reference], storage)
+
+
+def test_a_bundle() -> None:
+    """Partials that are handed on come out in range order, each as it was."""
+    packed = [pack(Envelope((number,), 1, "6.40", os.urandom(number))) for number in (3, 1, 2)]
+    envelope = unpack(bundle(packed))
+    assert (1, 2, 3) == envelope.range_ids
+    assert [packed[1], packed[2], packed[0]] == unbundle(envelope)
+
+
+def booked(frame: Any) -> list[Any]:
+    """Results of several kinds, with variations and a cut flow."""
+    cut = frame.Define("x", "double(rdfentry_ % 97)").Filter("x > 3", "above 3")
+    varied = cut.Vary("x", "ROOT::RVecD{x - 1, x + 1}", ["down", "up"])
+    nominal = varied.Histo1D(("h", "", 50, 0.0, 100.0), "x")
+    return [nominal, ROOT.RDF.Experimental.VariationsFor(nominal), cut.Count(), cut.Report(), cut.AsNumpy(["x"], lazy=True)]
+
+
+def measured(results: list[Any]) -> list[Any]:
+    """The results as values that compare."""
+    nominal, variations, count, report, arrays = results
+    histograms = [nominal.GetValue(), *(variations[str(name)] for name in variations.GetKeys())]
+    contents = [[h.GetBinContent(i) for i in range(h.GetNbinsX() + 2)] for h in histograms]
+    cuts = [(str(cut.GetName()), cut.GetPass(), cut.GetAll()) for cut in report.GetValue()]
+    return [contents, count.GetValue(), cuts, [float(value) for value in arrays.GetValue()["x"]]]
+
+
+def told(frame: Any) -> list[Event]:
+    """What happens in the frame's runs, as it happens."""
+    events: list[Event] = []
+    frame._headnode.backend.consumers = (events.append,)
+    return events
+
+
+@pytest.mark.parametrize("more", [{}, {"fold_mib": 0.001, "fold_partials": 100}], ids=["by number", "by bytes"])
+def test_a_tree_gives_what_one_reducer_gives(more: dict[str, Any], fexec: Any) -> None:
+    """With limits so low that the fold takes rounds, results, their order and the entries are those of one process."""
+    frame = ROOT.RDataFrame(1000, executor=fexec, npartitions=13, options={**SMALL, **more})
+    events = told(frame)
+    assert measured(booked(ROOT.RDataFrame(1000))) == measured(booked(frame))
+    rounds = [event.calls for event in events if isinstance(event, FoldRoundEnded)]
+    assert len(rounds) >= 2
+    assert rounds == sorted(rounds, reverse=True)
+    assert rounds[0] < 13
+
+
+def test_the_same_tree_gives_the_same_bits(fexec: Any) -> None:
+    """Sums of floating-point numbers depend on their order: a tree's order is the same in every run."""
+
+    def total() -> float:
+        frame = ROOT.RDataFrame(5000, executor=fexec, npartitions=11, options=SMALL)
+        return float(frame.Define("x", "1.0 / (1.0 + rdfentry_)").Sum("x").GetValue())
+
+    assert total() == total()
+
+
+def test_nothing_is_left_on_the_shelf(fexec: Any) -> None:
+    """Partials that lay in the storage are deleted with the run."""
+    frame = ROOT.RDataFrame(100, executor=fexec, npartitions=8, options={**SMALL, "fold_mib": 0.001})
+    frame.Histo1D(("h", "", 2000, 0.0, 100.0), "rdfentry_").GetValue()
+    assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")
+
+
+def test_a_tree_driven_by_hand(fexec: Any) -> None:
+    """A plan of a large fold says so, and what a bare map_reduce gives is folded to its end by deliver()."""
+    frame = ROOT.RDataFrame(100, executor=fexec, npartitions=7, options=SMALL)
+    count = frame.Filter("rdfentry_ > 9").Count()
+    plan = rdf_lithops.plan(count)
+    assert str(plan).startswith("plan: 7 ranges in 7 calls, then 3 to 1 reduce calls")
+    futures = fexec.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)
+    plan.deliver(fexec.get_result(futures))
+    assert 90 == count.GetValue()
+
+
+def test_a_fold_that_fails_is_tried_again_and_then_told(fexec: Any) -> None:
+    """A call of the tree that cannot fold is attempted as often as others, and its error says why."""
+    frame = ROOT.RDataFrame(100, executor=fexec, npartitions=5, options={**SMALL, "attempts": 2})
+    plan = rdf_lithops.plan(frame.Count())
+    outputs = [plan.map_task(**item) for item in plan.iterdata]
+    handed_on = plan.reduce_task([of_another_root(outputs[0]), *outputs[1:]])
+    assert unpack(handed_on).parts
+    with pytest.raises(rdf_lithops.RunError, match="gave no result in 2 attempts") as caught:
+        plan.deliver(handed_on)
+    assert "expected partials of ROOT" in str(caught.value)
+
+
+def of_another_root(packed: bytes) -> bytes:
+    """The same partial, of another ROOT."""
+    envelope = unpack(packed)
+    return pack(Envelope(envelope.range_ids, envelope.entries, "5.34", envelope.body))
+
+
+def test_what_one_reducer_handed_on_is_told(fexec: Any) -> None:
+    """The events of a tree are its rounds; those of its calls are inside them, not among those of the ranges."""
+    frame = ROOT.RDataFrame(100, executor=fexec, npartitions=5, options=SMALL)
+    events = told(frame)
+    assert 100 == frame.Count().GetValue()
+    ended = [event for event in events if type(event).__name__ == "CallEnded"]
+    assert 5 == len(ended)
+    assert 1 == sum(isinstance(event, ReduceEnded) for event in events)
+    last = next(event for event in reversed(events) if isinstance(event, FoldRoundEnded))
+    assert any(isinstance(event, ReduceEnded) and "fold_s" in event.facts for event in last.events)
+    facts = next(event.facts for event in last.events if isinstance(event, ReduceEnded))
+    assert 5 == len(facts["calls"])

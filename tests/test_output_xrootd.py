@@ -1,0 +1,86 @@
+"""Snapshot to XRootD servers that ask who one is, by workers that know it from the driver alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lithops
+import pytest
+import ROOT
+from conftest import LOCALHOST_CONFIG
+from datasets import Datasets
+
+from rdf_lithops import Options, OutputError, job
+
+COLUMNS = ["i", "q"]
+KINDS = ["anonymous", pytest.param("sss", marks=pytest.mark.slow), "krb5", pytest.param("gsi", marks=pytest.mark.slow)]
+PREFIXES = ("XrdSec", "KRB5", "X509", "BEARER_TOKEN")
+
+
+@pytest.fixture
+def blank_fexec(monkeypatch: pytest.MonkeyPatch) -> Iterator[lithops.FunctionExecutor]:
+    """An executor whose ROOT process has started without any variable of a credential."""
+    for name in [name for name in os.environ if name.startswith(PREFIXES)]:
+        monkeypatch.delenv(name)
+    executor = lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG))
+    job.session_for(executor, Options())
+    yield executor
+    executor.__exit__(None, None, None)
+
+
+def selected(frame: Any) -> Any:
+    """What these tests write."""
+    return frame.Filter("i % 3 != 0").Define("q", "x * 2 + y")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_snapshot_to_xrootd(
+    kind: str,
+    xrootd: Callable[[str], Any],
+    files: Datasets,
+    blank_fexec: lithops.FunctionExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """With the driver's credentials and no other the workers write there and read back; every event is there once, in whole
+    files that plain RDataFrame reads; a second Snapshot of the name is refused; merged parts go away."""
+    server = xrootd(kind)
+    for name, value in server.credentials.items():
+        monkeypatch.setenv(name, value)
+    url = f"{server.url}/out-{kind}/skim.root"
+
+    def write(npartitions: int, **options: Any) -> Any:
+        frame = ROOT.RDataFrame("events", files.main, executor=blank_fexec, npartitions=npartitions, options=options)
+        return selected(frame).Snapshot("skim", url, COLUMNS)
+
+    def there() -> list[str]:
+        return sorted(map(str, (server.data / f"out-{kind}").iterdir()))
+
+    written = write(3)
+    expected = selected(ROOT.RDataFrame("events", files.main)).AsNumpy(COLUMNS)
+    assert 3 == len(there())
+    assert expected["i"].tolist() == ROOT.RDataFrame("skim", there()).AsNumpy(["i"])["i"].tolist()
+    assert expected["q"].tolist() == written.AsNumpy(["q"])["q"].tolist()
+    with pytest.raises(OutputError, match="already"):
+        write(2)
+    first = there()
+    write(2, overwrite=True, file_mib=100)
+    assert 1 == len(there())
+    assert set() == set(first) & set(there())
+    assert expected["i"].tolist() == ROOT.RDataFrame("skim", there()).AsNumpy(["i"])["i"].tolist()
+
+
+@pytest.mark.parametrize("kind", [pytest.param("sss", marks=pytest.mark.slow), "krb5"])
+def test_snapshot_without_credentials_is_refused(
+    kind: str, xrootd: Callable[[str], Any], blank_fexec: lithops.FunctionExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is given none is refused by the server, and the run ends with that after one try."""
+    server = xrootd(kind)
+    options = Options(credentials=(), attempts=2)
+    frame = ROOT.RDataFrame(10, executor=blank_fexec, npartitions=1, options=options).Define("x", "1")
+    with pytest.raises(OutputError, match="cannot write root://"):
+        frame.Snapshot("t", f"{server.url}/refused.root", ["x"])
+    assert not (server.data / "refused.root").exists()
