@@ -64,6 +64,10 @@ chaos soak: $(VENV)/.stamp-test
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m $(if $(filter chaos,$@),chaos --seed $(SEED),chaos.soak) $(ARGS)
 
+test-data: $(VENV)/.stamp-test $(VENV)/.stamp-servers
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
+	TMPDIR="$$folder" $(BIN)/python -m pytest tests/test_servers.py tests/test_extents.py tests/test_remote.py tests/test_replication.py $(ARGS)
+
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

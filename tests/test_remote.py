@@ -271,7 +271,8 @@ def place(
     return functools.partial(on_web if kind in ("http", "https") else on_xrootd, kind.removeprefix("xrd"))
 
 
-PLACES = ["http", "https", "presigned", "anonymous", "xrdhttp", "sss", "krb5", "gsi"]
+OTHER_PLACES = ("http", "https", "presigned", "xrdhttp", "sss", "krb5", "gsi")
+PLACES = ["anonymous", *(pytest.param(kind, marks=pytest.mark.slow) for kind in OTHER_PLACES)]  # all: make test-data
 
 
 @pytest.mark.parametrize("place", PLACES, indirect=True)
@@ -281,6 +282,7 @@ def test_the_same_program_everywhere(place: Callable[[], list[str]], files: data
     assert expected == results(ROOT.RDataFrame("events", place(), executor=fexec, npartitions=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sss", "krb5", "gsi"])
 def test_xrootd_without_credentials(kind: str, xrootd: Any, files: datasets.Datasets) -> None:
     """Without its credentials each kind of server refuses, and the error says denied, where and what to do."""

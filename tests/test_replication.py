@@ -53,6 +53,7 @@ def test_a_flipped_byte_is_found(s3_here: S3, fexec: Any, tmp_path: Path) -> Non
             replication.check(fexec, f"s3://{bucket}/copy")
 
 
+@pytest.mark.slow
 def test_an_interrupted_copy_goes_on(s3_here: S3, fexec: Any, tmp_path: Path) -> None:  # noqa: F811
     """Killed twice while it copies, the same command goes on: parts that the manifest has are not copied again."""
     source = written(tmp_path, 12)
