@@ -40,6 +40,11 @@ test test-all lint: $(VENV)/.stamp-test
 bench bench-quick: $(VENV)/.stamp-bench
 	PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks $(if $(filter bench-quick,$@),--quick) $(ARGS)
 
+# Random kills: SEED picks them, ARGS="--runs 20" makes it shorter.
+chaos soak: $(VENV)/.stamp-test
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
+	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m $(if $(filter chaos,$@),chaos --seed $(SEED),chaos.soak) $(ARGS)
+
 bench-recovery: $(VENV)/.stamp-test
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)" $(BIN)/python -W ignore -m benchmarks.recovery $(ARGS)
