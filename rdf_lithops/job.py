@@ -343,7 +343,8 @@ def _end_refused(storage: Any, payload: dict[str, Any], why: str) -> None:
     }
     for call_id in payload["call_ids"]:
         call = payload["executor_id"], payload["job_id"], call_id
-        storage.put_data(create_init_key(*call, REFUSED + call_id), "")  # a place is given back to calls that began
+        # a place is given back once for each worker, and only for a call that began
+        storage.put_data(create_init_key(*call, f"{REFUSED}{os.urandom(8).hex()}"), "")
         storage.put_data(create_status_key(*call), json.dumps({**ended, "call_id": call_id}))
 
 

@@ -26,6 +26,7 @@ from . import execute
 __all__ = ["main", "versions"]
 
 ENTRIES = 1000
+LATE_IMPORTS = ("boto3", "cryptography.fernet", "obstore.store")  # by calls that need them: credentials, object stores
 
 
 def versions() -> dict[str, str]:
@@ -97,6 +98,8 @@ def _imports() -> str:
     for module in pkgutil.iter_modules(package.__path__):
         if module.name != "lambda_handler":
             importlib.import_module(f"{package.__name__}.{module.name}")
+    for name in LATE_IMPORTS:
+        importlib.import_module(name)
     return ""
 
 
