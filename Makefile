@@ -9,13 +9,13 @@ JOBS ?= 2
 # Two Lithops programs of one user delete each other's copy of the package without it.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test test-all test-data chaos soak test-lambda image audit lint bench bench-quick clean
+.PHONY: help demo test test-all test-data test-lambda chaos soak image audit lint bench bench-quick clean
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
 	@echo "make test      the tests, without the slow ones (ARGS=... goes to pytest; JOBS=N at a time)"
 	@echo "make test-all  the slow ones too"
-	@echo "make test-data the tests of remote data alone, against every server (S3, nginx, XRootD in all its kinds)"
+	@echo "make test-data all tests of remote data, output and credentials, against real servers (as root, with apt-get)"
 	@echo "make image     the workers' image, tried and weighed (IMAGE_BASE=local: without a registry)"
 	@echo "make test-lambda  AWS Lambda on this machine, in containers of that image"
 	@echo "make audit     known vulnerabilities of what is in the image"
@@ -30,44 +30,8 @@ demo: $(VENV)/.stamp-root
 
 test: SELECTION := -m "not slow and not image"
 test-all: SELECTION := -m "not image"
-test test-all: $(VENV)/.stamp-test $(VENV)/.stamp-servers
-	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
-	TMPDIR="$$folder" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SELECTION) $(ARGS)
-
-# The workers' image. On a machine that reaches no container registry: make image IMAGE_BASE=local, as root.
-IMAGE_BASE ?= docker.io/library/debian:bookworm-slim
-LOCAL_BASE := localhost/rdf_lithops-base:bookworm
-IMAGE_OPTIONS ?= $(if $(filter local,$(IMAGE_BASE)),--isolation oci --network host)
-image $(VENV)/.image: export CONTAINERS_CONF := $(if $(filter local,$(IMAGE_BASE)),$(CURDIR)/runtime/containers.conf,$(CONTAINERS_CONF))
-image: $(VENV)/.stamp-root
-	$(if $(filter local,$(IMAGE_BASE)),runtime/install.sh && (podman image exists $(LOCAL_BASE) || runtime/base.sh $(LOCAL_BASE)))
-	$(BIN)/rdf-lithops runtime build --base $(if $(filter local,$(IMAGE_BASE)),$(LOCAL_BASE),$(IMAGE_BASE)) \
-		-- $(IMAGE_OPTIONS) | tee /dev/stderr | tail -n 1 >$(VENV)/.image
-	$(BIN)/rdf-lithops runtime smoke "$$(cat $(VENV)/.image)"
-	$(BIN)/rdf-lithops runtime size "$$(cat $(VENV)/.image)"
-
-# The same calls as in `make test`, in containers of the image where there is one and podman runs; in processes elsewhere.
-test-lambda: export CONTAINERS_CONF := $(if $(CONTAINERS_CONF),$(CONTAINERS_CONF),$(CURDIR)/runtime/containers.conf)
-test-lambda: $(VENV)/.stamp-test $(VENV)/.stamp-servers
-	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
-	RDF_LITHOPS_IMAGE="$$(cat $(VENV)/.image 2>/dev/null)" TMPDIR="$$folder" \
-	$(BIN)/python -m pytest -rA tests/test_lambda.py tests/test_lambda_image.py tests/test_check.py $(ARGS)
-
-# Known vulnerabilities of what the image holds.
-audit: $(VENV)/.stamp-test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(BIN)/pip-audit --strict --no-deps --disable-pip -r runtime/requirements.txt -r runtime/requirements-generic.txt
-
-# Random kills: SEED picks them, ARGS="--runs 20" makes it shorter.
-chaos soak: $(VENV)/.stamp-test
-	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
-	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m $(if $(filter chaos,$@),chaos --seed $(SEED),chaos.soak) $(ARGS)
-
-test-data: $(VENV)/.stamp-test $(VENV)/.stamp-servers
-	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
-	TMPDIR="$$folder" $(BIN)/python -m pytest tests/test_servers.py tests/test_extents.py tests/test_remote.py tests/test_replication.py $(ARGS)
-
-lint: $(VENV)/.stamp-test
+test-data: SELECTION := -m "not image" $(wildcard $(addprefix tests/test_,servers.py extents.py remote*.py replic*.py output*.py *credentials.py))
+test test-all lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -441,7 +441,7 @@ def test_next_run_without_credentials_meets_none(
 
 
 @pytest.mark.usefixtures("_read_token")
-@pytest.mark.parametrize("victim", ["slot", "parent"])
+@pytest.mark.parametrize("victim", ["slot", pytest.param("parent", marks=pytest.mark.slow)])
 def test_killed_process_leaves_no_credentials(marked: Options, own_fexec: lithops.FunctionExecutor, victim: str) -> None:
     """SIGKILL of the process that has them, or of its parent: the run recovers, and no file stays."""
     thread, outcome = in_thread(token_query(own_fexec, marked, 2, 700).GetValue)
@@ -454,6 +454,7 @@ def test_killed_process_leaves_no_credentials(marked: Options, own_fexec: lithop
     assert not first.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_read_token")
 def test_without_a_warm_process(marked: Options, own_fexec: lithops.FunctionExecutor, tmp_path: Path) -> None:
     """Where ROOT runs in the task itself the credentials are there too, and gone afterwards."""

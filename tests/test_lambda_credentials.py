@@ -103,6 +103,7 @@ def test_key_and_credentials_travel_apart(
     assert 0 == token_query(aws, Options(credentials=())).GetValue()
 
 
+@pytest.mark.slow
 def test_plan_driven_by_hand_needs_its_key(aws: lithops.FunctionExecutor, marked: Options, registries: Any) -> None:
     """Without ``extra_env`` the tasks say which one to pass; with it they answer."""
     ROOT.RDF.Distributed.DistributeCppCode(READ_TOKEN)

@@ -120,6 +120,7 @@ def test_existing_dataset_is_refused(files: Datasets, fexec: Any, tmp_path: Path
     assert expected_events(files) == events(sorted(map(str, (tmp_path / "out").glob("skim*.root"))))
 
 
+@pytest.mark.slow
 def test_reading_what_is_overwritten_is_refused(files: Datasets, fexec: Any, tmp_path: Path) -> None:
     """A dataset in a folder cannot be replaced while it is read."""
     selected(ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=2)).Snapshot("skim", "skim.root", ["i", "q"])
@@ -233,6 +234,7 @@ def test_store_that_refuses_is_named_before_anything_runs(
     assert "wrong" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_killed_calls_leave_nothing_behind(
     files: Datasets, own_fexec: lithops.FunctionExecutor, s3: S3, s3_bucket: str, tmp_path: Path
 ) -> None:
@@ -291,6 +293,7 @@ def is_task(process: psutil.Process, folder: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_signed_urls_travel_sealed(files: Datasets, own_fexec: lithops.FunctionExecutor, s3: S3, s3_bucket: str) -> None:
     """A presigned URL opens on the worker, and what Lithops stores of the run does not have its signature."""
     with contextlib.closing(s3.client()) as client:
@@ -336,7 +339,7 @@ def test_keys_of_lithops_storage_stay_out_of_it(s3: S3) -> None:
 # -- arrays -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("limit_mib", [0, 1000.0])
+@pytest.mark.parametrize("limit_mib", [0, pytest.param(1000.0, marks=pytest.mark.slow)])
 def test_arrays_are_those_of_local_rdataframe(files: Datasets, fexec: Any, limit_mib: float) -> None:
     """AsNumpy in the order of the dataset, through the storage or through the reducer; arrays of arrays too."""
     options = Options(arrays_mib=limit_mib, ranges_per_call=1)

@@ -16,7 +16,8 @@ from datasets import Datasets
 from rdf_lithops import Options, OutputError, job
 
 COLUMNS = ["i", "q"]
-KINDS = ["anonymous", pytest.param("sss", marks=pytest.mark.slow), "krb5", pytest.param("gsi", marks=pytest.mark.slow)]
+SLOW = pytest.mark.slow
+KINDS = ["anonymous", *(pytest.param(kind, marks=SLOW) for kind in ("sss", "krb5", "gsi"))]
 PREFIXES = ("XrdSec", "KRB5", "X509", "BEARER_TOKEN")
 
 
@@ -73,7 +74,8 @@ def test_snapshot_to_xrootd(
     assert expected["i"].tolist() == ROOT.RDataFrame("skim", there()).AsNumpy(["i"])["i"].tolist()
 
 
-@pytest.mark.parametrize("kind", [pytest.param("sss", marks=pytest.mark.slow), "krb5"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sss", "krb5"])
 def test_snapshot_without_credentials_is_refused(
     kind: str, xrootd: Callable[[str], Any], blank_fexec: lithops.FunctionExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
