@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from .. import demo
-from ..planning import Plan
 from . import _options, _run
 
 __all__ = ["command"]
@@ -34,8 +31,4 @@ def command(tree: str, files: tuple[str, ...], npartitions: int | None, config: 
     with _run.executor(config) as executor:
         histogram, _ = demo.spectrum(_run.frame(executor, tree, paths, npartitions))
         planned = plan(histogram)
-        click.echo(_as_json(planned) if as_json else planned)
-
-
-def _as_json(planned: Plan) -> str:
-    return json.dumps({"calls": planned.calls, "ranges": planned.ranges, "iterdata": planned.iterdata})
+        click.echo(planned.to_json() if as_json else planned)
