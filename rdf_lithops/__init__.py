@@ -12,8 +12,10 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .backend import plan, report
+    from .dataset import expand
     from .errors import (
         CredentialsError,
+        DataAccessError,
         LostRangesError,
         OutputError,
         PayloadError,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CredentialsError",
+    "DataAccessError",
     "LostRangesError",
     "Options",
     "OutputError",
@@ -40,6 +43,7 @@ __all__ = [
     "Report",
     "RunError",
     "__version__",
+    "expand",
     "plan",
     "report",
 ]
@@ -49,6 +53,7 @@ _HOMES = {
     "Options": "planning",
     "Plan": "planning",
     "Report": "reporting",
+    "expand": "dataset",
     "plan": "backend",
     "report": "backend",
 }

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from . import credentials, cutting, halving, job, live, output, payload, progress, replaying, running
+from . import credentials, cutting, dataset, halving, job, live, output, payload, progress, replaying, running
 from .columns import shape_of
 from .cost import Bill, Measured, Speeds, default_calls, prices_of
 from .errors import PlanError, RdfLithopsError, RunError
@@ -81,10 +81,15 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def make_dataframe(self, *args: Any, npartitions: int | None = None) -> Any:
         """A distributed RDataFrame over ``args`` (those of ROOT.RDataFrame) that runs here."""
-        args = _rntuple_arguments(args)
+        args = dataset.resolved(args, self._reader_folder)
+        if isinstance(args[0], ROOT.TChain):
+            args = dataset.resolved(_rntuple_arguments(args), self._reader_folder)
         try:
             head = HeadNode.get_headnode(self, npartitions, *args)
         except TypeError as error:
+            refused = dataset.refused()
+            if refused is not None:
+                raise refused from error
             shown = ", ".join(map(repr, args))
             why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{why}") from error
@@ -131,6 +136,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         """What a graph of these nodes measured when it last ran on this executor, or a guess; and if that was just now."""
         speeds, ran_at = self.session.speeds.get(shape_of(nodes), (Speeds(), float("-inf")))
         return speeds, time.monotonic() - ran_at < STAYS_WARM_S
+
+    def _reader_folder(self) -> str:
+        return self.session.reader(self.options)
 
     def distribute_unique_paths(self, paths: Any) -> None:
         """Nothing to do: files travel in the payload of the run."""
@@ -285,12 +293,19 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         outputs = tuple(destination.plain() for destination in graph.destinations)
         prefix = f"{place.prefix}/arrays" if graph.has_arrays else ""  # without, Lithops stores one task for all runs
         results = execute.Results(outputs, prefix, int(self.options.arrays_mib * 2**20))
-        digest = _digest(pickled, graph.plain_ranges)
+        versions = dataset.versions(sorted(adapter.files_of(graph.plain_ranges, graph.dataset)))
+        access = {
+            "variables": dataset.variables(),
+            "versions": versions,
+            "signed": dataset.signed(versions),
+            "settings": job.reader_settings(self.options),
+        }
+        digest = _digest(pickled, graph.plain_ranges, versions)
         range_ids = tuple(plain["id"] for plain in graph.plain_ranges)
         iterdata = pack_calls(graph.plain_ranges, self.session.workers(), self.options.ranges_per_call, graph.loads)
         limits = self._fold_limits()
         shelf = _shelf(place, len(iterdata), limits)
-        map_task = MapTask(pickled, digest, graph.dataset, self.options.seed, surroundings, results, shelf)
+        map_task = MapTask(pickled, digest, graph.dataset, self.options.seed, surroundings, results, access, shelf)
         reduce_task = ReduceTask(
             payload.dumps(reducer),
             range_ids,
@@ -592,13 +607,14 @@ def _put_together(mapper: Any, nodes: dict[int, Any] | None, parts: dict[str, An
     )
 
 
-def _digest(graph: bytes, plain_ranges: list[dict[str, Any]]) -> str:
+def _digest(graph: bytes, plain_ranges: list[dict[str, Any]], versions: dict[str, str]) -> str:
     """Names a compiled graph: its pickle, and the files it reads as they are now (compiled code depends on the types)."""
     digest = hashlib.sha256(graph)
     for name in sorted({name for plain in plain_ranges for name in plain.get("files") or ()}):
         try:
-            seen = os.stat(name)
-            digest.update(f"{name}:{seen.st_size}:{seen.st_mtime_ns}".encode())
+            seen = None if name in versions else os.stat(name)
+            version = versions[name] if seen is None else f"{seen.st_size}:{seen.st_mtime_ns}"
+            digest.update(f"{name}:{version}".encode())
         except OSError:
             digest.update(name.encode())
     return digest.hexdigest()

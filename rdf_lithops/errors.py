@@ -7,6 +7,7 @@ from typing import Any
 
 __all__ = [
     "CredentialsError",
+    "DataAccessError",
     "LostRangesError",
     "OutputError",
     "PayloadError",
@@ -98,6 +99,22 @@ class RangeError(RunError):
     """The user's graph or data failed in one range; ``type_name`` is the class of the original exception."""
 
     type_name = ""
+
+
+class DataAccessError(RunError):
+    """Data that cannot be read: ``kind`` is a word ("missing", "denied", …), ``url`` comes without a signature."""
+
+    kind = ""
+    url = ""
+
+    @classmethod
+    def of(cls, failed: dict[str, str], where: str = "", range_ids: tuple[int, ...] = ()) -> DataAccessError:
+        """From the fields of the far side's AccessFailure."""
+        error = cls(
+            f"{failed['url']}: {failed['why']}", where=where, next_command=failed["next_command"], range_ids=range_ids
+        )
+        error.kind, error.url = failed["kind"], failed["url"]
+        return error
 
 
 class LostRangesError(RunError):

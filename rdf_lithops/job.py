@@ -46,7 +46,7 @@ from .payload import Payload
 from .planning import Options, Plan
 from .recovery import CallEnd
 from .statuses import read_status
-from .worker import launcher, warm
+from .worker import access, launcher, warm
 from .worker.beats import BEAT_NAME
 from .worker.credentials import KEY_VARIABLE, Sealed
 
@@ -60,6 +60,7 @@ __all__ = [
     "opened",
     "places",
     "process_settings",
+    "run_each",
     "session_for",
     "submit",
 ]
@@ -92,6 +93,8 @@ class Session:
     warm_folder: str | None = None
     hold: Connection[Any, Any] | None = None
     prefork: subprocess.Popen[bytes] | None = None
+    reader_folder: str | None = None
+    reader_hold: Connection[Any, Any] | None = None
     closed: bool = False
     job_keys: list[str] = field(default_factory=list)
     gates: threading.local = field(default_factory=threading.local)
@@ -143,6 +146,18 @@ class Session:
             self.prefork.wait(timeout=10)
             self.prefork = None
 
+    def reader(self, options: Options) -> str:
+        """The folder that this driver's reader of remote files serves; it is started when it is first asked for.
+
+        On localhost it is the folder where tasks meet too: what one of them has read is there for all.
+        """
+        with self.lock:
+            if self.reader_folder is None:
+                self.reader_folder = self.warm_folder or tempfile.mkdtemp(prefix="rdf_lithops-")
+            if self.reader_hold is None or self.reader_hold.poll():  # nothing is sent unasked: readable means gone
+                self.reader_hold = access.hold(self.reader_folder, reader_settings(options))
+            return self.reader_folder
+
     def close(self) -> None:
         """End the warm ROOT process of this executor and remove what is left of its runs. Twice does nothing."""
         self.closed = True
@@ -150,6 +165,13 @@ class Session:
             self.hold.close()
             self.hold = None
         self.end_preloaded()
+        if self.reader_hold is not None:
+            self.reader_hold.close()
+            self.reader_hold = None
+        if self.reader_folder is not None:
+            warm.reap(self.reader_folder, "reader")
+            shutil.rmtree(self.reader_folder, ignore_errors=True)
+            self.reader_folder = None
         if self.warm_folder is not None:
             warm.reap(self.warm_folder)
             shutil.rmtree(self.warm_folder, ignore_errors=True)
@@ -232,6 +254,11 @@ def beats(session: Session, options: Options) -> dict[str, Any]:
     """How often, and where, the calls of this executor say that they live."""
     every_s = options.beat_s or (LOCAL_BEAT_S if session.local else REMOTE_BEAT_S)
     return {"every_s": every_s, "stall_s": options.stall_s, "folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX}
+
+
+def reader_settings(options: Options) -> dict[str, Any]:
+    """The command-line settings of a reader of remote files."""
+    return {"idle_limit_s": options.idle_limit_s, "cache_limit_mib": options.cache_limit_mib}
 
 
 def _make_safe(executor: Any, session: Session) -> None:
@@ -412,6 +439,35 @@ def _submitting(session: Session) -> Iterator[None]:
         yield
     finally:
         session.gates.submitting = False
+
+
+def run_each(
+    executor: Any, task: Any, iterdata: list[dict[str, Any]], extra_env: dict[str, str]
+) -> Iterator[tuple[int, CallEnd]]:
+    """Run ``task``, which returns bytes, once for each of ``iterdata`` as a Lithops map; yields (position, end).
+
+    Calls of a job whose process is gone end with that as their reason. What the job wrote into storage is deleted.
+    """
+    session = session_for(executor, Options(warm=False))
+    with session.lock:
+        futures = list(executor.map(task, iterdata, include_modules=None, extra_env=extra_env))
+    submission = LithopsSubmission(session, futures, futures[-1])
+    left = set(range(len(futures)))
+    try:
+        while left:
+            lost = submission.lost()
+            ends = submission.map_ends()
+            yield from ends.items()
+            left -= set(ends)
+            for position in sorted(lost & left):
+                yield position, CallEnd(why="it never ended: what ran it is gone")
+            left -= lost
+            time.sleep(submission.poll_s if left else 0)
+    except BaseException as error:
+        executor.compute_handler.clear({futures[0].job_key}, exception=error)
+        raise
+    finally:
+        _forget(session, futures)
 
 
 def submit(session: Session, plan: Plan, options: Options, place: Place) -> LithopsSubmission:

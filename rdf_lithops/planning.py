@@ -39,6 +39,7 @@ _BOUNDS: tuple[tuple[str, tuple[type, ...], int | None, bool], ...] = (
     ("usd_per_gb_s", (float, int), None, False),
     ("fold_partials", (int,), 1, True),
     ("fold_mib", (float, int), 0, False),
+    ("cache_limit_mib", (float, int), 0, True),
     ("silence_s", (float, int), 0, False),
     ("start_s", (float, int), 0, True),
     ("stall_s", (float, int), 0, True),
@@ -75,11 +76,13 @@ class Options:
     role of their own); None: those that the run's URLs may need. ``overwrite``: a Snapshot may replace a dataset of its
     name. ``arrays_mib``: columns of a call's AsNumpy that are larger than this go to the driver through Lithops'
     storage, past the reducer. ``file_mib``: merge a Snapshot's parts into files of about this size by a second
-    ``map_reduce`` (None: leave one per range). ``target_s``: the least that a call should work, which sets the number of
-    calls where ``npartitions`` does not (None: 10 s where calls are paid; where they are free every worker gets one).
-    ``budget_usd``: a run that could cost more is an error before it begins, and calls are ended before they cost more.
-    ``usd_per_gb_s``: your price, instead of the table's. ``fold_partials`` and ``fold_mib``: how many partials, and how
-    much of them, one call folds; more are folded by a tree of calls (None: a fifth of the memory of a call).
+    ``map_reduce`` (None: leave one per range). ``cache_limit_mib``: how much of what was read from remote files a worker
+    keeps on its disk, for later ranges and queries. ``target_s``: the least that a call should work, which sets the
+    number of calls where ``npartitions`` does not (None: 10 s where calls are paid; where they are free every worker
+    gets one). ``budget_usd``: a run that could cost more is an error before it begins, and calls are ended before they
+    cost more. ``usd_per_gb_s``: your price, instead of the table's. ``fold_partials`` and ``fold_mib``: how many
+    partials, and how much of them, one call folds; more are folded by a tree of calls (None: a fifth of the memory of a
+    call).
     """
 
     seed: int = 1
@@ -92,6 +95,7 @@ class Options:
     idle_limit_s: float = 300.0
     memory_limit_mib: float = 3000.0
     beat_s: float | None = None
+    cache_limit_mib: float = 1024.0
     credentials: tuple[str, ...] | None = None
     overwrite: bool = False
     arrays_mib: float = 8.0

@@ -27,7 +27,7 @@ __all__ = ["REDUCER", "Books", "CallEnd", "Cut", "Trouble", "never_cut"]
 Plain = dict[str, Any]
 Cut = Callable[[Plain], list[Plain]]
 
-FINAL = ("range", "payload", "credentials", "output")
+FINAL = ("range", "payload", "credentials", "output", "access")
 TOO_MUCH = ("memory", "timeout")
 CRASHES = ("died", "hung")
 REDUCER = -1  # stands for a call's id

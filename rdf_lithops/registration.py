@@ -142,7 +142,11 @@ def _from_spec(jsonfile: str, *, executor: Any, **given: Any) -> Any:
     backend = _backend(executor, options)
     import ROOT
 
-    return backend.make_dataframe(ROOT.Internal.RDF.RetrieveSpecFromJson(jsonfile), npartitions=npartitions)
+    from . import dataset
+
+    with dataset.expanded_spec(jsonfile) as path:
+        spec = ROOT.Internal.RDF.RetrieveSpecFromJson(path)
+    return backend.make_dataframe(spec, npartitions=npartitions)
 
 
 def _keywords(function: str, given: dict[str, Any]) -> tuple[int | None, Options]:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .errors import CredentialsError, OutputError, PayloadError, RangeError, RunError, SubmissionError
+from .errors import CredentialsError, DataAccessError, OutputError, PayloadError, RangeError, RunError, SubmissionError
 from .events import (
     AttemptBegan,
     AttemptEnded,
@@ -311,6 +311,8 @@ def read_result(envelope: Envelope) -> bytes:
     if error["kind"] == "output":
         raise OutputError(error["what"], why=error["message"], range_ids=tuple(error["range_ids"]), call_id=error["call_id"])
     ranges = ", ".join(map(str, error["range_ids"]))
+    if "access" in error:
+        raise DataAccessError.of(error["access"], f"call {error['call_id']}, {error['where']}", tuple(error["range_ids"]))
     if error["kind"] == "range":
         failure = RangeError(
             f"range {ranges} failed: {error['message']}",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import click.testing
 import pytest
@@ -132,3 +135,18 @@ def test_the_demo_saves_its_report(tmp_path: Path) -> None:
     assert 0 == done.exit_code, done.output
     shown = click.testing.CliRunner().invoke(main, ["report", "run.json"])
     assert "1,000 entries" in shown.output
+
+
+def test_an_interrupted_demo(tmp_path: Path) -> None:
+    """Ctrl-C in mid-run: status 130 within a time limit, one line and no traceback."""
+    command = [sys.executable, "-W", "ignore", "-m", "rdf_lithops", "demo", "--events", "2000", "--npartitions", "2"]
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, **options) as program:
+        assert program.stdout is not None
+        while not program.stdout.readline().startswith("lithops"):
+            assert program.poll() is None
+        time.sleep(0.5)
+        os.killpg(program.pid, signal.SIGINT)  # a terminal tells all of its foreground
+        _, said = program.communicate(timeout=60)
+    assert program.returncode in (130, -signal.SIGINT), said  # which a shell shows as 130, both of them
+    assert "interrupted" in said and "Traceback" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -249,6 +250,14 @@ def test_plan_prints_the_calls(sample: list[str]) -> None:
     assert 0 == done.returncode, done.stderr
     assert "plan: 6 ranges in" in done.stdout
     assert "entries" not in done.stdout
+
+
+def test_plan_as_json(sample: list[str]) -> None:
+    """One document on standard output, for machines; what is for people goes to standard error."""
+    done = click.testing.CliRunner().invoke(main, ["plan", "--files", sample[0], "--npartitions", "3", "--json"])
+    assert 0 == done.exit_code, done.output
+    assert 3 == json.loads(done.stdout)["ranges"]
+    assert "1 file" in done.stderr
 
 
 def test_a_file_that_is_no_root_file_is_named(tmp_path: Path) -> None:

@@ -100,6 +100,20 @@ def test_environment_killed(aws: lithops.FunctionExecutor, service: Service) -> 
     assert any(invocation.error for invocation in service.invocations)
 
 
+def test_the_report_counts_what_lambda_counts(aws: lithops.FunctionExecutor, service: Service) -> None:
+    """Calls of a report are Lambda's invocations, and the time in which workers had them is theirs, within 15 %."""
+    count(aws, 2)  # environments are there
+    before = len(service.invocations)
+    slow = ROOT.RDataFrame(80, executor=aws, npartitions=4, options={"ranges_per_call": 1})
+    total = slow.Define("x", "gSystem->Sleep(100); return 1.0;").Sum("x")
+    assert 80 == total.GetValue()
+    report, invocations = rdf_lithops.report(total), service.invocations[before:]
+    assert len(invocations) == len(report.calls) == 5
+    counted_s = sum(invocation.ended - invocation.started for invocation in invocations)
+    assert counted_s == pytest.approx(sum(call.worker_s for call in report.calls), rel=0.15)
+    assert sum(report.path.values()) == pytest.approx(report.wall_s)
+
+
 def test_refused_invocations_are_an_error(aws: lithops.FunctionExecutor, service: Service) -> None:
     """An invocation that the account may not make ends the run soon, in an error with the backend's words and the remedy."""
     service.script(dict.fromkeys(range(100), "refuse"))

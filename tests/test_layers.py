@@ -23,9 +23,11 @@ USERS_OF_ROOT = {
     "backend.py",
     "halving.py",
     "cutting.py",
+    "dataset.py",
     "live.py",
     "registration.py",
     "survey.py",
+    "worker/access.py",
     "worker/arrays.py",
     "worker/output.py",
     "worker/execute.py",
@@ -97,10 +99,15 @@ def test_the_far_side_imports_nothing_of_the_near_side() -> None:
     assert set() == wrong
 
 
+def test_only_one_module_makes_transfers() -> None:
+    """The library that reads remote data could be replaced in one place."""
+    assert {"worker/remote.py"} == users_of("obstore")
+
+
 def test_the_far_side_needs_only_what_every_worker_has() -> None:
     """``worker`` imports the standard library and ROOT (NumPy comes with it); what opens credentials, which Lithops itself
-    requires; and what Lithops uses for S3. No other package must be installed there."""
-    allowed = ("rdf_lithops", "ROOT", "numpy", "cryptography", "boto3", "botocore")
+    requires; what Lithops uses for S3; in one module, what reads remote data. No other package must be installed there."""
+    allowed = ("rdf_lithops", "ROOT", "numpy", "cryptography", "boto3", "botocore", "obstore")
     wrong = {
         (name_of(path), name)
         for path in MODULES

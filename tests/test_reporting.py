@@ -72,6 +72,13 @@ def test_a_cold_worker() -> None:
     assert BEGAN + 0.7 == pytest.approx(call.began_at), "the start of its process is billed"
 
 
+def test_an_invocation_that_was_noted() -> None:
+    """Where the entry point notes its begin, the worker had the call from then on, and Lithops' loading is no queue."""
+    call = report_of([*quiet_run(1)[:2], ended(0, (1.0, 1.1, 3.1, 3.2), 3.3, invoked_at=BEGAN + 0.7)]).calls[0]
+    assert (0.5, 0.4) == (pytest.approx(call.parts["queue"]), pytest.approx(call.parts["cold start"]))
+    assert (False, pytest.approx(2.5)) == (call.cold, call.worker_s)
+
+
 @pytest.mark.parametrize("skew_s", [-3600.0, -0.5, 0.0, 0.5, 3600.0])
 def test_clocks_that_differ(skew_s: float) -> None:
     """A worker's clock may be wrong by any time: the call is where the driver's clock can have it, and a note says so."""
@@ -142,12 +149,13 @@ def advice(events: list[Any], **known: Any) -> str:
 
 
 def test_advice_on_start_up() -> None:
-    """Start-up that outweighs the work: how many calls would do, and what that would take."""
-    said = advice(quiet_run(8))
+    """Start-up that outweighs the work: where calls are billed, how many would do, and how long; else what comes next."""
+    said = advice(quiet_run(8), bill=Bill(17.6, 9, 0.001))
     assert "calls ran 2.2 s on average, of which 1.2 s start-up (0.6 s compilation)" in said
     better = re.search(r"(\d+) instead of 8 would cost less and run (\d+) s", said)
     assert better is not None
     assert 1 <= int(better[1]) < 8 and int(better[2]) > 2
+    assert "the next query on these workers finds ROOT up" in advice(quiet_run(8))
 
 
 def test_advice_on_one_slow_call() -> None:

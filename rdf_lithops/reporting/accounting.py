@@ -153,6 +153,9 @@ def _measured(status: dict[str, Any], facts: dict[str, Any], submitted_at: float
     noted = [float(status.get(name) or 0.0) for name in _TIMES]
     if not (noted[0] and noted[3]):
         return Call("map", 0, 0, submitted_at=submitted_at, seen_at=seen_at, parts={"other": seen_at - submitted_at})
+    invoked_at = float(facts.get("invoked_at") or 0.0)
+    if 0 < invoked_at < noted[0]:  # the entry point was called before Lithops looked at the clock
+        noted[0] = invoked_at
     shift = _shift(noted[0], noted[3], submitted_at, seen_at)
     began, function, done, ended = (_between(at + shift, submitted_at, seen_at) for at in _in_order(noted))
     process_at = float(facts.get("process_at") or 0.0) + shift

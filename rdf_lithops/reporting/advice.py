@@ -23,18 +23,18 @@ def advise(report: Report) -> Iterator[str]:
 def _start_up(report: Report) -> str | None:
     """Starting ROOT and compiling cost each call the same, however little it has to do."""
     time_s, start_s = _mean(report, _WORK), _mean(report, ("cold start", "initialisation", "graph", "compilation"))
-    if len(report.maps) < 2 or start_s < SHORT_S or start_s < MANY * time_s:
+    if start_s < SHORT_S or start_s < MANY * time_s:
         return None
     compile_s = _mean(report, ("compilation",))
+    said = f"calls ran {time_s:.1f} s on average, of which {start_s:.1f} s start-up ({compile_s:.1f} s compilation)"
+    if not report.bill.billed_gb_s:  # fewer calls would leave workers idle that cost nothing
+        return f"{said}: the next query on these workers finds ROOT up, and this graph compiled"
     work_s = (time_s - start_s) * len(report.maps)
     better = max(1, round(work_s / (4 * start_s)))  # start-up is a fifth of each call then
     if better >= len(report.maps):
         return None
-    return (
-        f"calls ran {time_s:.1f} s on average, of which {start_s:.1f} s start-up ({compile_s:.1f} s compilation): "
-        f"{better} instead of {len(report.maps)} would cost less and run {start_s + work_s / better:.0f} s "
-        "(npartitions, or options.ranges_per_call)"
-    )
+    longer = f"{better} instead of {len(report.maps)} would cost less and run {start_s + work_s / better:.0f} s"
+    return f"{said}: {longer} (npartitions, or options.ranges_per_call)"
 
 
 def _imbalance(report: Report) -> str | None:

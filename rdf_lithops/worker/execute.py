@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from . import arrays, output, stores
+from . import access, arrays, output, remote, stores
 from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack, unpack
@@ -175,6 +175,8 @@ def warm_up() -> Iterator[None]:
     yield
     ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(defined))
     pickle.loads(pickle.dumps(ROOT.Detail.RDF.GetMergeableValue(histogram)))
+    yield
+    access.install()
     yield
 
 
@@ -435,12 +437,20 @@ def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], s
         result = runner.mapper(adapter.from_plain(plain, dataset, runner.exec_id(plain)))
         for mergeable in getattr(result, "mergeables", None) or ():
             _restore_entry_column(mergeable)
+        _refuse_unread_data()
     except Exception as error:
         raise RangeFailure(plain["id"]) from error
     finally:
         if not runner.cloned:
             _forget_execution(runner.digest)
     return result
+
+
+def _refuse_unread_data() -> None:
+    """Raise for remote data that could not be read, even if ROOT went on without it."""
+    failed = access.take_failure()
+    if failed is not None:
+        raise remote.AccessFailure(**failed)
 
 
 def _restore_entry_column(mergeable: Any) -> None:
@@ -472,6 +482,18 @@ def _describe_failure(failure: RangeFailure, call: dict[str, Any], dataset: dict
     cause = failure.__cause__
     assert cause is not None, "RangeFailure is always raised from the original exception"
     plain = next(plain for plain in call["ranges"] if plain["id"] == failure.range_id)
+    names = adapter.files_of([plain], dataset)
+    failed = access.take_failure() or (cause.plain if isinstance(cause, remote.AccessFailure) else access.unreadable(names))
+    if failed is not None:
+        return {
+            "kind": "access" if failed["kind"] in remote.FINAL else "transfer",
+            "call_id": call["id"],
+            "range_ids": [failure.range_id],
+            "where": adapter.describe(plain, dataset),
+            "type": "AccessFailure",
+            "message": f"{failed['url']}: {failed['why']}",
+            "access": failed,
+        }
     out_of_memory = isinstance(cause, MemoryError) or "bad_alloc" in f"{type(cause).__name__} {cause}"
     return {
         "kind": "memory" if out_of_memory else "range",

@@ -17,7 +17,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
-from . import smoke, warm
+from . import seconds, smoke, warm
 
 __all__ = ["handler"]
 
@@ -52,6 +52,7 @@ INITIALISATION_S = time.perf_counter() - _began
 
 def handler(event: dict[str, Any], context: Any) -> Any:
     """What Lambda calls. ``{"rdf_lithops": "describe"}`` asks what is in the image; all else is Lithops' event."""
+    seconds.note_invocation()
     if event.get("rdf_lithops") == "describe":
         return {"versions": {**smoke.versions(), "root": ROOT_VERSION}, "initialisation_s": INITIALISATION_S}
     return entry_point.lambda_handler(event, context)

@@ -13,6 +13,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from . import remote
+
 __all__ = ["FORMAT_VERSION", "describe", "files_of", "from_plain", "to_plain"]
 
 FORMAT_VERSION = 1
@@ -214,8 +216,12 @@ def describe(plain: Plain, dataset: Plain) -> str:
         return f"range {plain['id']}: entries {plain['start']} to {plain['end']}"
     files = plain["files"] if plain["files"] is not None else dataset["files"]
     if plain["kind"] == "pyrdf":
-        where = "" if files is None else f" of {files[0]}" + (f" and {len(files) - 1} more files" if files[1:] else "")
+        where = (
+            ""
+            if files is None
+            else f" of {remote.shown(files[0])}" + (f" and {len(files) - 1} more files" if files[1:] else "")
+        )
         return f"range {plain['id']}: entries {plain['start']} to {plain['end']}{where}"
-    files = files[plain["first_file"] : plain["last_file"]]
+    files = [remote.shown(name) for name in files[plain["first_file"] : plain["last_file"]]]
     shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
     return f"range {plain['id']}: {plain['start_fraction']:.0%} to {plain['end_fraction']:.0%} of {shown}"

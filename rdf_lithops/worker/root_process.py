@@ -30,7 +30,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from . import credentials, execute, faults, output, payload, warm, wire
+from . import access, credentials, execute, faults, output, payload, warm, wire
+from . import ranges as adapter
 from .beats import Counter
 
 _PR_SET_PDEATHSIG = 1
@@ -369,9 +370,11 @@ def _answer(
             return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place)]
         payload_s = time.perf_counter() - started
         results = execute.Results(**{**message["results"], "outputs": tuple(message["results"]["outputs"])})
-        what = message["graph_digest"], message["call"], message["dataset"], message["seed"]
-        strike = functools.partial(faults.strike_range, message.get("faults"), message["call"])
-        packed, large = execute.run_call(blobs[0], *what, results, place, message["began"], payload_s, strike)
+        call, dataset = message["call"], message["dataset"]
+        what = message["graph_digest"], call, dataset, message["seed"]
+        strike = functools.partial(faults.strike_range, message.get("faults"), call)
+        with access.granted(folder, access.Grant.read(message["access"]), adapter.files_of(call["ranges"], dataset)):
+            packed, large = execute.run_call(blobs[0], *what, results, place, message["began"], payload_s, strike)
         return {"reply": "ok", "keys": list(large)}, [packed, *large.values()]
 
 

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Stopwatch", "began_here", "watch_reads"]
+__all__ = ["Stopwatch", "began_here", "note_invocation", "watch_reads"]
+
+_INVOKED = "RDF_LITHOPS_INVOKED"  # in the environment of a backend's process, which the task inherits
 
 _SOURCE = """
 #ifndef RDF_LITHOPS_READ_CLOCK
@@ -73,11 +75,21 @@ def watch_reads() -> Any:
     return ROOT.rdf_lithops.read_clock()
 
 
+def note_invocation() -> None:
+    """To be called by the entry point of a backend as an invocation begins, which is billed from here: Lithops notes the
+    time only when it has fetched the function. Also counted is the how-many-th it is in this process."""
+    ordinal = int(os.environ.get(_INVOKED, "0 0").split()[1]) + 1
+    os.environ[_INVOKED] = f"{time.time()} {ordinal}"
+
+
 def began_here() -> dict[str, float]:
     """When a task's function was called, by ``perf_counter``, which all processes of a machine share; and the process that
-    forked the task's: its id, and when it was started, in Unix seconds."""
+    forked the task's: its id, when it was started, in Unix seconds (0 if this is not its first invocation, for which it was
+    there already), and when the invocation began (0 where no entry point noted it)."""
     parent = os.getppid()
-    return {"asked": time.perf_counter(), "process": parent, "process_at": _process_start(parent)}
+    invoked_at, ordinal = os.environ.get(_INVOKED, "0 1").split()
+    process_at = _process_start(parent) if int(ordinal) == 1 else 0.0
+    return {"asked": time.perf_counter(), "process": parent, "process_at": process_at, "invoked_at": float(invoked_at)}
 
 
 def _process_start(pid: int) -> float:
@@ -95,7 +107,7 @@ class Stopwatch:
 
     def __init__(self, began: dict[str, float] | None = None, payload_s: float = 0.0) -> None:
         self.started = time.perf_counter() - payload_s
-        self.began = began or {"asked": self.started, "process": 0, "process_at": 0.0}
+        self.began = began or {"asked": self.started, "process": 0, "process_at": 0.0, "invoked_at": 0.0}
         self.seconds: dict[str, float] = dict.fromkeys(_PARTS, 0.0)
         self.seconds["payload_s"] = payload_s
         self.clock = watch_reads()
@@ -132,6 +144,7 @@ class Stopwatch:
             "host": socket.gethostname(),
             "process": self.began["process"],
             "process_at": self.began["process_at"],
+            "invoked_at": self.began["invoked_at"],
             "initialise_s": self.started - self.began["asked"],
             **self.seconds,
             "read_s": read_s,

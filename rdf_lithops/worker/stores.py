@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from . import credentials
 
-__all__ = ["StoreFailure", "fetch", "put", "remove", "sizes", "split", "store_of"]
+__all__ = ["StoreFailure", "fetch", "put", "remove", "s3_client", "sizes", "split", "store_of"]
 
 SINGLE_PUT_BYTES = 5 * 2**30  # of S3: up to here an object is one request, and nothing half done can stay behind
 _PART = ".rdf_lithops-part"  # of a file in a folder, while it is written
@@ -149,11 +149,39 @@ def _os_errors(what: str) -> Iterator[None]:
 # -- S3 ---------------------------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def s3_client(what: str) -> Iterator[Any]:
+    """A client for a few requests: none is kept, for it would keep the keys."""
+    try:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ModuleNotFoundError as error:
+        raise StoreFailure(what, "there is no boto3 here; install rdf_lithops[s3]", True) from error
+    config = Config(
+        retries={"mode": "standard", "max_attempts": 5},
+        connect_timeout=10,
+        read_timeout=120,
+        request_checksum_calculation="when_required",  # the newer kind is unknown to many a gateway; MD5 is sent
+        response_checksum_validation="when_required",
+    )
+    try:
+        with contextlib.closing(boto3.session.Session().client("s3", config=config, **credentials.s3_keys())) as client:
+            yield client
+    except ClientError as error:
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        said = error.response.get("Error", {})
+        why = " ".join(str(part) for part in (status, said.get("Code"), said.get("Message")) if part)
+        raise StoreFailure(what, why, 400 <= status < 500 and status not in (408, 409, 429)) from error
+    except BotoCoreError as error:
+        raise StoreFailure(what, str(error), type(error).__name__ == "NoCredentialsError") from error
+
+
 class _S3:
     def put(self, path: str, url: str, replace: bool) -> None:
         bucket, key = self._parts(url)
         condition = {} if replace else {"IfNoneMatch": "*"}
-        with self._client(f"cannot write {url}") as client, open(path, "rb") as stream, _left_as_it_is():
+        with s3_client(f"cannot write {url}") as client, open(path, "rb") as stream, _left_as_it_is():
             if os.path.getsize(path) > SINGLE_PUT_BYTES:
                 client.upload_fileobj(stream, bucket, key)
                 return
@@ -166,24 +194,24 @@ class _S3:
 
     def fetch(self, url: str, path: str) -> None:
         bucket, key = self._parts(url)
-        with self._client(f"cannot read {url}") as client:
+        with s3_client(f"cannot read {url}") as client:
             client.download_file(bucket, key, path)
 
     def sizes(self, folder: str, prefix: str) -> dict[str, int]:
         bucket, start = self._parts(folder)
-        with self._client(f"cannot list {folder}") as client:
+        with s3_client(f"cannot list {folder}") as client:
             pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start + prefix, Delimiter="/")
             return {f"s3://{bucket}/{item['Key']}": int(item["Size"]) for page in pages for item in page.get("Contents", ())}
 
     def remove(self, urls: Iterable[str]) -> None:
         places = [self._parts(url) for url in urls]
-        with self._client("cannot remove from S3") as client:
+        with s3_client("cannot remove from S3") as client:
             for bucket, key in places:
                 client.delete_object(Bucket=bucket, Key=key)
 
     def abandon(self, folder: str, prefix: str) -> None:
         bucket, start = self._parts(folder)
-        with self._client(f"cannot list uploads to {folder}") as client:
+        with s3_client(f"cannot list uploads to {folder}") as client:
             pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=start + prefix)
             for upload in [item for page in pages for item in page.get("Uploads", ())]:
                 client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
@@ -191,33 +219,6 @@ class _S3:
     def _parts(self, url: str) -> tuple[str, str]:
         bucket, _, key = url.partition("://")[2].partition("/")
         return bucket, key
-
-    @contextlib.contextmanager
-    def _client(self, what: str) -> Iterator[Any]:
-        """A client for a few requests: none is kept, for it would keep the keys."""
-        try:
-            import boto3
-            from botocore.config import Config
-            from botocore.exceptions import BotoCoreError, ClientError
-        except ModuleNotFoundError as error:
-            raise StoreFailure(what, "there is no boto3 here; install rdf_lithops[s3]", True) from error
-        config = Config(
-            retries={"mode": "standard", "max_attempts": 5},
-            connect_timeout=10,
-            read_timeout=120,
-            request_checksum_calculation="when_required",  # the newer kind is unknown to many a gateway; MD5 is sent
-            response_checksum_validation="when_required",
-        )
-        try:
-            with contextlib.closing(boto3.session.Session().client("s3", config=config, **credentials.s3_keys())) as client:
-                yield client
-        except ClientError as error:
-            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            said = error.response.get("Error", {})
-            why = " ".join(str(part) for part in (status, said.get("Code"), said.get("Message")) if part)
-            raise StoreFailure(what, why, 400 <= status < 500 and status not in (408, 409, 429)) from error
-        except BotoCoreError as error:
-            raise StoreFailure(what, str(error), type(error).__name__ == "NoCredentialsError") from error
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from . import credentials, execute, faults, output, payload, warm
+from . import access, credentials, execute, faults, output, payload, warm
+from . import ranges as adapter
 from .beats import Counter, Pulse, Stalled
 from .envelope import Envelope, pack, unpack
 from .folding import check_each_range_once, fold_order
@@ -158,8 +159,8 @@ class MapTask(_CallTask):
     """Run the ranges of one call and fold them.
 
     ``graph`` is DistRDF's (mapper, reducer), cloudpickled and unpickled by the ROOT process alone; ``graph_digest``
-    names it among the graphs that a process has compiled; ``dataset`` is plain; ``results`` says where large results go. A
-    large partial goes to the ``shelf``, if there is one.
+    names it among the graphs that a process has compiled; ``dataset`` is plain; ``results`` says where large results go;
+    ``access`` the fields of an access.Grant. A large partial goes to the ``shelf``, if there is one.
     """
 
     graph: bytes
@@ -168,6 +169,7 @@ class MapTask(_CallTask):
     seed: int
     surroundings: Surroundings
     results: execute.Results = field(default_factory=execute.Results)
+    access: dict[str, Any] = field(default_factory=dict, repr=False)
     shelf: Shelf | None = None
 
     def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
@@ -179,6 +181,7 @@ class MapTask(_CallTask):
             "seed": self.seed,
             "results": dataclasses.asdict(self.results),
             "began": began,
+            "access": self.access,
             "tries": call.get("tries", MAX_TRIES),
         }
         return self.graph_digest, message, [self.graph]
@@ -188,7 +191,9 @@ class MapTask(_CallTask):
     ) -> tuple[bytes, dict[str, bytes]]:
         what = self.graph, self.graph_digest, call, self.dataset, self.seed
         strike = functools.partial(faults.strike_range, self.surroundings.faults, call)
-        return execute.run_call(*what, self.results, folder, began, payload_s, strike)
+        grant, names = access.Grant.read(self.access), adapter.files_of(call["ranges"], self.dataset)
+        with access.granted(os.path.dirname(folder), grant, names):
+            return execute.run_call(*what, self.results, folder, began, payload_s, strike)
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,22 @@ from .. import _version
 from . import wire
 from .beats import Pulse, Stalled
 
-__all__ = ["WarmProcessDied", "WarmProcessUnavailable", "folder_for", "hold", "reap", "request", "start", "wait_until_warm"]
+__all__ = [
+    "WarmProcessDied",
+    "WarmProcessUnavailable",
+    "connected",
+    "folder_for",
+    "hold",
+    "reap",
+    "request",
+    "start",
+    "wait_until_warm",
+]
 
 START_LIMIT_S = 60.0  # from exec to a listening socket; ROOT itself comes up behind it
 END_LIMIT_S = 0.5
 LOG_TAIL_BYTES = 4000
-_started: dict[str, subprocess.Popen[bytes]] = {}  # by folder
+_started: dict[tuple[str, str], subprocess.Popen[bytes]] = {}  # by folder and module
 
 
 class WarmProcessUnavailable(Exception):
@@ -64,17 +74,21 @@ def folder_for(preferred: str | None) -> str:
     return folder
 
 
-def start(folder: str, settings: dict[str, Any] | None = None) -> None:
+def start(folder: str, settings: dict[str, Any] | None = None, module: str = "root_process") -> None:
     """Start the process for ``folder`` unless one lives; returns at once, ROOT comes up in the background."""
     given = [f"--{name}={value}" for name, value in (settings or {}).items()]
-    reap(folder)
-    with open(os.path.join(folder, "root.log"), "ab") as log:
-        _started[folder] = run_module("root_process", [folder, *given], log, subprocess.DEVNULL)
+    reap(folder, module)
+    with open(os.path.join(folder, _log_of(module)), "ab") as log:
+        _started[folder, module] = run_module(module, [folder, *given], log, subprocess.DEVNULL)
 
 
-def reap(folder: str) -> None:
+def _log_of(module: str) -> str:
+    return "root.log" if module == "root_process" else f"{module}.log"
+
+
+def reap(folder: str, module: str = "root_process") -> None:
     """Let the process that this one started for ``folder``, if any, end; it holds nothing that needs a tidy end."""
-    process = _started.pop(folder, None)
+    process = _started.pop((folder, module), None)
     if process is not None:
         try:
             process.wait(timeout=END_LIMIT_S)
@@ -102,36 +116,38 @@ def run_module(name: str, arguments: list[str], log: Any, stdin: int) -> subproc
     return subprocess.Popen(command, stdin=stdin, stdout=log, stderr=log, start_new_session=True, env=environment)
 
 
-def _connected(folder: str, settings: dict[str, Any] | None) -> Connection[Any, Any]:
-    """Connect, starting the process first where there is none; one starter at a time."""
+def connected(
+    folder: str, settings: dict[str, Any] | None, module: str = "root_process", name: str = wire.SOCKET_NAME
+) -> Connection[Any, Any]:
+    """Connect to the process ``module`` of ``folder``, starting it first where there is none; one starter at a time."""
     with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-        return wire.connect(folder)
+        return wire.connect(folder, name)
     try:
         with open(os.path.join(folder, "start.lock"), "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-                return wire.connect(folder)
-            start(folder, settings)
-            return _wait_for(folder)
+                return wire.connect(folder, name)
+            start(folder, settings, module)
+            return _wait_for(folder, module, name)
     except OSError as error:
-        raise WarmProcessUnavailable(f"cannot start a ROOT process in {folder}: {error}") from error
+        raise WarmProcessUnavailable(f"cannot start {module} in {folder}: {error}") from error
 
 
-def _wait_for(folder: str) -> Connection[Any, Any]:
+def _wait_for(folder: str, module: str, name: str) -> Connection[Any, Any]:
     deadline = time.monotonic() + START_LIMIT_S
     while True:
         try:
-            return wire.connect(folder)
+            return wire.connect(folder, name)
         except (FileNotFoundError, ConnectionRefusedError):
             if time.monotonic() > deadline:
-                tail = log_tail(os.path.join(folder, "root.log"))
-                raise WarmProcessUnavailable(f"no ROOT process listens after {START_LIMIT_S} s: {tail}") from None
+                tail = log_tail(os.path.join(folder, _log_of(module)))
+                raise WarmProcessUnavailable(f"no {module} listens after {START_LIMIT_S} s: {tail}") from None
             time.sleep(0.005)
 
 
 def hold(folder: str, settings: dict[str, Any]) -> Connection[Any, Any]:
     """Keep the process of ``folder`` alive until the returned connection is closed or its owner dies."""
-    connection = _connected(folder, settings)
+    connection = connected(folder, settings)
     wire.send(connection, {"op": "hold"})
     return connection
 
@@ -142,7 +158,7 @@ def wait_until_warm(folder: str, limit_s: float) -> str | None:
     Raises WarmProcessDied, WarmProcessUnavailable.
     """
     try:
-        with _connected(folder, None) as connection:
+        with connected(folder, None) as connection:
             wire.send(connection, {"op": "watch"})
             return str(wire.receive(connection)[0]["root"]) if connection.poll(limit_s) else None
     except (EOFError, OSError) as error:
@@ -161,7 +177,7 @@ def request(
     ``lease`` says which process will do: ``payload`` and ``graph`` digests. If this process dies meanwhile, the ROOT
     process that works for it is killed. Raises WarmProcessDied, WarmProcessUnavailable.
     """
-    connection = _connected(folder, lease.get("settings"))
+    connection = connected(folder, lease.get("settings"))
     kills_before = _memory_kills()
     try:
         wire.send(connection, {**lease, "op": "lease"})

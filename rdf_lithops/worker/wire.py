@@ -14,7 +14,7 @@ import struct
 from multiprocessing.connection import Connection
 from typing import Any
 
-__all__ = ["connect", "listen", "peer_user", "receive", "send"]
+__all__ = ["connect", "listen", "peer_user", "read_all", "receive", "send", "write_all"]
 
 SOCKET_NAME = "root.sock"
 _CREDENTIALS = struct.Struct("3i")
@@ -31,6 +31,24 @@ def receive(connection: Connection[Any, Any]) -> tuple[dict[str, Any], list[byte
     """Receive one message and its blobs; raises EOFError when the other side is gone."""
     message = json.loads(connection.recv_bytes())
     return message, [connection.recv_bytes() for _ in range(message.pop("blobs"))]
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``, unframed."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def read_all(descriptor: int, size: int) -> bytes:
+    """Read exactly ``size`` bytes, unframed; raises EOFError when the other side is gone."""
+    pieces = bytearray()
+    while len(pieces) < size:
+        piece = os.read(descriptor, size - len(pieces))
+        if not piece:
+            raise EOFError
+        pieces += piece
+    return bytes(pieces)
 
 
 def _address(folder_fd: int, name: str) -> str:
@@ -52,13 +70,13 @@ def listen(folder: str, name: str = SOCKET_NAME) -> socket.socket:
     return listener
 
 
-def connect(folder: str) -> Connection[Any, Any]:
-    """Connect to the process that listens in ``folder``; raises OSError when there is none or it is not our user's."""
+def connect(folder: str, name: str = SOCKET_NAME) -> Connection[Any, Any]:
+    """Connect to the process that listens in ``folder`` under ``name``; raises OSError when there is none of our user."""
     folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         plug = socket.socket(socket.AF_UNIX)
         try:
-            plug.connect(_address(folder_fd, SOCKET_NAME))
+            plug.connect(_address(folder_fd, name))
             if peer_user(plug) != os.getuid():
                 raise PermissionError(f"the process listening in {folder} belongs to another user")
         except BaseException:

@@ -1,0 +1,282 @@
+"""Copy a dataset between stores as a Lithops map over parts of its files: resumable, verified, with a manifest.
+
+The manifest, ``rdf-lithops-manifest.json`` beside the copies, says of each file where it came from, in which version, and
+the SHA-256 of each part that has arrived. Started again, a copy goes on where the manifest ends; a source that has changed
+since is copied anew. A target appears when all its parts are there. Then all of it is read back and compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from . import credentials, dataset, job
+from .errors import DataAccessError, PlanError, RunError
+from .planning import Options
+from .worker import remote, stores
+from .worker.copying import CheckTask, CopyTask
+
+__all__ = ["MANIFEST", "CopiedFile", "check", "replicate"]
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "rdf-lithops-manifest.json"
+PART_BYTES = 32 << 20
+SAVE_S = 1.0  # how often the manifest is written while parts arrive
+ATTEMPTS = 3
+Shown = Callable[[int, int], None]  # parts done, parts in all
+
+
+@dataclass
+class CopiedFile:
+    """One file of a copy: ``parts`` holds, by number (from 1), the SHA-256 and ETag of each part that has arrived."""
+
+    source: str
+    version: str
+    size: int
+    target: str
+    part_bytes: int
+    upload_id: str | None = None
+    parts: dict[str, dict[str, str]] = field(default_factory=dict)
+    done: bool = False
+
+    @property
+    def count(self) -> int:
+        """Parts of the file; an empty file has none."""
+        return -(-self.size // self.part_bytes)
+
+    @property
+    def staged(self) -> str:
+        """Where a local target grows until it is complete."""
+        return f"{self.target}.rdf_lithops-part"
+
+    def part(self, number: int) -> dict[str, Any]:
+        """What a call needs to know of one part."""
+        start = (number - 1) * self.part_bytes
+        return {
+            "number": number,
+            "source": self.source,
+            "version": self.version,
+            "target": self.target,
+            "staged": self.staged,
+            "upload_id": self.upload_id,
+            "start": start,
+            "end": min(self.size, start + self.part_bytes),
+        }
+
+
+def replicate(
+    executor: Any, sources: Iterable[str], target: str, part_bytes: int = PART_BYTES, shown: Shown = lambda done, of: None
+) -> list[CopiedFile]:
+    """Copy ``sources`` (names and patterns) into the folder ``target`` (a path, or ``s3://bucket/prefix``), and verify them.
+
+    Raises DataAccessError, PlanError, and RunError for parts that did not arrive or differ. Whatever happens, the manifest
+    keeps what has arrived, and the same call goes on from there.
+    """
+    names = [match for name in sources for match in _expanded(name)]
+    files = _resumed(_described(names, target, part_bytes), _read_manifest(target))
+    try:
+        _copy(executor, files, target, shown)
+    finally:
+        _write_manifest(target, files)
+    check(executor, target, shown)
+    return files
+
+
+def check(executor: Any, target: str, shown: Shown = lambda done, of: None) -> list[CopiedFile]:
+    """Read all copies in ``target`` back and compare them with its manifest; RunError names files and bytes that differ."""
+    files = _read_manifest(target)
+    if not files or not all(item.done for item in files):
+        raise PlanError(f"expected a complete copy in {target}, got {'no manifest' if not files else 'an unfinished one'}")
+    known = remote.relevant(os.environ)
+    parts, wrong = [], []
+    for index, item in enumerate(files):
+        size, version = _size_and_version(item.target, known)
+        if size != item.size:
+            wrong.append(f"{item.target}: expected {item.size} bytes, got {size}")
+            continue
+        numbers = range(1, item.count + 1)
+        parts += [{**item.part(number), "file": index, "target_version": version} for number in numbers]
+    for answer in _run_parts(executor, CheckTask, parts, shown):
+        item, number = files[answer["file"]], answer["number"]
+        part = item.part(number)
+        if "error" in answer or answer["sha256"] != item.parts[str(number)]["sha256"]:
+            why = answer.get("error", "they are not what was copied")
+            wrong.append(f"{item.target}, bytes {part['start']} to {part['end']}: {why}")
+    if wrong:
+        raise RunError("the copy differs: " + "; ".join(wrong[:5]), next_command="remove the named files and copy again")
+    return files
+
+
+def _expanded(name: str) -> list[str]:
+    found = dataset.expand([name])
+    if found == [name] and "://" not in name and glob.has_magic(name):
+        found = sorted(glob.glob(name))
+    if not found:
+        raise PlanError(f"expected files that match {name}, found none")
+    return found
+
+
+def _described(names: list[str], target: str, part_bytes: int) -> list[CopiedFile]:
+    known = remote.relevant(os.environ)
+    files = {}
+    for name in names:
+        size, version = _size_and_version(name, known)
+        place = f"{target.rstrip('/')}/{remote.shown(name).rpartition('/')[2]}"
+        if place in files:
+            raise PlanError(f"expected files of different names, got two that would become {place}")
+        files[place] = CopiedFile(name, version, size, place, part_bytes)
+    return list(files.values())
+
+
+def _size_and_version(name: str, known: dict[str, str]) -> tuple[int, str]:
+    try:
+        if "://" in name:
+            return remote.size_and_version(name, known)
+        seen = os.stat(name)
+    except remote.AccessFailure as failure:
+        raise DataAccessError.of(failure.plain) from failure
+    except OSError as error:
+        raise DataAccessError.of(
+            remote.AccessFailure("missing", name, str(error.strerror), "check the name").plain
+        ) from error
+    return seen.st_size, f"{seen.st_mtime_ns}:{seen.st_size}"
+
+
+def _resumed(files: list[CopiedFile], before: list[CopiedFile]) -> list[CopiedFile]:
+    """``files``, with what the manifest ``before`` says has arrived of those that are still the same."""
+    known = {item.target: item for item in before}
+    merged = []
+    for item in files:
+        old = known.pop(item.target, None)
+        same = old is not None and (old.source, old.version) == (item.source, item.version)
+        merged.append(old if old is not None and same else item)
+    return [*merged, *known.values()]
+
+
+# -- the map ------------------------------------------------------------------------------------------------------------
+
+
+def _copy(executor: Any, files: list[CopiedFile], target: str, shown: Shown) -> None:
+    for item in files:
+        if not item.done and item.target.startswith("s3://") and item.upload_id is None:
+            with _s3(item.target) as (client, where):
+                item.upload_id = str(client.create_multipart_upload(**where)["UploadId"])
+        if not item.target.startswith("s3://"):
+            os.makedirs(os.path.dirname(item.target) or ".", exist_ok=True)
+    _write_manifest(target, files)
+    saved = time.monotonic()
+    for attempt in range(1, ATTEMPTS + 1):
+        parts = [
+            {**item.part(number), "file": index}
+            for index, item in enumerate(files)
+            if not item.done
+            for number in range(1, item.count + 1)
+            if str(number) not in item.parts
+        ]
+        trouble = []
+        for answer in _run_parts(executor, CopyTask, parts, shown):
+            item = files[answer["file"]]
+            if "error" in answer:
+                trouble.append(answer["error"])
+                continue
+            item.parts[str(answer["number"])] = {"sha256": answer["sha256"], "etag": answer["etag"]}
+            if time.monotonic() - saved > SAVE_S:
+                _write_manifest(target, files)
+                saved = time.monotonic()
+        if not trouble:
+            break
+        logger.warning("attempt %d of %d: %s", attempt, ATTEMPTS, trouble[0])
+    else:
+        raise RunError(
+            f"{len(trouble)} parts could not be copied: {trouble[0]}", next_command="the same command goes on here"
+        )
+    for item in files:
+        if not item.done:
+            _complete(item)
+            item.done = True
+
+
+def _complete(item: CopiedFile) -> None:
+    """Let the target appear."""
+    if item.upload_id is None:
+        with open(item.staged, "ab"):
+            pass
+        os.truncate(item.staged, item.size)
+        os.replace(item.staged, item.target)
+        return
+    with _s3(item.target) as (client, where):
+        listed = [{"PartNumber": number, "ETag": item.parts[str(number)]["etag"]} for number in range(1, item.count + 1)]
+        if not listed:
+            client.abort_multipart_upload(**where, UploadId=item.upload_id)
+            client.put_object(**where, Body=b"")
+            return
+        client.complete_multipart_upload(**where, UploadId=item.upload_id, MultipartUpload={"Parts": listed})
+
+
+def _run_parts(executor: Any, kind: Any, parts: list[dict[str, Any]], shown: Shown) -> Iterator[dict[str, Any]]:
+    """Run a task of ``kind`` for each part; yields its answer, or the error with which its call ended."""
+    if not parts:
+        return
+    urls = {part[name] for part in parts for name in ("source", "target")}
+    found = credentials.for_run(credentials.kinds_for(urls), None)
+    session = job.session_for(executor, Options(warm=False))
+    with job.delivered(session, found) as (sealed, extra_env):
+        task = kind(dataset.variables(), sealed)
+        ends = job.run_each(executor, task, [{"part": part} for part in parts], extra_env)
+        for done, (position, end) in enumerate(ends, start=1):
+            shown(done, len(parts))
+            failed = {"file": parts[position]["file"], "number": parts[position]["number"], "error": end.why}
+            yield failed if end.data is None else json.loads(end.data)
+
+
+# -- the manifest -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _s3(url: str) -> Iterator[tuple[Any, dict[str, str]]]:
+    bucket, _, key = url[len("s3://") :].partition("/")
+    try:
+        with stores.s3_client(url) as client:
+            yield client, {"Bucket": bucket, "Key": key}
+    except stores.StoreFailure as failure:
+        raise RunError(f"{failure.what}: {failure.why}", next_command=f"rdf-lithops auth status {url}") from failure
+
+
+def _read_manifest(target: str) -> list[CopiedFile]:
+    place = f"{target.rstrip('/')}/{MANIFEST}"
+    try:
+        if target.startswith("s3://"):
+            known = remote.relevant(os.environ)
+            size, version = remote.size_and_version(place, known)
+            text = remote.fetch_extent(place, 0, size, version, known).decode()
+        else:
+            with open(place) as stream:
+                text = stream.read()
+    except FileNotFoundError:
+        return []
+    except remote.AccessFailure as failure:
+        if failure.kind == "missing":
+            return []
+        raise DataAccessError.of(failure.plain) from failure
+    return [CopiedFile(**item) for item in json.loads(text)["files"]]
+
+
+def _write_manifest(target: str, files: list[CopiedFile]) -> None:
+    place = f"{target.rstrip('/')}/{MANIFEST}"
+    text = json.dumps({"format": 1, "files": [asdict(item) for item in files]}, indent=1)
+    if target.startswith("s3://"):
+        with _s3(place) as (client, where):
+            client.put_object(**where, Body=text.encode())
+        return
+    os.makedirs(target, exist_ok=True)
+    with open(f"{place}.new", "w") as stream:
+        stream.write(text)
+    os.replace(f"{place}.new", place)

@@ -1,0 +1,344 @@
+// Remote files for ROOT, read through the reader process of this machine (reader.py) over a Unix socket.
+//
+// One connection per open file. A request is two 32-bit numbers (what, bytes that follow) and a body; an answer is two
+// 64-bit numbers: 0 and the bytes that follow, or 1 and the length of an error text. All in the order of this machine.
+//
+//    1 open      body: grant, newline, URL                  answer: 8 bytes, the size of the file
+//    2 read      body: pairs of 64-bit numbers (start, size) answer: those bytes, in that order
+//    3 ahead     body: as read                              no answer: the reader may fetch them now
+//
+// Nothing here takes Python's lock: ROOT reads from threads of its own while the main thread waits for them.
+#ifndef RDF_LITHOPS_RANGED_FILE
+#define RDF_LITHOPS_RANGED_FILE
+
+#include <ROOT/RRawFile.hxx>
+#include <TBranch.h>
+#include <TError.h>
+#include <TFile.h>
+#include <TMap.h>
+#include <TROOT.h>
+#include <TTree.h>
+#include <TTreeCache.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <fcntl.h>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace rdf_lithops {
+
+using Extent = std::pair<std::int64_t, std::int64_t>; // start and size, bytes
+
+inline std::mutex state_mutex;
+inline std::string reader_folder; // where the reader listens
+inline std::string grant;         // names the variables that this process was granted, at the reader
+inline std::string failure;       // the last error of the reader, for the one who explains why a range failed
+
+inline void set_reader(const std::string &folder, const std::string &given)
+{
+   std::lock_guard<std::mutex> lock(state_mutex);
+   reader_folder = folder;
+   grant = given;
+}
+
+inline std::string take_failure()
+{
+   std::lock_guard<std::mutex> lock(state_mutex);
+   return std::exchange(failure, "");
+}
+
+// Why ROOT itself cannot open `url`: what it would print; empty if it can.
+inline std::string why_not(const std::string &url)
+{
+   static std::string text;
+   text.clear();
+   const auto before = SetErrorHandler([](int level, Bool_t, const char *, const char *message) {
+      if (level >= kError)
+         text += std::string(message) + "\n";
+   });
+   std::unique_ptr<TFile> file{TFile::Open(url.c_str(), "READ_WITHOUT_GLOBALREGISTRATION")};
+   SetErrorHandler(before);
+   return file && !file->IsZombie() ? "" : text + "it cannot be opened";
+}
+
+// One file at the reader. Every method throws std::runtime_error, and keeps its text as `failure`.
+class Remote {
+   int fSocket = -1;
+   std::int64_t fSize = 0;
+   std::mutex fMutex; // RNTuple's thread reads beside the main one
+
+   [[noreturn]] void Fail(const std::string &why)
+   {
+      std::lock_guard<std::mutex> lock(state_mutex);
+      failure = why;
+      throw std::runtime_error(why);
+   }
+
+   void Connect(const std::string &folder)
+   {
+      // through a descriptor of the folder: sun_path holds 108 bytes, and the folder may lie deep
+      const int place = ::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+      sockaddr_un address{};
+      address.sun_family = AF_UNIX;
+      snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/reader.sock", place);
+      fSocket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      const int failed = ::connect(fSocket, reinterpret_cast<sockaddr *>(&address), sizeof(address));
+      const std::string why = std::strerror(errno);
+      ::close(place);
+      if (failed)
+         Fail("the reader of remote files does not answer in " + folder + ": " + why);
+   }
+
+   void Send(const void *data, size_t size)
+   {
+      for (auto at = static_cast<const char *>(data); size > 0;) {
+         const auto sent = ::send(fSocket, at, size, MSG_NOSIGNAL);
+         if (sent <= 0 && errno != EINTR)
+            Fail("the reader of remote files is gone");
+         at += std::max<ssize_t>(sent, 0);
+         size -= std::max<ssize_t>(sent, 0);
+      }
+   }
+
+   void Receive(void *data, size_t size)
+   {
+      for (auto at = static_cast<char *>(data); size > 0;) {
+         const auto received = ::recv(fSocket, at, size, MSG_WAITALL);
+         if (received == 0 || (received < 0 && errno != EINTR))
+            Fail("the reader of remote files is gone");
+         at += std::max<ssize_t>(received, 0);
+         size -= std::max<ssize_t>(received, 0);
+      }
+   }
+
+   void Request(std::uint32_t what, const void *body, size_t size)
+   {
+      const std::uint32_t head[2] = {what, static_cast<std::uint32_t>(size)};
+      Send(head, sizeof(head));
+      Send(body, size);
+   }
+
+   void Answer(size_t expected)
+   {
+      std::uint64_t head[2];
+      Receive(head, sizeof(head));
+      if (head[0] == 0 && head[1] == expected)
+         return;
+      std::string text(head[1], ' ');
+      Receive(text.data(), text.size());
+      Fail(text);
+   }
+
+public:
+   explicit Remote(const std::string &url)
+   {
+      std::string folder, given;
+      {
+         std::lock_guard<std::mutex> lock(state_mutex);
+         folder = reader_folder;
+         given = grant;
+      }
+      Connect(folder);
+      const std::string body = given + "\n" + url;
+      Request(1, body.data(), body.size());
+      Answer(sizeof(fSize));
+      Receive(&fSize, sizeof(fSize));
+   }
+   Remote(const Remote &) = delete;
+   Remote &operator=(const Remote &) = delete;
+   ~Remote() { ::close(fSocket); }
+
+   std::int64_t Size() const { return fSize; }
+
+   // Fills one buffer after the other; `into` has as many as `extents`.
+   void Read(const std::vector<Extent> &extents, const std::vector<char *> &into)
+   {
+      size_t total = 0;
+      for (const auto &extent : extents)
+         total += extent.second;
+      std::lock_guard<std::mutex> lock(fMutex);
+      Request(2, extents.data(), extents.size() * sizeof(Extent));
+      Answer(total);
+      for (size_t i = 0; i < extents.size(); ++i)
+         Receive(into[i], extents[i].second);
+   }
+
+   void Ahead(const std::vector<Extent> &extents)
+   {
+      if (extents.empty())
+         return;
+      std::lock_guard<std::mutex> lock(fMutex);
+      Request(3, extents.data(), extents.size() * sizeof(Extent));
+   }
+};
+
+// What TFile::Open makes of a remote URL. Read only.
+class RangedFile : public TFile {
+   std::unique_ptr<Remote> fRemote;
+
+   void Count(Long64_t bytes)
+   {
+      fBytesRead += bytes;
+      fgBytesRead += bytes;
+      ++fReadCalls;
+      ++fgReadCalls;
+   }
+
+   // The baskets that TTreeCache will ask for next: those of its branches that lie behind the byte `from`, as many as it
+   // has just asked for.
+   std::vector<Extent> NextBaskets(TTreeCache &cache, Long64_t from, Long64_t budget)
+   {
+      std::vector<Extent> next;
+      const auto branches = cache.GetCachedBranches();
+      for (Int_t i = 0; branches && i <= branches->GetLast(); ++i) {
+         auto branch = static_cast<TBranch *>(branches->UncheckedAt(i));
+         if (branch->GetFile(0) != this)
+            continue;
+         for (Int_t basket = 0; basket < branch->GetWriteBasket(); ++basket) {
+            const auto start = branch->GetBasketSeek(basket);
+            if (start >= from && branch->GetBasketEntry()[basket] < cache.GetEntryMax())
+               next.emplace_back(start, branch->GetBasketBytes()[basket]);
+         }
+      }
+      std::sort(next.begin(), next.end());
+      size_t kept = 0;
+      while (kept < next.size() && (budget -= next[kept].second) >= 0)
+         ++kept;
+      next.resize(kept);
+      return next;
+   }
+
+   void ReadAhead(Long64_t from, Long64_t budget)
+   {
+      std::vector<TObject *> caches;
+      if (fCacheReadMap)
+         for (auto key : *fCacheReadMap)
+            caches.push_back(fCacheReadMap->GetValue(key));
+      for (auto object : caches)
+         if (auto cache = dynamic_cast<TTreeCache *>(object))
+            if (!cache->IsLearning())
+               fRemote->Ahead(NextBaskets(*cache, from, budget));
+   }
+
+public:
+   RangedFile(const char *url, Option_t *option) : TFile(url, "NET")
+   {
+      fOption = "READ";
+      TString wanted(option);
+      wanted.ToUpper();
+      try {
+         if (!wanted.IsNull() && !wanted.BeginsWith("READ"))
+            throw std::runtime_error(std::string("expected to read ") + url + ", was asked to " + option + " it");
+         fRemote = std::make_unique<Remote>(url);
+      } catch (const std::exception &error) {
+         Error("TFile", "%s", error.what());
+         MakeZombie();
+         gDirectory = gROOT;
+         return;
+      }
+      fD = -2; // open, without a descriptor
+      Init(kFALSE);
+   }
+   ~RangedFile() override { Close(); }
+
+   Long64_t GetSize() const override { return fRemote ? fRemote->Size() : -1; }
+   void Seek(Long64_t offset, ERelativeTo from) override { SetOffset(offset, from); }
+
+   Bool_t ReadBuffer(char *buffer, Int_t size) override
+   {
+      if (const auto cached = ReadBufferViaCache(buffer, size))
+         return cached == 2;
+      if (fOffset + size > fRemote->Size())
+         return kTRUE;
+      fRemote->Read({{fOffset, size}}, {buffer});
+      fOffset += size;
+      Count(size);
+      return kFALSE;
+   }
+   Bool_t ReadBuffer(char *buffer, Long64_t start, Int_t size) override
+   {
+      SetOffset(start);
+      return ReadBuffer(buffer, size);
+   }
+
+   Bool_t ReadBuffers(char *buffer, Long64_t *starts, Int_t *sizes, Int_t count) override
+   {
+      std::vector<Extent> extents;
+      std::vector<char *> into;
+      Long64_t total = 0, last = 0;
+      for (Int_t i = 0; i < count; ++i) {
+         extents.emplace_back(starts[i] + fArchiveOffset, sizes[i]);
+         into.push_back(buffer + total);
+         total += sizes[i];
+         last = std::max<Long64_t>(last, extents.back().first + sizes[i]);
+         if (last > fRemote->Size())
+            return kTRUE;
+      }
+      if (!buffer) { // ROOT's own way to announce what it will read
+         fRemote->Ahead(extents);
+         return kFALSE;
+      }
+      fRemote->Read(extents, into);
+      Count(total);
+      ReadAhead(last, total);
+      return kFALSE;
+   }
+
+   Int_t SysClose(Int_t) override { return 0; }
+};
+
+// The same for RNTuple, which reads clusters ahead by itself.
+class RangedRaw : public ROOT::Internal::RRawFile {
+   std::unique_ptr<Remote> fRemote;
+
+   std::int64_t Within(std::uint64_t start, std::size_t size) const
+   {
+      const auto end = static_cast<std::uint64_t>(fRemote->Size());
+      return start >= end ? 0 : static_cast<std::int64_t>(std::min<std::uint64_t>(size, end - start));
+   }
+
+protected:
+   void OpenImpl() override
+   {
+      if (fOptions.fBlockSize == ROptions::kUseDefaultBlockSize)
+         fOptions.fBlockSize = 4096;
+      fRemote = std::make_unique<Remote>(fUrl);
+   }
+   std::uint64_t GetSizeImpl() override { return fRemote->Size(); }
+   size_t ReadAtImpl(void *buffer, size_t size, std::uint64_t start) override
+   {
+      const auto inside = Within(start, size);
+      if (inside > 0)
+         fRemote->Read({{static_cast<std::int64_t>(start), inside}}, {static_cast<char *>(buffer)});
+      return inside;
+   }
+   void ReadVImpl(RIOVec *requests, unsigned int count) override
+   {
+      std::vector<Extent> extents;
+      std::vector<char *> into;
+      for (unsigned int i = 0; i < count; ++i) {
+         requests[i].fOutBytes = Within(requests[i].fOffset, requests[i].fSize);
+         extents.emplace_back(requests[i].fOffset, requests[i].fOutBytes);
+         into.push_back(static_cast<char *>(requests[i].fBuffer));
+      }
+      fRemote->Read(extents, into);
+   }
+
+public:
+   RangedRaw(std::string_view url, ROptions options) : RRawFile(url, options) {}
+   std::unique_ptr<RRawFile> Clone() const override { return std::make_unique<RangedRaw>(fUrl, fOptions); }
+};
+
+} // namespace rdf_lithops
+
+#endif

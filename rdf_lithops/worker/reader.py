@@ -1,0 +1,309 @@
+"""The reader: one process per machine that fetches extents of remote files for ROOT, and keeps what it fetched.
+
+    ROOT in a slot or driver ──Unix socket, one connection per open file──> reader ──32 requests at a time──> S3, https
+
+``ranged_file.h`` is the other end and says what is spoken. A control connection (``op`` in JSON) grants environment
+variables (credentials among them: they stay in memory), announces files that will be opened soon, or holds the process
+alive. It ends when its holder (a driver) is gone, or after a while without connections. It knows no ROOT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import contextlib
+import faulthandler
+import fcntl
+import hashlib
+import json
+import os
+import select
+import shutil
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import remote, wire
+from .extents import Cache, Cached, Extent, merge_near, split, subtract, union
+
+__all__ = ["SOCKET_NAME", "Reader"]
+
+SOCKET_NAME = "reader.sock"
+OPEN, READ, AHEAD, CONTROL = 1, 2, 3, 4  # what a request is; see ranged_file.h
+PARALLEL = 32  # requests at a time
+MAX_GRANTS = 64
+MAX_KNOWN = 10_000
+_REQUEST = struct.Struct("=II")
+_ANSWER = struct.Struct("=QQ")
+_SIZE = struct.Struct("=q")
+
+
+Arriving = concurrent.futures.Future[memoryview]
+
+
+class _Source:
+    """One version of a remote file, what is cached of it, and what is on its way."""
+
+    def __init__(self, found: remote.RemoteObject, cached: Cached) -> None:
+        self.found, self.cached = found, cached
+        self.lock = threading.Lock()
+        self.coming: dict[Extent, Arriving] = {}
+
+
+@dataclass(frozen=True)
+class _Grant:
+    """What a run may use, the versions that it expects, signed URLs by the names that stand for them, and what it opened."""
+
+    variables: dict[str, str]
+    versions: dict[str, str]
+    signed: dict[str, str]
+    opened: dict[str, concurrent.futures.Future[_Source]] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Of the variables alone."""
+        return hashlib.sha256(json.dumps(self.variables, sort_keys=True).encode()).hexdigest()
+
+
+class Reader:
+    """Answers connections, each in a thread of its own."""
+
+    def __init__(self, folder: str, limit_bytes: int) -> None:
+        self.cache = Cache(os.path.join(folder, "extents"), limit_bytes)
+        self.grants: OrderedDict[str, _Grant] = OrderedDict()
+        self.known: OrderedDict[tuple[str, str], _Source] = OrderedDict()  # by digest of variables and URL
+        self.fetching = concurrent.futures.ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch")
+        self.opening = concurrent.futures.ThreadPoolExecutor(PARALLEL, thread_name_prefix="open")
+        self.lock = threading.Lock()
+        self.connections = 0
+        self.holders = 0
+        self.was_held = False
+        self.last_use = time.monotonic()
+
+    # -- connections --
+
+    def attend(self, plug: socket.socket) -> None:
+        """Serve one connection until it ends."""
+        with self.lock:
+            self.connections += 1
+        source: _Source | None = None
+        held = False
+        try:
+            while (head := _receive(plug, _REQUEST.size)) is not None:
+                what, length = _REQUEST.unpack(head)
+                body = _receive(plug, length)
+                if body is None:
+                    return
+                if what == OPEN:
+                    source = self._answer_open(plug, body.tobytes().decode())
+                elif what == CONTROL:
+                    held = self._control(plug, json.loads(body.tobytes())) or held
+                elif source is not None:
+                    self._answer_read(plug, source, what, list(struct.iter_unpack("=qq", body)))
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        finally:
+            plug.close()
+            with self.lock:
+                self.connections -= 1
+                self.holders -= held
+                self.last_use = time.monotonic()
+
+    def _control(self, plug: socket.socket, message: dict[str, Any]) -> bool:
+        """Answer a control message; True for one that holds this process."""
+        answer: dict[str, Any] = {}
+        if message["op"] == "grant":
+            answer["grant"] = self._grant(message["variables"], message["versions"], message["signed"])
+        elif message["op"] == "expect":
+            for url in message["urls"]:
+                self._expect(message["grant"], url)
+        elif message["op"] == "hold":
+            with self.lock:
+                self.holders, self.was_held = self.holders + 1, True
+        elif message["op"] == "facts":
+            answer = {"cached_bytes": self.cache.bytes, "pid": os.getpid()}
+        encoded = json.dumps(answer).encode()
+        plug.sendall(_ANSWER.pack(0, len(encoded)) + encoded)
+        return bool(message["op"] == "hold")
+
+    def _grant(self, variables: dict[str, str], versions: dict[str, str], signed: dict[str, str]) -> str:
+        """Keep a run's variables and versions under a name that nobody guesses; the oldest of many are dropped."""
+        grant = _Grant(variables, versions, signed)
+        name = os.urandom(16).hex()
+        with self.lock:
+            self.grants[name] = grant
+            while len(self.grants) > MAX_GRANTS:
+                self.grants.popitem(last=False)
+        return name
+
+    def _answer_open(self, plug: socket.socket, body: str) -> _Source | None:
+        grant, _, url = body.partition("\n")
+        try:
+            source = self._expect(grant, url).result()
+        except Exception as error:
+            with self.lock, contextlib.suppress(KeyError):
+                del self.grants[grant].opened[url]  # asked for again, it is tried again
+            _refuse(plug, error)
+            return None
+        plug.sendall(_ANSWER.pack(0, _SIZE.size) + _SIZE.pack(source.found.size))
+        return source
+
+    def _answer_read(self, plug: socket.socket, source: _Source, what: int, pairs: list[tuple[int, int]]) -> None:
+        extents = [(start, start + size) for start, size in pairs]
+        if what == AHEAD:
+            self._request(source, extents)
+            return
+        answer = bytearray(sum(size for _, size in pairs))
+        try:
+            self._fill(source, extents, memoryview(answer))
+        except Exception as error:
+            _refuse(plug, error)
+            return
+        plug.sendall(_ANSWER.pack(0, len(answer)))
+        plug.sendall(answer)
+
+    # -- files --
+
+    def _expect(self, name: str, url: str) -> concurrent.futures.Future[_Source]:
+        """The file of that URL under that grant, opened once: what a query announces is opened before it asks."""
+        with self.lock:
+            grant = self.grants.get(name)
+            if grant is None:
+                raise remote.AccessFailure("reader", remote.shown(url), "the reader does not know this run", "run it again")
+            if url not in grant.opened:
+                grant.opened[url] = self.opening.submit(self._open, grant, url)
+            return grant.opened[url]
+
+    def _open(self, grant: _Grant, url: str) -> _Source:
+        place, expected = (grant.digest, url), grant.versions.get(url)
+        with self.lock:
+            known = self.known.get(place)
+        if known is not None and known.found.identity == expected:
+            return known  # the driver has seen, for this run, that it is still this version
+        signed = grant.signed.get(url, url)
+        found = remote.open_object(signed, grant.variables, known.found if known is not None else None)
+        if expected is not None and found.identity != expected:
+            raise remote.changed(url)
+        if known is not None and found is known.found:
+            return known
+        source = _Source(found, self.cache.of(f"{place} {found.identity}"))
+        if found.tail:
+            self.cache.keep(source.cached, found.size - len(found.tail), memoryview(found.tail))
+        if found.whole:
+            self.cache.keep(source.cached, 0, memoryview(found.fetch(0, found.size)))
+        with self.lock:
+            self.known[place] = source
+            while len(self.known) > MAX_KNOWN:
+                self.known.popitem(last=False)
+        return source
+
+    # -- extents --
+
+    def _request(
+        self, source: _Source, extents: Sequence[Extent]
+    ) -> list[tuple[Extent, concurrent.futures.Future[memoryview]]]:
+        """Start to fetch what of ``extents`` is neither here nor on its way; returns all of theirs that is on its way."""
+        wanted = union(extents)
+        with source.lock:
+            missing = subtract(source.cached.missing(wanted), union(source.coming))
+            for start, end in split(merge_near(missing)):
+                source.coming[start, end] = self.fetching.submit(self._fetch, source, start, end)
+            return [(place, future) for place, future in source.coming.items() if subtract(wanted, [place]) != wanted]
+
+    def _fetch(self, source: _Source, start: int, end: int) -> memoryview:
+        try:
+            data = memoryview(source.found.fetch(start, end))
+            self.cache.keep(source.cached, start, data)
+            return data
+        finally:
+            with source.lock:
+                source.coming.pop((start, end), None)
+
+    def _fill(self, source: _Source, extents: Sequence[Extent], into: memoryview) -> None:
+        """Put the bytes of ``extents`` behind one another ``into``: from the cache, from what arrives, or fetched now."""
+        coming = self._request(source, extents)
+        at = 0
+        for start, end in extents:
+            piece = into[at : at + end - start]
+            at += end - start
+            left = source.cached.copy(start, piece)
+            for (there_start, there_end), future in coming if left else ():
+                for begin, stop in subtract(left, subtract(left, [(there_start, there_end)])):
+                    piece[begin - start : stop - start] = future.result()[begin - there_start : stop - there_start]
+                left = subtract(left, [(there_start, there_end)])
+            for begin, stop in left:  # it went out of the cache since, or came in and went out
+                piece[begin - start : stop - start] = memoryview(source.found.fetch(begin, stop))
+
+
+def _receive(plug: socket.socket, size: int) -> memoryview | None:
+    """Exactly ``size`` bytes, or None at the end of the connection."""
+    buffer = memoryview(bytearray(size))
+    at = 0
+    while at < size:
+        got = plug.recv_into(buffer[at:])
+        if got == 0:
+            return None
+        at += got
+    return buffer
+
+
+def _refuse(plug: socket.socket, error: Exception) -> None:
+    """Answer with what went wrong, as JSON that ``access`` makes an error of again."""
+    if not isinstance(error, remote.AccessFailure):
+        error = remote.AccessFailure("reader", "", f"{type(error).__name__}: {error}", "see reader.log beside its socket")
+    text = json.dumps(error.plain).encode()
+    plug.sendall(_ANSWER.pack(1, len(text)) + text)
+
+
+def serve(listener: socket.socket, reader: Reader, folder: str, idle_limit_s: float) -> None:
+    """Accept connections until nobody needs the reader any more."""
+    while True:
+        ready, _, _ = select.select([listener], [], [], 0.5)
+        if ready:
+            plug, _ = listener.accept()
+            if wire.peer_user(plug) == os.getuid():
+                threading.Thread(target=reader.attend, args=(plug,), daemon=True).start()
+            else:
+                plug.close()
+            continue
+        with reader.lock:
+            idle = not reader.connections and time.monotonic() - reader.last_use > idle_limit_s
+            if idle or (reader.was_held and not reader.holders) or not os.path.isdir(folder):
+                return
+
+
+def main() -> None:
+    """``python -m rdf_lithops.worker.reader FOLDER``: serve FOLDER until nobody needs it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder")
+    parser.add_argument("--idle_limit_s", type=float, default=300.0)
+    parser.add_argument("--cache_limit_mib", type=float, default=1024.0)
+    given = parser.parse_args()
+    os.umask(0o077)
+    faulthandler.enable()
+    with open(os.path.join(given.folder, "reader.lock"), "wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return  # another one serves this folder
+        shutil.rmtree(os.path.join(given.folder, "extents"), ignore_errors=True)  # of one that was killed
+        free_bytes = shutil.disk_usage(given.folder).free
+        reader = Reader(given.folder, int(min(given.cache_limit_mib * 2**20, free_bytes / 2)))
+        try:
+            serve(wire.listen(given.folder, SOCKET_NAME), reader, given.folder, given.idle_limit_s)
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(given.folder, SOCKET_NAME))
+            shutil.rmtree(os.path.join(given.folder, "extents"), ignore_errors=True)
+            sys.stdout.flush()
+            os._exit(0)  # threads may be in the middle of a request that nobody waits for
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,424 @@
+"""Remote objects by URL: where they are, how big, which bytes, and in plain words why not. The only user of obstore.
+
+``variables`` is always a mapping of environment variables (AWS_ENDPOINT_URL, AWS_PROFILE, SSL_CERT_FILE, …): what a driver
+or a task was granted, not this process's own environment. S3 requests are signed (version 4), certificates are verified.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+__all__ = [
+    "FINAL",
+    "SCHEMES",
+    "AccessFailure",
+    "RemoteObject",
+    "as_given",
+    "changed",
+    "fetch_extent",
+    "is_signed",
+    "list_folder",
+    "open_object",
+    "relevant",
+    "shown",
+    "size_and_version",
+    "spelt_for_rntuple",
+    "store_for",
+    "truncated",
+    "version_of",
+]
+
+SCHEMES = ("s3", "https", "http")
+S3_HOST = "s3.rdf-lithops.invalid"  # how s3://bucket/key is spelt for RNTuple, which takes http:// and no s3://
+TAIL_BYTES = 256 << 10  # fetched with the size: keys, streamers and the tree of most files, all of a small one
+RETRIES: dict[str, Any] = {"max_retries": 4, "retry_timeout": datetime.timedelta(seconds=60)}
+AUTHORITIES = ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+FINAL = (  # kinds of failure that another attempt would only repeat
+    "certificate",
+    "changed",
+    "denied",
+    "elsewhere",
+    "expired",
+    "malformed",
+    "missing",
+    "no bucket",
+    "unauthenticated",
+    "unknown host",
+)
+_TRUE = ("1", "true", "yes", "on")
+
+
+class AccessFailure(Exception):
+    """Remote data that cannot be read: ``kind`` is one word, ``url`` comes without its query."""
+
+    def __init__(self, kind: str, url: str, why: str, next_command: str) -> None:
+        super().__init__(kind, url, why, next_command)
+        self.kind, self.url, self.why, self.next_command = kind, url, why, next_command
+
+    @property
+    def plain(self) -> dict[str, str]:
+        """Its fields, to travel."""
+        return dict(zip(("kind", "url", "why", "next_command"), self.args, strict=True))
+
+    def __str__(self) -> str:
+        return f"{self.url}: {self.why}"
+
+
+def shown(url: str) -> str:
+    """``url`` as it may appear in a message: without a query (which may be a signature) and without user names."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme else url
+
+
+def is_signed(url: str) -> bool:
+    """Whether the query of ``url`` is a signature: a secret that names no other object."""
+    return url.startswith("http") and "signature=" in urlsplit(url).query.lower()
+
+
+def spelt_for_rntuple(url: str) -> str:
+    """``url`` in the only spelling of it that RNTuple hands to a plug-in."""
+    return f"http://{S3_HOST}/{url[5:]}" if url.startswith("s3://") else url
+
+
+def as_given(url: str) -> str:
+    """The inverse of :func:`spelt_for_rntuple`."""
+    start = f"http://{S3_HOST}/"
+    return "s3://" + url[len(start) :] if url.startswith(start) else url
+
+
+# -- stores -----------------------------------------------------------------------------------------------------------
+
+
+def store_for(url: str, variables: Mapping[str, str]) -> tuple[Any, str]:
+    """The obstore store that ``url`` lies in, and its path there; AccessFailure for a URL that names no object."""
+    url = as_given(url)
+    parts = urlsplit(url.replace("#", "%23") if url.startswith("s3:") else url)
+    frozen = tuple(sorted(variables.items()))
+    if parts.scheme == "s3":
+        bucket, key = parts.netloc, url[len(f"s3://{parts.netloc}/") :]
+        if not bucket or not key:
+            raise AccessFailure("malformed", shown(url), "expected s3://bucket/key", "check the name")
+        return _s3_store(bucket, frozen), key
+    if parts.scheme in ("http", "https") and parts.netloc:
+        if parts.query:  # a signature belongs to one object: it stays in the store's own URL
+            return _http_store(url, frozen), ""
+        return _http_store(f"{parts.scheme}://{parts.netloc}", frozen), unquote(parts.path).lstrip("/")
+    raise AccessFailure("malformed", shown(url), f"expected a URL of {', '.join(SCHEMES)}", "check the name")
+
+
+@functools.lru_cache(maxsize=64)
+def _s3_store(bucket: str, frozen: tuple[tuple[str, str], ...]) -> Any:
+    from obstore.store import S3Store
+
+    variables = dict(frozen)
+    endpoint = variables.get("AWS_ENDPOINT_URL_S3") or variables.get("AWS_ENDPOINT_URL")
+    session = None if _is_static(variables) else _botocore_session(frozen)
+    region = variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION")
+    if session is not None:
+        endpoint = endpoint or session.get_scoped_config().get("endpoint_url")
+        region = region or session.get_config_variable("region")
+    given: dict[str, Any] = {"region": region or "us-east-1", "retry_config": RETRIES}
+    given["client_options"] = _client_options(endpoint or "", variables)
+    if endpoint:
+        given.update(endpoint=endpoint, virtual_hosted_style_request=False)
+    if _is_anonymous(variables):
+        given["skip_signature"] = True
+    elif session is not None:
+        given["credential_provider"] = _chain(session, f"s3://{bucket}")
+    elif _is_static(variables):
+        given.update(access_key_id=variables["AWS_ACCESS_KEY_ID"], secret_access_key=variables["AWS_SECRET_ACCESS_KEY"])
+        if variables.get("AWS_SESSION_TOKEN"):
+            given["session_token"] = variables["AWS_SESSION_TOKEN"]
+    return S3Store(bucket, **given)
+
+
+@functools.lru_cache(maxsize=256)
+def _http_store(base: str, frozen: tuple[tuple[str, str], ...]) -> Any:
+    from obstore.store import HTTPStore
+
+    given: dict[str, Any] = {"client_options": _client_options(base, dict(frozen)), "retry_config": RETRIES}
+    return HTTPStore(base, **given)
+
+
+def _client_options(url: str, variables: Mapping[str, str]) -> dict[str, Any]:
+    options: dict[str, Any] = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "10min"}
+    options["allow_http"] = url.startswith("http:")
+    trusted = dict.fromkeys(variables[name] for name in AUTHORITIES if variables.get(name))
+    certificates = [path.read_bytes() for path in map(Path, trusted) if path.is_file()]
+    if certificates:  # beside those of the system
+        options["root_certificate"] = b"\n".join(certificates)
+    return options
+
+
+def _is_static(variables: Mapping[str, str]) -> bool:
+    return bool(variables.get("AWS_ACCESS_KEY_ID") and variables.get("AWS_SECRET_ACCESS_KEY"))
+
+
+def _is_anonymous(variables: Mapping[str, str]) -> bool:
+    return any(variables.get(name, "").lower() in _TRUE for name in ("AWS_NO_SIGN_REQUEST", "AWS_SKIP_SIGNATURE"))
+
+
+def _botocore_session(frozen: tuple[tuple[str, str], ...]) -> Any:
+    """botocore knows the usual chain (profiles, SSO, roles); None without it: then obstore's own, shorter one is used."""
+    try:
+        import botocore.session
+    except ModuleNotFoundError:
+        return None
+    variables = dict(frozen)
+    session = botocore.session.Session(profile=variables.get("AWS_PROFILE"))
+    for name, variable in (("credentials_file", "AWS_SHARED_CREDENTIALS_FILE"), ("config_file", "AWS_CONFIG_FILE")):
+        if variables.get(variable):
+            session.set_config_variable(name, variables[variable])
+    return session
+
+
+def _chain(session: Any, place: str) -> Callable[[], dict[str, Any]]:
+    """What obstore calls for credentials, again when they are about to expire."""
+
+    def provide() -> dict[str, Any]:
+        credentials = session.get_credentials()
+        if credentials is None:
+            why = "no S3 credentials were found here (variables, profile, role)"
+            raise AccessFailure("unauthenticated", place, why, f"rdf-lithops auth status {place}")
+        frozen = credentials.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=5),
+        }
+
+    return provide
+
+
+# -- objects ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RemoteObject:
+    """One version of a remote file: ``identity`` is its ETag (or time of change) and size. ``tail`` is its last bytes.
+
+    ``whole``: its server gives it whole or not at all.
+    """
+
+    url: str
+    size: int
+    etag: str | None
+    modified: str
+    store: Any = field(repr=False)
+    path: str = field(repr=False)
+    tail: bytes = field(default=b"", repr=False)
+    whole: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Differs between versions of the file."""
+        return _version(self.etag, self.modified, self.size)
+
+    def fetch(self, start: int, end: int) -> Any:
+        """Bytes [start, end) as a buffer; AccessFailure when there are fewer, or the file is no longer this version."""
+        import obstore
+
+        options: Any = {} if self.whole else {"range": (start, end)}
+        if self.etag:
+            options["if_match"] = self.etag
+        try:
+            answer = obstore.get(self.store, self.path, options=options)
+            meta, data = answer.meta, memoryview(answer.bytes())
+            data = data[start:end] if self.whole else data
+        except AccessFailure:
+            raise
+        except Exception as error:
+            raise explained(error, self.url) from error
+        if meta["size"] != self.size or (meta["e_tag"] or self.etag) != self.etag or _modified(meta) != self.modified:
+            raise changed(self.url)
+        if len(data) != end - start:
+            raise truncated(self.url, f"expected bytes {start} to {end}, got {len(data)}")
+        return data
+
+
+def open_object(url: str, variables: Mapping[str, str], known: RemoteObject | None = None) -> RemoteObject:
+    """Ask for the end of the file that ``url`` names: its size, version and last TAIL_BYTES, in one request.
+
+    A file that is still the version ``known`` is answered with that object, and no data travel.
+    """
+    import obstore
+
+    url = as_given(url)
+    store, path = store_for(url, variables)
+    options: Any = {"range": {"suffix": TAIL_BYTES}}
+    whole = False
+    if known is not None and known.etag:
+        options["if_none_match"] = known.etag
+    try:
+        try:
+            answer = obstore.get(store, path, options=options)
+            meta, tail = answer.meta, bytes(answer.bytes())
+        except obstore.exceptions.NotSupportedError:  # a server that gives all or nothing, or does not know our header
+            meta, tail, whole = obstore.head(store, path), b"", True
+    except obstore.exceptions.NotModifiedError:
+        assert known is not None, "only asked for with a version that is known"
+        return known
+    except AccessFailure:
+        raise
+    except Exception as error:
+        raise explained(error, url) from error
+    return RemoteObject(url, meta["size"], meta["e_tag"], _modified(meta), store, path, tail, whole)
+
+
+def size_and_version(url: str, variables: Mapping[str, str]) -> tuple[int, str]:
+    """How large ``url`` is, and its version."""
+    version = version_of(url, variables)
+    return int(version.rpartition(":")[2]), version
+
+
+def fetch_extent(url: str, start: int, end: int, version: str, variables: Mapping[str, str]) -> bytes:
+    """Bytes [start, end) of that version of ``url``; AccessFailure when it is another one by now, or bytes are missing."""
+    import obstore
+
+    store, path = store_for(url, variables)
+    options: Any = {"range": (start, end)}
+    try:
+        answer = obstore.get(store, path, options=options)
+        meta, data = answer.meta, bytes(answer.bytes())
+    except AccessFailure:
+        raise
+    except Exception as error:
+        raise explained(error, url) from error
+    if _version(meta["e_tag"], _modified(meta), meta["size"]) != version:
+        raise changed(url)
+    if len(data) != end - start:
+        raise truncated(url, f"expected bytes {start} to {end}, got {len(data)}")
+    return data
+
+
+def version_of(url: str, variables: Mapping[str, str]) -> str:
+    """The version that ``url`` is now, without its data; AccessFailure when it cannot be had."""
+    import obstore
+
+    url = as_given(url)
+    store, path = store_for(url, variables)
+    try:
+        # not HEAD: its answers do not say what is wrong, and a presigned URL allows GET alone
+        meta = obstore.get(store, path, options={"range": (0, 1)}).meta
+    except obstore.exceptions.NotSupportedError:
+        meta = obstore.head(store, path)
+    except AccessFailure:
+        raise
+    except Exception as error:
+        raise explained(error, url) from error
+    return _version(meta["e_tag"], _modified(meta), meta["size"])
+
+
+def _modified(meta: Any) -> str:
+    return str(meta["last_modified"])
+
+
+def _version(etag: str | None, modified: str, size: int) -> str:
+    return f"{etag or modified}:{size}"
+
+
+def list_folder(url: str, variables: Mapping[str, str]) -> tuple[list[str], list[tuple[str, int, str]]]:
+    """What lies directly in the S3 folder ``url`` (``s3://bucket/a/``): folders; names, sizes, versions of objects."""
+    import obstore
+
+    bucket, _, prefix = url[len("s3://") :].partition("/")
+    store, prefix = _s3_store(bucket, tuple(sorted(variables.items()))), prefix.strip("/")
+    try:
+        found = obstore.list_with_delimiter(store, prefix or None)
+    except AccessFailure:
+        raise
+    except Exception as error:
+        raise explained(error, url) from error
+    folders = [name.rstrip("/").rpartition("/")[2] for name in found["common_prefixes"]]
+    objects = [
+        (meta["path"].rpartition("/")[2], meta["size"], _version(meta["e_tag"], _modified(meta), meta["size"]))
+        for meta in found["objects"]
+    ]
+    return sorted(folders), sorted(objects)
+
+
+# -- what went wrong ----------------------------------------------------------------------------------------------------
+
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_STATUS = re.compile(r"status code: (\d{3})")
+_EXPIRED = ("ExpiredToken", "RequestExpired", "TokenRefreshRequired")
+_BY_TEXT: tuple[tuple[str, str, str, str], ...] = (  # found in the transfer library's text: kind, why, next command
+    ("InvalidCertificate", "certificate", "its certificate is not signed by an authority that is trusted here",
+     "set SSL_CERT_FILE (or AWS_CA_BUNDLE) to the authority's certificate"),
+    ("dns error", "unknown host", "there is no host of that name", "check the name, and AWS_ENDPOINT_URL for S3"),
+    ("Connection refused", "unreachable", "nobody listens there", "check the port, and AWS_ENDPOINT_URL for S3"),
+    ("AccessFailure", "unauthenticated", "no S3 credentials were found here (variables, profile, role)",
+     "rdf-lithops auth status"),
+    ("timed out", "unreachable", "it did not answer in time", "try again"),
+    ("decoding response body", "truncated", "the transfer broke off", "try again"),
+)  # fmt: skip
+
+
+def explained(error: BaseException, url: str) -> AccessFailure:
+    """The transfer library's ``error`` as an AccessFailure. Nothing of its text is kept: it may hold a signed URL."""
+    text = f"{error!r} {error.__cause__!r}"
+    code = next(iter(_CODE.findall(text)), "")
+    status = next(iter(_STATUS.findall(text)), "")
+    name = shown(url)
+    if expired_signature(url) or code in _EXPIRED or "has expired" in text:
+        return AccessFailure("expired", name, "its signature or credentials have expired", "get new ones and try again")
+    if type(error).__name__ == "PreconditionError" or status == "412":
+        return changed(url)
+    if code == "NoSuchBucket":
+        return AccessFailure(
+            "no bucket", name, "there is no such bucket", f"aws s3 ls   # and look for {urlsplit(url).netloc}"
+        )
+    if isinstance(error, FileNotFoundError) or status == "404":
+        parent = name.rpartition("/")[0]
+        return AccessFailure("missing", name, "there is no such object", f"aws s3 ls {parent}/   # or list it in a browser")
+    if status in ("401", "403"):
+        what = f" ({code})" if code else ""
+        return AccessFailure("denied", name, f"access is denied{what}", f"rdf-lithops auth status {name}")
+    for found, kind, why, next_command in _BY_TEXT:
+        if found in text:
+            return AccessFailure(kind, name, why, next_command)
+    if status in ("301", "307"):
+        return AccessFailure("elsewhere", name, "its bucket is in another region", "set AWS_REGION to the bucket's region")
+    why = (
+        f"the transfer failed ({type(error).__name__}{', status ' + status if status else ''}{', ' + code if code else ''})"
+    )
+    return AccessFailure("failed", name, why, "try again")
+
+
+def changed(url: str) -> AccessFailure:
+    """The file is no longer the one that this run began with."""
+    return AccessFailure("changed", shown(url), "it was replaced while it was being read", "run the query again")
+
+
+def truncated(url: str, why: str) -> AccessFailure:
+    """Fewer bytes came than were promised."""
+    return AccessFailure(
+        "truncated", shown(url), f"the transfer was cut short: {why}", "try again; if it recurs, copy it again"
+    )
+
+
+def expired_signature(url: str) -> bool:
+    """Whether ``url`` carries a signature (version 4 or 2) that is out of date by its own words."""
+    query = {name.lower(): values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    try:
+        if "x-amz-date" in query:
+            signed = datetime.datetime.strptime(query["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc)
+            return time.time() > signed.timestamp() + float(query["x-amz-expires"])
+        return "signature" in query and time.time() > float(query["expires"])
+    except (KeyError, ValueError):
+        return False
+
+
+def relevant(environment: Mapping[str, str]) -> dict[str, str]:
+    """Those variables of an environment that decide how remote data is reached."""
+    names = (*AUTHORITIES, "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    return {name: value for name, value in environment.items() if name.startswith("AWS_") or name in names}

@@ -1,0 +1,90 @@
+"""``replicate``: copies are complete, verified, and go on where they were interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CAPTURED
+from servers.s3 import S3
+from test_remote import s3_here  # noqa: F401  # a fixture
+
+from rdf_lithops import PlanError, RunError, replication
+
+PART_BYTES = 5 << 20
+
+
+def written(folder: Path, parts: float) -> Path:
+    """A file of so many parts of random bytes."""
+    path = folder / "large.root"
+    path.write_bytes(os.urandom(int(parts * PART_BYTES)))
+    return path
+
+
+def test_s3_to_s3_and_back(s3_here: S3, fexec: Any, tmp_path: Path) -> None:  # noqa: F811
+    """A file becomes an object, the object another one, that one a file: the same bytes, and a manifest beside each."""
+    source = written(tmp_path, 2.3)
+    with s3_here.bucket() as bucket:
+        replication.replicate(fexec, [str(source)], f"s3://{bucket}/one", PART_BYTES)
+        replication.replicate(fexec, [f"s3://{bucket}/one/*.root"], f"s3://{bucket}/two", PART_BYTES)
+        back = tmp_path / "back"
+        files = replication.replicate(fexec, [f"s3://{bucket}/two/large.root"], str(back), PART_BYTES)
+        assert source.read_bytes() == (back / "large.root").read_bytes()
+        assert [3] == [item.count for item in files]
+        assert {"large.root", replication.MANIFEST} == {path.name for path in back.iterdir()}
+
+
+def test_a_flipped_byte_is_found(s3_here: S3, fexec: Any, tmp_path: Path) -> None:  # noqa: F811
+    """A copy in which one byte has changed, its size kept, is found by checking it, and named with the bytes concerned."""
+    source = written(tmp_path, 1.5)
+    with s3_here.bucket() as bucket, contextlib.closing(s3_here.client()) as client:
+        replication.replicate(fexec, [str(source)], f"s3://{bucket}/copy", PART_BYTES)
+        data = bytearray(source.read_bytes())
+        data[PART_BYTES + 7] ^= 1
+        client.put_object(Bucket=bucket, Key="copy/large.root", Body=bytes(data))
+        with pytest.raises(RunError, match=rf"copy/large\.root, bytes {PART_BYTES} to {len(data)}"):
+            replication.check(fexec, f"s3://{bucket}/copy")
+
+
+def test_an_interrupted_copy_goes_on(s3_here: S3, tmp_path: Path) -> None:  # noqa: F811
+    """Killed twice while it copies, the same command goes on: parts that the manifest has are not copied again."""
+    source = written(tmp_path, 12)
+    with s3_here.bucket() as bucket, contextlib.closing(s3_here.client()) as client:
+        target = f"s3://{bucket}/copy"
+        command = [sys.executable, "-W", "ignore", "-m", "rdf_lithops", "replicate", str(source), target, "--part-mib", "5"]
+
+        def arrived() -> int:
+            with contextlib.suppress(client.exceptions.NoSuchKey):
+                body = client.get_object(Bucket=bucket, Key=f"copy/{replication.MANIFEST}")["Body"].read()
+                return sum(len(item["parts"]) for item in json.loads(body)["files"])
+            return 0
+
+        for least in (1, 4):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            deadline = time.monotonic() + 60
+            while arrived() < least and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        before = arrived()
+        seen = len(s3_here.requests("large.root?"))
+        done = subprocess.run(command, **CAPTURED)
+        assert 0 == done.returncode, done.stderr[-2000:]
+        assert "verified" in done.stdout
+        puts = [one for one in s3_here.requests("large.root?")[seen:] if one.method == "PUT"]
+        assert 12 - before == len(puts), (before, puts)
+        assert source.read_bytes() == client.get_object(Bucket=bucket, Key="copy/large.root")["Body"].read()
+
+
+def test_nothing_to_check(fexec: Any, tmp_path: Path) -> None:
+    """A folder without a manifest cannot be checked, and the error says so."""
+    with pytest.raises(PlanError, match="no manifest"):
+        replication.check(fexec, str(tmp_path))
