@@ -1,0 +1,67 @@
+"""One reducer or a tree: wall and memory of folding many partials of many histograms, on this machine.
+
+python -m benchmarks.fold                                # 1000 partials of 200 histograms
+python -m benchmarks.fold --partials 20 --histograms 5   # does it work? figures without meaning
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lithops
+import ROOT
+
+import rdf_lithops  # registers Lithops executors with ROOT
+from rdf_lithops.events import Event, FoldRoundEnded, ReduceEnded
+
+LOCALHOST = Path(__file__).resolve().parent.parent / "configs" / "localhost.yaml"
+
+
+def run(executor: Any, partials: int, histograms: int, bins: int, most: int) -> dict[str, Any]:
+    """One run with one call per partial; from the end of the first reducer's inputs on, the rest is the fold."""
+    options = {"ranges_per_call": 1, "fold_partials": most, "fold_mib": 1e6}
+    frame = ROOT.RDataFrame(100 * partials, executor=executor, npartitions=partials, options=options)
+    column = frame.Define("x", "double(rdfentry_ % 1000)")
+    booked = [column.Histo1D((f"h{i}", "", bins, 0.0, 1000.0), "x") for i in range(histograms)]
+    events: list[Event] = []
+    frame._headnode.backend.consumers = (events.append,)
+    began = time.perf_counter()
+    entries = booked[0].GetEntries()
+    wall_s = time.perf_counter() - began
+    assert 100 * partials == entries
+    report = rdf_lithops.report(frame)
+    flat = [*events, *(inner for event in events if isinstance(event, FoldRoundEnded) for inner in event.events)]
+    folds = [event.facts["fold_s"] for event in flat if isinstance(event, ReduceEnded) and "fold_s" in event.facts]
+    return {
+        "partials": partials,
+        "histograms": histograms,
+        "fold_partials": most,
+        "rounds": [event.calls for event in events if isinstance(event, FoldRoundEnded)],
+        "wall_s": wall_s,
+        "reduce_wall_s": report.path.get("reduce", 0.0),
+        "last_fold_s": folds[-1] if folds else 0.0,
+        "peak_memory_mib": max((call.peak_memory_mib for call in report.calls), default=0.0),
+    }
+
+
+def main() -> int:
+    """A line as JSON for each of the two."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--partials", type=int, default=1000)
+    parser.add_argument("--histograms", type=int, default=200)
+    parser.add_argument("--bins", type=int, default=100)
+    given = parser.parse_args()
+    sizes = given.partials, given.histograms, given.bins
+    with lithops.FunctionExecutor(config_file=str(LOCALHOST)) as executor:
+        for most in (given.partials, max(2, round(given.partials**0.5))):
+            print(json.dumps(run(executor, *sizes, most)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
