@@ -200,7 +200,7 @@ def users_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", RUN_HERE)
 def test_a_page_runs(name: str, users_folder: Path) -> None:
     """Its programs, one after the other as a reader would type them, end well."""
-    found = programs(REPOSITORY / name)
+    found = [program for program in programs(REPOSITORY / name) if "://" not in program]  # no network in tests
     assert found
     command = [sys.executable, "-W", "ignore", "-c", "\n".join(found)]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
