@@ -31,19 +31,47 @@ demo: $(VENV)/.stamp-root
 
 test: SELECTION := -m "not slow and not image"
 test-all: SELECTION := -m "not image"
-test-data: SELECTION := -m "not image" $(wildcard $(addprefix tests/test_,servers.py extents.py remote*.py replic*.py output*.py *credentials.py))
-test test-all lint: $(VENV)/.stamp-test
+test-data: SELECTION := -m "not image" $(wildcard $(addprefix tests/test_,servers.py extents.py remote*.py replic*.py output*.py *credentials.py flaky*.py))
+test test-all test-data: $(VENV)/.stamp-test $(VENV)/.stamp-servers
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
+	TMPDIR="$$folder" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SELECTION) $(ARGS)
+
+# The workers' image. On a machine that reaches no container registry: make image IMAGE_BASE=local, as root.
+IMAGE_BASE ?= docker.io/library/debian:bookworm-slim
+LOCAL_BASE := localhost/rdf_lithops-base:bookworm
+IMAGE_OPTIONS ?= $(if $(filter local,$(IMAGE_BASE)),--isolation oci --network host)
+image $(VENV)/.image: export CONTAINERS_CONF := $(if $(filter local,$(IMAGE_BASE)),$(CURDIR)/runtime/containers.conf,$(CONTAINERS_CONF))
+image: $(VENV)/.stamp-root
+	$(if $(filter local,$(IMAGE_BASE)),runtime/install.sh && (podman image exists $(LOCAL_BASE) || runtime/base.sh $(LOCAL_BASE)))
+	$(BIN)/rdf-lithops runtime build --base $(if $(filter local,$(IMAGE_BASE)),$(LOCAL_BASE),$(IMAGE_BASE)) \
+		-- $(IMAGE_OPTIONS) | tee /dev/stderr | tail -n 1 >$(VENV)/.image
+	$(BIN)/rdf-lithops runtime smoke "$$(cat $(VENV)/.image)"
+	$(BIN)/rdf-lithops runtime size "$$(cat $(VENV)/.image)"
+
+# The same calls as in `make test`, in containers of the image where there is one and podman runs; in processes elsewhere.
+test-lambda: export CONTAINERS_CONF := $(if $(CONTAINERS_CONF),$(CONTAINERS_CONF),$(CURDIR)/runtime/containers.conf)
+test-lambda: $(VENV)/.stamp-test $(VENV)/.stamp-servers
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
+	RDF_LITHOPS_IMAGE="$$(cat $(VENV)/.image 2>/dev/null)" TMPDIR="$$folder" \
+	$(BIN)/python -m pytest -rA tests/test_lambda.py tests/test_lambda_image.py tests/test_check.py $(ARGS)
+
+# Known vulnerabilities of what the image holds.
+audit: $(VENV)/.stamp-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r runtime/requirements.txt -r runtime/requirements-generic.txt
+
+# Random kills: SEED picks them, ARGS="--runs 20" makes it shorter.
+chaos soak: $(VENV)/.stamp-test
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
+	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m $(if $(filter chaos,$@),chaos --seed $(SEED),chaos.soak) $(ARGS)
+
+lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 bench bench-quick: $(VENV)/.stamp-bench
 	PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks $(if $(filter bench-quick,$@),--quick) $(ARGS)
-
-# Random kills: SEED picks them, ARGS="--runs 20" makes it shorter.
-chaos soak: $(VENV)/.stamp-test
-	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
-	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m $(if $(filter chaos,$@),chaos --seed $(SEED),chaos.soak) $(ARGS)
 
 bench-recovery: $(VENV)/.stamp-test
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
