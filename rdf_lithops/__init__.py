@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         RdfLithopsError,
         RunError,
     )
-    from .planning import Options, Plan
+    from .options import Options
+    from .planning import Plan
     from .registration import RDataFrame
     from .reporting import Report
 
@@ -50,7 +51,7 @@ __all__ = [
 
 _HOMES = {
     "RDataFrame": "registration",
-    "Options": "planning",
+    "Options": "options",
     "Plan": "planning",
     "Report": "reporting",
     "expand": "dataset",

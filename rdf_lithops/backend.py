@@ -27,8 +27,9 @@ from .cost import Bill, Measured, Speeds, default_calls, prices_of
 from .errors import PlanError, RdfLithopsError, RunError
 from .events import CallEnded, Consumer, Event, FileSkipped
 from .limits import ROOT_MEMORY_MIB
+from .options import Options
 from .outlook import FoldLimits, Outlook, fold_shape
-from .planning import Options, Plan, pack_calls, work_of
+from .planning import Plan, pack_calls, work_of
 from .reporting import Recorder, Report
 from .worker import arrays, execute
 from .worker import ranges as adapter

@@ -42,8 +42,9 @@ from .errors import PlanError, RunError, SubmissionError
 from .invoking import REFUSED, PatientInvoke
 from .limits import Limits, limits_of
 from .localhost import LocalJobs
+from .options import Options
 from .payload import Payload
-from .planning import Options, Plan
+from .planning import Plan
 from .recovery import CallEnd
 from .statuses import read_status
 from .worker import access, launcher, warm

@@ -35,7 +35,7 @@ import ROOT
 
 from . import payload, registration
 from .errors import PayloadError, PlanError, RunError
-from .planning import Options
+from .options import Options
 from .worker import execute
 
 __all__ = [

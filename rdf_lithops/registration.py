@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .errors import PlanError
-from .planning import Options
+from .options import Options
 
 __all__ = ["RDataFrame", "register"]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from . import credentials, dataset, job
 from .errors import DataAccessError, PlanError, RunError
-from .planning import Options
+from .options import Options
 from .worker import remote, stores
 from .worker.copying import CheckTask, CopyTask
 

@@ -33,7 +33,8 @@ from .events import (
     RunBegan,
     RunEnded,
 )
-from .planning import Options, Plan
+from .options import Options
+from .planning import Plan
 from .recovery import REDUCER, Books, CallEnd, Cut, Trouble, never_cut
 from .rounds import next_round
 from .watching import Watch

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from .errors import RunError
 from .events import CallBegan, CallProgressed
-from .planning import Options, Plan
+from .options import Options
+from .planning import Plan
 from .recovery import REDUCER, Books
 
 if TYPE_CHECKING:

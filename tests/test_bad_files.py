@@ -13,7 +13,7 @@ from datasets import Datasets
 
 import rdf_lithops
 from rdf_lithops.events import Event, FileSkipped
-from rdf_lithops.planning import Options
+from rdf_lithops.options import Options
 
 pytestmark = pytest.mark.filterwarnings("default")  # ROOT warns, too
 

@@ -21,7 +21,7 @@ from conftest import CAPTURED, LOCALHOST_CONFIG
 
 import rdf_lithops
 from rdf_lithops.cli import FAILED, main
-from rdf_lithops.planning import Options
+from rdf_lithops.options import Options
 
 LIMIT_S = 90.0
 PROGRAM = """

@@ -13,7 +13,7 @@ from conftest import LOCALHOST_CONFIG
 
 import rdf_lithops
 from rdf_lithops.events import AttemptBegan, CallEnded, CallFailed, CallProgressed, Event, ReduceEnded, RunBegan, RunEnded
-from rdf_lithops.planning import Options
+from rdf_lithops.options import Options
 
 OPTIONS: dict[str, Any] = {"ranges_per_call": 1, "beat_s": 0.1}
 

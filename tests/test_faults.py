@@ -17,7 +17,7 @@ import ROOT
 
 import rdf_lithops
 from rdf_lithops.events import AttemptBegan, BackupStarted, CallFailed, Event, RunEnded
-from rdf_lithops.planning import Options
+from rdf_lithops.options import Options
 
 RANGES = 6
 ENTRIES = 60

@@ -13,7 +13,7 @@ import pytest
 import ROOT
 
 from rdf_lithops import job
-from rdf_lithops.planning import Options
+from rdf_lithops.options import Options
 
 pytestmark = pytest.mark.slow
 BUCKET = "lithops"

@@ -135,7 +135,18 @@ def test_reporting_is_pure() -> None:
 
 def test_planning_is_pure() -> None:
     """The plan is a value: nothing that it is made of imports ROOT, Lithops or the modules that do."""
-    for module in ("planning.py", "limits.py", "errors.py", "layout.py", "columns.py", "cost.py", "outlook.py", "rounds.py"):
+    values = (
+        "planning.py",
+        "options.py",
+        "limits.py",
+        "errors.py",
+        "layout.py",
+        "columns.py",
+        "cost.py",
+        "outlook.py",
+        "rounds.py",
+    )
+    for module in values:
         names = set(imports(PACKAGE / module))
         reached = {name for name in names if name.startswith(("ROOT", "lithops", "rdf_lithops.job", "rdf_lithops.backend"))}
         assert set() == reached

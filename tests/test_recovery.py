@@ -16,7 +16,8 @@ import ROOT
 
 import rdf_lithops
 from rdf_lithops import job, running
-from rdf_lithops.planning import Options, Plan
+from rdf_lithops.options import Options
+from rdf_lithops.planning import Plan
 from rdf_lithops.running import CallEnd
 from rdf_lithops.worker.envelope import Envelope, pack
 from rdf_lithops.worker.task import MapTask, ReduceTask, Surroundings

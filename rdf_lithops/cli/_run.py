@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import demo
 from ..errors import PlanError
-from ..planning import Options
+from ..options import Options
 
 __all__ = ["LOCALHOST", "executor", "frame", "read_input"]
 

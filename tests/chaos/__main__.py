@@ -23,7 +23,7 @@ import ROOT
 
 import rdf_lithops
 from chaos import family
-from rdf_lithops.planning import Options
+from rdf_lithops.options import Options
 
 HANG_S = 120.0
 RUNS_PER_EXECUTOR = 20
