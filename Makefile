@@ -29,8 +29,8 @@ demo: $(VENV)/.stamp-root
 	@mkdir -p demo
 	$(BIN)/rdf-lithops demo --output demo/dimuon.png $(ARGS)
 
-test: SELECTION := -m "not slow and not image"
-test-all: SELECTION := -m "not image"
+test: SELECTION := -m "not slow and not image and not aws"
+test-all: SELECTION := -m "not image and not aws"
 test-data: SELECTION := -m "not image" $(wildcard $(addprefix tests/test_,servers.py extents.py remote*.py replic*.py output*.py *credentials.py flaky*.py))
 test test-all test-data: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
@@ -53,7 +53,7 @@ test-lambda: export CONTAINERS_CONF := $(if $(CONTAINERS_CONF),$(CONTAINERS_CONF
 test-lambda: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	RDF_LITHOPS_IMAGE="$$(cat $(VENV)/.image 2>/dev/null)" TMPDIR="$$folder" \
-	$(BIN)/python -m pytest -rA tests/test_lambda.py tests/test_lambda_image.py tests/test_check.py $(ARGS)
+	$(BIN)/python -m pytest -rA tests/test_lambda.py tests/test_lambda_credentials.py tests/test_lambda_image.py tests/test_check.py $(ARGS)
 
 # Known vulnerabilities of what the image holds.
 audit: $(VENV)/.stamp-test

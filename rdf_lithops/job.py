@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import pickle
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -271,7 +272,8 @@ def _make_safe(executor: Any, session: Session) -> None:
     data_cleaner off: localhost v2 loses jobs while it tears one down, and ``map_reduce`` would delete the maps' outputs
     before its own reducer reads them; we delete what we wrote, and hand the setting back at exit so that Lithops deletes
     the rest. data_limit off: the reducer's input counts against 4 MiB. The interpreter: localhost looks "python3.x" up on
-    PATH, which need not be the one that has ROOT. Job numbers: ``total_jobs += 1`` is not safe in several threads. A
+    PATH, which need not be the one that has ROOT. Job numbers: ``total_jobs += 1`` is not safe in several threads, and
+    programs that one program has started share its session, so two of them would use the same names in the storage. A
     ``clear`` without job keys is how an executor ends: our processes end with it. ``wait``: the one inside our own
     ``map_reduce`` is ours. Lithops writes its whole configuration, keys included, into each local job's file and, inside
     the futures that it hands to the reducer, into the storage: the local folder is made private, and futures travel without
@@ -280,6 +282,7 @@ def _make_safe(executor: Any, session: Session) -> None:
     executor.invoker.storage_config = _StorageConfig(executor.invoker.storage_config)
     if session.local and os.path.isdir(LITHOPS_TEMP_DIR) and os.stat(LITHOPS_TEMP_DIR).st_uid == os.getuid():
         os.chmod(LITHOPS_TEMP_DIR, 0o700)
+    executor.total_jobs += secrets.randbelow(10**9)
     wanted = executor.data_cleaner
     executor.data_cleaner = False
     executor.config["lithops"]["data_cleaner"] = False

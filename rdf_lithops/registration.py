@@ -8,6 +8,7 @@ is not a Lithops executor goes to ROOT's own function, untouched: Dask and Spark
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Callable, Iterable
@@ -19,8 +20,14 @@ from .options import Options
 __all__ = ["RDataFrame", "register"]
 
 
+_SESSION_VARIABLE = "__LITHOPS_SESSION_ID"  # Lithops' own
+
+
 def register() -> None:
     """Rebind DistRDF's entry points; done twice, it does nothing."""
+    if "lithops" not in sys.modules or sys.modules["lithops.utils"]._SESSION_ID is None:
+        # of the program that started this one: two that it started would use the same names in the storage
+        os.environ.pop(_SESSION_VARIABLE, None)
     if importlib.util.find_spec("ROOT") is None:
         return  # the command line, and whoever asks for a data frame, say how to get it
     import ROOT._distrdf as distrdf

@@ -23,6 +23,8 @@ from lambda_standin import Places, Service, account, actions
 import rdf_lithops
 from rdf_lithops import policies
 
+pytestmark = pytest.mark.aws
+
 QUOTA = 2
 LIMIT_S = 120.0
 

@@ -18,6 +18,9 @@ import rdf_lithops
 from rdf_lithops import Options, credentials
 from rdf_lithops.worker.credentials import KEY_VARIABLE
 
+pytestmark = pytest.mark.aws
+
+
 BEARER = {"BEARER_TOKEN_FILE": "{folder}/token"}
 FOUND = [
     credentials.Credential("token", "test", files={"token": TOKEN.encode()}, environment=BEARER),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -151,3 +152,24 @@ def test_npartitions_by_default(fexec: Any) -> None:
 def test_lithops_module_of_roots_namespace(fexec: Any) -> None:
     """ROOT.RDF.Distributed.Lithops.RDataFrame is this package's constructor, as Dask's and Spark's are theirs."""
     assert 7 == ROOT.RDF.Distributed.Lithops.RDataFrame(7, executor=fexec, npartitions=2).Count().GetValue()
+
+
+def test_programs_of_one_program_have_names_of_their_own() -> None:
+    """Lithops lets programs that one program starts share its session; what they write into the storage must not meet."""
+    child = """
+        import lithops, ROOT, rdf_lithops
+        with lithops.FunctionExecutor(config_file={config!r}) as fexec:
+            ROOT.RDataFrame(10, executor=fexec, npartitions=1).Count().GetValue()
+            print(fexec.executor_id, fexec._create_job_id("M"))
+    """
+    early = textwrap.dedent(child).format(config=str(LOCALHOST_CONFIG))
+    late = early.replace(", rdf_lithops\n", "\n").replace("    ROOT.", "    import rdf_lithops\n    ROOT.", 1)
+    inherited = {**os.environ, "__LITHOPS_SESSION_ID": "abcdef", "__LITHOPS_TOTAL_EXECUTORS": "3"}
+    names = []
+    for program in (early, early, late, late):
+        done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=inherited, **CAPTURED)
+        assert 0 == done.returncode, done.stderr[-2000:]
+        names.append(done.stdout.split())
+    assert 4 == len({tuple(name) for name in names})
+    assert {"abcdef-4"} == {executor_id for executor_id, _ in names[2:]}, "this is what Lithops does"
+    assert 4 == len({job_id for _, job_id in names})
