@@ -148,6 +148,9 @@ def _environment(scratch: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LITHOPS_")}
     return {
         **kept,
+        "PATH": os.pathsep.join(
+            [os.path.dirname(sys.executable), kept.get("PATH", os.defpath)]
+        ),  # plain Lithops runs "python"
         "PYTHONPATH": os.pathsep.join(search),
         "PYTHONSAFEPATH": "1",
         "PYTHONWARNINGS": "ignore",
