@@ -27,7 +27,8 @@ help:
 
 demo: $(VENV)/.stamp-root
 	@mkdir -p demo
-	$(BIN)/rdf-lithops demo --output demo/dimuon.png $(ARGS)
+	$(BIN)/rdf-lithops demo --output demo/dimuon.png --report demo/report.json $(ARGS)
+	$(BIN)/rdf-lithops report demo/report.json
 
 test: SELECTION := -m "not slow and not image and not aws"
 test-all: SELECTION := -m "not image and not aws"
