@@ -179,7 +179,7 @@ def test_options_named_in_prose_exist() -> None:
     for path in PAGES:
         if name_of(path) != "CHANGELOG.md":
             named |= set(re.findall(r"\boptions\.(\w+)", path.read_text(encoding="utf-8")))
-    assert set() == named - known
+    assert set() == named - known - {"py"}  # the module that has them
 
 
 RUN_HERE = ["README.md", "docs/lambda.md", "docs/cost.md"]  # the others read what is not on this machine

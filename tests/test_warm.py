@@ -118,7 +118,7 @@ def test_graph_compiles_once_per_slot(own_fexec: lithops.FunctionExecutor) -> No
         return frame.Define("x", "0.25 * rdfslot_ + 1.5").Filter("x > 1").Histo1D(("h", "", 10, 0.0, 2.0), "x")
 
     first, second = (facts_of(query(), own_fexec) for _ in range(2))
-    assert {fact["pid"] for fact in first} == {fact["pid"] for fact in second}
+    assert {fact["pid"] for fact in second} <= {fact["pid"] for fact in first}  # one slot may be quick enough to serve all
     assert sum(fact["compile_s"] for fact in second) < 0.25 * sum(fact["compile_s"] for fact in first)
 
 
