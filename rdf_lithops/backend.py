@@ -114,6 +114,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             recorder.error = " ".join(str(error).split())[:300] or type(error).__name__
             raise
         finally:
+            self._thread.recorder = None
             if recorder.run_id:
                 report = recorder.finish(time.time(), **self.session.describe())
                 self.reports.append(dataclasses.replace(report, bill=self._bill(report)))
@@ -234,8 +235,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
                 on_partial(event.partial)
 
         shown = progress.consumer(self.options.progress)
-        told = [self._thread.recorder, *self.consumers, *([shown] if shown else []), *([tell_partial] if on_partial else [])]
-        return tuple(told)
+        recorder = getattr(self._thread, "recorder", None)  # there is none when PyRDF, and not DistRDF, runs a graph
+        told = (recorder, *self.consumers, shown, tell_partial if on_partial else None)
+        return tuple(consumer for consumer in told if consumer is not None)
 
     def _submit(self, place: job.Place, part: Plan) -> running.Submission:
         return job.submit(self.session, part, self.options, place)
