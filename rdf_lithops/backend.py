@@ -543,7 +543,8 @@ def _receive(
             for destination in destinations:
                 if destination.wrote(mergeable.filenames[0]):
                     merge(destination, mergeables[index])
-            written += mergeables[index].filenames
+                    written += mergeables[index].filenames
+                    mergeables[index].filenames = [destination.spelt(name) for name in mergeables[index].filenames]
     output.finish(destinations, written, there)
     return result
 

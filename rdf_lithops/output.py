@@ -29,12 +29,18 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Destination:
     """Where one Snapshot goes. ``run`` is the run's name in those of its parts: eight hexadecimal digits, the last of which
-    is 0, and 1 in merged files; None for DistRDF's names. ``may_overwrite`` is what the Snapshot's own options say."""
+    is 0, and 1 in merged files; None for DistRDF's names. ``may_overwrite`` is what the Snapshot's own options say;
+    ``given_folder`` how the user spelt a folder of this machine, None for another place."""
 
     folder: str
     stem: str
     run: str | None
     may_overwrite: bool = False
+    given_folder: str | None = None
+
+    def spelt(self, url: str) -> str:
+        """A part's name as the user would spell it."""
+        return url if self.given_folder is None else os.path.join(self.given_folder, stores.split(url)[1])
 
     @property
     def url(self) -> str:
@@ -87,7 +93,8 @@ def _destination(name: str, run: str, may_overwrite: bool, merging: bool) -> Des
     remote = bool(urlsplit(name).scheme)
     url = name if remote else os.path.abspath(os.path.expanduser(os.path.expandvars(name)))
     folder, last = stores.split(url)
-    return Destination(folder, last.partition(".root")[0], run if remote or merging else None, may_overwrite)
+    given_folder = None if remote else os.path.dirname(name)
+    return Destination(folder, last.partition(".root")[0], run if remote or merging else None, may_overwrite, given_folder)
 
 
 def check(destinations: Sequence[Destination], may_overwrite: bool, inputs: Collection[str]) -> dict[str, list[str]]:

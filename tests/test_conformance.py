@@ -671,6 +671,7 @@ def test_snapshot_returns_a_distributed_frame(files: Datasets, fexec: Any, tmp_p
     assert [] == same(number(expected.Sum("q")), number(written.Sum("q")))
     assert number(expected.Count()) == number(written.Count())
     assert {"skim_0.root", "skim_1.root", "skim_2.root"} == {path.name for path in tmp_path.glob("*.root")}
+    assert ["skim_0.root", "skim_1.root", "skim_2.root"] == written._headnode.inputfiles, "as they were spelt"
 
 
 def test_snapshot_of_all_columns_with_few_arguments(files: Datasets, fexec: Any, tmp_path: Path) -> None:
