@@ -533,7 +533,7 @@ class _Gate:
                 _record(self._session, self._place)
                 self.futures = map_reduce()
         except _Abandoned:
-            pass
+            pass  # the attempt is over without a reducer, and whoever ended it knows why
         except Exception as error:
             self.error = error
             if not self._maps.done():
