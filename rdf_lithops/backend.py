@@ -315,7 +315,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         iterdata = pack_calls(graph.plain_ranges, self.session.workers(), self.options.ranges_per_call, graph.loads)
         limits = self._fold_limits()
         shelf = _shelf(place, len(iterdata), limits)
-        map_task = MapTask(pickled, digest, graph.dataset, self.options.seed, surroundings, results, access, shelf)
+        shared = self.session.warm_folder is not None and len(iterdata) > 1
+        map_task = MapTask(pickled, digest, graph.dataset, self.options.seed, surroundings, results, access, shelf, shared)
         reduce_task = ReduceTask(
             payload.dumps(reducer),
             range_ids,

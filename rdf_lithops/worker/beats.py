@@ -19,17 +19,23 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BEAT_NAME", "Counter", "Pulse", "Stalled", "die_with_parent"]
+__all__ = ["BEAT_NAME", "Counter", "Pulse", "Stalled", "adopt_orphans", "die_with_parent"]
 
 BEAT_NAME = "beat.json"  # beside a call's status and output
 STOPPED_LIMIT_S = 10.0  # a process that somebody has stopped (SIGSTOP) is given this long
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _WORDS = struct.Struct("=QQ")  # entries done, and 1 + the id of the range in progress
 
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when the thread that started it ends."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans(adopt: bool) -> None:
+    """Whether descendants of this process whose parent ends become its children, from now on."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt))
 
 
 class Stalled(Exception):

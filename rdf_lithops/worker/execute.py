@@ -30,8 +30,10 @@ from .seconds import Stopwatch, watch_reads
 __all__ = [
     "RangeFailure",
     "Results",
+    "compile_ahead",
     "count_into",
     "fold",
+    "forget_graphs",
     "graph_runner",
     "initialise",
     "merge_files",
@@ -129,6 +131,11 @@ class _Graph:
 
 
 _graphs: OrderedDict[str, _Graph] = OrderedDict()
+_compiles_only = False  # see compile_ahead
+
+
+class _Compiled(BaseException):
+    """Leaves a mapper once its graph is compiled; no ``except`` on the way means it."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -196,6 +203,10 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
     from ROOT._distrdf.Backends import Utils
 
     node = ROOT.RDF.AsRNode(start)
+    if _compiles_only:
+        generator.generate_computation_graph(graph, start, range_id)
+        ROOT.RDF.SaveGraph(node)
+        raise _Compiled
     if exec_id not in _ACTIONS_REGISTER or exec_id.rdf_uuid == "RNTuple":
         with _watch.part("graph_s"):
             _ACTIONS_REGISTER[exec_id] = generator.generate_computation_graph(graph, start, range_id)
@@ -210,6 +221,29 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
     with _watch.part("loop_s"):
         ROOT.Internal.RDF.TriggerRun(node)
     return list(_ACTIONS_REGISTER[exec_id])
+
+
+def compile_ahead(graph: bytes, digest: str, call: dict[str, Any], dataset: dict[str, Any], folder: str) -> bool:
+    """Build a graph on the first range of ``call``, compile it, and drop it without running anything: building the same
+    again then takes milliseconds, here and in what is forked from here. False if that cannot be; what is wrong shows
+    when the graph runs. Arguments as in ``run_call``."""
+    global _compiles_only
+    runner = _graph(graph, digest, folder)
+    operations = {getattr(node.operation, "name", "") for node in _nodes(runner.mapper).values()}
+    if not operations or "Snapshot" in operations:  # ROOT warns of Snapshots that never run
+        return False
+    plain = min(call["ranges"], key=lambda plain: int(plain["id"]))
+    _compiles_only = True
+    try:
+        runner.mapper(adapter.from_plain(plain, dataset, runner.exec_id(plain)))
+    except _Compiled:
+        return True
+    except Exception:
+        return False
+    finally:
+        _compiles_only = False
+        _forget_execution(digest)
+    return False
 
 
 def run_call(
@@ -417,6 +451,12 @@ def _forget(digest: str) -> None:
     """Drop a graph and what is kept of its execution."""
     _graphs.pop(digest, None)
     _forget_execution(digest)
+
+
+def forget_graphs() -> None:
+    """Drop all graphs: compiled code stays, so each is built again from it."""
+    for digest in list(_graphs):
+        _forget(digest)
 
 
 def _forget_execution(digest: str) -> None:

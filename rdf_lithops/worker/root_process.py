@@ -6,6 +6,16 @@ The parent initialises ROOT, compiles a warm-up graph, and then only forks and l
 slot for another payload starts clean. It watches the socket of every busy slot: when the task at the other end dies,
 the slot is killed; when the slot dies, the task is told how, with the tail of the slot's output. Slots die with the
 parent. The parent ends when nobody has held or used it for a while, or when its last holder (a driver) is gone.
+
+A graph that several tasks ask for at once is compiled by the first slot alone: the others' leases wait until it says so,
+and get twins of it. The talk is over a slot's control socket, in packets:
+
+    parent  L + the task's socket      serve this lease
+    slot    alone | compiled           its graph: whoever else wants it compiles it too | is ready, and did not run yet
+    parent  T path + a control socket  (after compiled) fork a twin, which logs to path
+    parent  G                          (after the last T) go on
+    twin    born PID                   first packet on its own control socket
+    slot    done MIB                   the lease is done; resident memory
 """
 
 from __future__ import annotations
@@ -14,7 +24,6 @@ import argparse
 import contextlib
 import faulthandler
 import fcntl
-import functools
 import os
 import select
 import shutil
@@ -27,11 +36,10 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from . import access, credentials, execute, faults, output, payload, warm, wire
-from . import ranges as adapter
-from .beats import Counter, die_with_parent
+from . import credentials, execute, output, slot_process, warm, wire
+from .beats import adopt_orphans, die_with_parent
 
 _KINDS_OF_FILES = (credentials.FOLDER, output.FOLDER)
 FIRST_GRAPH_S = 1.0  # a driver that has just started us books its first graph meanwhile: compile that one, not ours
@@ -49,6 +57,26 @@ class Slot:
     client: Connection[Any, Any] | None = None
     log_start: int = 0
     retired: bool = False
+    compiling: str = ""  # the graph of its lease, until it has said whether others may have twins of it
+    queue: list[Lease] = field(default_factory=list)  # who waits for that
+
+
+class Lease(NamedTuple):
+    """What a task asks for: a slot with this payload, if possible one that has compiled this graph ("" for none)."""
+
+    client: Connection[Any, Any]
+    payload_digest: str
+    graph: str
+
+
+@dataclass(frozen=True)
+class Unborn:
+    """A twin that a slot was told to fork: our end of its control socket, its log, and whom it is for."""
+
+    control: socket.socket
+    log: str
+    lease: Lease
+    graphs: frozenset[str]
 
 
 class Parent:
@@ -61,7 +89,8 @@ class Parent:
         self.owns_folder = owns_folder
         self.slots: dict[int, Slot] = {}
         self.holders: dict[int, Connection[Any, Any]] = {}
-        self.waiting: deque[tuple[Connection[Any, Any], str, str]] = deque()
+        self.waiting: deque[Lease] = deque()
+        self.unborn: dict[int, Unborn] = {}
         self.was_held = False
         self.watchers: list[Connection[Any, Any]] = []  # told once that the warm-up is over
         self.warm_as: str | None = None
@@ -95,7 +124,7 @@ class Parent:
         """Serve until idle for too long or until the last holder is gone."""
         while not self._finished():
             while self.waiting:
-                self._lease(*self.waiting.popleft())
+                self._lease(self.waiting.popleft())
             self._handle_events(min(self.idle_limit_s, 5.0))
 
     def _handle_events(self, timeout_s: float) -> None:
@@ -104,6 +133,8 @@ class Parent:
                 self._accept()
             elif fd in self.holders:
                 self._drop_holder(fd)
+            elif fd in self.unborn:
+                self._welcome(self.unborn.pop(fd))
             else:
                 self._slot_event(fd)
 
@@ -136,38 +167,72 @@ class Parent:
             if self.warm_as is not None:
                 self.announce_warm(self.warm_as)
         else:
-            self.waiting.append((connection, message["payload"], message["graph"]))
+            self.waiting.append(Lease(connection, message["payload"], message["graph"]))
 
     def _drop_holder(self, fd: int) -> None:
         self.epoll.unregister(fd)
         self.holders.pop(fd).close()
 
-    def _lease(self, client: Connection[Any, Any], payload_digest: str, graph: str) -> None:
-        slot = self._idle_slot(payload_digest, graph) or self._fork_slot(payload_digest)
-        slot.client, slot.log_start = client, _size(slot.log)
-        slot.graphs.add(graph)
+    def _lease(self, lease: Lease) -> None:
+        fitting = [slot for slot in self.slots.values() if slot.payload_digest == lease.payload_digest]
+        idle = [slot for slot in fitting if slot.client is None and not slot.retired]
+        knowing = next((slot for slot in idle if lease.graph in slot.graphs), None)
+        compiling = next((slot for slot in fitting if slot.compiling and slot.compiling == lease.graph), None)
+        if knowing is None and compiling is not None:
+            compiling.queue.append(lease)
+        else:
+            self._assign(knowing or (idle[0] if idle else self._fork_slot(lease.payload_digest)), lease)
+
+    def _assign(self, slot: Slot, lease: Lease) -> None:
+        slot.client, slot.log_start = lease.client, _size(slot.log)
+        slot.compiling = "" if lease.graph in slot.graphs else lease.graph
+        slot.graphs.add(lease.graph)
         try:
-            socket.send_fds(slot.control, [b"L"], [client.fileno()])
+            socket.send_fds(slot.control, [b"L"], [lease.client.fileno()])
         except OSError:  # it died while idle: its end is noticed below, the task gets another one now
             slot.client = None
             self._bury(slot)
-            self._lease(client, payload_digest, graph)
+            self._lease(lease)
             return
-        self.epoll.register(client.fileno(), select.EPOLLRDHUP | select.EPOLLHUP)
+        self.epoll.register(lease.client.fileno(), select.EPOLLRDHUP | select.EPOLLHUP)
 
-    @property
-    def _idle(self) -> list[Slot]:
-        return [slot for slot in self.slots.values() if slot.client is None and not slot.retired]
+    def _make_twins(self, slot: Slot) -> None:
+        """Have ``slot``, which has compiled and not yet run, fork one twin for each lease in its queue; then it goes on."""
+        for lease in slot.queue:
+            self._evict_idle()
+            ours, theirs = slot_process.control_pair()
+            log = self._next_log()
+            with theirs, contextlib.suppress(OSError):  # a slot that died is buried when its own end is seen
+                socket.send_fds(slot.control, [b"T" + log.encode()], [theirs.fileno()])
+            self.unborn[ours.fileno()] = Unborn(ours, log, lease, frozenset(slot.graphs))
+            self.epoll.register(ours, select.EPOLLIN)
+        slot.queue, slot.compiling = [], ""
+        adopt_orphans(bool(self.unborn))
+        with contextlib.suppress(OSError):
+            slot.control.send(b"G")
 
-    def _idle_slot(self, payload_digest: str, graph: str) -> Slot | None:
-        fitting = [slot for slot in self._idle if slot.payload_digest == payload_digest]
-        return next((slot for slot in fitting if graph in slot.graphs), fitting[0] if fitting else None)
+    def _welcome(self, twin: Unborn) -> None:
+        """A twin's first word; without one it will not come, and its lease is as it was."""
+        self.epoll.unregister(twin.control)
+        said = twin.control.recv(64).split()
+        adopt_orphans(bool(self.unborn))
+        if not said:
+            twin.control.close()
+            self.waiting.append(twin.lease)
+            return
+        pid = int(said[1])
+        self.slots[pid] = Slot(pid, twin.control, twin.lease.payload_digest, twin.log, set(twin.graphs))
+        self.epoll.register(twin.control, select.EPOLLIN)
+        self._assign(self.slots[pid], twin.lease)
+
+    def _next_log(self) -> str:
+        self.forks += 1
+        return os.path.join(self.folder, f"slot-{self.forks}.log")
 
     def _fork_slot(self, payload_digest: str) -> Slot:
         self._evict_idle()
-        ours, theirs = socket.socketpair()
-        self.forks += 1
-        log = os.path.join(self.folder, f"slot-{self.forks}.log")
+        ours, theirs = slot_process.control_pair()
+        log = self._next_log()
         pid = os.fork()
         if pid == 0:
             self._become_slot(theirs, log)
@@ -178,8 +243,9 @@ class Parent:
         return slot
 
     def _evict_idle(self) -> None:
-        """Before a new slot: no more idle ones (of other payloads) than cores."""
-        for slot in self._idle[: max(0, len(self._idle) + 1 - (os.cpu_count() or 1))]:
+        """Before a new slot: no more idle ones than cores."""
+        idle = [slot for slot in self.slots.values() if slot.client is None and not slot.retired]
+        for slot in idle[: max(0, len(idle) + 1 - (os.cpu_count() or 1))]:
             self._retire(slot)
 
     def _retire(self, slot: Slot) -> None:
@@ -188,21 +254,24 @@ class Parent:
         with contextlib.suppress(OSError):
             slot.control.shutdown(socket.SHUT_WR)
 
+    def _connections(self) -> list[Connection[Any, Any] | socket.socket]:
+        """All that this process has open and no slot may keep open."""
+        slots, unborn = self.slots.values(), self.unborn.values()
+        leases = [*(twin.lease for twin in unborn), *(lease for slot in slots for lease in slot.queue)]
+        controls = [*(slot.control for slot in slots), *(twin.control for twin in unborn)]
+        clients = [slot.client for slot in slots if slot.client is not None]
+        others = [lease.client for lease in (*leases, *self.waiting)]
+        return [*self.holders.values(), *self.watchers, *clients, *others, *controls]
+
     def _become_slot(self, control: socket.socket, log: str) -> NoReturn:
         code = 1
         try:
             die_with_parent()
-            log_fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-            os.dup2(log_fd, 1)
-            os.dup2(log_fd, 2)
-            inherited = [*self.holders.values(), *(s.client for s in self.slots.values() if s.client)]
-            for connection in inherited:
+            for connection in self._connections():
                 connection.close()
-            for slot in self.slots.values():
-                slot.control.close()
             self.listener.close()
             self.epoll.close()
-            serve_slot(control, self.folder, log)
+            slot_process.serve(control, self.folder, log)
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -234,9 +303,19 @@ class Parent:
             self._bury(slot)
             return
         self.last_use = time.monotonic()
-        self._detach(slot)
-        if float(said.split()[-1]) > self.memory_limit_mib:
-            self._retire(slot)
+        if said == b"compiled":
+            self._make_twins(slot)
+            return
+        self._release_queue(slot)
+        if said.startswith(b"done"):
+            self._detach(slot)
+            if float(said.split()[-1]) > self.memory_limit_mib:
+                self._retire(slot)
+
+    def _release_queue(self, slot: Slot) -> None:
+        """No twins of this one: who has waited is served as if it had not."""
+        self.waiting.extend(slot.queue)
+        slot.queue, slot.compiling = [], ""
 
     def _detach(self, slot: Slot) -> None:
         if slot.client is not None:
@@ -255,15 +334,16 @@ class Parent:
         self.epoll.unregister(slot.control)
         slot.control.close()
         del self.slots[slot.pid]
+        self._release_queue(slot)
         _, status = os.waitpid(slot.pid, 0)
         for kind in _KINDS_OF_FILES:
-            shutil.rmtree(place_of(self.folder, kind, slot.pid), ignore_errors=True)
+            shutil.rmtree(slot_process.place_of(self.folder, kind, slot.pid), ignore_errors=True)
         if slot.client is not None:
             tail = warm.log_tail(slot.log, slot.log_start)
             with contextlib.suppress(OSError):
                 wire.send(slot.client, {"reply": "died", "how": _how(status), "log_tail": tail})
             self._detach(slot)
-        for path in (slot.log, _counter_path(slot.log)):
+        for path in (slot.log, slot_process.counter_path(slot.log)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
@@ -285,91 +365,11 @@ def _how(status: int) -> str:
     return f"the ROOT process exited with code {code}"
 
 
-def _counter_path(log: str) -> str:
-    return log.removesuffix(".log") + ".count"
-
-
 def _size(path: str) -> int:
     try:
         return os.path.getsize(path)
     except OSError:
         return 0
-
-
-def serve_slot(control: socket.socket, folder: str, log: str) -> None:
-    """Serve one lease after the other until the parent closes ``control``."""
-    loaded: list[str] = []  # the digest of the payload that this process has loaded: one, for its whole life
-    counter = Counter(_counter_path(log))
-    execute.count_into(counter)
-    while True:
-        _, descriptors, _, _ = socket.recv_fds(control, 8, 1)
-        if not descriptors:
-            return
-        client: Connection[Any, Any] = Connection(descriptors[0])
-        log_start = _size(log)
-        counter.set(0)
-        counter.begin_range(None)
-        try:
-            wire.send(client, {"event": "slot", "pid": os.getpid(), "counter": counter.path})
-            message, blobs = wire.receive(client)
-            reply, reply_blobs = _answer(message, blobs, loaded, folder)
-        except (EOFError, OSError):
-            client.close()
-            _say_done(control)
-            continue
-        except Exception:
-            reply, reply_blobs = {"reply": "error", "traceback": traceback.format_exc()}, []
-        sys.stdout.flush()
-        if reply["reply"] != "ok":
-            reply["log_tail"] = warm.log_tail(log, log_start)
-        _say_done(control)
-        with contextlib.suppress(OSError):
-            wire.send(client, reply, *reply_blobs)
-        client.close()
-
-
-def _say_done(control: socket.socket) -> None:
-    with open("/proc/self/statm") as statm:
-        resident_mib = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    control.send(f"done {resident_mib:.1f}".encode())
-
-
-def place_of(folder: str, kind: str, pid: int) -> str:
-    """Where a slot keeps its files of one kind (credentials, output); its parent removes the place when it dies."""
-    return os.path.join(folder, kind, str(pid))
-
-
-def _answer(
-    message: dict[str, Any], blobs: list[bytes], loaded: list[str], folder: str
-) -> tuple[dict[str, Any], list[bytes]]:
-    """Run what ``message`` asks for; user errors are part of the answer, ours are raised."""
-    secret = blobs.pop(0) if message["has_credentials"] else None
-    initialisation, *blobs = blobs
-    started = time.perf_counter()
-    with (
-        credentials.installed(secret, place_of(folder, credentials.FOLDER, os.getpid())),
-        execute.working_folder(message["cwd"]),
-    ):
-        try:
-            if message["payload"]["sha256"] not in loaded:
-                payload.load(message["payload"], initialisation, message["payload_folder"])
-                loaded.append(message["payload"]["sha256"])
-        except payload.PayloadFailure as failure:
-            return {"reply": "payload", "what": failure.what, "why": failure.why}, []
-        if message["op"] == "fold":
-            faults.strike_fold(message.get("faults"), message["attempt"])
-            return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:], message["order"])]
-        place = place_of(folder, output.FOLDER, os.getpid())
-        if message["op"] == "merge":
-            return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place)]
-        payload_s = time.perf_counter() - started
-        results = execute.Results(**{**message["results"], "outputs": tuple(message["results"]["outputs"])})
-        call, dataset = message["call"], message["dataset"]
-        what = message["graph_digest"], call, dataset, message["seed"]
-        strike = functools.partial(faults.strike_range, message.get("faults"), call)
-        with access.granted(folder, access.Grant.read(message["access"]), adapter.files_of(call["ranges"], dataset)):
-            packed, large = execute.run_call(blobs[0], *what, results, place, message["began"], payload_s, strike)
-        return {"reply": "ok", "keys": list(large)}, [packed, *large.values()]
 
 
 @contextlib.contextmanager

@@ -110,6 +110,10 @@ class Stopwatch:
         self.began = began or {"asked": self.started, "process": 0, "process_at": 0.0, "invoked_at": 0.0}
         self.seconds: dict[str, float] = dict.fromkeys(_PARTS, 0.0)
         self.seconds["payload_s"] = payload_s
+        # the graph may have been compiled ahead, here or in the process that this one was forked from, while the task waited
+        from_, until = self.began.get("compiled_from", 0.0), self.began.get("compiled_until", 0.0)
+        self._ahead_s = max(0.0, min(until, self.started) - max(from_, self.began["asked"]))
+        self.seconds["compile_s"] = self._ahead_s
         self.clock = watch_reads()
         self._io = self._read_so_far()
         self._bytes = _file_bytes(), _read_by_system()
@@ -145,7 +149,7 @@ class Stopwatch:
             "process": self.began["process"],
             "process_at": self.began["process_at"],
             "invoked_at": self.began["invoked_at"],
-            "initialise_s": self.started - self.began["asked"],
+            "initialise_s": self.started - self.began["asked"] - self._ahead_s,
             **self.seconds,
             "read_s": read_s,
             "decompress_s": decompress_s,

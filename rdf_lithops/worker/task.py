@@ -160,7 +160,8 @@ class MapTask(_CallTask):
 
     ``graph`` is DistRDF's (mapper, reducer), cloudpickled and unpickled by the ROOT process alone; ``graph_digest``
     names it among the graphs that a process has compiled; ``dataset`` is plain; ``results`` says where large results go;
-    ``access`` the fields of an access.Grant. A large partial goes to the ``shelf``, if there is one.
+    ``access`` the fields of an access.Grant. A large partial goes to the ``shelf``, if there is one. ``shared``: calls of
+    this run come to one machine at the same time.
     """
 
     graph: bytes
@@ -171,6 +172,7 @@ class MapTask(_CallTask):
     results: execute.Results = field(default_factory=execute.Results)
     access: dict[str, Any] = field(default_factory=dict, repr=False)
     shelf: Shelf | None = None
+    shared: bool = False
 
     def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
         message = {
@@ -182,6 +184,7 @@ class MapTask(_CallTask):
             "results": dataclasses.asdict(self.results),
             "began": began,
             "access": self.access,
+            "shared": self.shared,
             "tries": call.get("tries", MAX_TRIES),
         }
         return self.graph_digest, message, [self.graph]

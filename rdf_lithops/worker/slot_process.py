@@ -1,0 +1,214 @@
+"""A slot: a fork of the parent (see ``root_process``) or of another slot, that serves one lease after the other.
+
+It loads one payload and compiles graphs, and keeps both. Where several tasks of this machine ask for a new graph at once,
+the first slot compiles it before it runs anything, and is forked for the others while its hands are empty: no file open,
+no credentials in place, one thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from . import access, credentials, execute, faults, output, payload, warm, wire
+from . import ranges as adapter
+from .beats import Counter, die_with_parent
+
+__all__ = ["control_pair", "counter_path", "place_of", "serve"]
+
+ADOPTION_LIMIT_S = 5.0
+
+Answer = tuple[dict[str, Any], list[bytes]]
+
+
+def control_pair() -> tuple[socket.socket, socket.socket]:
+    """The two ends, the parent's and the slot's, of a control socket: packets, so that no two words run together."""
+    return socket.socketpair(type=socket.SOCK_SEQPACKET)
+
+
+def counter_path(log: str) -> str:
+    """Where a slot with this log counts entries."""
+    return log.removesuffix(".log") + ".count"
+
+
+def place_of(folder: str, kind: str, pid: int) -> str:
+    """Where a slot keeps its files of one kind (credentials, output); its parent removes the place when it dies."""
+    return os.path.join(folder, kind, str(pid))
+
+
+def serve(control: socket.socket, folder: str, log: str) -> None:
+    """Serve one lease after the other until the parent closes ``control``."""
+    slot = _Slot(folder)
+    slot.begin(control, log)
+    while True:
+        _, descriptors, _, _ = socket.recv_fds(slot.control, 8, 1)
+        if not descriptors:
+            return
+        slot.serve(Connection(descriptors[0]))
+
+
+class _Slot:
+    """This process: the payload that it has loaded and the graphs that it has compiled, for its whole life."""
+
+    control: socket.socket
+    log: str
+    counter: Counter
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.parent = os.getppid()
+        self.loaded = ""
+        self.compiled: set[str] = set()
+        self.compilation = (0.0, 0.0)  # when the last graph was compiled ahead: from, until (perf_counter)
+
+    def begin(self, control: socket.socket, log: str) -> None:
+        """Listen to ``control``, print to ``log``, and count into a counter of our own from now on."""
+        self.control, self.log = control, log
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        os.close(descriptor)
+        self.counter = Counter(counter_path(log))
+        execute.count_into(self.counter)
+
+    def serve(self, client: Connection[Any, Any]) -> None:
+        """Serve one lease; a twin that is forked on the way returns without having touched the client."""
+        log_start = os.path.getsize(self.log)
+        self.counter.set(0)
+        self.counter.begin_range(None)
+        with client:
+            try:
+                wire.send(client, {"event": "slot", "pid": os.getpid(), "counter": self.counter.path})
+                message, blobs = wire.receive(client)
+                secret = blobs.pop(0) if message["has_credentials"] else None
+                initialisation, *blobs = blobs
+                if self._is_twin_after_compiling(message, initialisation, blobs):
+                    return
+                reply, reply_blobs = self._answer(message, initialisation, blobs, secret)
+            except (EOFError, OSError):
+                self._say_done()
+                return
+            except Exception:
+                reply, reply_blobs = {"reply": "error", "traceback": traceback.format_exc()}, []
+            sys.stdout.flush()
+            if reply["reply"] != "ok":
+                reply["log_tail"] = warm.log_tail(self.log, log_start)
+            self._say_done()
+            try:
+                wire.send(client, reply, *reply_blobs)
+            except OSError:
+                return
+
+    def _say_done(self) -> None:
+        with open("/proc/self/statm") as statm:
+            resident_mib = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        self.control.send(f"done {resident_mib:.1f}".encode())
+
+    def _answer(self, message: dict[str, Any], initialisation: bytes, blobs: list[bytes], secret: bytes | None) -> Answer:
+        """Run what ``message`` asks for; user errors are part of the answer, ours are raised."""
+        started = time.perf_counter()
+        with (
+            credentials.installed(secret, place_of(self.folder, credentials.FOLDER, os.getpid())),
+            execute.working_folder(message["cwd"]),
+        ):
+            try:
+                self._load(message, initialisation)
+            except payload.PayloadFailure as failure:
+                return {"reply": "payload", "what": failure.what, "why": failure.why}, []
+            if message["op"] == "fold":
+                faults.strike_fold(message.get("faults"), message["attempt"])
+                return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:], message["order"])]
+            place = place_of(self.folder, output.FOLDER, os.getpid())
+            if message["op"] == "merge":
+                return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place)]
+            return self._run(message, blobs[0], place, time.perf_counter() - started)
+
+    def _load(self, message: dict[str, Any], initialisation: bytes) -> None:
+        if message["payload"]["sha256"] != self.loaded:
+            payload.load(message["payload"], initialisation, message["payload_folder"])
+            self.loaded = message["payload"]["sha256"]
+
+    def _run(self, message: dict[str, Any], graph: bytes, place: str, payload_s: float) -> Answer:
+        results = execute.Results(**{**message["results"], "outputs": tuple(message["results"]["outputs"])})
+        call, dataset = message["call"], message["dataset"]
+        what = message["graph_digest"], call, dataset, message["seed"]
+        strike = functools.partial(faults.strike_range, message.get("faults"), call)
+        times = {**message["began"], "compiled_from": self.compilation[0], "compiled_until": self.compilation[1]}
+        with access.granted(self.folder, access.Grant.read(message["access"]), adapter.files_of(call["ranges"], dataset)):
+            packed, large = execute.run_call(graph, *what, results, place, times, payload_s, strike)
+        self.compiled.add(message["graph_digest"])
+        return {"reply": "ok", "keys": list(large)}, [packed, *large.values()]
+
+    def _is_twin_after_compiling(self, message: dict[str, Any], initialisation: bytes, blobs: list[bytes]) -> bool:
+        """Compile a new graph of a run with several calls here, then be forked as often as the parent wants; whether this
+        process is such a fork."""
+        if message["op"] != "run":
+            return False
+        if not (self._may_fork(message) and self._compile_ahead(message, initialisation, blobs[0])):
+            self.control.send(b"alone")
+            return False
+        self.control.send(b"compiled")
+        while True:
+            word, descriptors, _, _ = socket.recv_fds(self.control, 4096, 1)
+            if not word:
+                raise EOFError("the parent is gone")
+            if word == b"G":
+                return False
+            if self._fork(socket.socket(fileno=descriptors[0]), word[1:].decode()):
+                return True
+
+    def _may_fork(self, message: dict[str, Any]) -> bool:
+        """Whether a graph is new, others here want it too, and it is read without connections, which forks would share."""
+        names = adapter.files_of(message["call"]["ranges"], message["dataset"])
+        return (
+            message["shared"]
+            and message["graph_digest"] not in self.compiled
+            and not message["has_credentials"]
+            and not any(map(access.is_remote, names))
+        )
+
+    def _compile_ahead(self, message: dict[str, Any], initialisation: bytes, graph: bytes) -> bool:
+        place = place_of(self.folder, output.FOLDER, os.getpid())
+        with execute.working_folder(message["cwd"]):
+            try:
+                self._load(message, initialisation)
+            except payload.PayloadFailure:  # met again, and told, by what follows
+                return False
+            began = time.perf_counter()
+            if not execute.compile_ahead(graph, message["graph_digest"], message["call"], message["dataset"], place):
+                return False
+        self.compilation = began, time.perf_counter()
+        self.compiled.add(message["graph_digest"])
+        return len(os.listdir("/proc/self/task")) == 1
+
+    def _fork(self, control: socket.socket, log: str) -> bool:
+        """Fork a process that has the same parent as this one; True there, False here.
+
+        By way of one that ends at once: its child is then the parent's, which adopts orphans for the moment.
+        """
+        between = os.fork()
+        if between:
+            control.close()
+            os.waitpid(between, 0)
+            return False
+        if os.fork():
+            os._exit(0)
+        deadline = time.monotonic() + ADOPTION_LIMIT_S
+        while os.getppid() != self.parent:
+            if time.monotonic() > deadline:
+                os._exit(1)
+            time.sleep(0.0005)
+        die_with_parent()
+        if os.getppid() != self.parent:
+            os._exit(1)
+        self.control.close()
+        self.begin(control, log)
+        execute.forget_graphs()  # they write where the other's files are
+        control.send(f"born {os.getpid()}".encode())
+        return True
