@@ -16,7 +16,9 @@ import re
 import tempfile
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from typing import Any
 
 from .errors import DataAccessError, PlanError
@@ -25,7 +27,7 @@ from .worker import access, remote
 # isort: split
 import ROOT
 
-__all__ = ["expand", "expanded_spec", "refused", "resolved", "signed", "variables", "versions"]
+__all__ = ["expand", "expanded_spec", "pinned", "refused", "resolved", "signed", "variables", "versions"]
 
 SIDE_BY_SIDE = 32  # requests at a time from the driver
 MAX_ASKED = 200  # XRootD files, one after the other; of more only the first ones are asked for
@@ -108,10 +110,21 @@ def _open_from_here(names: Sequence[str], reader_folder: Any) -> None:
     """Let this process's ROOT open ``names``, as long as it lives."""
     if any(access.need_reader(name) for name in names):
         grant = access.Grant(remote.relevant(os.environ), signed=signed(names))
-        access.prepare(reader_folder(), grant, [], announce=False)
+        _stand_on(access.prepare(reader_folder(), grant, [], announce=False))
     failed = access.unreadable(names[:1])
     if failed is not None:
         raise DataAccessError.of(failed)
+
+
+_standing: list[Connection[Any, Any]] = []  # the grant with which this process's ROOT opens files: the newest
+
+
+def _stand_on(control: Connection[Any, Any]) -> None:
+    """Keep the grant of that connection in force, and end the one before it."""
+    with _signed_lock:
+        ended, _standing[:] = _standing[:], [control]
+    for connection in ended:
+        connection.close()
 
 
 _signed: OrderedDict[str, str] = OrderedDict()  # by the name that stands for it: the newest signed URL of this program
@@ -247,6 +260,24 @@ def _listed_by_root(folder: str) -> tuple[list[str], list[str]]:
 
 
 # -- versions -----------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def pinned(names: list[str], reader_folder: Callable[[], str]) -> Iterator[dict[str, str]]:
+    """The versions of the remote files among ``names``, in which this process's ROOT opens them while this lasts.
+
+    They are opened side by side. Raises DataAccessError for a file that cannot be had.
+    """
+    found = versions(names)
+    urls = list(dict.fromkeys(name for name in names if access.need_reader(name)))
+    free = access.Grant(remote.relevant(os.environ), signed=signed(urls))
+    if urls:
+        _stand_on(access.prepare(reader_folder(), replace(free, versions=found), urls, announce=True))
+    try:
+        yield found
+    finally:
+        if urls:
+            _stand_on(access.prepare(reader_folder(), free, [], announce=False))
 
 
 def _version_by_root(url: str) -> str:

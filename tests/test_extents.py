@@ -57,8 +57,11 @@ def test_the_cache_stays_below_its_limit(tmp_path: Path) -> None:
     first = cache.of("one")
     oldest = cache.of("two")
     cache.of("one")
+    held = os.open(oldest.path, os.O_RDONLY)
     cache.keep(cache.of("three"), 0, memoryview(bytes(400)))
     assert 800 == cache.bytes
     assert [(0, 400)] == oldest.missing([(0, 400)])
+    assert b"" == os.read(held, 400)
+    os.close(held)
     assert [] == first.missing([(0, 400)])
     assert 2 == len(list((tmp_path / "cache").iterdir()))

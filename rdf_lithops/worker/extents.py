@@ -132,6 +132,7 @@ class Cached:
         with self._lock:
             dropped, self.bytes, self._present, self._dropped = self.bytes, 0, [], True
             with contextlib.suppress(FileNotFoundError):
+                os.truncate(self.path, 0)  # whoever has it open meets its end, and the disk has its room
                 os.unlink(self.path)
             return dropped
 

@@ -1,11 +1,14 @@
 // Remote files for ROOT, read through the reader process of this machine (reader.py) over a Unix socket.
 //
 // One connection per open file. A request is two 32-bit numbers (what, bytes that follow) and a body; an answer is two
-// 64-bit numbers: 0 and the bytes that follow, or 1 and the length of an error text. All in the order of this machine.
+// 64-bit numbers: 0 and the bytes that follow, or 1 and the length of an error text, or 2 and the length of a path. All in
+// the order of this machine.
 //
 //    1 open      body: grant, newline, URL                  answer: 8 bytes, the size of the file
-//    2 read      body: pairs of 64-bit numbers (start, size) answer: those bytes, in that order
+//    2 read      body: pairs of 64-bit numbers (start, size) answer: those bytes, in that order; or (2) a file that has
+//                                                           them where the remote one has them, until it is cut short
 //    3 ahead     body: as read                              no answer: the reader may fetch them now
+//    5 send      body: as read                              answer: those bytes, never a file
 //
 // Nothing here takes Python's lock: ROOT reads from threads of its own while the main thread waits for them.
 #ifndef RDF_LITHOPS_RANGED_FILE
@@ -74,6 +77,8 @@ inline std::string why_not(const std::string &url)
 // One file at the reader. Every method throws std::runtime_error, and keeps its text as `failure`.
 class Remote {
    int fSocket = -1;
+   int fKept = -1;        // the reader's own copy of what it has of this file: read without it
+   std::string fKeptPath;
    std::int64_t fSize = 0;
    std::mutex fMutex; // RNTuple's thread reads beside the main one
 
@@ -128,15 +133,37 @@ class Remote {
       Send(body, size);
    }
 
-   void Answer(size_t expected)
+   // True: `expected` bytes follow. False: they are in the file that is open as `fKept`.
+   bool Answer(size_t expected)
    {
       std::uint64_t head[2];
       Receive(head, sizeof(head));
       if (head[0] == 0 && head[1] == expected)
-         return;
+         return true;
       std::string text(head[1], ' ');
       Receive(text.data(), text.size());
-      Fail(text);
+      if (head[0] != 2)
+         Fail(text);
+      if (text != fKeptPath || fKept < 0) {
+         if (fKept >= 0)
+            ::close(fKept);
+         fKept = ::open(text.c_str(), O_RDONLY | O_CLOEXEC);
+         fKeptPath = text;
+      }
+      return false;
+   }
+
+   bool ReadKept(const std::vector<Extent> &extents, const std::vector<char *> &into)
+   {
+      for (size_t i = 0; i < extents.size(); ++i) {
+         for (std::int64_t at = 0; at < extents[i].second;) {
+            const auto got = ::pread(fKept, into[i] + at, extents[i].second - at, extents[i].first + at);
+            if (got == 0 || (got < 0 && errno != EINTR))
+               return false;
+            at += std::max<ssize_t>(got, 0);
+         }
+      }
+      return true;
    }
 
 public:
@@ -156,7 +183,12 @@ public:
    }
    Remote(const Remote &) = delete;
    Remote &operator=(const Remote &) = delete;
-   ~Remote() { ::close(fSocket); }
+   ~Remote()
+   {
+      ::close(fSocket);
+      if (fKept >= 0)
+         ::close(fKept);
+   }
 
    std::int64_t Size() const { return fSize; }
 
@@ -168,7 +200,12 @@ public:
          total += extent.second;
       std::lock_guard<std::mutex> lock(fMutex);
       Request(2, extents.data(), extents.size() * sizeof(Extent));
-      Answer(total);
+      if (!Answer(total)) {
+         if (ReadKept(extents, into))
+            return;
+         Request(5, extents.data(), extents.size() * sizeof(Extent)); // it was cut short to make room
+         Answer(total);
+      }
       for (size_t i = 0; i < extents.size(); ++i)
          Receive(into[i], extents[i].second);
    }

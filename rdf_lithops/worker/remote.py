@@ -11,7 +11,7 @@ import functools
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -24,6 +24,7 @@ __all__ = [
     "as_given",
     "changed",
     "fetch_extent",
+    "give_up_stores",
     "is_signed",
     "list_folder",
     "open_object",
@@ -148,6 +149,12 @@ def _http_store(base: str, frozen: tuple[tuple[str, str], ...]) -> Any:
     return HTTPStore(base, **given)
 
 
+def give_up_stores() -> None:
+    """Let go of all stores, and so of their keys and open connections; those that objects still have stay with them."""
+    _s3_store.cache_clear()
+    _http_store.cache_clear()
+
+
 def _client_options(url: str, variables: Mapping[str, str]) -> dict[str, Any]:
     options: dict[str, Any] = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "10min"}
     options["allow_http"] = url.startswith("http:")
@@ -248,7 +255,7 @@ class RemoteObject:
 def open_object(url: str, variables: Mapping[str, str], known: RemoteObject | None = None) -> RemoteObject:
     """Ask for the end of the file that ``url`` names: its size, version and last TAIL_BYTES, in one request.
 
-    A file that is still the version ``known`` is answered with that object, and no data travel.
+    A file that is still the version ``known`` is answered with that object, at the store that was asked, and no data travel.
     """
     import obstore
 
@@ -266,7 +273,7 @@ def open_object(url: str, variables: Mapping[str, str], known: RemoteObject | No
             meta, tail, whole = obstore.head(store, path), b"", True
     except obstore.exceptions.NotModifiedError:
         assert known is not None, "only asked for with a version that is known"
-        return known
+        return replace(known, store=store, path=path)
     except AccessFailure:
         raise
     except Exception as error:
