@@ -151,14 +151,35 @@ def _size_and_version(name: str, known: dict[str, str]) -> tuple[int, str]:
 
 
 def _resumed(files: list[CopiedFile], before: list[CopiedFile]) -> list[CopiedFile]:
-    """``files``, with what the manifest ``before`` says has arrived of those that are still the same."""
+    """``files``, with what the manifest ``before`` says has arrived of those that are still the same, and is still there."""
     known = {item.target: item for item in before}
     merged = []
     for item in files:
         old = known.pop(item.target, None)
         same = old is not None and (old.source, old.version) == (item.source, item.version)
-        merged.append(old if old is not None and same else item)
+        merged.append(old if old is not None and same and _is_there(old) else item)
     return [*merged, *known.values()]
+
+
+def _is_there(item: CopiedFile) -> bool:
+    """Whether what has arrived of a file can be used: a finished copy could be removed, an unfinished upload given up."""
+    if item.done:
+        try:
+            return _size_and_version(item.target, remote.relevant(os.environ))[0] == item.size
+        except DataAccessError as error:
+            if error.kind == "missing":
+                return False
+            raise
+    if item.upload_id is None:
+        return not item.parts or os.path.exists(item.staged)
+    with _s3(item.target) as (client, where):
+        try:
+            client.list_parts(**where, UploadId=item.upload_id)
+        except client.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:  # NoSuchUpload; Ceph says NoSuchKey
+                return False
+            raise
+    return True
 
 
 # -- the map ------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import functools
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 MAX_LAYOUTS = 20_000  # a few kB each
 REMOTE_THREADS = 32  # files over the network are waited for, not worked for
-Key = tuple[str, str, frozenset[str] | None, int, int]
+Key = tuple[str, str, frozenset[str] | None, int, int, str]
 _layouts: OrderedDict[Key, FileLayout] = OrderedDict()
 _layouts_lock = Lock()
 
@@ -176,14 +176,19 @@ def size_on_disk(files: Sequence[str]) -> int | None:
 
 
 def read_layouts(
-    files: Sequence[str], trees: Sequence[str], columns: frozenset[str] | None, is_ntuple: bool
+    files: Sequence[str],
+    trees: Sequence[str],
+    columns: frozenset[str] | None,
+    is_ntuple: bool,
+    versions: Mapping[str, str] | None = None,
 ) -> list[FileLayout] | None:
     """The layout of each file's tree (or RNTuple), with the bytes of ``columns`` (None: of all); None if one is unreadable.
 
-    Files over the network are opened at the same time. What is wrong with a file is for the worker to say, which will
-    read it.
+    Files over the network are opened at the same time; with ``versions`` their layouts are those of these versions. What is
+    wrong with a file is for the worker to say, which will read it.
     """
-    keys = [(file, tree, columns, *_seen(file)) for file, tree in zip(files, trees, strict=True)]
+    known_as = versions or {}
+    keys = [(file, tree, columns, *_seen(file), known_as.get(file, "")) for file, tree in zip(files, trees, strict=True)]
     with _layouts_lock:
         known = {key: _layouts[key] for key in keys if key in _layouts}
     missing = list(dict.fromkeys(key for key in keys if key not in known))
@@ -200,7 +205,7 @@ def read_layouts(
 
 
 def _seen(file: str) -> tuple[int, int]:
-    """Size and time of a local file; zeros for others, whose layout is taken for good."""
+    """Size and time of a local file; zeros for others, whose layout is taken for good where no version is given."""
     try:
         seen = os.stat(file)
     except OSError:
@@ -210,7 +215,7 @@ def _seen(file: str) -> tuple[int, int]:
 
 def _read_all(keys: Sequence[Key], is_ntuple: bool) -> list[FileLayout]:
     read = functools.partial(_read, is_ntuple)
-    remote = sum(size == 0 for *_, size, _ in keys)
+    remote = sum(size == 0 for *_, size, _, _ in keys)
     if remote < 2:
         return list(map(read, keys))
     _surveyor(is_ntuple)  # compiled in this thread

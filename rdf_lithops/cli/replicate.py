@@ -7,7 +7,7 @@ import sys
 import click
 from tqdm import tqdm
 
-from . import _options, _run
+from . import INTERRUPTED, _options, _run
 
 __all__ = ["command"]
 
@@ -39,8 +39,12 @@ def command(sources: tuple[str, ...], target: str, only_check: bool, part_mib: f
             bar.total, bar.n = of, done
             bar.refresh()
 
-        if only_check:
-            files = replication.check(executor, target, shown)
-        else:
-            files = replication.replicate(executor, sources, target, int(part_mib * 2**20), shown)
+        try:
+            if only_check:
+                files = replication.check(executor, target, shown)
+            else:
+                files = replication.replicate(executor, sources, target, int(part_mib * 2**20), shown)
+        except KeyboardInterrupt:
+            click.echo("interrupted: what has arrived is kept, and the same command goes on from there", err=True)
+            click.get_current_context().exit(INTERRUPTED)
     click.echo(f"{len(files)} files, {sum(item.size for item in files):,} bytes in {target}, verified by SHA-256")
