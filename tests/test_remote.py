@@ -351,6 +351,31 @@ def test_a_certificate_of_a_stranger(web: Web, files: datasets.Datasets, fexec: 
     assert "SSL_CERT_FILE" in str(caught.value)
 
 
+def test_a_bearer_token(
+    web: Web, files: datasets.Datasets, fexec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An https server that asks for a token gets the user's, on the driver and from workers; one that does not, or that
+    anybody can listen to, gets none; and without it the refusal says what to do."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.certificate))
+    (web.root / "protected").mkdir(exist_ok=True)
+    for folder in (web.root, web.root / "protected"):
+        shutil.copy(files.main[0], folder / "asked.root")
+    place = "protected/asked.root"
+    with pytest.raises(DataAccessError) as caught:
+        ROOT.RDataFrame("events", f"{web.https}/{place}", executor=fexec)
+    assert ("denied", True) == (caught.value.kind, "rdf-lithops auth status" in str(caught.value))
+    (tmp_path / "token").write_text(web.token + "\n")
+    monkeypatch.setenv("BEARER_TOKEN_FILE", str(tmp_path / "token"))
+    expected = results(ROOT.RDataFrame("events", files.main[0]))
+    for name in ("asked.root", place):
+        assert expected == results(ROOT.RDataFrame("events", f"{web.https}/{name}", executor=fexec, npartitions=2))
+    with pytest.raises(DataAccessError) as caught:
+        ROOT.RDataFrame("events", f"{web.http}/{place}", executor=fexec)
+    assert "denied" == caught.value.kind
+    assert {("https", f"/{place}")} == web.authorized()
+    assert web.token not in str(caught.value)
+
+
 def test_a_signature_that_has_expired(bucket: Bucket, fexec: Any) -> None:
     """A presigned URL that is out of date is said to be that, and its signature is not repeated."""
     with contextlib.closing(bucket.server.client(config=botocore.config.Config(signature_version="s3v4"))) as client:

@@ -19,7 +19,7 @@ __all__ = ["command"]
 @click.option("--part-mib", type=click.FloatRange(min=5.0), default=32.0, show_default=True, help="Size of a part.")
 @_options.config
 def command(sources: tuple[str, ...], target: str, only_check: bool, part_mib: float, config: str | None) -> None:
-    """Copy the files SRC (names and quoted patterns; s3://, https://, or paths) into DEST (s3://bucket/prefix, or a folder).
+    """Copy the files SRC (names and quoted patterns; paths, s3://, https:// or root://) into DEST (a folder, or s3://bucket/prefix).
 
     Parts of the files are copied by Lithops calls, side by side. Interrupted, the same command goes on where it was. In the
     end everything is read back and compared by SHA-256; DEST keeps a manifest.

@@ -130,7 +130,7 @@ def _variables(grant: Grant) -> dict[str, str]:
     keep slots from sharing what they have read.
     """
     keys = credentials.s3_variables()
-    given = {**remote.relevant(os.environ), **grant.variables, **keys}
+    given = {**remote.relevant(os.environ), **credentials.token_variables(), **grant.variables, **keys}
     if keys:
         given.pop("AWS_SHARED_CREDENTIALS_FILE", None)
     return given

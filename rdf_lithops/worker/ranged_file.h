@@ -222,6 +222,20 @@ public:
 // What TFile::Open makes of a remote URL. Read only.
 class RangedFile : public TFile {
    std::unique_ptr<Remote> fRemote;
+   static constexpr Int_t kFillBytes = 4 << 20;    // what a tree's cache reads at a time, or one cluster if that is more
+   static constexpr Long64_t kAheadBytes = 16 << 20; // what is on its way behind that
+
+   // These reach members that only derived classes see.
+   struct Smaller : TFileCacheRead {
+      static void Set(TFileCacheRead &cache)
+      {
+         auto &wanted = cache.*(&Smaller::fBufferSizeMin);
+         wanted = std::min(wanted, kFillBytes);
+      }
+   };
+   struct Ending : TTreeCache {
+      static Long64_t Of(TTreeCache &cache) { return cache.*(&Ending::fEntryMax); } // what is public returns an Int_t
+   };
 
    void Count(Long64_t bytes)
    {
@@ -231,8 +245,14 @@ class RangedFile : public TFile {
       ++fgReadCalls;
    }
 
-   // The baskets that TTreeCache will ask for next: those of its branches that lie behind the byte `from`, as many as it
-   // has just asked for.
+   // The entry of this file's tree at which its cache will stop: by itself that counts within the tree, else in its chain.
+   static Long64_t EndOf(TTreeCache &cache, TTree &tree)
+   {
+      const auto end = Ending::Of(cache);
+      return end <= 0 || end == tree.GetEntries() ? tree.GetEntries() : end - tree.GetChainOffset();
+   }
+
+   // The baskets that TTreeCache will ask for next: those of its branches that lie behind the byte `from`, up to `budget`.
    std::vector<Extent> NextBaskets(TTreeCache &cache, Long64_t from, Long64_t budget)
    {
       std::vector<Extent> next;
@@ -241,9 +261,10 @@ class RangedFile : public TFile {
          auto branch = static_cast<TBranch *>(branches->UncheckedAt(i));
          if (branch->GetFile(0) != this)
             continue;
+         const auto end = EndOf(cache, *branch->GetTree());
          for (Int_t basket = 0; basket < branch->GetWriteBasket(); ++basket) {
             const auto start = branch->GetBasketSeek(basket);
-            if (start >= from && branch->GetBasketEntry()[basket] < cache.GetEntryMax())
+            if (start >= from && branch->GetBasketEntry()[basket] < end)
                next.emplace_back(start, branch->GetBasketBytes()[basket]);
          }
       }
@@ -257,13 +278,12 @@ class RangedFile : public TFile {
 
    void ReadAhead(Long64_t from, Long64_t budget)
    {
-      std::vector<TObject *> caches;
-      if (fCacheReadMap)
-         for (auto key : *fCacheReadMap)
-            caches.push_back(fCacheReadMap->GetValue(key));
-      for (auto object : caches)
-         if (auto cache = dynamic_cast<TTreeCache *>(object))
-            if (!cache->IsLearning())
+      if (!fCacheReadMap)
+         return;
+      TIter next(fCacheReadMap->GetTable());
+      while (auto pair = static_cast<TPair *>(next()))
+         if (pair->Value() && pair->Value()->InheritsFrom(TTreeCache::Class()))
+            if (auto cache = static_cast<TTreeCache *>(pair->Value()); !cache->IsLearning())
                fRemote->Ahead(NextBaskets(*cache, from, budget));
    }
 
@@ -290,6 +310,14 @@ public:
 
    Long64_t GetSize() const override { return fRemote ? fRemote->Size() : -1; }
    void Seek(Long64_t offset, ERelativeTo from) override { SetOffset(offset, from); }
+
+   // A tree's cache waits for all that it reads at a time. In small fills it waits less, and computes while the next arrive.
+   void SetCacheRead(TFileCacheRead *cache, TObject *tree, ECacheAction action) override
+   {
+      if (cache && tree)
+         Smaller::Set(*cache);
+      TFile::SetCacheRead(cache, tree, action);
+   }
 
    Bool_t ReadBuffer(char *buffer, Int_t size) override
    {
@@ -327,7 +355,7 @@ public:
       }
       fRemote->Read(extents, into);
       Count(total);
-      ReadAhead(last, total);
+      ReadAhead(last, std::max(total, kAheadBytes));
       return kFALSE;
    }
 

@@ -42,6 +42,7 @@ OPEN, READ, AHEAD, CONTROL, SEND = 1, 2, 3, 4, 5  # what a request is; see range
 BYTES, REFUSED, KEPT = 0, 1, 2  # and an answer
 PARALLEL = 32  # requests at a time
 MAX_KNOWN = 10_000
+HEAD_BYTES = 32 << 10  # a file's beginning, which is read in small steps, comes at once
 REST_S = 5.0  # without any grant in force: stores, which hold keys and open connections, are given up
 _REQUEST = struct.Struct("=II")
 _ANSWER = struct.Struct("=QQ")
@@ -49,7 +50,7 @@ _SIZE = struct.Struct("=q")
 _SECRET = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SHARED_CREDENTIALS_FILE")
 
 
-Arriving = concurrent.futures.Future[memoryview]
+Arriving = concurrent.futures.Future[None]
 
 
 class _Source:
@@ -223,10 +224,10 @@ class Reader:
         source.cached = self.cache.of(source.name)  # anew, if it had to make room; now it was used last
         found = source.found
         if found.tail:
-            self.cache.keep(source.cached, found.size - len(found.tail), memoryview(found.tail))
+            self.cache.keep(source.cached, found.size - len(found.tail), [found.tail])
             source.found = dataclasses.replace(found, tail=b"")
         if found.whole and source.cached.missing([(0, found.size)]):
-            self.cache.keep(source.cached, 0, memoryview(found.fetch(0, found.size)))
+            self.cache.keep(source.cached, 0, found.pieces(0, found.size))
         return source
 
     def _opened(self, grant: _Grant, url: str) -> _Source:
@@ -253,22 +254,20 @@ class Reader:
 
     # -- extents --
 
-    def _request(
-        self, source: _Source, extents: Sequence[Extent]
-    ) -> list[tuple[Extent, concurrent.futures.Future[memoryview]]]:
+    def _request(self, source: _Source, extents: Sequence[Extent]) -> list[tuple[Extent, concurrent.futures.Future[None]]]:
         """Start to fetch what of ``extents`` is neither here nor on its way; returns all of theirs that is on its way."""
         wanted = union(extents)
+        if wanted and wanted[0][0] < HEAD_BYTES:
+            wanted = union([(0, min(HEAD_BYTES, source.found.size)), *wanted])
         with source.lock:
             missing = subtract(source.cached.missing(wanted), union(source.coming))
             for start, end in split(merge_near(missing)):
                 source.coming[start, end] = self.fetching.submit(self._fetch, source, start, end)
             return [(place, future) for place, future in source.coming.items() if subtract(wanted, [place]) != wanted]
 
-    def _fetch(self, source: _Source, start: int, end: int) -> memoryview:
+    def _fetch(self, source: _Source, start: int, end: int) -> None:
         try:
-            data = memoryview(source.found.fetch(start, end))
-            self.cache.keep(source.cached, start, data)
-            return data
+            self.cache.keep(source.cached, start, source.found.pieces(start, end))
         finally:
             with source.lock:
                 source.coming.pop((start, end), None)
@@ -281,19 +280,13 @@ class Reader:
         return None if cached.missing(union(extents)) else os.fsencode(cached.path)
 
     def _fill(self, source: _Source, extents: Sequence[Extent], into: memoryview) -> None:
-        """Put the bytes of ``extents`` behind one another ``into``: from the cache, from what arrives, or fetched now."""
-        coming = self._request(source, extents)
+        """Put the bytes of ``extents`` behind one another ``into``: what could not be kept is fetched, and not kept."""
         at = 0
         for start, end in extents:
             piece = into[at : at + end - start]
             at += end - start
-            left = source.cached.copy(start, piece)
-            for (there_start, there_end), future in coming if left else ():
-                for begin, stop in subtract(left, subtract(left, [(there_start, there_end)])):
-                    piece[begin - start : stop - start] = future.result()[begin - there_start : stop - there_start]
-                left = subtract(left, [(there_start, there_end)])
-            for begin, stop in left:  # it went out of the cache since, or came in and went out
-                piece[begin - start : stop - start] = memoryview(source.found.fetch(begin, stop))
+            for begin, stop in source.cached.copy(start, piece):
+                piece[begin - start : stop - start] = source.found.fetch(begin, stop)
 
 
 def _receive(plug: socket.socket, size: int) -> memoryview | None:
