@@ -136,7 +136,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             return default_calls(load_s, grant, self.options.target_s)
 
         speeds, _ = self._speeds(frame.graph_nodes)
-        return cutting.cut_by_load(frame, self.options.survey, grant.is_local, speeds.load, count)
+        pinned = functools.partial(dataset.pinned, reader_folder=functools.partial(self.session.reader, self.options))
+        return cutting.cut_by_load(frame, self.options.survey, grant.is_local, speeds.load, count, pinned)
 
     def _speeds(self, nodes: Iterable[Any]) -> tuple[Speeds, bool]:
         """What a graph of these nodes measured when it last ran on this executor, or a guess; and if that was just now."""
@@ -304,7 +305,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         outputs = tuple(destination.plain() for destination in graph.destinations)
         prefix = f"{place.prefix}/arrays" if graph.has_arrays else ""  # without, Lithops stores one task for all runs
         results = execute.Results(outputs, prefix, int(self.options.arrays_mib * 2**20))
-        versions = dataset.versions(sorted(adapter.files_of(graph.plain_ranges, graph.dataset)))
+        names = adapter.files_of(graph.plain_ranges, graph.dataset)
+        versions = {**dataset.versions(sorted(names - graph.versions.keys())), **graph.versions}
         access = {
             "variables": dataset.variables(),
             "versions": versions,
@@ -557,12 +559,14 @@ def _receive(
 class _Travelling:
     """A graph as workers get it: our runner in the mapper, plain ranges, placeholders for what Snapshots write.
 
-    ``nodes`` are those of DistRDF, and ``loads`` the seconds of each range, if its files were surveyed.
+    ``nodes`` are those of DistRDF, ``loads`` the seconds of each range, if its files were surveyed, and ``versions`` of
+    files those for which the ranges were made.
     """
 
     mapper: Any
     nodes: list[Any]
     loads: list[float] | None
+    versions: dict[str, str]
     plain_ranges: list[dict[str, Any]]
     dataset: dict[str, Any]
     destinations: list[output.Destination]
@@ -588,8 +592,9 @@ def _travelling(ranges: list[Any], mapper: Any, merging: bool) -> _Travelling:
         for plain in plain_ranges:
             plain["rntuple"] = True
     loads = [item.piece.load for item in ranges if isinstance(item, cutting.CutRange)] or None
+    versions = {name: seen for item in ranges for name, seen in getattr(item, "versions", {}).items()}
     travelling = _put_together(mapper, graph_nodes, parts)
-    return _Travelling(travelling, _nodes_of(mapper), loads, plain_ranges, dataset, destinations, has_arrays)
+    return _Travelling(travelling, _nodes_of(mapper), loads, versions, plain_ranges, dataset, destinations, has_arrays)
 
 
 def _nodes_of(mapper: Any) -> list[Any]:
@@ -749,7 +754,7 @@ def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) ->
     for plain, item in zip(plain_ranges, ranges, strict=True):
         plain["first_entry"] = 0
         if isinstance(item, cutting.CutRange) and plain["files"] is not None:
-            plain["first_entry"] = item.piece.first_entry
+            plain["first_entry"] = item.first_entry
             continue
         if plain["kind"] != "files" or plain["files"] is None:
             continue  # empty sources and chains with friends count globally by themselves

@@ -16,16 +16,19 @@ import re
 import tempfile
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from typing import Any
 
+from . import credentials
 from .errors import DataAccessError, PlanError
-from .worker import access, remote
+from .worker import access, remote, xrootd
 
 # isort: split
 import ROOT
 
-__all__ = ["expand", "expanded_spec", "refused", "resolved", "signed", "variables", "versions"]
+__all__ = ["expand", "expanded_spec", "pinned", "reach", "refused", "resolved", "signed", "variables", "versions"]
 
 SIDE_BY_SIDE = 32  # requests at a time from the driver
 MAX_ASKED = 200  # XRootD files, one after the other; of more only the first ones are asked for
@@ -41,6 +44,14 @@ NOT_SECRET = re.compile(
 def variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables that tell a worker where this driver's data is. None is a secret."""
     return {name: value for name, value in environment.items() if NOT_SECRET.fullmatch(name)}
+
+
+def reach(names: Iterable[str]) -> dict[str, str]:
+    """The variables with which this process itself reaches remote files; for https the user's bearer token is one."""
+    found = credentials.find(["token"]) if any(name.startswith("https:") for name in names) else []
+    usable = [item for item in found if not item.trouble]
+    token = {remote.TOKEN: usable[0].files["token"].decode()} if usable else {}
+    return {**remote.relevant(os.environ), **token}
 
 
 def resolved(args: tuple[Any, ...], reader_folder: Any) -> tuple[Any, ...]:
@@ -107,11 +118,22 @@ def expanded_spec(path: str) -> Iterator[str]:
 def _open_from_here(names: Sequence[str], reader_folder: Any) -> None:
     """Let this process's ROOT open ``names``, as long as it lives."""
     if any(access.need_reader(name) for name in names):
-        grant = access.Grant(remote.relevant(os.environ), signed=signed(names))
-        access.prepare(reader_folder(), grant, [], announce=False)
+        grant = access.Grant(reach(names), signed=signed(names))
+        _stand_on(access.prepare(reader_folder(), grant, [], announce=False))
     failed = access.unreadable(names[:1])
     if failed is not None:
         raise DataAccessError.of(failed)
+
+
+_standing: list[Connection[Any, Any]] = []  # the grant with which this process's ROOT opens files: the newest
+
+
+def _stand_on(control: Connection[Any, Any]) -> None:
+    """Keep the grant of that connection in force, and end the one before it."""
+    with _signed_lock:
+        ended, _standing[:] = _standing[:], [control]
+    for connection in ended:
+        connection.close()
 
 
 _signed: OrderedDict[str, str] = OrderedDict()  # by the name that stands for it: the newest signed URL of this program
@@ -186,7 +208,7 @@ def _matches(pattern: str) -> list[str]:
         return sorted(glob.glob(pattern, recursive=True))
     scheme, _, rest = pattern.partition("://")
     host, _, path = rest.partition("/")
-    if scheme not in ("s3", "root", "roots", "xroot") or not path or glob.has_magic(host):
+    if scheme not in ("s3", *xrootd.SCHEMES) or not path or glob.has_magic(host):
         raise PlanError(f"expected a pattern of the form s3://bucket/path/*.root or root://host//path/*.root, got {pattern}")
     lead = "/" if path.startswith("/") else ""  # root://host//absolute/path
     try:
@@ -249,24 +271,37 @@ def _listed_by_root(folder: str) -> tuple[list[str], list[str]]:
 # -- versions -----------------------------------------------------------------------------------------------------------
 
 
-def _version_by_root(url: str) -> str:
-    """Size and time of change of a file that ROOT's XRootD client asks for; empty where it does not say."""
-    status = ROOT.FileStat_t()
-    return f"{status.fMtime}:{status.fSize}" if ROOT.gSystem.GetPathInfo(url, status) == 0 else ""
+@contextlib.contextmanager
+def pinned(names: list[str], reader_folder: Callable[[], str]) -> Iterator[dict[str, str]]:
+    """The versions of the remote files among ``names``, in which this process's ROOT opens them while this lasts.
+
+    They are opened side by side. Raises DataAccessError for a file that cannot be had.
+    """
+    found = versions(names)
+    urls = list(dict.fromkeys(name for name in names if access.need_reader(name)))
+    free = access.Grant(reach(urls), signed=signed(urls))
+    if urls:
+        _stand_on(access.prepare(reader_folder(), replace(free, versions=found), urls, announce=True))
+    try:
+        yield found
+    finally:
+        if urls:
+            _stand_on(access.prepare(reader_folder(), free, [], announce=False))
 
 
-def versions(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def versions(names: Iterable[str]) -> dict[str, str]:
     """The version that each remote file among ``names`` is now, by name: what a worker finds must be the same.
 
     Folders of which many files are asked for are listed, one request per thousand; the others are one request each, side
     by side. Raises DataAccessError for a file that cannot be had.
     """
-    known = remote.relevant(environment)
+    names = list(names)
+    known = reach(names)
     by_folder: dict[str, list[str]] = defaultdict(list)
     found: dict[str, str] = {}
     for name in dict.fromkeys(names):
         if access.is_remote(name) and not access.need_reader(name) and len(found) < MAX_ASKED:
-            found[name] = _version_by_root(name)
+            found[name] = xrootd.version_of(name)
         elif access.need_reader(name):
             by_folder[remote.as_given(name).rpartition("/")[0] + "/"].append(name)
     single = []

@@ -20,7 +20,7 @@ from typing import Any
 from . import credentials, dataset, job
 from .errors import DataAccessError, PlanError, RunError
 from .options import Options
-from .worker import remote, stores
+from .worker import access, remote, stores, xrootd
 from .worker.copying import CheckTask, CopyTask
 
 __all__ = ["MANIFEST", "CopiedFile", "check", "replicate"]
@@ -80,6 +80,8 @@ def replicate(
     Raises DataAccessError, PlanError, and RunError for parts that did not arrive or differ. Whatever happens, the manifest
     keeps what has arrived, and the same call goes on from there.
     """
+    if "://" in target and not target.startswith("s3://"):
+        raise PlanError(f"expected a folder or s3://bucket/prefix to copy into, got {remote.shown(target)}")
     names = [match for name in sources for match in _expanded(name)]
     files = _resumed(_described(names, target, part_bytes), _read_manifest(target))
     try:
@@ -95,7 +97,7 @@ def check(executor: Any, target: str, shown: Shown = lambda done, of: None) -> l
     files = _read_manifest(target)
     if not files or not all(item.done for item in files):
         raise PlanError(f"expected a complete copy in {target}, got {'no manifest' if not files else 'an unfinished one'}")
-    known = remote.relevant(os.environ)
+    known = dataset.reach(item.target for item in files)
     parts, wrong = [], []
     for index, item in enumerate(files):
         size, version = _size_and_version(item.target, known)
@@ -125,7 +127,7 @@ def _expanded(name: str) -> list[str]:
 
 
 def _described(names: list[str], target: str, part_bytes: int) -> list[CopiedFile]:
-    known = remote.relevant(os.environ)
+    known = dataset.reach(names)
     files = {}
     for name in names:
         size, version = _size_and_version(name, known)
@@ -137,6 +139,12 @@ def _described(names: list[str], target: str, part_bytes: int) -> list[CopiedFil
 
 
 def _size_and_version(name: str, known: dict[str, str]) -> tuple[int, str]:
+    if name.partition("://")[0] in xrootd.SCHEMES:
+        seen_by_root = dataset.versions([name])[name]
+        if not seen_by_root:
+            failure = access.unreadable([name]) or remote.AccessFailure("failed", name, "it has no size", "try again").plain
+            raise DataAccessError.of(failure)
+        return int(seen_by_root.rpartition(":")[2]), seen_by_root
     try:
         if "://" in name:
             return remote.size_and_version(name, known)
@@ -151,14 +159,35 @@ def _size_and_version(name: str, known: dict[str, str]) -> tuple[int, str]:
 
 
 def _resumed(files: list[CopiedFile], before: list[CopiedFile]) -> list[CopiedFile]:
-    """``files``, with what the manifest ``before`` says has arrived of those that are still the same."""
+    """``files``, with what the manifest ``before`` says has arrived of those that are still the same, and is still there."""
     known = {item.target: item for item in before}
     merged = []
     for item in files:
         old = known.pop(item.target, None)
         same = old is not None and (old.source, old.version) == (item.source, item.version)
-        merged.append(old if old is not None and same else item)
+        merged.append(old if old is not None and same and _is_there(old) else item)
     return [*merged, *known.values()]
+
+
+def _is_there(item: CopiedFile) -> bool:
+    """Whether what has arrived of a file can be used: a finished copy could be removed, an unfinished upload given up."""
+    if item.done:
+        try:
+            return _size_and_version(item.target, dataset.reach([item.target]))[0] == item.size
+        except DataAccessError as error:
+            if error.kind == "missing":
+                return False
+            raise
+    if item.upload_id is None:
+        return not item.parts or os.path.exists(item.staged)
+    with _s3(item.target) as (client, where):
+        try:
+            client.list_parts(**where, UploadId=item.upload_id)
+        except client.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:  # NoSuchUpload; Ceph says NoSuchKey
+                return False
+            raise
+    return True
 
 
 # -- the map ------------------------------------------------------------------------------------------------------------
@@ -254,7 +283,7 @@ def _read_manifest(target: str) -> list[CopiedFile]:
     place = f"{target.rstrip('/')}/{MANIFEST}"
     try:
         if target.startswith("s3://"):
-            known = remote.relevant(os.environ)
+            known = dataset.reach([place])
             size, version = remote.size_and_version(place, known)
             text = remote.fetch_extent(place, 0, size, version, known).decode()
         else:

@@ -10,7 +10,7 @@ import functools
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
@@ -25,9 +25,10 @@ logger = logging.getLogger(__name__)
 
 MAX_LAYOUTS = 20_000  # a few kB each
 REMOTE_THREADS = 32  # files over the network are waited for, not worked for
-Key = tuple[str, str, frozenset[str] | None, int, int]
+Key = tuple[str, str, frozenset[str] | None, int, int, str]
 _layouts: OrderedDict[Key, FileLayout] = OrderedDict()
 _layouts_lock = Lock()
+_surveys_lock = Lock()
 
 _TREE_SURVEY = """
 #ifndef RDF_LITHOPS_SURVEY_TREE
@@ -115,6 +116,36 @@ survey_tree(const std::string &file_name, const std::string &name, const std::ve
 #endif
 """
 
+# What is surveyed lies on the C++ side, and threads name it by a number: PyROOT keeps the std::string that it makes of an
+# argument with the function, for one call at a time, and another thread's call would change it.
+_SURVEYS = """
+#ifndef RDF_LITHOPS_SURVEYS
+#define RDF_LITHOPS_SURVEYS
+namespace rdf_lithops {
+struct Survey {
+   std::string file, name;
+   std::vector<std::string> columns;
+   bool all;
+};
+inline std::vector<Survey> surveys;
+inline void add_survey(std::string file, std::string name, std::vector<std::string> columns, bool all)
+{
+   surveys.push_back({file, name, columns, all});
+}
+} // namespace rdf_lithops
+#endif
+"""
+
+_NUMBERED = """
+namespace rdf_lithops {
+inline std::vector<Long64_t> %(function)s_number(std::size_t number)
+{
+   const auto &wanted = surveys.at(number);
+   return %(function)s(wanted.file, wanted.name, wanted.columns, wanted.all);
+}
+} // namespace rdf_lithops
+"""
+
 _NTUPLE_SURVEY = """
 #ifndef RDF_LITHOPS_SURVEY_NTUPLE
 #define RDF_LITHOPS_SURVEY_NTUPLE
@@ -176,14 +207,19 @@ def size_on_disk(files: Sequence[str]) -> int | None:
 
 
 def read_layouts(
-    files: Sequence[str], trees: Sequence[str], columns: frozenset[str] | None, is_ntuple: bool
+    files: Sequence[str],
+    trees: Sequence[str],
+    columns: frozenset[str] | None,
+    is_ntuple: bool,
+    versions: Mapping[str, str] | None = None,
 ) -> list[FileLayout] | None:
     """The layout of each file's tree (or RNTuple), with the bytes of ``columns`` (None: of all); None if one is unreadable.
 
-    Files over the network are opened at the same time. What is wrong with a file is for the worker to say, which will
-    read it.
+    Files over the network are opened at the same time; with ``versions`` their layouts are those of these versions. What is
+    wrong with a file is for the worker to say, which will read it.
     """
-    keys = [(file, tree, columns, *_seen(file)) for file, tree in zip(files, trees, strict=True)]
+    known_as = versions or {}
+    keys = [(file, tree, columns, *_seen(file), known_as.get(file, "")) for file, tree in zip(files, trees, strict=True)]
     with _layouts_lock:
         known = {key: _layouts[key] for key in keys if key in _layouts}
     missing = list(dict.fromkeys(key for key in keys if key not in known))
@@ -200,7 +236,7 @@ def read_layouts(
 
 
 def _seen(file: str) -> tuple[int, int]:
-    """Size and time of a local file; zeros for others, whose layout is taken for good."""
+    """Size and time of a local file; zeros for others, whose layout is taken for good where no version is given."""
     try:
         seen = os.stat(file)
     except OSError:
@@ -209,27 +245,32 @@ def _seen(file: str) -> tuple[int, int]:
 
 
 def _read_all(keys: Sequence[Key], is_ntuple: bool) -> list[FileLayout]:
-    read = functools.partial(_read, is_ntuple)
-    remote = sum(size == 0 for *_, size, _ in keys)
-    if remote < 2:
-        return list(map(read, keys))
-    _surveyor(is_ntuple)  # compiled in this thread
-    ROOT.EnableThreadSafety()
-    with ThreadPoolExecutor(min(REMOTE_THREADS, len(keys)), thread_name_prefix="rdf_lithops-survey") as pool:
-        return list(pool.map(read, keys))
+    with _surveys_lock:
+        read = functools.partial(_read, _surveyor(is_ntuple), keys)  # compiled in this thread
+        ROOT.rdf_lithops.surveys.clear()
+        for file, tree, columns, *_ in keys:
+            ROOT.rdf_lithops.add_survey(file, tree, sorted(columns or ()), columns is None)
+        remote = sum(size == 0 for *_, size, _, _ in keys)
+        if remote < 2:
+            return list(map(read, range(len(keys))))
+        ROOT.EnableThreadSafety()
+        with ThreadPoolExecutor(min(REMOTE_THREADS, len(keys)), thread_name_prefix="rdf_lithops-survey") as pool:
+            return list(pool.map(read, range(len(keys))))
 
 
-def _read(is_ntuple: bool, key: Key) -> FileLayout:
-    file, tree, columns, *_ = key
-    numbers = [int(number) for number in _surveyor(is_ntuple)(file, tree, sorted(columns or ()), columns is None)]
+def _read(survey: Callable[[int], Sequence[int]], keys: Sequence[Key], number: int) -> FileLayout:
+    file, tree, *_ = keys[number]
+    numbers = [int(each) for each in survey(number)]
     half = len(numbers) // 2
     return FileLayout(file, tree, tuple(numbers[:half]), tuple(numbers[half:]))
 
 
 @functools.cache
-def _surveyor(is_ntuple: bool) -> functools.partial[list[int]]:
-    """The compiled function, which lets other Python threads run while it reads."""
-    ROOT.gInterpreter.Declare(_NTUPLE_SURVEY if is_ntuple else _TREE_SURVEY)
-    function = ROOT.rdf_lithops.survey_ntuple if is_ntuple else ROOT.rdf_lithops.survey_tree
+def _surveyor(is_ntuple: bool) -> functools.partial[Sequence[int]]:
+    """The compiled function of a survey's number, which lets other Python threads run while it reads."""
+    name = "survey_ntuple" if is_ntuple else "survey_tree"
+    code = _NTUPLE_SURVEY if is_ntuple else _TREE_SURVEY
+    ROOT.gInterpreter.Declare(_SURVEYS + code + _NUMBERED % {"function": name})
+    function = getattr(ROOT.rdf_lithops, f"{name}_number")
     function.__release_gil__ = True
     return functools.partial(function)

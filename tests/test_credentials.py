@@ -404,12 +404,14 @@ def test_secrets_are_found_nowhere_but_where_they_are_used(
     marked: Options, own_fexec: lithops.FunctionExecutor, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In mid-run the secrets are in private files of the ROOT process and nowhere else: not in the storage, job files, logs
-    at their most talkative, arguments or environments; afterwards they are nowhere."""
+    at their most talkative, arguments or environments; afterwards they are nowhere, the report included."""
     caplog.set_level(logging.DEBUG)
     logging.getLogger("lithops").setLevel(logging.DEBUG)
     logging.getLogger("lithops").addHandler(caplog.handler)
     temporary = Path(tempfile.gettempdir())
-    thread, outcome = in_thread(token_query(own_fexec, marked, 2, 2500).GetValue)
+    keys = set(temporary.glob("rdf_lithops-key-*"))  # of drivers that other tests have killed
+    query = token_query(own_fexec, marked, 2, 2500)
+    thread, outcome = in_thread(query.GetValue)
     try:
         places = until(lambda: len(files := installed_files(own_fexec)) >= 3 and files, "credentials on the worker")
         assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in places}
@@ -424,7 +426,9 @@ def test_secrets_are_found_nowhere_but_where_they_are_used(
     assert {} == files_with_secrets(temporary, (tmp_path.parent,))
     assert "Serializing function and data" in caplog.text  # the logs were on
     assert [] == found_in(caplog.text.encode())
-    assert [] == list(temporary.glob("rdf_lithops-key-*"))
+    report = rdf_lithops.report(query)
+    assert [] == found_in(f"{report} {report!r} {report.to_json()} {report._repr_html_()}".encode())
+    assert keys == set(temporary.glob("rdf_lithops-key-*"))
 
 
 @pytest.mark.usefixtures("_read_token")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +28,30 @@ def test_union_and_subtract_are_those_of_sets(one: list[tuple[int, int]], other:
     assert all(first[1] < second[0] for first, second in zip(union(one), union(one)[1:], strict=False))
 
 
+def test_a_transfer_that_breaks_leaves_nothing(tmp_path: Path) -> None:
+    """Pieces that end in an error are not there; nor is what arrives for an object that had to make room meanwhile."""
+
+    def broken() -> Iterator[bytes]:
+        yield bytes(100)
+        raise ZeroDivisionError
+
+    cache = Cache(str(tmp_path / "cache"), 1000)
+    cached = cache.of("one")
+    with pytest.raises(ZeroDivisionError):
+        cache.keep(cached, 0, broken())
+    assert [(0, 100)] == cached.missing([(0, 100)])
+
+    def overtaken() -> Iterator[bytes]:
+        yield bytes(100)
+        cache.keep(cache.of("two"), 0, [bytes(1001)])
+        yield bytes(100)
+
+    cache.keep(cached, 0, overtaken())
+    assert [(0, 200)] == cached.missing([(0, 200)])
+    assert 0 == cache.bytes
+    assert [] == list((tmp_path / "cache").iterdir())
+
+
 @given(extents)
 def test_bridged_gaps_waste_little(some: list[tuple[int, int]]) -> None:
     """Merging near extents loses no byte and adds less than a tenth; splitting changes no byte."""
@@ -41,7 +67,7 @@ def test_the_cache_gives_back_what_it_got(tmp_path: Path) -> None:
     cache = Cache(str(tmp_path / "cache"), 10_000)
     data = os.urandom(500)
     cached = cache.of("object one")
-    cache.keep(cached, 100, memoryview(data))
+    cache.keep(cached, 100, [data[:200], data[200:]])
     into = bytearray(700)
     assert [(50, 100), (600, 750)] == cached.copy(50, memoryview(into))
     assert data == into[50:550]
@@ -53,12 +79,15 @@ def test_the_cache_stays_below_its_limit(tmp_path: Path) -> None:
     """The object that was used longest ago goes first, with its file; who still holds it finds nothing in it."""
     cache = Cache(str(tmp_path / "cache"), 1000)
     for name in ("one", "two"):
-        cache.keep(cache.of(name), 0, memoryview(bytes(400)))
+        cache.keep(cache.of(name), 0, [bytes(400)])
     first = cache.of("one")
     oldest = cache.of("two")
     cache.of("one")
-    cache.keep(cache.of("three"), 0, memoryview(bytes(400)))
+    held = os.open(oldest.path, os.O_RDONLY)
+    cache.keep(cache.of("three"), 0, [bytes(400)])
     assert 800 == cache.bytes
     assert [(0, 400)] == oldest.missing([(0, 400)])
+    assert b"" == os.read(held, 400)
+    os.close(held)
     assert [] == first.missing([(0, 400)])
     assert 2 == len(list((tmp_path / "cache").iterdir()))

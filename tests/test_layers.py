@@ -38,6 +38,7 @@ USERS_OF_ROOT = {
     "worker/payload.py",
     "worker/smoke.py",
     "worker/seconds.py",
+    "worker/xrootd.py",
 } | PROGRAMS
 
 

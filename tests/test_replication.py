@@ -16,7 +16,7 @@ import pytest
 from servers.s3 import S3
 from test_remote import s3_here  # noqa: F401  # a fixture
 
-from rdf_lithops import PlanError, RunError, replication
+from rdf_lithops import DataAccessError, PlanError, RunError, replication
 
 PART_BYTES = 5 << 20
 
@@ -49,8 +49,30 @@ def test_a_flipped_byte_is_found(s3_here: S3, fexec: Any, tmp_path: Path) -> Non
         data = bytearray(source.read_bytes())
         data[PART_BYTES + 7] ^= 1
         client.put_object(Bucket=bucket, Key="copy/large.root", Body=bytes(data))
-        with pytest.raises(RunError, match=rf"copy/large\.root, bytes {PART_BYTES} to {len(data)}"):
+        with pytest.raises(
+            RunError, match=rf"copy/large\.root, bytes {PART_BYTES} to {len(data)}(.|\n)*remove the named files"
+        ):
             replication.check(fexec, f"s3://{bucket}/copy")
+        client.delete_object(Bucket=bucket, Key="copy/large.root")
+        replication.replicate(fexec, [str(source)], f"s3://{bucket}/copy", PART_BYTES)
+        assert source.read_bytes() == client.get_object(Bucket=bucket, Key="copy/large.root")["Body"].read()
+
+
+def test_an_upload_that_was_given_up(s3_here: S3, fexec: Any, tmp_path: Path) -> None:  # noqa: F811
+    """A copy whose unfinished upload the store has removed meanwhile begins anew."""
+    source = written(tmp_path, 1.5)
+    with s3_here.bucket() as bucket, contextlib.closing(s3_here.client()) as client:
+        target = f"s3://{bucket}/copy"
+
+        def stop(done: int, of: int) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            replication.replicate(fexec, [str(source)], target, PART_BYTES, stop)
+        (upload,) = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+        client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        replication.replicate(fexec, [str(source)], target, PART_BYTES)
+        assert source.read_bytes() == client.get_object(Bucket=bucket, Key="copy/large.root")["Body"].read()
 
 
 @pytest.mark.slow
@@ -78,6 +100,35 @@ def test_an_interrupted_copy_goes_on(s3_here: S3, fexec: Any, tmp_path: Path) ->
         replication.replicate(fexec, [str(source)], target, PART_BYTES, lambda *seen: progress.append(seen))
         assert (1, 12 - before) == progress[0]
         assert source.read_bytes() == client.get_object(Bucket=bucket, Key="copy/large.root")["Body"].read()
+
+
+@pytest.mark.parametrize("kind", ["anonymous", pytest.param("krb5", marks=pytest.mark.slow)])
+def test_from_xrootd(
+    kind: str,
+    s3_here: S3,  # noqa: F811
+    xrootd: Any,
+    fexec: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Files behind XRootD, by a pattern, become objects of the same bytes; the user's ticket goes with the calls."""
+    server = xrootd(kind)
+    for name, value in server.credentials.items():
+        monkeypatch.setenv(name, value)
+    source = written(tmp_path, 1.3)
+    server.put(source)
+    with s3_here.bucket() as bucket, contextlib.closing(s3_here.client()) as client:
+        replication.replicate(fexec, [f"{server.url}/larg*.root"], f"s3://{bucket}/copy", PART_BYTES)
+        assert source.read_bytes() == client.get_object(Bucket=bucket, Key="copy/large.root")["Body"].read()
+    with pytest.raises(DataAccessError) as caught:
+        replication.replicate(fexec, [f"{server.url}/nothing.root"], str(tmp_path / "copy"), PART_BYTES)
+    assert ("missing", f"{server.url}/nothing.root") == (caught.value.kind, caught.value.url)
+
+
+def test_targets_that_cannot_be_written(fexec: Any, tmp_path: Path) -> None:
+    """Copies go to folders and S3: another place is refused before anything is read."""
+    with pytest.raises(PlanError, match="expected a folder or s3://bucket/prefix"):
+        replication.replicate(fexec, ["/nowhere"], "root://host//data", PART_BYTES)
 
 
 def test_nothing_to_check(fexec: Any, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 import click
 from tqdm import tqdm
 
-from . import _options, _run
+from . import INTERRUPTED, _options, _run
 
 __all__ = ["command"]
 
@@ -19,7 +19,7 @@ __all__ = ["command"]
 @click.option("--part-mib", type=click.FloatRange(min=5.0), default=32.0, show_default=True, help="Size of a part.")
 @_options.config
 def command(sources: tuple[str, ...], target: str, only_check: bool, part_mib: float, config: str | None) -> None:
-    """Copy the files SRC (names and quoted patterns; s3://, https://, or paths) into DEST (s3://bucket/prefix, or a folder).
+    """Copy the files SRC (names and quoted patterns; paths, s3://, https:// or root://) into DEST (a folder, or s3://bucket/prefix).
 
     Parts of the files are copied by Lithops calls, side by side. Interrupted, the same command goes on where it was. In the
     end everything is read back and compared by SHA-256; DEST keeps a manifest.
@@ -39,8 +39,12 @@ def command(sources: tuple[str, ...], target: str, only_check: bool, part_mib: f
             bar.total, bar.n = of, done
             bar.refresh()
 
-        if only_check:
-            files = replication.check(executor, target, shown)
-        else:
-            files = replication.replicate(executor, sources, target, int(part_mib * 2**20), shown)
+        try:
+            if only_check:
+                files = replication.check(executor, target, shown)
+            else:
+                files = replication.replicate(executor, sources, target, int(part_mib * 2**20), shown)
+        except KeyboardInterrupt:
+            click.echo("interrupted: what has arrived is kept, and the same command goes on from there", err=True)
+            click.get_current_context().exit(INTERRUPTED)
     click.echo(f"{len(files)} files, {sum(item.size for item in files):,} bytes in {target}, verified by SHA-256")

@@ -81,6 +81,7 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
     that serves ``folder``. Files are announced to it, so that many small ones are opened side by side."""
     kept = {name: os.environ.get(name) for name in grant.variables}
     os.environ.update(grant.variables)
+    standing = contextlib.ExitStack()
     try:
         wanted = [name for name in names if is_remote(name)]
         urls = sorted({name for name in wanted if need_reader(name)})
@@ -89,9 +90,10 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
         if urls:
             if folder is None:
                 raise RuntimeError("expected a private folder for the reader of remote files, got none")
-            prepare(folder, grant, urls, announce=True)
+            standing.enter_context(prepare(folder, grant, urls, announce=True))
         yield
     finally:
+        standing.close()
         for name, value in kept.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -99,22 +101,39 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
                 os.environ[name] = value
 
 
-def prepare(folder: str, grant: Grant, urls: list[str], announce: bool) -> None:
-    """From now on this process's ROOT opens remote files at the reader of ``folder``, with ``grant``; it is told to open
-    ``urls`` now, if they are to be announced."""
+def prepare(folder: str, grant: Grant, urls: list[str], announce: bool) -> Connection[Any, Any]:
+    """From now on this process's ROOT opens remote files at the reader of ``folder``, with ``grant``, until the returned
+    connection is closed; the reader is told to open ``urls`` now, if they are to be announced."""
     import ROOT
 
     install()
-    with contextlib.closing(connect(folder, grant.settings)) as control:
+    control = connect(folder, grant.settings)
+    try:
         versions = {url: grant.versions[url] for url in urls if url in grant.versions}
-        variables = {**remote.relevant(os.environ), **grant.variables, **credentials.s3_variables()}
         signed = {**grant.signed, **credentials.signed_urls()}
-        message = {"op": "grant", "variables": variables, "versions": versions, "signed": signed}
+        message = {"op": "grant", "variables": _variables(grant), "versions": versions, "signed": signed}
         name = ask(control, message)["grant"]
         ROOT.rdf_lithops.set_reader(folder, name)
         ROOT.rdf_lithops.take_failure()
         if announce:
             ask(control, {"op": "expect", "grant": name, "urls": urls})
+    except BaseException:
+        control.close()
+        raise
+    return control
+
+
+def _variables(grant: Grant) -> dict[str, str]:
+    """What the reader is told: this process's environment, what the run adds, and the keys that were installed for it.
+
+    These are given as they are, and the file that has them not named: its path is another one in each process, and would
+    keep slots from sharing what they have read.
+    """
+    keys = credentials.s3_variables()
+    given = {**remote.relevant(os.environ), **credentials.token_variables(), **grant.variables, **keys}
+    if keys:
+        given.pop("AWS_SHARED_CREDENTIALS_FILE", None)
+    return given
 
 
 def take_failure() -> dict[str, Any] | None:

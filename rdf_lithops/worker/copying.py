@@ -1,4 +1,4 @@
-"""Copy or check one part of a file: what a call of ``replicate`` runs. Needs no ROOT."""
+"""Copy or check one part of a file: what a call of ``replicate`` runs. Needs ROOT for what lies behind XRootD alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import credentials, remote, stores
+from . import credentials, remote, stores, xrootd
 
 __all__ = ["CheckTask", "CopyTask", "read_extent"]
 
@@ -21,12 +21,15 @@ def _equipped(sealed: credentials.Sealed | None, given: dict[str, str]) -> Itera
     """The variables with which remote data is reached here, with the run's credentials installed while this lasts."""
     key = credentials.take_key()
     secret = None if sealed is None else credentials.unseal(sealed, key)
+    os.environ.update(given)  # for XRootD's client
     with tempfile.TemporaryDirectory() as folder, credentials.installed(secret, os.path.join(folder, "credentials")):
-        yield {**remote.relevant(os.environ), **given}
+        yield {**remote.relevant(os.environ), **credentials.token_variables(), **given}
 
 
 def read_extent(url: str, start: int, end: int, version: str, variables: dict[str, str]) -> bytes:
     """Bytes [start, end) of a local or remote file. Raises AccessFailure; ``version`` "" takes any."""
+    if url.partition("://")[0] in xrootd.SCHEMES:
+        return xrootd.read_extent(url, start, end, version)
     if "://" in url:
         return remote.fetch_extent(url, start, end, version, variables)
     with open(url, "rb") as stream:

@@ -31,6 +31,7 @@ __all__ = [
     "s3_variables",
     "signed_urls",
     "take_key",
+    "token_variables",
     "unseal",
 ]
 
@@ -123,6 +124,15 @@ def _leave_no_core() -> None:
 def s3_variables() -> dict[str, str]:
     """The installed S3 keys as the variables that stand for them."""
     return {name.upper(): value for name, value in s3_keys().items()}
+
+
+def token_variables() -> dict[str, str]:
+    """The installed bearer token as the variable that stands for it."""
+    path = os.environ.get("BEARER_TOKEN_FILE")
+    if path is None or not os.path.exists(path):
+        return {}
+    with open(path) as stream:
+        return {"BEARER_TOKEN": stream.read().strip()}
 
 
 def signed_urls() -> dict[str, str]:

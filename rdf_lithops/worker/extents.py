@@ -12,6 +12,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 __all__ = ["Cache", "Cached", "merge_near", "split", "subtract", "union"]
 
@@ -111,27 +112,39 @@ class Cached:
                             raise OSError(f"{self.path} has lost bytes {begin} to {end}")
             return left
 
-    def store(self, start: int, data: memoryview) -> int:
-        """Keep ``data``; returns by how many bytes that is more than before. Raises OSError when the disk is full."""
+    def store(self, start: int, pieces: Iterable[Any]) -> int:
+        """Keep ``pieces``, buffers that follow one another from ``start`` on; returns by how many bytes that is more than
+        before. Raises OSError when the disk is full, and what ``pieces`` raises."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        end = start
+        try:
+            for piece in pieces:
+                with self._lock:
+                    end = self._write(descriptor, memoryview(piece), end)
+        finally:
+            os.close(descriptor)
         with self._lock:
             if self._dropped:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path)  # which has been made anew
                 return 0
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                at = 0
-                while at < len(data):
-                    at += os.pwrite(descriptor, data[at:], start + at)
-            finally:
-                os.close(descriptor)
-            before, self._present = self.bytes, union([*self._present, (start, start + len(data))])
-            self.bytes = sum(end - begin for begin, end in self._present)
+            before, self._present = self.bytes, union([*self._present, (start, end)])
+            self.bytes = sum(stop - begin for begin, stop in self._present)
             return self.bytes - before
+
+    def _write(self, descriptor: int, data: memoryview, at: int) -> int:
+        """Where it ends. Nothing is written once the file was cut short: its readers must meet an end, and not a hole."""
+        written = len(data) if self._dropped else 0
+        while written < len(data):
+            written += os.pwrite(descriptor, data[written:], at + written)
+        return at + len(data)
 
     def drop(self) -> int:
         """Forget everything, now and later, and give the disk back; returns how many bytes that were."""
         with self._lock:
             dropped, self.bytes, self._present, self._dropped = self.bytes, 0, [], True
             with contextlib.suppress(FileNotFoundError):
+                os.truncate(self.path, 0)  # whoever has it open meets its end, and the disk has its room
                 os.unlink(self.path)
             return dropped
 
@@ -154,10 +167,11 @@ class Cache:
             self._objects.move_to_end(name)
             return self._objects[name]
 
-    def keep(self, cached: Cached, start: int, data: memoryview) -> None:
-        """Store ``data`` and make room for it; when the disk is full, everything goes, and nobody fails."""
+    def keep(self, cached: Cached, start: int, pieces: Iterable[Any]) -> None:
+        """Store ``pieces`` (see Cached.store) and make room for them; when the disk is full, everything goes, and nobody
+        fails for that. Raises what ``pieces`` raises."""
         try:
-            more = cached.store(start, data)
+            more = cached.store(start, pieces)
         except OSError:
             more, limit_bytes = 0, 0
         else:

@@ -1,11 +1,14 @@
 // Remote files for ROOT, read through the reader process of this machine (reader.py) over a Unix socket.
 //
 // One connection per open file. A request is two 32-bit numbers (what, bytes that follow) and a body; an answer is two
-// 64-bit numbers: 0 and the bytes that follow, or 1 and the length of an error text. All in the order of this machine.
+// 64-bit numbers: 0 and the bytes that follow, or 1 and the length of an error text, or 2 and the length of a path. All in
+// the order of this machine.
 //
 //    1 open      body: grant, newline, URL                  answer: 8 bytes, the size of the file
-//    2 read      body: pairs of 64-bit numbers (start, size) answer: those bytes, in that order
+//    2 read      body: pairs of 64-bit numbers (start, size) answer: those bytes, in that order; or (2) a file that has
+//                                                           them where the remote one has them, until it is cut short
 //    3 ahead     body: as read                              no answer: the reader may fetch them now
+//    5 send      body: as read                              answer: those bytes, never a file
 //
 // Nothing here takes Python's lock: ROOT reads from threads of its own while the main thread waits for them.
 #ifndef RDF_LITHOPS_RANGED_FILE
@@ -74,6 +77,8 @@ inline std::string why_not(const std::string &url)
 // One file at the reader. Every method throws std::runtime_error, and keeps its text as `failure`.
 class Remote {
    int fSocket = -1;
+   int fKept = -1;        // the reader's own copy of what it has of this file: read without it
+   std::string fKeptPath;
    std::int64_t fSize = 0;
    std::mutex fMutex; // RNTuple's thread reads beside the main one
 
@@ -128,15 +133,37 @@ class Remote {
       Send(body, size);
    }
 
-   void Answer(size_t expected)
+   // True: `expected` bytes follow. False: they are in the file that is open as `fKept`.
+   bool Answer(size_t expected)
    {
       std::uint64_t head[2];
       Receive(head, sizeof(head));
       if (head[0] == 0 && head[1] == expected)
-         return;
+         return true;
       std::string text(head[1], ' ');
       Receive(text.data(), text.size());
-      Fail(text);
+      if (head[0] != 2)
+         Fail(text);
+      if (text != fKeptPath || fKept < 0) {
+         if (fKept >= 0)
+            ::close(fKept);
+         fKept = ::open(text.c_str(), O_RDONLY | O_CLOEXEC);
+         fKeptPath = text;
+      }
+      return false;
+   }
+
+   bool ReadKept(const std::vector<Extent> &extents, const std::vector<char *> &into)
+   {
+      for (size_t i = 0; i < extents.size(); ++i) {
+         for (std::int64_t at = 0; at < extents[i].second;) {
+            const auto got = ::pread(fKept, into[i] + at, extents[i].second - at, extents[i].first + at);
+            if (got == 0 || (got < 0 && errno != EINTR))
+               return false;
+            at += std::max<ssize_t>(got, 0);
+         }
+      }
+      return true;
    }
 
 public:
@@ -156,7 +183,12 @@ public:
    }
    Remote(const Remote &) = delete;
    Remote &operator=(const Remote &) = delete;
-   ~Remote() { ::close(fSocket); }
+   ~Remote()
+   {
+      ::close(fSocket);
+      if (fKept >= 0)
+         ::close(fKept);
+   }
 
    std::int64_t Size() const { return fSize; }
 
@@ -168,7 +200,12 @@ public:
          total += extent.second;
       std::lock_guard<std::mutex> lock(fMutex);
       Request(2, extents.data(), extents.size() * sizeof(Extent));
-      Answer(total);
+      if (!Answer(total)) {
+         if (ReadKept(extents, into))
+            return;
+         Request(5, extents.data(), extents.size() * sizeof(Extent)); // it was cut short to make room
+         Answer(total);
+      }
       for (size_t i = 0; i < extents.size(); ++i)
          Receive(into[i], extents[i].second);
    }
@@ -185,6 +222,20 @@ public:
 // What TFile::Open makes of a remote URL. Read only.
 class RangedFile : public TFile {
    std::unique_ptr<Remote> fRemote;
+   static constexpr Int_t kFillBytes = 4 << 20;    // what a tree's cache reads at a time, or one cluster if that is more
+   static constexpr Long64_t kAheadBytes = 16 << 20; // what is on its way behind that
+
+   // These reach members that only derived classes see.
+   struct Smaller : TFileCacheRead {
+      static void Set(TFileCacheRead &cache)
+      {
+         auto &wanted = cache.*(&Smaller::fBufferSizeMin);
+         wanted = std::min(wanted, kFillBytes);
+      }
+   };
+   struct Ending : TTreeCache {
+      static Long64_t Of(TTreeCache &cache) { return cache.*(&Ending::fEntryMax); } // what is public returns an Int_t
+   };
 
    void Count(Long64_t bytes)
    {
@@ -194,8 +245,14 @@ class RangedFile : public TFile {
       ++fgReadCalls;
    }
 
-   // The baskets that TTreeCache will ask for next: those of its branches that lie behind the byte `from`, as many as it
-   // has just asked for.
+   // The entry of this file's tree at which its cache will stop: by itself that counts within the tree, else in its chain.
+   static Long64_t EndOf(TTreeCache &cache, TTree &tree)
+   {
+      const auto end = Ending::Of(cache);
+      return end <= 0 || end == tree.GetEntries() ? tree.GetEntries() : end - tree.GetChainOffset();
+   }
+
+   // The baskets that TTreeCache will ask for next: those of its branches that lie behind the byte `from`, up to `budget`.
    std::vector<Extent> NextBaskets(TTreeCache &cache, Long64_t from, Long64_t budget)
    {
       std::vector<Extent> next;
@@ -204,9 +261,10 @@ class RangedFile : public TFile {
          auto branch = static_cast<TBranch *>(branches->UncheckedAt(i));
          if (branch->GetFile(0) != this)
             continue;
+         const auto end = EndOf(cache, *branch->GetTree());
          for (Int_t basket = 0; basket < branch->GetWriteBasket(); ++basket) {
             const auto start = branch->GetBasketSeek(basket);
-            if (start >= from && branch->GetBasketEntry()[basket] < cache.GetEntryMax())
+            if (start >= from && branch->GetBasketEntry()[basket] < end)
                next.emplace_back(start, branch->GetBasketBytes()[basket]);
          }
       }
@@ -220,13 +278,12 @@ class RangedFile : public TFile {
 
    void ReadAhead(Long64_t from, Long64_t budget)
    {
-      std::vector<TObject *> caches;
-      if (fCacheReadMap)
-         for (auto key : *fCacheReadMap)
-            caches.push_back(fCacheReadMap->GetValue(key));
-      for (auto object : caches)
-         if (auto cache = dynamic_cast<TTreeCache *>(object))
-            if (!cache->IsLearning())
+      if (!fCacheReadMap)
+         return;
+      TIter next(fCacheReadMap->GetTable());
+      while (auto pair = static_cast<TPair *>(next()))
+         if (pair->Value() && pair->Value()->InheritsFrom(TTreeCache::Class()))
+            if (auto cache = static_cast<TTreeCache *>(pair->Value()); !cache->IsLearning())
                fRemote->Ahead(NextBaskets(*cache, from, budget));
    }
 
@@ -253,6 +310,14 @@ public:
 
    Long64_t GetSize() const override { return fRemote ? fRemote->Size() : -1; }
    void Seek(Long64_t offset, ERelativeTo from) override { SetOffset(offset, from); }
+
+   // A tree's cache waits for all that it reads at a time. In small fills it waits less, and computes while the next arrive.
+   void SetCacheRead(TFileCacheRead *cache, TObject *tree, ECacheAction action) override
+   {
+      if (cache && tree)
+         Smaller::Set(*cache);
+      TFile::SetCacheRead(cache, tree, action);
+   }
 
    Bool_t ReadBuffer(char *buffer, Int_t size) override
    {
@@ -290,7 +355,7 @@ public:
       }
       fRemote->Read(extents, into);
       Count(total);
-      ReadAhead(last, total);
+      ReadAhead(last, std::max(total, kAheadBytes));
       return kFALSE;
    }
 

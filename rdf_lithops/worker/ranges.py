@@ -1,7 +1,7 @@
 """The adapter: DistRDF's ranges as plain, versioned, JSON-dumpable dictionaries, and back.
 
-A range dictionary holds only what differs from range to range. What all ranges of a dataset share (friends, samples,
-and the file list where every range needs all of it) is the *dataset* dictionary, which travels once, with the function.
+A range dictionary holds only what differs from range to range. What all ranges of a dataset share (samples, and friends
+and the file list where every range needs all of them) is the *dataset* dictionary, which travels once, with the function.
 
 ``kind`` is ``"entries"`` (an empty source), ``"files"`` (TTree, TChain, RDatasetSpec, RNTuple) or ``"pyrdf"`` (PyRDF's
 ranges, of all its generations: entries of the chain of the range's own files). Another generation of ranges gets a kind
@@ -61,7 +61,9 @@ def _files_to_plain(item: Any, dataset: Plain, sample_index: dict[str, int]) -> 
         "end_fraction": item.last_tree_end_perc,
         "samples": None,
     }
-    if item.friendinfo is not None:
+    if getattr(item, "is_narrow", False):
+        plain["friends"] = _friends_to_plain(item.friendinfo)
+    elif item.friendinfo is not None:
         # Friends are aligned by global entry number, so every range carries the whole list: keep it once.
         dataset["friends"] = _friends_to_plain(item.friendinfo)
         dataset["files"], dataset["trees"] = files, trees
@@ -141,7 +143,7 @@ def from_plain(plain: Plain, dataset: Plain, exec_id: Any) -> Any:
         plain["last_file"],
         plain["start_fraction"],
         plain["end_fraction"],
-        _friends_from_plain(dataset["friends"]),
+        _friends_from_plain(plain.get("friends") or dataset["friends"]),
         _samples_from_plain(plain["samples"], dataset["samples"]),
     )
 
@@ -203,8 +205,9 @@ def _samples_from_plain(positions: list[int | None] | None, samples: list[Plain]
 
 def files_of(plain_ranges: list[Plain], dataset: Plain) -> set[str]:
     """Every file that the ranges read, friends' included."""
-    friends = dataset["friends"] or {"files": []}
-    lists = [plain.get("files") or () for plain in plain_ranges] + [dataset["files"] or (), *friends["files"]]
+    friends = [plain["friends"] for plain in [dataset, *plain_ranges] if plain.get("friends")]
+    lists = [plain.get("files") or () for plain in [dataset, *plain_ranges]]
+    lists += [files for chains in friends for files in chains["files"]]
     return {name for files in lists for name in files}
 
 

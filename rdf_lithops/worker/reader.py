@@ -1,10 +1,12 @@
 """The reader: one process per machine that fetches extents of remote files for ROOT, and keeps what it fetched.
 
     ROOT in a slot or driver ──Unix socket, one connection per open file──> reader ──32 requests at a time──> S3, https
+                             <─────────── a file of what was fetched ──────────┘
 
 ``ranged_file.h`` is the other end and says what is spoken. A control connection (``op`` in JSON) grants environment
-variables (credentials among them: they stay in memory), announces files that will be opened soon, or holds the process
-alive. It ends when its holder (a driver) is gone, or after a while without connections. It knows no ROOT.
+variables (credentials among them: they stay in memory, and until soon after the last such connection is closed), announces
+files that will be opened soon, or holds the process alive. It ends when its holder (a driver) is gone, or after a while
+without connections. It knows no ROOT.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
+import dataclasses
 import faulthandler
 import fcntl
 import hashlib
@@ -35,23 +38,26 @@ from .extents import Cache, Cached, Extent, merge_near, split, subtract, union
 __all__ = ["SOCKET_NAME", "Reader"]
 
 SOCKET_NAME = "reader.sock"
-OPEN, READ, AHEAD, CONTROL = 1, 2, 3, 4  # what a request is; see ranged_file.h
+OPEN, READ, AHEAD, CONTROL, SEND = 1, 2, 3, 4, 5  # what a request is; see ranged_file.h
+BYTES, REFUSED, KEPT = 0, 1, 2  # and an answer
 PARALLEL = 32  # requests at a time
-MAX_GRANTS = 64
 MAX_KNOWN = 10_000
+HEAD_BYTES = 32 << 10  # a file's beginning, which is read in small steps, comes at once
+REST_S = 5.0  # without any grant in force: stores, which hold keys and open connections, are given up
 _REQUEST = struct.Struct("=II")
 _ANSWER = struct.Struct("=QQ")
 _SIZE = struct.Struct("=q")
+_SECRET = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SHARED_CREDENTIALS_FILE")
 
 
-Arriving = concurrent.futures.Future[memoryview]
+Arriving = concurrent.futures.Future[None]
 
 
 class _Source:
     """One version of a remote file, what is cached of it, and what is on its way."""
 
-    def __init__(self, found: remote.RemoteObject, cached: Cached) -> None:
-        self.found, self.cached = found, cached
+    def __init__(self, found: remote.RemoteObject, name: str, cached: Cached) -> None:
+        self.found, self.name, self.cached = found, name, cached
         self.lock = threading.Lock()
         self.coming: dict[Extent, Arriving] = {}
 
@@ -68,7 +74,25 @@ class _Grant:
     @property
     def digest(self) -> str:
         """Of the variables alone."""
-        return hashlib.sha256(json.dumps(self.variables, sort_keys=True).encode()).hexdigest()
+        return _digest(self.variables)
+
+    @property
+    def place(self) -> str:
+        """Names what URLs mean, whoever asks: what one has read, another may have who has shown that he may read it."""
+        return _digest({name: value for name, value in self.variables.items() if name not in _SECRET})
+
+
+def _digest(variables: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(variables, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass
+class _Client:
+    """What a connection stands for: the file that it reads, the process that it holds, the grants that end with it."""
+
+    source: _Source | None = None
+    held: bool = False
+    grants: list[str] = field(default_factory=list)
 
 
 class Reader:
@@ -76,7 +100,7 @@ class Reader:
 
     def __init__(self, folder: str, limit_bytes: int) -> None:
         self.cache = Cache(os.path.join(folder, "extents"), limit_bytes)
-        self.grants: OrderedDict[str, _Grant] = OrderedDict()
+        self.grants: dict[str, _Grant] = {}
         self.known: OrderedDict[tuple[str, str], _Source] = OrderedDict()  # by digest of variables and URL
         self.fetching = concurrent.futures.ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch")
         self.opening = concurrent.futures.ThreadPoolExecutor(PARALLEL, thread_name_prefix="open")
@@ -84,6 +108,7 @@ class Reader:
         self.connections = 0
         self.holders = 0
         self.was_held = False
+        self.at_rest = True
         self.last_use = time.monotonic()
 
     # -- connections --
@@ -92,8 +117,7 @@ class Reader:
         """Serve one connection until it ends."""
         with self.lock:
             self.connections += 1
-        source: _Source | None = None
-        held = False
+        client = _Client()
         try:
             while (head := _receive(plug, _REQUEST.size)) is not None:
                 what, length = _REQUEST.unpack(head)
@@ -101,57 +125,67 @@ class Reader:
                 if body is None:
                     return
                 if what == OPEN:
-                    source = self._answer_open(plug, body.tobytes().decode())
+                    client.source = self._answer_open(plug, body.tobytes().decode())
                 elif what == CONTROL:
-                    held = self._control(plug, json.loads(body.tobytes())) or held
-                elif source is not None:
-                    self._answer_read(plug, source, what, list(struct.iter_unpack("=qq", body)))
+                    self._control(plug, client, json.loads(body.tobytes()))
+                elif client.source is not None:
+                    self._answer_read(plug, client.source, what, list(struct.iter_unpack("=qq", body)))
         except (BrokenPipeError, ConnectionResetError):
-            pass
+            pass  # the client died or was killed while it was answered: nobody is there to be told
         finally:
             plug.close()
             with self.lock:
                 self.connections -= 1
-                self.holders -= held
+                self.holders -= client.held
+                for name in client.grants:
+                    del self.grants[name]
                 self.last_use = time.monotonic()
 
-    def _control(self, plug: socket.socket, message: dict[str, Any]) -> bool:
-        """Answer a control message; True for one that holds this process."""
+    def _control(self, plug: socket.socket, client: _Client, message: dict[str, Any]) -> None:
+        """Do what a control message asks, and answer it."""
         answer: dict[str, Any] = {}
         if message["op"] == "grant":
-            answer["grant"] = self._grant(message["variables"], message["versions"], message["signed"])
+            answer["grant"] = self._grant(client, _Grant(message["variables"], message["versions"], message["signed"]))
         elif message["op"] == "expect":
             for url in message["urls"]:
                 self._expect(message["grant"], url)
         elif message["op"] == "hold":
             with self.lock:
-                self.holders, self.was_held = self.holders + 1, True
+                self.holders, self.was_held, client.held = self.holders + 1, True, True
         elif message["op"] == "facts":
-            answer = {"cached_bytes": self.cache.bytes, "pid": os.getpid()}
+            answer = {"cached_bytes": self.cache.bytes, "pid": os.getpid(), "at_rest": self.at_rest}
         encoded = json.dumps(answer).encode()
-        plug.sendall(_ANSWER.pack(0, len(encoded)) + encoded)
-        return bool(message["op"] == "hold")
+        plug.sendall(_ANSWER.pack(BYTES, len(encoded)) + encoded)
 
-    def _grant(self, variables: dict[str, str], versions: dict[str, str], signed: dict[str, str]) -> str:
-        """Keep a run's variables and versions under a name that nobody guesses; the oldest of many are dropped."""
-        grant = _Grant(variables, versions, signed)
+    def _grant(self, client: _Client, grant: _Grant) -> str:
+        """Keep what a run was granted under a name that nobody guesses, as long as the connection that brought it."""
         name = os.urandom(16).hex()
         with self.lock:
-            self.grants[name] = grant
-            while len(self.grants) > MAX_GRANTS:
-                self.grants.popitem(last=False)
+            self.grants[name], self.at_rest = grant, False
+            client.grants.append(name)
         return name
+
+    def rest(self) -> None:
+        """Give up what holds credentials, if nobody has been granted anything for a while. What was read stays."""
+        with self.lock:
+            if self.at_rest or self.grants or time.monotonic() - self.last_use < REST_S:
+                return
+            for source in self.known.values():
+                source.found = dataclasses.replace(source.found, store=None)
+            self.at_rest = True
+        remote.give_up_stores()
 
     def _answer_open(self, plug: socket.socket, body: str) -> _Source | None:
         grant, _, url = body.partition("\n")
         try:
             source = self._expect(grant, url).result()
         except Exception as error:
-            with self.lock, contextlib.suppress(KeyError):
-                del self.grants[grant].opened[url]  # asked for again, it is tried again
+            with self.lock:
+                if grant in self.grants:  # else it has ended meanwhile, or never was
+                    self.grants[grant].opened.pop(url, None)  # asked for again, it is tried again
             _refuse(plug, error)
             return None
-        plug.sendall(_ANSWER.pack(0, _SIZE.size) + _SIZE.pack(source.found.size))
+        plug.sendall(_ANSWER.pack(BYTES, _SIZE.size) + _SIZE.pack(source.found.size))
         return source
 
     def _answer_read(self, plug: socket.socket, source: _Source, what: int, pairs: list[tuple[int, int]]) -> None:
@@ -159,14 +193,19 @@ class Reader:
         if what == AHEAD:
             self._request(source, extents)
             return
-        answer = bytearray(sum(size for _, size in pairs))
         try:
-            self._fill(source, extents, memoryview(answer))
+            kept = None if what == SEND else self._kept(source, extents)
+            answer = bytearray(0 if kept is not None else sum(size for _, size in pairs))
+            if kept is None:
+                self._fill(source, extents, memoryview(answer))
         except Exception as error:
             _refuse(plug, error)
             return
-        plug.sendall(_ANSWER.pack(0, len(answer)))
-        plug.sendall(answer)
+        if kept is None:
+            plug.sendall(_ANSWER.pack(BYTES, len(answer)))
+            plug.sendall(answer)
+        else:
+            plug.sendall(_ANSWER.pack(KEPT, len(kept)) + kept)
 
     # -- files --
 
@@ -181,22 +220,32 @@ class Reader:
             return grant.opened[url]
 
     def _open(self, grant: _Grant, url: str) -> _Source:
+        source = self._opened(grant, url)
+        source.cached = self.cache.of(source.name)  # anew, if it had to make room; now it was used last
+        found = source.found
+        if found.tail:
+            self.cache.keep(source.cached, found.size - len(found.tail), [found.tail])
+            source.found = dataclasses.replace(found, tail=b"")
+        if found.whole and source.cached.missing([(0, found.size)]):
+            self.cache.keep(source.cached, 0, found.pieces(0, found.size))
+        return source
+
+    def _opened(self, grant: _Grant, url: str) -> _Source:
+        """The file's current version: known, or asked for."""
         place, expected = (grant.digest, url), grant.versions.get(url)
         with self.lock:
             known = self.known.get(place)
-        if known is not None and known.found.identity == expected:
+        if known is not None and known.found.identity == expected and known.found.store is not None:
             return known  # the driver has seen, for this run, that it is still this version
         signed = grant.signed.get(url, url)
         found = remote.open_object(signed, grant.variables, known.found if known is not None else None)
         if expected is not None and found.identity != expected:
             raise remote.changed(url)
-        if known is not None and found is known.found:
+        if known is not None and found.identity == known.found.identity:
+            known.found = found
             return known
-        source = _Source(found, self.cache.of(f"{place} {found.identity}"))
-        if found.tail:
-            self.cache.keep(source.cached, found.size - len(found.tail), memoryview(found.tail))
-        if found.whole:
-            self.cache.keep(source.cached, 0, memoryview(found.fetch(0, found.size)))
+        name = f"{grant.place} {url} {found.identity}"
+        source = _Source(found, name, self.cache.of(name))
         with self.lock:
             self.known[place] = source
             while len(self.known) > MAX_KNOWN:
@@ -205,40 +254,39 @@ class Reader:
 
     # -- extents --
 
-    def _request(
-        self, source: _Source, extents: Sequence[Extent]
-    ) -> list[tuple[Extent, concurrent.futures.Future[memoryview]]]:
+    def _request(self, source: _Source, extents: Sequence[Extent]) -> list[tuple[Extent, concurrent.futures.Future[None]]]:
         """Start to fetch what of ``extents`` is neither here nor on its way; returns all of theirs that is on its way."""
         wanted = union(extents)
+        if wanted and wanted[0][0] < HEAD_BYTES:
+            wanted = union([(0, min(HEAD_BYTES, source.found.size)), *wanted])
         with source.lock:
             missing = subtract(source.cached.missing(wanted), union(source.coming))
             for start, end in split(merge_near(missing)):
                 source.coming[start, end] = self.fetching.submit(self._fetch, source, start, end)
             return [(place, future) for place, future in source.coming.items() if subtract(wanted, [place]) != wanted]
 
-    def _fetch(self, source: _Source, start: int, end: int) -> memoryview:
+    def _fetch(self, source: _Source, start: int, end: int) -> None:
         try:
-            data = memoryview(source.found.fetch(start, end))
-            self.cache.keep(source.cached, start, data)
-            return data
+            self.cache.keep(source.cached, start, source.found.pieces(start, end))
         finally:
             with source.lock:
                 source.coming.pop((start, end), None)
 
+    def _kept(self, source: _Source, extents: Sequence[Extent]) -> bytes | None:
+        """The path of the file that has all of ``extents``, once it does; None where they were not kept."""
+        cached = source.cached
+        for _, future in self._request(source, extents):
+            future.result()
+        return None if cached.missing(union(extents)) else os.fsencode(cached.path)
+
     def _fill(self, source: _Source, extents: Sequence[Extent], into: memoryview) -> None:
-        """Put the bytes of ``extents`` behind one another ``into``: from the cache, from what arrives, or fetched now."""
-        coming = self._request(source, extents)
+        """Put the bytes of ``extents`` behind one another ``into``: what could not be kept is fetched, and not kept."""
         at = 0
         for start, end in extents:
             piece = into[at : at + end - start]
             at += end - start
-            left = source.cached.copy(start, piece)
-            for (there_start, there_end), future in coming if left else ():
-                for begin, stop in subtract(left, subtract(left, [(there_start, there_end)])):
-                    piece[begin - start : stop - start] = future.result()[begin - there_start : stop - there_start]
-                left = subtract(left, [(there_start, there_end)])
-            for begin, stop in left:  # it went out of the cache since, or came in and went out
-                piece[begin - start : stop - start] = memoryview(source.found.fetch(begin, stop))
+            for begin, stop in source.cached.copy(start, piece):
+                piece[begin - start : stop - start] = source.found.fetch(begin, stop)
 
 
 def _receive(plug: socket.socket, size: int) -> memoryview | None:
@@ -258,7 +306,7 @@ def _refuse(plug: socket.socket, error: Exception) -> None:
     if not isinstance(error, remote.AccessFailure):
         error = remote.AccessFailure("reader", "", f"{type(error).__name__}: {error}", "see reader.log beside its socket")
     text = json.dumps(error.plain).encode()
-    plug.sendall(_ANSWER.pack(1, len(text)) + text)
+    plug.sendall(_ANSWER.pack(REFUSED, len(text)) + text)
 
 
 def serve(listener: socket.socket, reader: Reader, folder: str, idle_limit_s: float) -> None:
@@ -272,6 +320,7 @@ def serve(listener: socket.socket, reader: Reader, folder: str, idle_limit_s: fl
             else:
                 plug.close()
             continue
+        reader.rest()
         with reader.lock:
             idle = not reader.connections and time.monotonic() - reader.last_use > idle_limit_s
             if idle or (reader.was_held and not reader.holders) or not os.path.isdir(folder):

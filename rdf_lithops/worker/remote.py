@@ -6,14 +6,15 @@ or a task was granted, not this process's own environment. S3 requests are signe
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "as_given",
     "changed",
     "fetch_extent",
+    "give_up_stores",
     "is_signed",
     "list_folder",
     "open_object",
@@ -37,9 +39,12 @@ __all__ = [
 ]
 
 SCHEMES = ("s3", "https", "http")
+T = TypeVar("T")
 S3_HOST = "s3.rdf-lithops.invalid"  # how s3://bucket/key is spelt for RNTuple, which takes http:// and no s3://
+PIECE_BYTES = 256 << 10
 TAIL_BYTES = 256 << 10  # fetched with the size: keys, streamers and the tree of most files, all of a small one
 RETRIES: dict[str, Any] = {"max_retries": 4, "retry_timeout": datetime.timedelta(seconds=60)}
+TOKEN = "BEARER_TOKEN"
 AUTHORITIES = ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 FINAL = (  # kinds of failure that another attempt would only repeat
     "certificate",
@@ -53,6 +58,7 @@ FINAL = (  # kinds of failure that another attempt would only repeat
     "unauthenticated",
     "unknown host",
 )
+_token_wanted: set[str] = set()  # hosts that have refused a request without one
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -109,8 +115,9 @@ def store_for(url: str, variables: Mapping[str, str]) -> tuple[Any, str]:
         return _s3_store(bucket, frozen), key
     if parts.scheme in ("http", "https") and parts.netloc:
         if parts.query:  # a signature belongs to one object: it stays in the store's own URL
-            return _http_store(url, frozen), ""
-        return _http_store(f"{parts.scheme}://{parts.netloc}", frozen), unquote(parts.path).lstrip("/")
+            return _http_store(url, frozen, ""), ""
+        token = variables.get(TOKEN, "") if parts.netloc in _token_wanted and parts.scheme == "https" else ""
+        return _http_store(f"{parts.scheme}://{parts.netloc}", frozen, token), unquote(parts.path).lstrip("/")
     raise AccessFailure("malformed", shown(url), f"expected a URL of {', '.join(SCHEMES)}", "check the name")
 
 
@@ -141,11 +148,35 @@ def _s3_store(bucket: str, frozen: tuple[tuple[str, str], ...]) -> Any:
 
 
 @functools.lru_cache(maxsize=256)
-def _http_store(base: str, frozen: tuple[tuple[str, str], ...]) -> Any:
+def _http_store(base: str, frozen: tuple[tuple[str, str], ...], token: str) -> Any:
     from obstore.store import HTTPStore
 
-    given: dict[str, Any] = {"client_options": _client_options(base, dict(frozen)), "retry_config": RETRIES}
+    options = _client_options(base, dict(frozen))
+    if token:  # a redirection to another host takes it away again
+        options["default_headers"] = {"Authorization": f"Bearer {token}"}
+    given: dict[str, Any] = {"client_options": options, "retry_config": RETRIES}
     return HTTPStore(base, **given)
+
+
+def _asked_at(url: str, variables: Mapping[str, str], ask: Callable[[Any, str], T]) -> T:
+    """What ``ask(store, path)`` gives for that URL. An https server that refuses is asked once more with the bearer token,
+    if there is one, and from then on at once: nobody gets a token who did not ask for it."""
+    try:
+        return ask(*store_for(url, variables))
+    except Exception as error:
+        host = urlsplit(url).netloc
+        is_refused = type(error).__name__ in ("UnauthenticatedError", "PermissionDeniedError")
+        if not is_refused or not variables.get(TOKEN) or not url.startswith("https:") or host in _token_wanted:
+            raise
+        _token_wanted.add(host)
+    return ask(*store_for(url, variables))
+
+
+def give_up_stores() -> None:
+    """Let go of all stores, and so of their keys and open connections; those that objects still have stay with them."""
+    _s3_store.cache_clear()
+    _http_store.cache_clear()
+    _token_wanted.clear()
 
 
 def _client_options(url: str, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -225,53 +256,77 @@ class RemoteObject:
 
     def fetch(self, start: int, end: int) -> Any:
         """Bytes [start, end) as a buffer; AccessFailure when there are fewer, or the file is no longer this version."""
+        with _explained(self.url):
+            answer = self._asked(start, end)
+            data = memoryview(answer.bytes())
+        data = data[start:end] if self.whole else data
+        if len(data) != end - start:
+            raise truncated(self.url, f"expected bytes {start} to {end}, got {len(data)}")
+        return data
+
+    def pieces(self, start: int, end: int) -> Iterator[Any]:
+        """As ``fetch``, in pieces as they arrive: no buffer for all of it is filled and emptied again."""
+        if self.whole:
+            yield self.fetch(start, end)
+            return
+        at = start
+        with _explained(self.url):
+            for piece in self._asked(start, end).stream(min_chunk_size=PIECE_BYTES):
+                at += len(piece)
+                yield piece
+        if at != end:
+            raise truncated(self.url, f"expected bytes {start} to {end}, got {at - start}")
+
+    def _asked(self, start: int, end: int) -> Any:
+        """The server's answer, if it is of this version."""
         import obstore
 
         options: Any = {} if self.whole else {"range": (start, end)}
         if self.etag:
             options["if_match"] = self.etag
-        try:
-            answer = obstore.get(self.store, self.path, options=options)
-            meta, data = answer.meta, memoryview(answer.bytes())
-            data = data[start:end] if self.whole else data
-        except AccessFailure:
-            raise
-        except Exception as error:
-            raise explained(error, self.url) from error
+        answer = obstore.get(self.store, self.path, options=options)
+        meta = answer.meta
         if meta["size"] != self.size or (meta["e_tag"] or self.etag) != self.etag or _modified(meta) != self.modified:
             raise changed(self.url)
-        if len(data) != end - start:
-            raise truncated(self.url, f"expected bytes {start} to {end}, got {len(data)}")
-        return data
+        return answer
+
+
+@contextlib.contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Errors of the transfer library become AccessFailures."""
+    try:
+        yield
+    except (AccessFailure, GeneratorExit):
+        raise
+    except Exception as error:
+        raise explained(error, url) from error
 
 
 def open_object(url: str, variables: Mapping[str, str], known: RemoteObject | None = None) -> RemoteObject:
     """Ask for the end of the file that ``url`` names: its size, version and last TAIL_BYTES, in one request.
 
-    A file that is still the version ``known`` is answered with that object, and no data travel.
+    A file that is still the version ``known`` is answered with that object, at the store that was asked, and no data travel.
     """
     import obstore
 
     url = as_given(url)
-    store, path = store_for(url, variables)
     options: Any = {"range": {"suffix": TAIL_BYTES}}
-    whole = False
     if known is not None and known.etag:
         options["if_none_match"] = known.etag
-    try:
+
+    def ask(store: Any, path: str) -> RemoteObject:
         try:
             answer = obstore.get(store, path, options=options)
-            meta, tail = answer.meta, bytes(answer.bytes())
+            meta, tail, whole = answer.meta, bytes(answer.bytes()), False
+        except obstore.exceptions.NotModifiedError:
+            assert known is not None, "only asked for with a version that is known"
+            return replace(known, store=store, path=path)
         except obstore.exceptions.NotSupportedError:  # a server that gives all or nothing, or does not know our header
             meta, tail, whole = obstore.head(store, path), b"", True
-    except obstore.exceptions.NotModifiedError:
-        assert known is not None, "only asked for with a version that is known"
-        return known
-    except AccessFailure:
-        raise
-    except Exception as error:
-        raise explained(error, url) from error
-    return RemoteObject(url, meta["size"], meta["e_tag"], _modified(meta), store, path, tail, whole)
+        return RemoteObject(url, meta["size"], meta["e_tag"], _modified(meta), store, path, tail, whole)
+
+    with _explained(url):
+        return _asked_at(url, variables, ask)
 
 
 def size_and_version(url: str, variables: Mapping[str, str]) -> tuple[int, str]:
@@ -284,15 +339,14 @@ def fetch_extent(url: str, start: int, end: int, version: str, variables: Mappin
     """Bytes [start, end) of that version of ``url``; AccessFailure when it is another one by now, or bytes are missing."""
     import obstore
 
-    store, path = store_for(url, variables)
     options: Any = {"range": (start, end)}
-    try:
+
+    def ask(store: Any, path: str) -> tuple[Any, bytes]:
         answer = obstore.get(store, path, options=options)
-        meta, data = answer.meta, bytes(answer.bytes())
-    except AccessFailure:
-        raise
-    except Exception as error:
-        raise explained(error, url) from error
+        return answer.meta, bytes(answer.bytes())
+
+    with _explained(url):
+        meta, data = _asked_at(url, variables, ask)
     if _version(meta["e_tag"], _modified(meta), meta["size"]) != version:
         raise changed(url)
     if len(data) != end - start:
@@ -305,16 +359,16 @@ def version_of(url: str, variables: Mapping[str, str]) -> str:
     import obstore
 
     url = as_given(url)
-    store, path = store_for(url, variables)
-    try:
-        # not HEAD: its answers do not say what is wrong, and a presigned URL allows GET alone
-        meta = obstore.get(store, path, options={"range": (0, 1)}).meta
-    except obstore.exceptions.NotSupportedError:
-        meta = obstore.head(store, path)
-    except AccessFailure:
-        raise
-    except Exception as error:
-        raise explained(error, url) from error
+
+    def ask(store: Any, path: str) -> Any:
+        try:
+            # not HEAD: its answers do not say what is wrong, and a presigned URL allows GET alone
+            return obstore.get(store, path, options={"range": (0, 1)}).meta
+        except obstore.exceptions.NotSupportedError:
+            return obstore.head(store, path)
+
+    with _explained(url):
+        meta = _asked_at(url, variables, ask)
     return _version(meta["e_tag"], _modified(meta), meta["size"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ events {{ worker_connections 256; }}
 http {{
   log_format sent '$request_method $uri $status $body_bytes_sent';
   access_log {folder}/access.log sent;
+  log_format authorization '$scheme $uri $status $http_authorization';
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi;
@@ -29,12 +31,18 @@ http {{
     listen 127.0.0.1:{http_port};
     root {root};
     location /forbidden/ {{ return 403; }}
+    location /protected/ {{ access_log {folder}/authorization.log authorization; return 401; }}
   }}
   server {{
     listen 127.0.0.1:{https_port} ssl;
     ssl_certificate {certificate};
     ssl_certificate_key {key};
     root {root};
+    access_log {folder}/authorization.log authorization;
+    access_log {folder}/access.log sent;
+    location /protected/ {{
+      if ($http_authorization != "Bearer {token}") {{ return 401; }}
+    }}
   }}
 }}
 """
@@ -76,13 +84,21 @@ def authority(folder: Path) -> Authority:
 
 @dataclass(frozen=True)
 class Web:
-    """A running nginx: what lies in ``root`` is served at ``http`` and ``https``."""
+    """A running nginx: what lies in ``root`` is served at ``http`` and ``https``; ``protected/`` to who has ``token``, and
+    over https alone."""
 
     root: Path
     http: str
     https: str
     authority: Authority
     log: Path
+    token: str
+
+    def authorized(self) -> set[tuple[str, str]]:
+        """The requests that brought a token: scheme and path."""
+        log = self.log.with_name("authorization.log")
+        lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+        return {(scheme, uri) for scheme, uri, _, *brought in lines if brought != ["-"]}
 
     def sent_bytes(self, path: str = "") -> int:
         """Body bytes sent so far for paths that contain ``path``."""
@@ -99,10 +115,17 @@ def running(folder: Path) -> Iterator[Web]:
     signer = authority(folder / "authority")
     certificate, key = signer.sign("server", "DNS:localhost", "IP:127.0.0.1")
     http_port, https_port = daemons.free_ports(2)
+    token = f"token-{uuid.uuid4().hex}"
     configuration = folder / "nginx.conf"
     configuration.write_text(
         CONFIGURATION.format(
-            folder=folder, root=root, http_port=http_port, https_port=https_port, certificate=certificate, key=key
+            token=token,
+            folder=folder,
+            root=root,
+            http_port=http_port,
+            https_port=https_port,
+            certificate=certificate,
+            key=key,
         )
     )
     log = folder / "daemon.log"
@@ -111,4 +134,4 @@ def running(folder: Path) -> Iterator[Web]:
         for port in (http_port, https_port):
             daemons.wait_until(lambda port=port: daemons.listens(port), [process], log, "nginx")  # type: ignore[misc]
         urls = f"http://127.0.0.1:{http_port}", f"https://localhost:{https_port}"
-        yield Web(root, *urls, signer, folder / "access.log")
+        yield Web(root, *urls, signer, folder / "access.log", token)
