@@ -30,9 +30,9 @@ demo: $(VENV)/.stamp-root
 	$(BIN)/rdf-lithops demo --output demo/dimuon.png --report demo/report.json $(ARGS)
 	$(BIN)/rdf-lithops report demo/report.json
 
-test: SELECTION := -m "not slow and not image and not aws"
-test-all: SELECTION := -m "not image and not aws"
-test-data: SELECTION := -m "not image" $(wildcard $(addprefix tests/test_,servers.py extents.py remote*.py friends.py replic*.py output*.py *credentials.py flaky*.py))
+test: SELECTION := -m "not slow"
+test-all: SELECTION :=
+test-data: SELECTION := $(wildcard $(addprefix tests/test_,servers.py extents.py remote*.py friends.py replic*.py output*.py *credentials.py flaky*.py))
 test test-all test-data: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	TMPDIR="$$folder" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --reruns 1 -rR $(SELECTION) $(ARGS)

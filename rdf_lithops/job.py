@@ -48,7 +48,7 @@ from .payload import Payload
 from .planning import Plan
 from .recovery import CallEnd
 from .statuses import read_status
-from .worker import access, launcher, warm
+from .worker import access, connections, launcher, warm
 from .worker.beats import BEAT_NAME
 from .worker.credentials import KEY_VARIABLE, Sealed
 
@@ -69,6 +69,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+RUN_FIRST = "PRE_RUN"  # Lithops' variable: the dotted name of a function
 PRELOADED = ("lithops.worker", "lithops.localhost", "rdf_lithops.worker.task")
 LOCAL_POLL_S = 0.004
 REMOTE_POLL_S = 0.5
@@ -413,15 +414,28 @@ def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[S
     private file of this session.
     """
     sealed = session.keyring.seal(found)
+    variables = _first_of_all(session)
     if sealed is None:
-        yield None, {}
+        yield None, variables
     elif not session.local:
-        yield sealed[0], {KEY_VARIABLE: _Hidden(sealed[1])}
+        yield sealed[0], {**variables, KEY_VARIABLE: _Hidden(sealed[1])}
     else:
         with tempfile.NamedTemporaryFile("w", prefix="rdf_lithops-key-") as stream:  # 0600
             stream.write(sealed[1])
             stream.flush()
-            yield dataclasses.replace(sealed[0], key_file=stream.name), {}
+            yield dataclasses.replace(sealed[0], key_file=stream.name), variables
+
+
+def _first_of_all(session: Session) -> dict[str, str]:
+    """What has Lithops call ours first in the process that it forks for a call.
+
+    That one shares the connection on which its parent has asked for the bucket, and both write into it at once: the
+    parent that the call began, the child whatever it does first. Over plain HTTP they get each other's answers, an object
+    that was never stored counts as stored, and the run waits.
+    """
+    if session.executor.storage.backend == LOCALHOST:
+        return {}
+    return {RUN_FIRST: f"{connections.__name__}.{connections.leave_inherited.__name__}"}
 
 
 def places(executor: Any) -> Places:

@@ -18,9 +18,11 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 sys.path.insert(0, str(Path(__file__).parent))  # for `datasets` and `servers`; PYTHONSAFEPATH keeps Python from doing it
 
 import datasets
+import lambda_standin
 import lithops
 import pytest
 import ROOT
+from lambda_standin.fixtures import *  # noqa: F403  # one Lambda per session, likewise
 from servers.fixtures import *  # noqa: F403  # one of each server per session, for tests that ask for it
 
 import rdf_lithops  # noqa: F401  # registers Lithops executors with ROOT
@@ -36,6 +38,13 @@ CAPTURED: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120
 def pytest_configure(config: pytest.Config) -> None:
     """Lithops configures its logger anew with each executor and leaves the unused handler's /dev/null open."""
     config.addinivalue_line("filterwarnings", "ignore:unclosed file .*/dev/null:ResourceWarning")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say where the calls of Lambda's tests ran, if there were any."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    if any("test_lambda" in report.nodeid for report in reports):
+        terminalreporter.write_line(f"AWS Lambda's execution environments were {lambda_standin.where()}")
 
 
 @pytest.fixture(scope="session")

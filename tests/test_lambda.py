@@ -1,6 +1,7 @@
 """AWS Lambda for real: Lithops' own backend, the real runtime client, the image's entry point; only Amazon is missing.
 
-Here environments are processes; ``make test-lambda`` runs the same in containers of the image (test_lambda_image.py).
+Environments are processes in ``make test``, which runs some of these, and containers of the image in ``make test-lambda``,
+which runs them all and has Ceph's gateway as the storage; the last lines of a run say which of the two it was.
 """
 
 from __future__ import annotations
@@ -11,57 +12,33 @@ import logging
 import os
 import time
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import lithops
 import pytest
 import ROOT
 from conftest import REPOSITORY
-from lambda_standin import Places, Service, account, actions
+from lambda_standin import Service, Standing, account, actions
 
 import rdf_lithops
-from rdf_lithops import policies
+from rdf_lithops import demo, policies
 
-pytestmark = pytest.mark.aws
-
-QUOTA = 2
 LIMIT_S = 120.0
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    """Lambda with few environments at a time."""
-    with Service(Places(), quota=QUOTA) as running, account.environment(account.driver_variables(running)):
-        running.places.variables.update(account.worker_variables(running))
-        yield running
-        assert [] == running.failures
+def muons(standing_lambda: Standing) -> list[str]:
+    """Small files of muon pairs that all environments can read: one for each call."""
+    return demo.make_sample(str(standing_lambda.service.places.volume), files=8, events=8000)
 
 
-@pytest.fixture(scope="module")
-def aws(service: Service) -> Iterator[lithops.FunctionExecutor]:
-    """Lithops' executor on an account there."""
-    role = account.open_account()
-    with account.executor(service, account.config(role, max_workers=QUOTA, runtime_timeout=60)) as executor:
-        yield executor
-
-
-def dimuon(path: str, executor: lithops.FunctionExecutor | None = None, npartitions: int = 8) -> Any:
+def dimuon(paths: list[str], executor: lithops.FunctionExecutor | None = None, calls: int = 8) -> Any:
     """The spectrum of two opposite muons, locally without an executor."""
-    distributed = {} if executor is None else {"executor": executor, "npartitions": npartitions}
-    frame = ROOT.RDataFrame("Events", path, **distributed)
+    distributed = {} if executor is None else {"executor": executor, "npartitions": calls, "options": {"ranges_per_call": 1}}
+    frame = ROOT.RDataFrame("Events", paths, **distributed)
     pairs = frame.Filter("nMuon == 2").Filter("Muon_charge[0] != Muon_charge[1]")
     masses = pairs.Define("mass", "ROOT::VecOps::InvariantMass(Muon_pt, Muon_eta, Muon_phi, Muon_mass)")
     return masses.Histo1D(("mass", "", 300, 0.25, 300.0), "mass")
-
-
-@pytest.fixture(scope="module")
-def muons(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A small file of muon pairs."""
-    from rdf_lithops import demo
-
-    (path,) = demo.make_sample(str(tmp_path_factory.mktemp("muons")), events=4000)[:1]
-    return path
 
 
 def bins(histogram: Any) -> list[float]:
@@ -70,17 +47,21 @@ def bins(histogram: Any) -> list[float]:
     return [histogram.GetEntries(), *(histogram.GetBinContent(i) for i in edges), *(histogram.GetBinError(i) for i in edges)]
 
 
-def test_dimuon_equals_local(aws: lithops.FunctionExecutor, service: Service, muons: str) -> None:
-    """Bin by bin equal to local RDataFrame, cold and warm; ROOT starts once per environment, before its first event."""
+def test_dimuon_equals_local(aws: lithops.FunctionExecutor, aws_service: Service, muons: list[str]) -> None:
+    """Eight calls: bin by bin equal to local RDataFrame, cold and warm; ROOT starts once per environment, before its
+    first event."""
     expected = bins(dimuon(muons).GetValue())
+    before = len(aws_service.invocations)
     assert expected == bins(dimuon(muons, aws).GetValue())
-    environments = {invocation.environment for invocation in service.invocations}
-    assert len(environments) <= QUOTA
-    before = len(service.invocations)
+    first = aws_service.invocations[before:]
+    assert 8 + 1 == sum(invocation.kind == "Event" for invocation in first)  # and the reducer
+    known = {invocation.environment for invocation in aws_service.invocations}
+    assert len(known) <= aws_service.quota
+    before = len(aws_service.invocations)
     assert expected == bins(dimuon(muons, aws).GetValue())
-    later = service.invocations[before:]
+    later = aws_service.invocations[before:]
     assert not any(invocation.cold for invocation in later)
-    assert environments >= {invocation.environment for invocation in later}
+    assert known >= {invocation.environment for invocation in later}
 
 
 def count(executor: lithops.FunctionExecutor, npartitions: int) -> int:
@@ -90,45 +71,49 @@ def count(executor: lithops.FunctionExecutor, npartitions: int) -> int:
     return int(frame.Count().GetValue())
 
 
-def test_throttled_and_delivered_twice(aws: lithops.FunctionExecutor, service: Service) -> None:
+def test_throttled_and_delivered_twice(aws: lithops.FunctionExecutor, aws_service: Service) -> None:
     """429 answers are asked again; an event that AWS delivers twice counts once."""
-    service.script({0: "throttle", 1: "twice", 2: "throttle", 5: "throttle"})
+    aws_service.script({0: "throttle", 1: "twice", 2: "throttle", 5: "throttle"})
     assert 1000 == count(aws, 8)
-    assert 3 == service.throttled
+    assert 3 == aws_service.throttled
 
 
-def test_environment_killed(aws: lithops.FunctionExecutor, service: Service) -> None:
+@pytest.mark.slow
+def test_environment_killed(aws: lithops.FunctionExecutor, aws_service: Service) -> None:
     """An environment that dies under its call is replaced; the answer is right."""
-    service.script({0: "kill"})
+    aws_service.script({0: "kill"})
     slow = ROOT.RDataFrame(10, executor=aws, npartitions=2).Define("x", "gSystem->Sleep(100); return 1.0;").Sum("x")
     assert 10.0 == slow.GetValue()
-    assert any(invocation.error for invocation in service.invocations)
+    assert any(invocation.error for invocation in aws_service.invocations)
 
 
-def test_the_report_counts_what_lambda_counts(aws: lithops.FunctionExecutor, service: Service) -> None:
+@pytest.mark.slow
+def test_the_report_counts_what_lambda_counts(aws: lithops.FunctionExecutor, aws_service: Service) -> None:
     """Calls of a report are Lambda's invocations, and the time in which workers had them is theirs, within 15 %."""
     count(aws, 2)  # environments are there
-    before = len(service.invocations)
+    before = len(aws_service.invocations)
     slow = ROOT.RDataFrame(80, executor=aws, npartitions=4, options={"ranges_per_call": 1})
     total = slow.Define("x", "gSystem->Sleep(100); return 1.0;").Sum("x")
     assert 80 == total.GetValue()
-    report, invocations = rdf_lithops.report(total), service.invocations[before:]
+    report, invocations = rdf_lithops.report(total), aws_service.invocations[before:]
     assert len(invocations) == len(report.calls) == 5
-    counted_s = sum(invocation.ended - invocation.started for invocation in invocations)
+    inits_s = sum(invocation.init_s for invocation in invocations if invocation.cold)  # Lambda counts them apart
+    counted_s = sum(invocation.ended - invocation.started for invocation in invocations) - inits_s
     assert counted_s == pytest.approx(sum(call.worker_s for call in report.calls), rel=0.15)
     assert sum(report.path.values()) == pytest.approx(report.wall_s)
 
 
-def test_refused_invocations_are_an_error(aws: lithops.FunctionExecutor, service: Service) -> None:
+@pytest.mark.slow
+def test_refused_invocations_are_an_error(aws: lithops.FunctionExecutor, aws_service: Service) -> None:
     """An invocation that the account may not make ends the run soon, in an error with the backend's words and the remedy."""
-    service.script(dict.fromkeys(range(100), "refuse"))
+    aws_service.script(dict.fromkeys(range(100), "refuse"))
     began = time.monotonic()
     with pytest.raises(Exception, match="not authorized") as caught:
         count(aws, 4)
     assert "rdf-lithops check" in str(caught.value)
     assert isinstance(caught.value, rdf_lithops.RunError)
     assert time.monotonic() - began < 60
-    service.script({})
+    aws_service.script({})
     assert 1000 == count(aws, 2)
 
 
@@ -141,16 +126,25 @@ def policy(name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("name", "keys"), [("driver-policy", account.DRIVER_KEYS), ("worker-policy", account.WORKER_KEYS)])
-def test_calls_stay_within_the_policies(aws: lithops.FunctionExecutor, service: Service, name: str, keys: Any) -> None:
+def test_calls_stay_within_the_policies(aws: lithops.FunctionExecutor, aws_service: Service, muons: list[str]) -> None:
     """Everything that a run asks of AWS, as driver and as worker, is allowed by the policies that we ship."""
-    before = len(service.requests)
-    assert 1000 == count(aws, 3)
-    document = policy(name)
-    asked = {actions.needed(request) for request in service.requests[before:] if request.access_key == keys[0]} - {None}
-    assert asked
-    refused = {item for item in asked if not policies.allows([document], *item)}
-    assert set() == refused
+    before = len(aws_service.requests)
+    dimuon(muons, aws, calls=2).GetValue()
+    for name, keys in {"driver-policy": account.DRIVER_KEYS, "worker-policy": account.WORKER_KEYS}.items():
+        requests = [request for request in aws_service.requests[before:] if request.access_key == keys[0]]
+        asked = {actions.needed(request) for request in requests} - {None}
+        assert asked
+        assert set() == {item for item in asked if not policies.allows([policy(name)], *item)}
+
+
+def test_a_plan_that_cannot_fit_invokes_nothing(standing_lambda: Standing, aws_service: Service) -> None:
+    """A call needs more memory than the function has: refused when planned, with the setting that would do."""
+    settings = account.config(standing_lambda.executor.config["aws_lambda"]["execution_role"], runtime_memory=256)
+    with account.executor(aws_service, settings) as small:
+        before = len(aws_service.invocations)
+        with pytest.raises(rdf_lithops.PlanError, match=r"(?s)nothing was invoked.*aws_lambda\.runtime_memory to \d+"):
+            count(small, 2)
+        assert before == len(aws_service.invocations)
 
 
 def test_the_policies_allow_little() -> None:
@@ -167,21 +161,21 @@ def test_the_policies_allow_little() -> None:
 
 
 def test_no_secret_leaves(
-    aws: lithops.FunctionExecutor, service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    aws: lithops.FunctionExecutor, aws_service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither the bucket, the messages to Lambda, the logs there nor ours hold a secret that the driver or a worker has."""
     marked = "MARKED-" + os.urandom(8).hex()
     for variable in ("SOME_PASSWORD", "BEARER_TOKEN", "S3_SECRET_KEY"):
         monkeypatch.setenv(variable, marked)
     secrets = [marked.encode(), account.DRIVER_KEYS[1].encode(), account.WORKER_KEYS[1].encode()]
-    service.uploads.clear()
-    before = len(service.invocations)
+    aws_service.uploads.clear()
+    before = len(aws_service.invocations)
     with caplog.at_level(logging.DEBUG):
         assert 1000 == count(aws, 3)
     places = {
-        "bucket": b"".join(service.uploads + [readable(body) for body in service.uploads]),
-        "messages": b"".join(invocation.payload for invocation in service.invocations[before:]),
-        "logs there": service.logs().encode(),
+        "bucket": b"".join(aws_service.uploads + [readable(body) for body in aws_service.uploads]),
+        "messages": b"".join(invocation.payload for invocation in aws_service.invocations[before:]),
+        "logs there": aws_service.logs().encode(),
         "logs here": caplog.text.encode(),
     }
     assert all(places.values())

@@ -11,14 +11,14 @@ from typing import Any
 import lithops
 import pytest
 import ROOT
-from lambda_standin import Places, Service, account
+from lambda_standin import Places, Service, standing
 from marks import READ_TOKEN, S3_SECRET, SSS_KEY, TOKEN, found_in, token_query
 
 import rdf_lithops
 from rdf_lithops import Options, credentials
 from rdf_lithops.worker.credentials import KEY_VARIABLE
 
-pytestmark = pytest.mark.aws
+pytestmark = pytest.mark.slow
 
 
 BEARER = {"BEARER_TOKEN_FILE": "{folder}/token"}
@@ -47,19 +47,23 @@ class Recording(Service):
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Recording]:
-    """Lambda with two environments at a time."""
-    with Recording(Places(), quota=2) as running, account.environment(account.driver_variables(running)):
-        running.places.variables.update(account.worker_variables(running))
-        yield running
+def recorded() -> Iterator[tuple[lithops.FunctionExecutor, Recording]]:
+    """Lambda with two environments at a time; processes, as what they leave on their disks is read."""
+    with standing(Places(), kind=Recording) as made:
+        assert isinstance(made.service, Recording)
+        yield made.executor, made.service
 
 
-@pytest.fixture(scope="module")
-def aws(service: Recording) -> Iterator[lithops.FunctionExecutor]:
-    """Lithops' executor on an account there."""
-    role = account.open_account()
-    with account.executor(service, account.config(role, max_workers=2, runtime_timeout=60)) as executor:
-        yield executor
+@pytest.fixture
+def service(recorded: tuple[lithops.FunctionExecutor, Recording]) -> Recording:
+    """Lambda itself."""
+    return recorded[1]
+
+
+@pytest.fixture
+def recorded_aws(recorded: tuple[lithops.FunctionExecutor, Recording]) -> lithops.FunctionExecutor:
+    """Lithops' executor there."""
+    return recorded[0]
 
 
 @pytest.fixture
@@ -77,7 +81,7 @@ def everything_written(service: Recording) -> bytes:
 
 
 def test_key_and_credentials_travel_apart(
-    aws: lithops.FunctionExecutor,
+    recorded_aws: lithops.FunctionExecutor,
     service: Recording,
     marked: Options,
     registries: Any,
@@ -90,7 +94,7 @@ def test_key_and_credentials_travel_apart(
     logger.setLevel(logging.DEBUG)
     logger.addHandler(caplog.handler)
     try:
-        assert 2 * len(TOKEN) == token_query(aws, marked).GetValue()
+        assert 2 * len(TOKEN) == token_query(recorded_aws, marked).GetValue()
     finally:
         logger.removeHandler(caplog.handler)
     events = [json.loads(event) for event in service.events]
@@ -103,17 +107,16 @@ def test_key_and_credentials_travel_apart(
     assert (False, False) == (key.encode() in stored, key.encode() in left)
     assert "Extra environment vars" in caplog.text
     assert key not in caplog.text
-    assert 0 == token_query(aws, Options(credentials=())).GetValue()
+    assert 0 == token_query(recorded_aws, Options(credentials=())).GetValue()
 
 
-@pytest.mark.slow
-def test_plan_driven_by_hand_needs_its_key(aws: lithops.FunctionExecutor, marked: Options, registries: Any) -> None:
+def test_plan_driven_by_hand_needs_its_key(recorded_aws: lithops.FunctionExecutor, marked: Options, registries: Any) -> None:
     """Without ``extra_env`` the tasks say which one to pass; with it they answer."""
     ROOT.RDF.Distributed.DistributeCppCode(READ_TOKEN)
-    query = token_query(aws, marked)
+    query = token_query(recorded_aws, marked)
     plan = rdf_lithops.plan(query)
     with pytest.raises(rdf_lithops.CredentialsError, match=r"extra_env=plan\.extra_env"):
-        plan.deliver(aws.get_result(aws.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)))
-    futures = aws.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task, extra_env=plan.extra_env)
-    plan.deliver(aws.get_result(futures))
+        plan.deliver(recorded_aws.get_result(recorded_aws.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)))
+    futures = recorded_aws.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task, extra_env=plan.extra_env)
+    plan.deliver(recorded_aws.get_result(futures))
     assert 2 * len(TOKEN) == query.GetValue()

@@ -391,7 +391,7 @@ def main() -> None:
     parser.add_argument("--idle_limit_s", type=float, default=300.0)
     parser.add_argument("--memory_limit_mib", type=float, default=3000.0)
     parser.add_argument("--owns_folder", type=int, default=0)
-    parser.add_argument("--eager", type=int, default=0, help="warm up at once, and to the end: no work can come before")
+    parser.add_argument("--eager", type=int, default=0, help="warm up at once and quickly: somebody waits for it")
     given = parser.parse_args()
     os.umask(0o077)
     faulthandler.enable()
@@ -401,12 +401,13 @@ def main() -> None:
         parent = Parent(given.folder, given.idle_limit_s, given.memory_limit_mib, bool(given.owns_folder))
         try:
             root = execute.initialise()
-            execute.prepare()
-            execute.leave_crashes_to_the_kernel()
-            parent.wait_for_work(0.0 if given.eager else FIRST_GRAPH_S)
-            steps = execute.warm_up()
-            while not parent.is_wanted() and next(steps, "done") != "done":
-                pass
+            with execute.compiling_quickly() if given.eager else contextlib.nullcontext():
+                execute.prepare()
+                execute.leave_crashes_to_the_kernel()
+                parent.wait_for_work(0.0 if given.eager else FIRST_GRAPH_S)
+                steps = execute.warm_up()
+                while not parent.is_wanted() and next(steps, "done") != "done":
+                    pass
             parent.announce_warm(root)
             parent.serve()
         finally:

@@ -13,5 +13,6 @@ does not check.
 
 from .environment import Function, Places
 from .service import Invocation, Service
+from .standing import Standing, image, standing, where
 
-__all__ = ["Function", "Invocation", "Places", "Service"]
+__all__ = ["Function", "Invocation", "Places", "Service", "Standing", "image", "standing", "where"]

@@ -75,6 +75,15 @@ def open_account(worker_policy: dict[str, Any] | None = None, bucket: bool = Tru
     return str(role)
 
 
+def remove_bucket() -> None:
+    """Take the bucket away: an S3 server may outlive this account."""
+    s3 = boto3.client("s3")
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+        for found in page.get("Contents", ()):
+            s3.delete_object(Bucket=BUCKET, Key=found["Key"])
+    s3.delete_bucket(Bucket=BUCKET)
+
+
 def push_image(runtime: str) -> None:
     """What `lithops runtime build` leaves in the account's registry."""
     user = boto3.client("sts").get_caller_identity()["UserId"].split(":")[0][-4:].lower()

@@ -42,13 +42,15 @@ class Function:
 class Places:
     """Where environments run: ``image`` in containers of it, None in processes of this Python.
 
-    ``variables`` are those of every environment: the role's keys, the endpoints. ``vcpus`` is the most that one gets.
+    ``variables`` are those of every environment: the role's keys, the endpoints. ``vcpus`` is the most that one gets;
+    ``volume`` a folder of this machine that all can read under its own name, as Lambda mounts a file system (EFS).
     """
 
     image: str | None = None
     handler: str = HANDLER
     variables: dict[str, str] = field(default_factory=dict)
     vcpus: float = 1.0
+    volume: str | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,7 @@ class _Container:
         function = environment.function
         self.name = f"rdf-lithops-standin-{environment.id}"
         variables = [f"--env={name}={value}" for name, value in environment.variables().items()]
+        volume = environment.places.volume
         self.log = open(environment.log, "wb")  # noqa: SIM115  # closed in kill
         self.process = subprocess.Popen(
             [
@@ -219,6 +222,7 @@ class _Container:
                 *("--tmpfs", f"/tmp:rw,size={function.tmp_mib}m,mode=1777", "--user", LAMBDA_USER, "--cap-drop", "all"),
                 *("--memory", f"{function.memory_mib}m", "--memory-swap", f"{function.memory_mib}m"),
                 *("--cpus", f"{min(environment.places.vcpus, function.memory_mib / 1769):.2f}"),
+                *([f"--volume={volume}:{volume}:ro"] if volume else []),
                 *(*variables, str(environment.places.image), environment.places.handler),
             ],
             stdin=subprocess.DEVNULL,

@@ -138,7 +138,7 @@ class Service:
         self.throttled = 0
         self._idle: dict[str, list[Environment]] = {}
         self.environments: list[Environment] = []
-        self._busy = 0
+        self._busy = self.most_at_a_time = 0
         self._requests_seen = 0
         self._lock = threading.Condition()
         self._events: deque[Callable[[], None]] = deque()
@@ -186,7 +186,7 @@ class Service:
     def script(self, faults: dict[int, str]) -> None:
         """From now on these faults; ordinals count from the next invocation request."""
         with self._lock:
-            self.faults, self._requests_seen, self.throttled = faults, 0, 0
+            self.faults, self._requests_seen, self.throttled, self.most_at_a_time = faults, 0, 0, 0
 
     def retire(self) -> None:
         """End the idle environments: the next call starts cold, with the variables of then."""
@@ -316,6 +316,7 @@ class Service:
                 yield None
                 return
             self._busy += 1
+            self.most_at_a_time = max(self.most_at_a_time, self._busy)
             idle = self._idle.setdefault(function.name, [])
             environment = idle.pop() if idle else None
             invocation.cold = environment is None

@@ -18,6 +18,7 @@ from servers import daemons
 USER = "test"
 ACCESS_KEY, SECRET_KEY, REGION = "testkey", "testsecret", "us-east-1"
 STORE_BYTES = 4 << 30
+CONFIGURATION_NAME = "ceph.conf"
 END_LIMIT_S = 0.5  # nothing of it is to be kept, and its own ending takes 10 s
 
 CONFIGURATION = """
@@ -117,6 +118,12 @@ class S3:
         }
         return boto3.client("s3", **{**arguments, **given})
 
+    def add_key(self, access_key: str, secret_key: str) -> None:
+        """From now on the user may sign with this key, too."""
+        configuration = self.log.parent / CONFIGURATION_NAME
+        keys = ("--key-type", "s3", "--access-key", access_key, "--secret-key", secret_key)
+        daemons.run("radosgw-admin", "--conf", configuration, "--name", "client.rgw", "key", "create", "--uid", USER, *keys)
+
     @contextlib.contextmanager
     def bucket(self) -> Iterator[str]:
         """A new bucket, emptied and deleted when the block ends."""
@@ -161,7 +168,7 @@ def running(folder: Path) -> Iterator[S3]:
     first, second, port = daemons.free_ports(3)
     monitors = f"[v2:127.0.0.1:{first},v1:127.0.0.1:{second}]"
     cluster = str(uuid.uuid4())
-    configuration = folder / "ceph.conf"
+    configuration = folder / CONFIGURATION_NAME
     configuration.write_text(
         CONFIGURATION.format(cluster=cluster, monitors=monitors, folder=folder, store_bytes=STORE_BYTES, port=port)
     )
