@@ -488,6 +488,9 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
     functions = plan.map_task, plan.iterdata, plan.reduce_task
     try:
         if session.local:
+            if options.warm:  # what an earlier attempt lost
+                with _sessions_lock:
+                    _warm_this_machine(session.executor, session, options)
             with session.lock:
                 _sweep(session)
                 _record(session, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -13,6 +14,7 @@ import lithops
 import psutil
 import pytest
 import ROOT
+from chaos import family
 
 import rdf_lithops
 from rdf_lithops import job, running
@@ -78,12 +80,47 @@ def test_killed_process_costs_time_alone(own_fexec: lithops.FunctionExecutor, vi
     thread = threading.Thread(target=run)
     thread.start()
     time.sleep(0.7)
-    for process in processes(own_fexec, *VICTIMS[victim])[:1]:
-        os.kill(process.pid, signal.SIGKILL)
+    until, killed = time.monotonic() + LIMIT_S, None
+    while thread.is_alive() and killed is None and time.monotonic() < until:
+        for process in processes(own_fexec, *VICTIMS[victim])[:1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+                killed = process
+        time.sleep(0.005)
     thread.join(LIMIT_S)
     assert not thread.is_alive(), "the query hangs"
+    assert killed is not None
     assert {"value": expected} == outcome
     assert 100 == ROOT.RDataFrame(100, executor=own_fexec).Count().GetValue()
+
+
+def test_nothing_of_a_killed_job_goes_on(own_fexec: lithops.FunctionExecutor) -> None:
+    """When the process that started a job's workers is killed, they end with it: none of them begins the job's next call, or
+    writes an object that nobody deletes any more."""
+    assert 40 == ROOT.RDataFrame(40, executor=own_fexec).Count().GetValue()
+    options = Options(ranges_per_call=1, beat_s=2.0)  # what looks for its job at each beat alone would write after the run
+    frame = ROOT.RDataFrame(40, executor=own_fexec, npartitions=8, options=options)
+    query = frame.Define("x", "gSystem->Sleep(40); return 1.0;").Sum("x")
+    workers: list[psutil.Process] = []
+
+    def kill_once_there() -> None:
+        preloaded = psutil.Process(job._sessions[own_fexec].prefork.pid)  # type: ignore[union-attr]
+        until = time.monotonic() + LIMIT_S
+        while len(workers) < 4 and time.monotonic() < until:
+            workers[:] = preloaded.children(recursive=True)
+            time.sleep(0.01)
+        preloaded.kill()
+
+    killer = threading.Thread(target=kill_once_there)
+    killer.start()
+    assert 40.0 == query.GetValue()
+    killer.join()
+    assert workers
+    assert [] == psutil.wait_procs(workers, LIMIT_S)[1]
+    until = time.monotonic() + 10
+    while (left := family.left_in_storage(own_fexec)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert [] == [name for name in left if own_fexec.executor_id in name]
 
 
 def test_user_failure_is_not_tried_again(own_fexec: lithops.FunctionExecutor, tmp_path: Any) -> None:

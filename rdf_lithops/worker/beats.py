@@ -27,9 +27,11 @@ _PR_SET_PDEATHSIG = 1
 _WORDS = struct.Struct("=QQ")  # entries done, and 1 + the id of the range in progress
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the thread that started it ends."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Have the kernel kill this process when the thread that started it ends, or end now if ``parent`` is gone already."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 class Stalled(Exception):

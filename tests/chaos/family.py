@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import lithops
 import psutil
 
-__all__ = ["descendants", "executor", "left_in_storage", "left_on_disk"]
+__all__ = ["descendants", "executor", "left_in_storage", "left_on_disk", "name"]
 
 
 def executor(version: int, workers: int = 2) -> lithops.FunctionExecutor:
@@ -33,6 +34,16 @@ def descendants() -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def name(process: psutil.Process) -> str:
+    """What a process is, in the words of its command line, and how deep it lies below the first of that command."""
+    with contextlib.suppress(psutil.Error):
+        words = process.cmdline()
+        known = [word for word in words if word.startswith("rdf_lithops.") or word.endswith(".py")]
+        same = [parent for parent in process.parents() if parent.cmdline() == words]
+        return f"{' '.join(known) or ' '.join(words[:4])} (depth {len(same)}, {process.pid})"
+    return str(process)
 
 
 def left_in_storage(fexec: Any) -> list[str]:
