@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import lithops
@@ -21,6 +22,7 @@ from rdf_lithops import job, running
 from rdf_lithops.options import Options
 from rdf_lithops.planning import Plan
 from rdf_lithops.running import CallEnd
+from rdf_lithops.worker import access
 from rdf_lithops.worker.envelope import Envelope, pack
 from rdf_lithops.worker.task import MapTask, ReduceTask, Surroundings
 
@@ -232,6 +234,23 @@ def test_only_what_is_missing_runs_again() -> None:
     assert [0, 2] == submission.kept
     assert b"merged" == outcome.envelope.body
     assert (2, 3) == (outcome.attempts, outcome.repeated_calls)
+
+
+def test_a_broken_read_of_a_remote_file_runs_again(tmp_path: Path) -> None:
+    """What ROOT says when a file breaks off in the middle of its loop is no failure of the user's where a file is remote."""
+    names = [str(tmp_path / f"{i}.root") for i in range(2)]
+    for name in names:
+        ROOT.RDataFrame(10).Define("x", "1").Snapshot("t", name)
+    chained = ROOT.RDataFrame("t", names).Sum("x")
+    os.unlink(names[1])
+    with pytest.raises(Exception, match="TTreeReader status") as caught:
+        chained.GetValue()
+    assert access.broken_off(names, str(caught.value)) is None
+    broken = access.broken_off([names[0], "root://somewhere//2.root"], str(caught.value))
+    assert broken is not None and "root://somewhere//2.root" == broken["url"]
+    error = {"kind": "transfer", "message": broken["why"]}
+    submission, outcome = scripted_run(2, {1: [partial(1, error)]})
+    assert ([[0, 1], [1]], b"merged") == (submission.attempts, outcome.envelope.body)
 
 
 def test_poison_range_is_named() -> None:

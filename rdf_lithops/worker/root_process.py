@@ -324,7 +324,8 @@ def serve_slot(control: socket.socket, folder: str, log: str) -> None:
             reply["log_tail"] = warm.log_tail(log, log_start)
         _say_done(control)
         with contextlib.suppress(OSError):
-            wire.send(client, reply, *reply_blobs)
+            for arriving in faults.deliveries(reply_blobs):
+                wire.send(client, reply, *arriving)
         client.close()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import lithops
 import psutil
 
-__all__ = ["descendants", "executor", "left_in_storage", "left_on_disk", "name"]
+__all__ = ["descendants", "executor", "left_in_storage", "left_on_disk", "name", "of"]
 
 
 def executor(version: int, workers: int = 2) -> lithops.FunctionExecutor:
@@ -23,13 +23,17 @@ def executor(version: int, workers: int = 2) -> lithops.FunctionExecutor:
 
 
 def descendants() -> list[psutil.Process]:
-    """All living processes that share this program's temporary folder, without the program itself."""
+    """All living processes that share this program's temporary folder, without the program itself and its parents."""
     ours = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+    return [process for process in of(tempfile.gettempdir()) if process.pid not in ours]
+
+
+def of(folder: str) -> list[psutil.Process]:
+    """All living processes whose temporary folder this is."""
     found = []
     for process in psutil.process_iter():
         try:
-            same = process.environ().get("TMPDIR") == tempfile.gettempdir()
-            if same and process.pid not in ours and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get("TMPDIR") == folder and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue
@@ -52,7 +56,7 @@ def left_in_storage(fexec: Any) -> list[str]:
     return [key for key in keys if not key.endswith(".func.pickle")]
 
 
-def left_on_disk() -> list[str]:
+def left_on_disk(folder: str | None = None) -> list[str]:
     """Files of runs below the temporary folder, without Lithops' package, caches and logs."""
-    everything = (os.path.join(top, name) for top, _, names in os.walk(tempfile.gettempdir()) for name in names)
+    everything = (os.path.join(top, name) for top, _, names in os.walk(folder or tempfile.gettempdir()) for name in names)
     return [path for path in everything if "rdf_lithops" in path or "lithops.jobs" in path]
