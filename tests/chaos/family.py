@@ -10,6 +10,8 @@ from typing import Any
 import lithops
 import psutil
 
+import rdf_lithops  # noqa: F401  # registers Lithops executors with ROOT
+
 __all__ = ["descendants", "executor", "left_in_storage", "left_on_disk", "name", "of"]
 
 
