@@ -9,7 +9,7 @@ JOBS ?= 2
 # Two Lithops programs of one user delete each other's copy of the package without it.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test test-all test-data test-lambda chaos soak bench-recovery image audit lint bench bench-quick clean
+.PHONY: help demo test test-all test-data test-lambda chaos soak interrupts faults-table bench-recovery image audit lint bench bench-quick clean
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
@@ -20,6 +20,8 @@ help:
 	@echo "make test-lambda  AWS Lambda on this machine, in containers of that image"
 	@echo "make audit     known vulnerabilities of what is in the image"
 	@echo "make chaos     200 runs while processes are killed at random (SEED=1); make soak: 550 runs that must not hang"
+	@echo "make interrupts  Ctrl-C at random moments of 80 runs and 20 programs"
+	@echo "make faults-table  after how many seconds each scripted fault is noticed, in the map, the reducer and their ROOT processes"
 	@echo "make lint      ruff and mypy"
 	@echo "make bench     the same analyses in ROOT, Dask, Spark, plain Lithops and here, side by side (bench-quick: five minutes)"
 	@echo "make bench-recovery  what it costs that 1, 5 and 10 % of 100 calls are killed"
@@ -62,9 +64,9 @@ audit: $(VENV)/.stamp-test
 	$(BIN)/pip-audit --strict --no-deps --disable-pip -r runtime/requirements.txt -r runtime/requirements-generic.txt
 
 # Random kills: SEED picks them, ARGS="--runs 20" makes it shorter.
-chaos soak: $(VENV)/.stamp-test
+chaos soak interrupts: $(VENV)/.stamp-test
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
-	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m $(if $(filter chaos,$@),chaos --seed $(SEED),chaos.soak) $(ARGS)
+	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m $(if $(filter chaos,$@),chaos,chaos.$@) $(if $(filter soak,$@),,--seed $(SEED)) $(ARGS)
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
@@ -74,9 +76,9 @@ lint: $(VENV)/.stamp-test
 bench bench-quick: $(VENV)/.stamp-bench
 	PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks $(if $(filter bench-quick,$@),--quick) $(ARGS)
 
-bench-recovery: $(VENV)/.stamp-test
+bench-recovery faults-table: $(VENV)/.stamp-test
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
-	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)" $(BIN)/python -W ignore -m benchmarks.recovery $(ARGS)
+	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)" $(BIN)/python -W ignore -m benchmarks.$(if $(filter faults-table,$@),faults,recovery) $(ARGS)
 
 # One stamp for each set of extras: an install is repeated when what it depends on has changed.
 $(VENV)/.stamp-root: EXTRAS := root

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from . import credentials, cutting, dataset, halving, job, live, output, payload, progress, replaying, running
+from . import credentials, cutting, dataset, halving, interrupts, job, live, output, payload, progress, replaying, running
 from .badfiles import without_bad_files
 from .columns import shape_of
 from .cost import Bill, Measured, Speeds, default_calls, prices_of
@@ -194,7 +194,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             raise _Captured(ranges, mapper, reducer)
         if directive is not None:
             return directive
-        with self._prepared(ranges, mapper, reducer) as ready:
+        with interrupts.heard(), self._prepared(ranges, mapper, reducer) as ready:
             run_plan = ready.plan
             if on_partial is not None and isinstance(run_plan.map_task, MapTask):  # partials are wanted here as they arrive
                 run_plan = dataclasses.replace(run_plan, map_task=dataclasses.replace(run_plan.map_task, shelf=None))

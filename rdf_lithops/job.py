@@ -101,6 +101,7 @@ class Session:
     reader_hold: Connection[Any, Any] | None = None
     closed: bool = False
     job_keys: list[str] = field(default_factory=list)
+    open_keys: set[str] = field(default_factory=set)  # recorded and not forgotten
     cancelled_keys: set[str] = field(default_factory=set)
     gates: threading.local = field(default_factory=threading.local)
     keyring: Keyring = field(default_factory=Keyring, repr=False)
@@ -381,9 +382,11 @@ def opened(session: Session, payload: Payload) -> Iterator[Place]:
         key = f"{prefix}/{bundle_sha256}.tar"
         storage.put_object(storage.bucket, key, payload.bundle)
         plain = {**plain, "bundle": {"bucket": storage.bucket, "key": key, "sha256": bundle_sha256}}
+    place = Place(run_id, prefix, plain, storage, bundle=payload.bundle)
     try:
-        yield Place(run_id, prefix, plain, storage, bundle=payload.bundle)
+        yield place
     finally:
+        _withdraw(session, session.open_keys.intersection(place.job_keys), RunError("the run is over"))
         _delete_below(session, prefix)
 
 
@@ -447,7 +450,9 @@ def places(executor: Any) -> Places:
 def _record(session: Session, place: Place) -> None:
     """Before an attempt is submitted, write down which of Lithops' jobs it will be, for the case that we are killed."""
     number = str(session.executor.total_jobs).zfill(3)
-    place.job_keys.extend(f"{session.executor.executor_id}-{kind}{number}" for kind in "MR")
+    keys = [f"{session.executor.executor_id}-{kind}{number}" for kind in "MR"]
+    place.job_keys.extend(keys)
+    session.open_keys.update(keys)
     record = {**describe_driver(), "executor_id": session.executor.executor_id, "job_keys": place.job_keys}
     storage = session.executor.storage
     storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
@@ -489,19 +494,24 @@ def run_each(
         executor.compute_handler.clear({futures[0].job_key}, exception=error)
         raise
     finally:
-        _forget(session, futures)
+        _forget(session, futures, {future.job_key for future in futures})
 
 
 def submit(session: Session, plan: Plan, options: Options, place: Place) -> LithopsSubmission:
     """Start ``plan`` through the executor's ``map_reduce``; raises SubmissionError where trying again may help.
 
     localhost bills nobody and queues the reducer behind the maps. Elsewhere ``map_reduce`` itself waits until the reducer
-    should start, so it runs in a thread, and its wait is ours (see ``_Gate``).
+    should start, so it runs in a thread, and its wait is ours (see ``_Gate``). What was submitted when it fails in the
+    middle, or when the user interrupts it, is stopped and deleted.
     """
     given = {"include_modules": None, "timeout": _call_limit_s(plan, options), "extra_env": plan.extra_env}
     functions = plan.map_task, plan.iterdata, plan.reduce_task
+    before = set(place.job_keys)
     try:
         if session.local:
+            if options.warm:  # what an earlier attempt lost
+                with _sessions_lock:
+                    _warm_this_machine(session.executor, session, options)
             with session.lock:
                 _sweep(session)
                 _record(session, place)
@@ -511,8 +521,9 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
         gate = _Gate(session, place)
         maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given))
         return LithopsSubmission(session, maps, None, gate)
-    except Exception as error:
-        if _may_pass(error):
+    except BaseException as error:
+        _withdraw(session, set(place.job_keys) - before, error)
+        if isinstance(error, Exception) and _may_pass(error):
             raise SubmissionError(f"Lithops could not submit the calls: {type(error).__name__}: {error}") from error
         raise
 
@@ -537,7 +548,11 @@ class _Gate:
     def start(self, map_reduce: Callable[[], list[Any]]) -> list[Any]:
         """The futures of the maps, once they are submitted."""
         threading.Thread(target=self._run, args=(map_reduce,), name="rdf_lithops map_reduce", daemon=True).start()
-        return self._maps.result()
+        try:
+            return self._maps.result()
+        except BaseException:  # interrupted, perhaps: nobody will open it
+            self.abandon()
+            raise
 
     def _run(self, map_reduce: Callable[[], list[Any]]) -> None:
         self._session.gates.current = self
@@ -708,35 +723,54 @@ class LithopsSubmission:
     def cancel(self, error: BaseException) -> None:
         if self._gate is not None:
             self._gate.abandon()
-        keys = {future.job_key for future in self._submitted}
-        self.session.cancelled_keys |= keys if self.session.local else set()
-        self.session.executor.compute_handler.clear(keys, exception=error)
+        _stop(self.session, {future.job_key for future in self._submitted}, error)
 
     def forget(self) -> None:
         self._readers.shutdown()
-        _forget(self.session, self._submitted)
-        if self.session.cancelled_keys & {future.job_key for future in self._submitted}:
-            later = threading.Timer(SWEEP_AGAIN_S, _sweep, [self.session])  # a process that is being killed may write still
-            later.daemon = True
-            later.start()
+        _forget(self.session, self._submitted, {future.job_key for future in self._submitted})
+        before, _, number = self.job_key.rpartition("-M")
+        self.session.open_keys.discard(f"{before}-R{number}")  # of a reducer that was never submitted
 
     @property
     def _submitted(self) -> list[Any]:
         return [*self.maps, *([] if self.reduce is None else [self.reduce])]
 
 
-def _forget(session: Session, futures: list[Any]) -> None:
-    """Take a finished run out of the executor's books and delete its objects."""
+def _stop(session: Session, keys: set[str], error: BaseException) -> None:
+    """Stop what still runs of these jobs, where the backend can."""
+    session.cancelled_keys |= keys if session.local else set()
+    session.executor.compute_handler.clear(keys, exception=error)
+
+
+def _forget(session: Session, futures: list[Any], keys: set[str]) -> None:
+    """Take finished jobs out of the executor's books and delete their objects."""
     executor = session.executor
     executor.job_monitor.remove(futures)
     with session.lock:
         executor.futures[:] = [future for future in executor.futures if not any(future is ours for ours in futures)]
-        keys = sorted({future.job_key for future in futures})
-        session.job_keys += keys
+        session.job_keys += sorted(keys)
+        session.open_keys -= keys
     if hasattr(executor.invoker, "discard_pending"):  # the places that they hold among max_workers, if any, are free
-        executor.invoker.discard_pending(keys, {future.job_id for future in futures})
-    for job_key in keys:
+        executor.invoker.discard_pending(sorted(keys), {future.job_id for future in futures})
+    for job_key in sorted(keys):
         _delete_job(session, job_key)
+    if session.cancelled_keys & keys:
+        later = threading.Timer(SWEEP_AGAIN_S, _sweep, [session])  # a process that is being killed may write still
+        later.daemon = True
+        later.start()
+
+
+def _withdraw(session: Session, keys: set[str], error: BaseException) -> None:
+    """Stop and forget jobs of which nobody has the futures, as their submission failed or was interrupted in the middle."""
+    if not keys:
+        return
+    try:
+        with session.lock:  # not while they are being submitted
+            futures = [future for future in session.executor.futures if future.job_key in keys]
+        _stop(session, keys, error)
+        _forget(session, futures, keys)
+    except Exception as problem:  # a storage that does not answer is what failed the submission, perhaps
+        logger.warning("what was submitted of %s could not be taken back: %r", sorted(keys), problem)
 
 
 def _delete_job(session: Session, job_key: str) -> None:

@@ -1,10 +1,10 @@
 """What is known of a run's calls, and what is to run next: kept partials, trouble by kind, cuts, poison. Pure.
 
 kind of trouble                                   what the next attempt does
-range, payload                                    nothing: it would fail again, the run ends
+range, payload, credentials, output, access       nothing: it would fail again, the run ends
 memory, timeout                                   the call's ranges one by one; a single range in two, down to one cluster
 died, hung (ROOT ended or stood still in a range) the same again; the same range three times is poison, the run ends
-lost, killed, damaged, worker, fold               the same again
+lost, killed, damaged, worker, fold, transfer     the same again (transfer: a remote file could not be read just now)
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from . import interrupts
 from .errors import CredentialsError, DataAccessError, OutputError, PayloadError, RangeError, RunError, SubmissionError
 from .events import (
     AttemptBegan,
@@ -176,6 +177,7 @@ class _Run:
         """Attempt after attempt until one delivers; all that runs is cancelled and forgotten when this ends."""
         with self._cleaned_up():
             while True:
+                interrupts.check()
                 if not self.live:
                     self._begin_next()
                 for attempt in list(self.live):

@@ -108,6 +108,59 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     assert [] == of_runs(tmp_path / "tmp")
 
 
+DROPPED = """
+import signal, sys, lithops, ROOT, rdf_lithops
+from rdf_lithops.events import AttemptBegan
+
+class Dropper:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+        print("met a finaliser", flush=True)
+
+def drop(event):
+    if isinstance(event, AttemptBegan):
+        Dropper()
+
+with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
+    frame = ROOT.RDataFrame(1000, executor=fexec, npartitions=2)
+    frame._headnode.backend.consumers = (drop,)
+    frame.Define("x", "gSystem->Sleep(1000); return 1;").Sum("x").GetValue()
+"""
+
+
+def test_a_ctrl_c_that_is_dropped_ends_the_run(tmp_path: Path) -> None:
+    """An interrupt whose exception ends where it meets Python, in a finaliser here, in a call from C++ elsewhere, still ends
+    the run: with KeyboardInterrupt, and nothing left."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    (tmp_path / "tmp").mkdir()
+    command = [sys.executable, "-W", "ignore", "-c", DROPPED, str(LOCALHOST_CONFIG)]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, **CAPTURED)
+    assert "Exception ignored" in done.stderr
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+    wait_until(lambda: not processes_in(tmp_path / "tmp"))
+    assert [] == of_runs(tmp_path / "tmp")
+
+
+def test_the_users_handler_of_ctrl_c_stays(fexec: lithops.FunctionExecutor) -> None:
+    """After a run the handler is the one that was there before it; one of the user's own is in place during it, too."""
+
+    def own(number: int, frame: Any) -> None:
+        raise AssertionError("nobody pressed")
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        for handler in (signal.default_int_handler, own):
+            during: list[Any] = []
+            signal.signal(signal.SIGINT, handler)
+            frame = ROOT.RDataFrame(10, executor=fexec)
+            frame._headnode.backend.consumers = (lambda event: during.append(signal.getsignal(signal.SIGINT)),)  # noqa: B023
+            assert 10 == frame.Count().GetValue()
+            assert handler is signal.getsignal(signal.SIGINT)
+            assert during and (handler is not own or {own} == set(during))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_gc_removes_what_a_killed_driver_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that goes on is not listed; once its driver is killed, it is listed, removed, and nothing else is."""
     program = started(tmp_path)

@@ -65,6 +65,7 @@ MAP_FAULTS = [  # where, what, the kinds of failure that the driver may see
         "segv": {"lost"},
         "allocate": {"memory"},
         "garbage": {"damaged"},
+        "lose": {"lost"},
         "stop": {"lost"},
         "sleep": {"lost"},
     }.items()),
@@ -73,10 +74,13 @@ MAP_FAULTS = [  # where, what, the kinds of failure that the driver may see
         "kill": {"died", "memory"},
         "segv": {"died"},
         "allocate": {"memory"},
+        "garbage": {"damaged"},
+        "lose": {"died"},
         "stop": {"hung"},
         "sleep": {"hung"},
     }.items()),
 ]  # fmt: skip
+REDUCER_FAULTS = ["raise", "throw", "exit", "kill", "segv", "allocate", "garbage", "lose", "sleep"]
 
 
 @pytest.mark.parametrize(("where", "action", "kinds"), MAP_FAULTS, ids=[f"{w}-{a}" for w, a, _ in MAP_FAULTS])
@@ -93,7 +97,7 @@ def test_a_fault_in_the_map(
 
 
 @pytest.mark.parametrize("where", ["reduce", "fold"])
-@pytest.mark.parametrize("action", ["raise", "throw", "exit", "kill", "segv", "sleep", pytest.param("stop", marks=SLOW)])
+@pytest.mark.parametrize("action", [*REDUCER_FAULTS, pytest.param("stop", marks=SLOW)])
 def test_a_fault_in_the_reducer(own: lithops.FunctionExecutor, undisturbed: float, where: str, action: str) -> None:
     """The reducer runs again over kept partials and gives the same bits; at most one call runs again with it."""
     heard: list[Event] = []
@@ -147,6 +151,16 @@ def test_attempts_that_are_used_up(own: lithops.FunctionExecutor) -> None:
     with pytest.raises(rdf_lithops.LostRangesError, match=r"ranges \[2, 3\] gave no result in 2 attempts") as caught:
         float_sum(own, faults={"task": {2: ["exit", "exit", "exit"]}}, attempts=2).GetValue()
     assert "exited with code 7" in caught.value.why
+
+
+@pytest.mark.parametrize("where", ["task", "slot", "reduce", "fold"])
+def test_what_is_delivered_twice(own: lithops.FunctionExecutor, undisturbed: float, where: str) -> None:
+    """A call that runs and delivers two times, or an answer of a ROOT process that comes two times, changes nothing."""
+    heard: list[Event] = []
+    script = {where: {2: ["twice"]} if where in ("task", "slot") else ["twice"]}
+    assert undisturbed == float_sum(own, heard, faults=script).GetValue()
+    assert [] == failures(heard)
+    assert isinstance(heard[-1], RunEnded) and 1 == heard[-1].attempts
 
 
 def test_a_partial_that_is_delivered_twice_counts_once(own: lithops.FunctionExecutor, undisturbed: float) -> None:

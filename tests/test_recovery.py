@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import lithops
 import psutil
 import pytest
 import ROOT
+from chaos import family
 
 import rdf_lithops
 from rdf_lithops import job, running
 from rdf_lithops.options import Options
 from rdf_lithops.planning import Plan
 from rdf_lithops.running import CallEnd
+from rdf_lithops.worker import access
 from rdf_lithops.worker.envelope import Envelope, pack
 from rdf_lithops.worker.task import MapTask, ReduceTask, Surroundings
 
@@ -78,12 +82,47 @@ def test_killed_process_costs_time_alone(own_fexec: lithops.FunctionExecutor, vi
     thread = threading.Thread(target=run)
     thread.start()
     time.sleep(0.7)
-    for process in processes(own_fexec, *VICTIMS[victim])[:1]:
-        os.kill(process.pid, signal.SIGKILL)
+    until, killed = time.monotonic() + LIMIT_S, None
+    while thread.is_alive() and killed is None and time.monotonic() < until:
+        for process in processes(own_fexec, *VICTIMS[victim])[:1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+                killed = process
+        time.sleep(0.005)
     thread.join(LIMIT_S)
     assert not thread.is_alive(), "the query hangs"
+    assert killed is not None
     assert {"value": expected} == outcome
     assert 100 == ROOT.RDataFrame(100, executor=own_fexec).Count().GetValue()
+
+
+def test_nothing_of_a_killed_job_goes_on(own_fexec: lithops.FunctionExecutor) -> None:
+    """When the process that started a job's workers is killed, they end with it: none of them begins the job's next call, or
+    writes an object that nobody deletes any more."""
+    assert 40 == ROOT.RDataFrame(40, executor=own_fexec).Count().GetValue()
+    options = Options(ranges_per_call=1, beat_s=2.0)  # what looks for its job at each beat alone would write after the run
+    frame = ROOT.RDataFrame(40, executor=own_fexec, npartitions=8, options=options)
+    query = frame.Define("x", "gSystem->Sleep(40); return 1.0;").Sum("x")
+    workers: list[psutil.Process] = []
+
+    def kill_once_there() -> None:
+        preloaded = psutil.Process(job._sessions[own_fexec].prefork.pid)  # type: ignore[union-attr]
+        until = time.monotonic() + LIMIT_S
+        while len(workers) < 4 and time.monotonic() < until:
+            workers[:] = preloaded.children(recursive=True)
+            time.sleep(0.01)
+        preloaded.kill()
+
+    killer = threading.Thread(target=kill_once_there)
+    killer.start()
+    assert 40.0 == query.GetValue()
+    killer.join()
+    assert workers
+    assert [] == psutil.wait_procs(workers, LIMIT_S)[1]
+    until = time.monotonic() + 10
+    while (left := family.left_in_storage(own_fexec)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert [] == [name for name in left if own_fexec.executor_id in name]
 
 
 def test_user_failure_is_not_tried_again(own_fexec: lithops.FunctionExecutor, tmp_path: Any) -> None:
@@ -195,6 +234,23 @@ def test_only_what_is_missing_runs_again() -> None:
     assert [0, 2] == submission.kept
     assert b"merged" == outcome.envelope.body
     assert (2, 3) == (outcome.attempts, outcome.repeated_calls)
+
+
+def test_a_broken_read_of_a_remote_file_runs_again(tmp_path: Path) -> None:
+    """What ROOT says when a file breaks off in the middle of its loop is no failure of the user's where a file is remote."""
+    names = [str(tmp_path / f"{i}.root") for i in range(2)]
+    for name in names:
+        ROOT.RDataFrame(10).Define("x", "1").Snapshot("t", name)
+    chained = ROOT.RDataFrame("t", names).Sum("x")
+    os.unlink(names[1])
+    with pytest.raises(Exception, match="TTreeReader status") as caught:
+        chained.GetValue()
+    assert access.broken_off(names, str(caught.value)) is None
+    broken = access.broken_off([names[0], "root://somewhere//2.root"], str(caught.value))
+    assert broken is not None and "root://somewhere//2.root" == broken["url"]
+    error = {"kind": "transfer", "message": broken["why"]}
+    submission, outcome = scripted_run(2, {1: [partial(1, error)]})
+    assert ([[0, 1], [1]], b"merged") == (submission.attempts, outcome.envelope.body)
 
 
 def test_poison_range_is_named() -> None:

@@ -18,7 +18,18 @@ from typing import Any
 
 from . import credentials, reader, remote, warm, wire
 
-__all__ = ["Grant", "granted", "hold", "install", "is_remote", "need_reader", "prepare", "take_failure", "unreadable"]
+__all__ = [
+    "Grant",
+    "broken_off",
+    "granted",
+    "hold",
+    "install",
+    "is_remote",
+    "need_reader",
+    "prepare",
+    "take_failure",
+    "unreadable",
+]
 
 _HEADER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ranged_file.h")
 _CONSTRUCTOR = "RangedFile(const char*,Option_t*)"
@@ -184,6 +195,19 @@ def unreadable(names: Iterable[str]) -> dict[str, Any] | None:
                 return remote.AccessFailure(kind, name, why, next_command).plain
         return remote.AccessFailure("failed", name, text.splitlines()[0], "try again").plain
     return None
+
+
+_BROKEN_READS = ("TTreeReader status code is: 5", "TTreeReader status code is: 8")  # a file of a chain; a branch
+
+
+def broken_off(names: Iterable[str], said: str) -> dict[str, Any] | None:
+    """An AccessFailure's fields if ``said``, an error of ROOT's loop over the files ``names``, is one of reading and a file
+    is remote: it may pass, and what can be opened again has said nothing else. Else None."""
+    url = next((name for name in names if is_remote(name)), None)
+    if url is None or not any(broken in said for broken in _BROKEN_READS):
+        return None
+    why = f"reading it, or another file of its range, broke off: {said.strip().splitlines()[-1]}"
+    return remote.AccessFailure("failed", remote.shown(url), why, "try again").plain
 
 
 # -- the control connection ---------------------------------------------------------------------------------------------

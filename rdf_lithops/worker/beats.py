@@ -19,18 +19,21 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BEAT_NAME", "Counter", "Pulse", "Stalled", "adopt_orphans", "die_with_parent"]
+__all__ = ["BEAT_NAME", "STATUS_NAME", "Counter", "Pulse", "Stalled", "adopt_orphans", "die_with_parent", "key_of"]
 
 BEAT_NAME = "beat.json"  # beside a call's status and output
+STATUS_NAME = "status.json"  # Lithops' name
 STOPPED_LIMIT_S = 10.0  # a process that somebody has stopped (SIGSTOP) is given this long
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _WORDS = struct.Struct("=QQ")  # entries done, and 1 + the id of the range in progress
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the thread that started it ends."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Have the kernel kill this process when the thread that started it ends, or end now if ``parent`` is gone already."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def adopt_orphans(adopt: bool) -> None:
@@ -84,6 +87,12 @@ def _look_at(pid: int) -> _Process:
     return _Process(fields[0].decode(), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
 
 
+def key_of(settings: dict[str, Any], name: str) -> str:
+    """The key, in Lithops' storage, of an object of the call that this process runs; ``settings`` as in Pulse."""
+    session = os.environ.get(settings.get("folder_variable", ""), "")
+    return "/".join((settings.get("prefix", ""), *session.rsplit("-", 1), name))
+
+
 class Pulse:
     """Watches the ROOT process of one call, and writes the call's beats; ``tick`` it as often as you like.
 
@@ -99,7 +108,7 @@ class Pulse:
         self._stall_s = float(given.get("stall_s", math.inf))
         session = os.environ.get(given.get("folder_variable", ""), "")
         self._storage: Any = storage if session else None
-        self._key = "/".join((given.get("prefix", ""), *session.rsplit("-", 1), BEAT_NAME))
+        self._key = key_of(given, BEAT_NAME)
         self._due_s = time.monotonic() + self.every_s
         self._pid, self._counter, self._count = 0, -1, 0
         self._leader = os.getsid(0) if session and given.get("ends_with_job") else 0

@@ -541,6 +541,7 @@ def _describe_failure(failure: RangeFailure, call: dict[str, Any], dataset: dict
     plain = next(plain for plain in call["ranges"] if plain["id"] == failure.range_id)
     names = adapter.files_of([plain], dataset)
     failed = access.take_failure() or (cause.plain if isinstance(cause, remote.AccessFailure) else access.unreadable(names))
+    failed = failed or access.broken_off(names, str(cause))
     if failed is not None:
         return {
             "kind": "access" if failed["kind"] in remote.FINAL else "transfer",

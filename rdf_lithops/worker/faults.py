@@ -2,8 +2,8 @@
 
 A script is plain: ``{"task": {3: ["kill", "exit"]}, "slot": {5: ["segv"]}, "reduce": ["kill"], "fold": ["throw"]}``
 kills Lithops' process when the call that holds range 3 runs for the first time, has it exit at the second, and so on;
-``task`` and ``reduce`` strike in Lithops' process, ``slot`` and ``fold`` in the warm ROOT process. Without a script nothing
-here runs.
+``task`` and ``reduce`` strike in Lithops' process, ``slot`` and ``fold`` in the warm ROOT process. ``mark`` names a file
+into which the time of each strike is written. Without a script nothing here runs.
 """
 
 from __future__ import annotations
@@ -14,38 +14,58 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["ACTIONS", "strike_fold", "strike_range", "strike_reduce", "strike_task"]
+__all__ = ["ACTIONS", "DELIVERIES", "deliveries", "strike_fold", "strike_range", "strike_reduce", "strike_task"]
 
 Script = dict[str, Any]
 ALLOCATION_LIMIT_MIB = 512  # beyond what the process has: "without end" must not take the machine with it
 GARBAGE = b"this is no envelope"
+DELIVERIES = ("garbage", "twice", "lose")  # what may become of an answer
+_on_delivery: list[str] = []  # of the ROOT process: what becomes of the answer that it works on
 
 
-def strike_task(script: Script | None, call: dict[str, Any]) -> bytes | None:
-    """What the script has for this call in Lithops' process; bytes are to be returned instead of a result."""
+def strike_task(script: Script | None, call: dict[str, Any], storage: Any, status_key: str) -> bytes | None:
+    """What the script has for this call in Lithops' process; bytes are to be returned instead of a result.
+
+    ``status_key`` is where Lithops is going to say in ``storage`` that the call has ended.
+    """
     if script is None:
         return None
     per_range = _by_range(script.get("task"))
-    return next((_do(_nth(per_range[plain["id"]], call)) for plain in call["ranges"] if plain["id"] in per_range), None)
+    action = next((_nth(per_range[plain["id"]], call) for plain in call["ranges"] if plain["id"] in per_range), "")
+    return _do_in_task(script, action, storage, status_key)
+
+
+def strike_reduce(script: Script | None, attempt: int, storage: Any, status_key: str) -> bytes | None:
+    """What the script has for the reducer in Lithops' process, as in ``strike_task``."""
+    if script is None:
+        return None
+    return _do_in_task(script, _nth(script.get("reduce", []), {"attempt": attempt}), storage, status_key)
 
 
 def strike_range(script: Script | None, call: dict[str, Any], range_id: int) -> None:
     """What the script has for this range in the ROOT process."""
     if script is not None:
-        _do(_nth(_by_range(script.get("slot")).get(range_id, []), call))
-
-
-def strike_reduce(script: Script | None, attempt: int) -> bytes | None:
-    """What the script has for the reducer in Lithops' process; bytes are to be returned instead of a result."""
-    return None if script is None else _do(_nth(script.get("reduce", []), {"attempt": attempt}))
+        _do_in_slot(script, _nth(_by_range(script.get("slot")).get(range_id, []), call))
 
 
 def strike_fold(script: Script | None, attempt: int) -> None:
     """What the script has for the fold in the ROOT process."""
     if script is not None:
-        _do(_nth(script.get("fold", []), {"attempt": attempt}))
+        _do_in_slot(script, _nth(script.get("fold", []), {"attempt": attempt}))
+
+
+def deliveries(blobs: list[bytes]) -> Iterator[list[bytes]]:
+    """How an answer of the ROOT process arrives: once, as it is, unless the script has had something else for it."""
+    action = _on_delivery.pop() if _on_delivery else ""
+    if action == "garbage":
+        yield [GARBAGE, *blobs[1:]]
+    elif action != "lose":
+        yield blobs
+    if action == "twice":
+        yield blobs
 
 
 def _by_range(per_range: dict[Any, list[str]] | None) -> dict[int, list[str]]:
@@ -58,18 +78,50 @@ def _nth(actions: list[str], call: dict[str, Any]) -> str:
     return actions[number] if number < len(actions) else ""
 
 
-def _do(action: str) -> bytes | None:
+def _begin(script: Script, action: str) -> None:
+    print(f"rdf_lithops: the fault script says {action}", file=sys.stderr, flush=True)  # noqa: T201  # the worker's log
+    if "mark" in script:
+        with open(script["mark"], "a") as mark:
+            mark.write(f"{time.time()}\n")
+
+
+def _do_in_task(script: Script, action: str, storage: Any, status_key: str) -> bytes | None:
     if not action:
         return None
-    print(f"rdf_lithops: the fault script says {action}", file=sys.stderr, flush=True)  # noqa: T201  # the worker's log
-    return ACTIONS[action]()
+    _begin(script, action)
+    if action == "garbage":
+        return GARBAGE
+    if action == "twice":
+        _go_on_twice()
+    elif action == "lose":  # on localhost, where a folder of that name keeps Lithops from writing it
+        storage.put_object(storage.bucket, f"{status_key}/lost", b"")
+    else:
+        ACTIONS[action]()
+    return None
 
 
-def _raise() -> bytes | None:
+def _do_in_slot(script: Script, action: str) -> None:
+    if not action:
+        return
+    _begin(script, action)
+    if action in DELIVERIES:
+        _on_delivery[:] = [action]
+    else:
+        ACTIONS[action]()
+
+
+def _go_on_twice() -> None:
+    """Have a copy of this process run the call and deliver, and then run it and deliver again."""
+    copy = os.fork()
+    if copy:
+        os.waitpid(copy, 0)
+
+
+def _raise() -> None:
     raise ConnectionError("the fault script says raise")
 
 
-def _throw() -> bytes | None:
+def _throw() -> None:
     """A C++ exception out of compiled code."""
     import ROOT
 
@@ -77,25 +129,22 @@ def _throw() -> bytes | None:
         '#include <stdexcept>\ninline void rdf_lithops_throw() { throw std::runtime_error("the fault script says throw"); }'
     )
     ROOT.rdf_lithops_throw()
-    return None
 
 
-def _exit() -> bytes | None:
+def _exit() -> None:
     os._exit(7)
 
 
-def _signal(number: signal.Signals) -> bytes | None:
+def _signal(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
     time.sleep(1)  # SIGSTOP: until somebody continues us
-    return None
 
 
-def _segfault() -> bytes | None:
+def _segfault() -> None:
     ctypes.string_at(0)
-    return None
 
 
-def _allocate() -> bytes | None:
+def _allocate() -> None:
     """Ask for memory until there is no more."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm") as statm:
@@ -110,13 +159,9 @@ def _allocate() -> bytes | None:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def _sleep() -> bytes | None:
+def _sleep() -> None:
     while True:
         time.sleep(3600)
-
-
-def _garbage() -> bytes | None:
-    return GARBAGE
 
 
 ACTIONS = {
@@ -128,5 +173,4 @@ ACTIONS = {
     "stop": lambda: _signal(signal.SIGSTOP),
     "allocate": _allocate,
     "sleep": _sleep,
-    "garbage": _garbage,
 }

@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import traceback
 from typing import NoReturn
 
@@ -83,9 +84,10 @@ def _start(listener: socket.socket, epoll: select.epoll, running: dict[int, sock
         plug.close()
         return
     else:
+        parent = os.getpid()
         child = os.fork()
         if child == 0:
-            _become(message, descriptors)
+            _become(parent, message, descriptors)
         running[child] = plug
         epoll.register(plug, select.EPOLLHUP | select.EPOLLRDHUP)
     finally:
@@ -103,12 +105,32 @@ def _read(plug: socket.socket, length: int) -> bytes:
     return data
 
 
-def _become(message: bytes, descriptors: list[int]) -> NoReturn:
+def _take_children_along() -> None:
+    """Have what this process forks from its main thread, and what that forks, end with the one that forked it.
+
+    A Lithops job's workers go on to the job's next calls when the process that started them is killed, and write objects
+    that nobody expects any more.
+    """
+    forking: list[int] = []
+
+    def note() -> None:
+        in_main = threading.current_thread() is threading.main_thread()
+        forking[:] = [os.getpid()] if in_main else []  # the signal comes when the thread ends, and others may end early
+
+    def follow() -> None:
+        if forking:
+            die_with_parent(forking[0])
+
+    os.register_at_fork(before=note, after_in_child=follow)
+
+
+def _become(parent: int, message: bytes, descriptors: list[int]) -> NoReturn:
     """Be the command: its streams, folder, environment, group and arguments; then run its script as ``__main__``."""
     code = 1
     try:
         os.setsid()
-        die_with_parent()
+        die_with_parent(parent)
+        _take_children_along()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for target, descriptor in enumerate(descriptors):

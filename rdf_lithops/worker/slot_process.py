@@ -101,7 +101,8 @@ class _Slot:
                 reply["log_tail"] = warm.log_tail(self.log, log_start)
             self._say_done()
             try:
-                wire.send(client, reply, *reply_blobs)
+                for arriving in faults.deliveries(reply_blobs):
+                    wire.send(client, reply, *arriving)
             except OSError:
                 return
 
@@ -204,9 +205,7 @@ class _Slot:
             if time.monotonic() > deadline:
                 os._exit(1)
             time.sleep(0.0005)
-        die_with_parent()
-        if os.getppid() != self.parent:
-            os._exit(1)
+        die_with_parent(self.parent)
         self.control.close()
         self.begin(control, log)
         execute.forget_graphs()  # they write where the other's files are

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from . import access, credentials, execute, faults, output, payload, warm
 from . import ranges as adapter
-from .beats import Counter, Pulse, Stalled
+from .beats import STATUS_NAME, Counter, Pulse, Stalled, key_of
 from .envelope import Envelope, pack, unpack
 from .folding import check_each_range_once, fold_order
 from .seconds import began_here
@@ -68,6 +68,10 @@ class Surroundings:
         with contextlib.closing(Pulse(self.beats, storage)) as pulse:
             return _persistent_request(folder, lease, message, [*secrets, self.initialisation, *blobs], pulse)
 
+    def key_of(self, name: str) -> str:
+        """Where Lithops keeps an object of the call that this process runs, in its storage."""
+        return key_of(self.beats or {}, name)
+
     def lease_digest(self) -> str:
         """Names what a ROOT process is bound to: a payload, and a set of credentials if there is one."""
         bound = str(self.payload["sha256"])
@@ -90,7 +94,7 @@ class _CallTask:
         range_ids = tuple(plain["id"] for plain in call["ranges"])
         began = began_here()
         try:
-            garbage = faults.strike_task(self.surroundings.faults, call)
+            garbage = faults.strike_task(self.surroundings.faults, call, storage, self.surroundings.key_of(STATUS_NAME))
             if garbage is not None:
                 return garbage
             partial = self._run(call, began, storage, self.surroundings.secret(key))
@@ -244,7 +248,8 @@ class ReduceTask:
         """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
         credentials.take_key()  # nothing is read or written here: it is not needed
         try:
-            garbage = faults.strike_reduce(self.surroundings.faults, self.attempt)
+            status_key = self.surroundings.key_of(STATUS_NAME)
+            garbage = faults.strike_reduce(self.surroundings.faults, self.attempt, storage, status_key)
             return self._fold(results, storage) if garbage is None else garbage
         except Exception as problem:
             error: dict[str, Any] = {"kind": "fold", "type": type(problem).__name__, "message": str(problem)}

@@ -2,7 +2,8 @@
 
 Each run sums floating-point numbers, whose last digits depend on how they are grouped. It ends in the bits of an undisturbed
 run, or in an error of the package that says why; anything else is wrong, and so is a run that hangs or leaves something.
-The random numbers are those of the seed; which process is where at which moment is not.
+The random numbers of a run are those of the seed and its number, so ``--first 40 --runs 20`` is the third executor of the
+same 200 runs; which process is where at which moment is not determined. Where a run was not right, its kills are printed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import lithops
@@ -26,8 +28,12 @@ from chaos import family
 from rdf_lithops.options import Options
 
 HANG_S = 120.0
+SLOW_S = 15.0
 RUNS_PER_EXECUTOR = 20
 SETTLE_S = 10.0
+SHAPES = [(4, 1), (4, 2), (6, 3)]  # ranges, ranges per call
+ENDS = ("right", "clear error", "unclear error", "wrong", "hang")
+LEFT = ("runs that left objects", "executors that left something")
 
 
 def query(fexec: lithops.FunctionExecutor, ranges: int, per_call: int, entry_ms: int) -> Any:
@@ -37,45 +43,62 @@ def query(fexec: lithops.FunctionExecutor, ranges: int, per_call: int, entry_ms:
     return frame.Define("x", f"gSystem->Sleep({entry_ms}); return 1.0 / (3.0 + rdfentry_);").Sum("x")
 
 
-def kill_some(dice: random.Random, over: threading.Event) -> None:
+@dataclass
+class Run:
+    """One run under fire: how it ended, after how many seconds, and what was killed when."""
+
+    number: int
+    end: str = "hang"
+    why: str = ""
+    wall_s: float = 0.0
+    kills: list[str] = field(default_factory=list)
+
+
+def kill_some(dice: random.Random, over: threading.Event, run: Run) -> None:
     """One to three kills, at moments of the first two seconds."""
+    began = time.monotonic()
     for _ in range(dice.randint(1, 3)):
         if over.wait(dice.uniform(0.0, 0.8)):
             return
         victims = family.descendants()
         if victims:
             with contextlib.suppress(psutil.Error):
-                dice.choice(victims).send_signal(signal.SIGKILL)
+                victim = dice.choice(victims)
+                known = family.name(victim)
+                victim.send_signal(signal.SIGKILL)
+                run.kills.append(f"{time.monotonic() - began:.2f} s: {known}")
 
 
-def one_run(fexec: lithops.FunctionExecutor, dice: random.Random, expected: dict[tuple[int, int], float]) -> str:
-    """Run once under fire: how it ended."""
-    shape = dice.choice(list(expected))
+def one_run(fexec: lithops.FunctionExecutor, dice: random.Random, expected: dict[tuple[int, int], float], run: Run) -> None:
+    """Run once under fire, and take down how it ended."""
+    shape = dice.choice(SHAPES)
+    entry_ms = dice.choice([0, 10, 40])
     outcome: list[Any] = []
 
-    def run() -> None:
+    def ask() -> None:
         try:
-            outcome.append(query(fexec, *shape, entry_ms=dice.choice([0, 10, 40])).GetValue())
+            outcome.append(query(fexec, *shape, entry_ms=entry_ms).GetValue())
         except Exception as error:
             outcome.append(error)
 
-    over = threading.Event()
-    runner = threading.Thread(target=run, daemon=True)
-    killer = threading.Thread(target=kill_some, args=(dice, over))
+    over, began = threading.Event(), time.monotonic()
+    runner = threading.Thread(target=ask, daemon=True)
+    killer = threading.Thread(target=kill_some, args=(dice, over, run))
     runner.start()
     killer.start()
     runner.join(HANG_S)
     over.set()
     killer.join()
+    run.wall_s = time.monotonic() - began
     if runner.is_alive():
-        return "hang"
-    if isinstance(outcome[0], rdf_lithops.RdfLithopsError):
-        print(f"  error: {str(outcome[0]).splitlines()[0]}", flush=True)
-        return "clear error"
-    if isinstance(outcome[0], Exception):
-        print(f"  unclear: {outcome[0]!r}", flush=True)
-        return "unclear error"
-    return "right" if outcome[0] == expected[shape] else "wrong"
+        return
+    (found,) = outcome
+    if isinstance(found, rdf_lithops.RdfLithopsError):
+        run.end, run.why = "clear error", " / ".join(str(found).splitlines()[:3])
+    elif isinstance(found, Exception):
+        run.end, run.why = "unclear error", repr(found)
+    else:
+        run.end = "right" if found == expected[shape] else "wrong"
 
 
 def leftovers(look: Any) -> list[str]:
@@ -86,36 +109,47 @@ def leftovers(look: Any) -> list[str]:
     return list(found)
 
 
+def one_executor(version: int, seed: int, numbers: range, tally: collections.Counter[str]) -> None:
+    """Runs of these numbers, one after the other, on an executor of their own."""
+    with family.executor(version) as fexec:
+        expected = {shape: float(query(fexec, *shape, entry_ms=0).GetValue()) for shape in SHAPES}
+        for number in numbers:
+            run = Run(number)
+            one_run(fexec, random.Random(f"{seed}-{number}"), expected, run)
+            left = leftovers(lambda: family.left_in_storage(fexec))
+            tally[run.end] += 1
+            tally[LEFT[0]] += bool(left)
+            if run.end != "right" or left or run.wall_s > SLOW_S:
+                print(f"  run {number}: {run.end} after {run.wall_s:.1f} s {run.why}", flush=True)
+                print(f"    killed: {run.kills}" + (f"\n    left: {left}" if left else ""), flush=True)
+    left = leftovers(lambda: [family.name(process) for process in family.descendants()] + family.left_on_disk())
+    tally[LEFT[1]] += bool(left)
+    if left:
+        print(f"  left: {left[:10]}", flush=True)
+
+
 def main() -> int:
-    """Print a line per executor and the tally; status 1 unless all runs were right or ended in a clear error."""
+    """Print what was not plainly right, a line per executor, and the tally; status 1 unless all runs were right or ended in
+    a clear error, and nothing was left."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0)
     given = parser.parse_args()
-    dice = random.Random(given.seed)
     tally: collections.Counter[str] = collections.Counter()
     began = time.monotonic()
-    while sum(tally[how] for how in ("right", "clear error", "unclear error", "wrong", "hang")) < given.runs:
-        version = dice.choice([1, 2])
-        with family.executor(version) as fexec:
-            shapes = [(4, 1), (4, 2), (6, 3)]
-            expected = {shape: float(query(fexec, *shape, entry_ms=0).GetValue()) for shape in shapes}
-            for _ in range(min(RUNS_PER_EXECUTOR, given.runs - sum(tally.values()))):
-                tally[one_run(fexec, dice, expected)] += 1
-                left = leftovers(lambda: family.left_in_storage(fexec))
-                tally["runs that left objects"] += bool(left)
-                if left:
-                    print(f"  left: {left[:4]}", flush=True)
-        left = leftovers(lambda: [str(process) for process in family.descendants()] + family.left_on_disk())
-        tally["executors that left something"] += bool(left)
-        if left:
-            print(f"  left: {left[:4]}", flush=True)
+    numbers = range(given.first, given.first + given.runs)
+    while numbers:
+        block = numbers[0] // RUNS_PER_EXECUTOR
+        now = numbers[: (block + 1) * RUNS_PER_EXECUTOR - numbers[0]]
+        numbers = numbers[len(now) :]
+        version = random.Random(f"{given.seed}-executor-{block}").choice([1, 2])
+        one_executor(version, given.seed, now, tally)
         print(f"localhost v{version}, {time.monotonic() - began:.0f} s: {dict(+tally)}", flush=True)
+    counted = ", ".join(f"{tally[what]} {what}" for what in (*ENDS, *LEFT))
+    print(f"seed {given.seed}, runs {given.first} to {given.first + given.runs - 1}: {counted}")
     good = tally["right"] + tally["clear error"]
-    print(f"seed {given.seed}, {given.runs} runs: " + ", ".join(f"{tally[how]} {how}" for how in (
-        "right", "clear error", "unclear error", "wrong", "hang", "runs that left objects", "executors that left something"
-    )))  # fmt: skip
-    return int(good != given.runs or any(tally[how] for how in ("runs that left objects", "executors that left something")))
+    return int(good != given.runs or any(tally[what] for what in LEFT))
 
 
 if __name__ == "__main__":

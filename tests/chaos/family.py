@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import lithops
 import psutil
 
-__all__ = ["descendants", "executor", "left_in_storage", "left_on_disk"]
+import rdf_lithops  # noqa: F401  # registers Lithops executors with ROOT
+
+__all__ = ["descendants", "executor", "left_in_storage", "left_on_disk", "name", "of"]
 
 
 def executor(version: int, workers: int = 2) -> lithops.FunctionExecutor:
@@ -22,17 +25,31 @@ def executor(version: int, workers: int = 2) -> lithops.FunctionExecutor:
 
 
 def descendants() -> list[psutil.Process]:
-    """All living processes that share this program's temporary folder, without the program itself."""
+    """All living processes that share this program's temporary folder, without the program itself and its parents."""
     ours = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+    return [process for process in of(tempfile.gettempdir()) if process.pid not in ours]
+
+
+def of(folder: str) -> list[psutil.Process]:
+    """All living processes whose temporary folder this is."""
     found = []
     for process in psutil.process_iter():
         try:
-            same = process.environ().get("TMPDIR") == tempfile.gettempdir()
-            if same and process.pid not in ours and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get("TMPDIR") == folder and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue
     return found
+
+
+def name(process: psutil.Process) -> str:
+    """What a process is, in the words of its command line, and how deep it lies below the first of that command."""
+    with contextlib.suppress(psutil.Error):
+        words = process.cmdline()
+        known = [word for word in words if word.startswith("rdf_lithops.") or word.endswith(".py")]
+        same = [parent for parent in process.parents() if parent.cmdline() == words]
+        return f"{' '.join(known) or ' '.join(words[:4])} (depth {len(same)}, {process.pid})"
+    return str(process)
 
 
 def left_in_storage(fexec: Any) -> list[str]:
@@ -41,7 +58,7 @@ def left_in_storage(fexec: Any) -> list[str]:
     return [key for key in keys if not key.endswith(".func.pickle")]
 
 
-def left_on_disk() -> list[str]:
+def left_on_disk(folder: str | None = None) -> list[str]:
     """Files of runs below the temporary folder, without Lithops' package, caches and logs."""
-    everything = (os.path.join(top, name) for top, _, names in os.walk(tempfile.gettempdir()) for name in names)
+    everything = (os.path.join(top, name) for top, _, names in os.walk(folder or tempfile.gettempdir()) for name in names)
     return [path for path in everything if "rdf_lithops" in path or "lithops.jobs" in path]

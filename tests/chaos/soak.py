@@ -31,11 +31,14 @@ def main() -> int:
     parser.add_argument("--in-a-row", type=int, default=500)
     parser.add_argument("--at-once", type=int, default=50)
     parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--versions", type=int, nargs="+", default=[1, 2])
     given = parser.parse_args()
     bad = 0
-    for version in (1, 2):
+    for version in given.versions:
         with family.executor(version) as fexec:
             for runs, threads in ((given.in_a_row, 1), (given.at_once, given.threads)):
+                if not runs:
+                    continue
                 pool = concurrent.futures.ThreadPoolExecutor(threads)
                 futures = [pool.submit(small, fexec) for _ in range(runs)]
                 seconds, failed, hung = [], 0, 0
