@@ -108,7 +108,7 @@ def predicted_and_billed(service: Any, frame: Any, book: Callable[[Any], Any]) -
     first.GetValue()
     time.sleep(1.0)  # the last invocation ends after its result is out
     billed_s = sum(one.ended - one.started + (one.init_s if one.cold else 0.0) for one in service.invocations[before:])
-    return plan.outlook.expected.billed_gb_s, billed_s * plan.outlook.grant.memory_gb
+    return plan.outlook.expected.billed_gb_s, billed_s * plan.outlook.offer.memory_gb
 
 
 def main() -> int:

@@ -121,22 +121,22 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def _bill(self, report: Report) -> Bill:
         """What a run is billed: the time in which workers had its calls, each rounded up to a millisecond."""
-        grant = self.session.grant()
-        if grant.is_local:
+        offer = self.session.offer()
+        if offer.is_local:
             return Bill()
         seconds = sum(math.ceil(1000 * call.worker_s) / 1000 for call in report.calls)
-        return Bill.of(seconds, len(report.calls), grant, prices_of(grant, self.options.usd_per_gb_s))
+        return Bill.of(seconds, len(report.calls), offer, prices_of(offer, self.options.usd_per_gb_s))
 
     def _cut(self, head: weakref.ref[Any]) -> list[Any]:
         """What DistRDF calls for the ranges of ``head``."""
-        frame, grant = head(), self.session.grant()
+        frame, offer = head(), self.session.offer()
         assert frame is not None, "DistRDF's head node calls this itself"
 
         def count(load_s: float) -> int:
-            return default_calls(load_s, grant, self.options.target_s)
+            return default_calls(load_s, offer, self.options.target_s)
 
         speeds, _ = self._speeds(frame.graph_nodes)
-        return cutting.cut_by_load(frame, self.options.survey, grant.is_local, speeds.load, count)
+        return cutting.cut_by_load(frame, self.options.survey, offer.is_local, speeds.load, count)
 
     def _speeds(self, nodes: Iterable[Any]) -> tuple[Speeds, bool]:
         """What a graph of these nodes measured when it last ran on this executor, or a guess; and if that was just now."""
@@ -328,14 +328,14 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def _outlook(self, iterdata: list[dict[str, Any]], nodes: Iterable[Any]) -> Outlook:
         """What is known beforehand of running these calls."""
-        grant, options = self.session.grant(), self.options
+        offer, options = self.session.offer(), self.options
         speeds, is_warm = self._speeds(nodes)
         works = [work_of(item) for item in iterdata]
         return Outlook(
-            grant,
+            offer,
             self.session.limits(),
             speeds,
-            prices_of(grant, options.usd_per_gb_s),
+            prices_of(offer, options.usd_per_gb_s),
             len(iterdata),
             None if None in works else tuple(speeds.load(*work) for work in works if work is not None),
             options.attempts,
@@ -347,7 +347,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def _fold_limits(self) -> FoldLimits:
         """What one call folds at most; a fold holds its partials twice, packed and unpacked, and their sum."""
-        memory_mib = self.session.grant().memory_mib or DEFAULT_FOLD_MEMORY_MIB
+        memory_mib = self.session.offer().memory_mib or DEFAULT_FOLD_MEMORY_MIB
         fold_mib = self.options.fold_mib or max(16.0, (memory_mib - ROOT_MEMORY_MIB) / 5)
         return FoldLimits(self.options.fold_partials, int(fold_mib * 2**20))
 

@@ -1,6 +1,6 @@
 """What calls will take and what they will cost: seconds from bytes, GB-s from seconds, USD from GB-s. Pure.
 
-Grant   what the executor grants: how many calls at a time, with how much memory and time each
+Offer   what an executor offers a call: how many calls at a time, with how much memory and time each
 Speeds  what a call's work takes in seconds; a guess at first, measured once the graph has run
 Prices  what a GB-s and a request cost there (prices.json, with its date)
 Bill    the three put together
@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-__all__ = ["Bill", "Grant", "Measured", "Prices", "Speeds", "default_calls", "prices_of"]
+__all__ = ["Bill", "Measured", "Offer", "Prices", "Speeds", "default_calls", "prices_of"]
 
 MEMORY_PER_VCPU_MIB = {"aws_lambda": 1769}  # where processor time is granted in proportion to memory
 TARGET_S = 10.0  # the least that a call works where calls are paid: three times what it takes to start and compile
 
 
 @dataclass(frozen=True)
-class Grant:
-    """What an executor grants, as its configuration says; ``memory_mib`` and ``timeout_s`` None where it does not."""
+class Offer:
+    """What an executor offers a call, as its configuration says; ``memory_mib`` and ``timeout_s`` None where it does not."""
 
     backend: str = "localhost"
     region: str = ""
@@ -167,9 +167,9 @@ class Bill:
     basis: str = ""
 
     @classmethod
-    def of(cls, seconds: float, requests: int, grant: Grant, prices: Prices | None) -> Bill:
+    def of(cls, seconds: float, requests: int, offer: Offer, prices: Prices | None) -> Bill:
         """The bill of calls that together take ``seconds``; each reads its input from storage and writes its result."""
-        gb_s = 0.0 if grant.is_local else seconds * grant.memory_gb
+        gb_s = 0.0 if offer.is_local else seconds * offer.memory_gb
         if prices is None:
             return cls(gb_s, requests, None)
         per_call = prices.request + 2 * prices.storage_write + 3 * prices.storage_read
@@ -180,15 +180,15 @@ class Bill:
         return f"{self.billed_gb_s:.4g} GB-s, {self.requests} requests, {cost}"
 
 
-def prices_of(grant: Grant, usd_per_gb_s: float | None = None) -> Prices | None:
+def prices_of(offer: Offer, usd_per_gb_s: float | None = None) -> Prices | None:
     """The prices of an executor's backend and region: yours, the table's, or None for a backend that it does not have."""
     table = _table()
-    regions = table["backends"].get(grant.backend)
+    regions = table["backends"].get(offer.backend)
     if usd_per_gb_s is not None:
-        return Prices(grant.backend, grant.region, "your options", usd_per_gb_s, 0.0)
+        return Prices(offer.backend, offer.region, "your options", usd_per_gb_s, 0.0)
     if regions is None:
         return None
-    return Prices(grant.backend, grant.region, table["as_of"], **{**regions[""], **regions.get(grant.region, {})})
+    return Prices(offer.backend, offer.region, table["as_of"], **{**regions[""], **regions.get(offer.region, {})})
 
 
 @functools.cache
@@ -197,12 +197,12 @@ def _table() -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def default_calls(load_s: float, grant: Grant, target_s: float | None) -> int:
+def default_calls(load_s: float, offer: Offer, target_s: float | None) -> int:
     """How many calls share ``load_s`` of event loop: one per worker, but each with enough to do for what it costs to start.
 
     ``target_s`` is the least that a call should work; where calls are free every worker gets one.
     """
-    if grant.is_local and target_s is None:
-        return grant.workers
-    least_s = (TARGET_S if target_s is None else target_s) * min(1.0, grant.vcpus)
-    return max(1, min(grant.workers, math.ceil(load_s / least_s)))
+    if offer.is_local and target_s is None:
+        return offer.workers
+    least_s = (TARGET_S if target_s is None else target_s) * min(1.0, offer.vcpus)
+    return max(1, min(offer.workers, math.ceil(load_s / least_s)))

@@ -14,17 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rdf_lithops
-from rdf_lithops.cost import Bill, Grant, Measured, Speeds, default_calls, prices_of
+from rdf_lithops.cost import Bill, Measured, Offer, Speeds, default_calls, prices_of
 from rdf_lithops.limits import limits_of
 from rdf_lithops.outlook import Outlook
 
-LAMBDA = Grant("aws_lambda", "eu-central-1", is_local=False, workers=100, memory_mib=2048, timeout_s=300.0)
+LAMBDA = Offer("aws_lambda", "eu-central-1", is_local=False, workers=100, memory_mib=2048, timeout_s=300.0)
 
 
 def outlook(**changed: Any) -> Outlook:
     """Ten calls of 8 s of loop on Lambda, with three attempts."""
     given: dict[str, Any] = {
-        "grant": LAMBDA,
+        "offer": LAMBDA,
         "limits": limits_of("aws_lambda", {"runtime_memory": 2048, "runtime_timeout": 300}),
         "speeds": Speeds(start_s=1.0, compile_s=2.0, handling_s=0.0),
         "prices": prices_of(LAMBDA),
@@ -58,7 +58,7 @@ def test_prices_by_region_and_of_ones_own() -> None:
     assert mine is not None
     assert 0.5 == mine.gb_s
     assert prices_of(dataclasses.replace(LAMBDA, backend="k8s")) is None
-    assert "free" == str(prices_of(Grant()))
+    assert "free" == str(prices_of(Offer()))
 
 
 def test_expected_and_ceiling() -> None:
@@ -82,7 +82,7 @@ def test_a_deadline_lowers_the_ceiling() -> None:
 
 def test_later_calls_are_warm() -> None:
     """A call for which no worker was free at first finds ROOT started and the graph compiled; all do, if it ran just now."""
-    few = outlook(grant=dataclasses.replace(LAMBDA, workers=4)).calls_s
+    few = outlook(offer=dataclasses.replace(LAMBDA, workers=4)).calls_s
     assert few is not None
     assert [11.0] * 4 + [8.0] * 6 == pytest.approx(few)
     assert [8.0] * 10 == pytest.approx(outlook(is_warm=True).calls_s)
@@ -91,13 +91,13 @@ def test_later_calls_are_warm() -> None:
 def test_less_than_a_processor() -> None:
     """Half the memory of a whole processor makes a call take twice as long; more than one is no gain for one thread."""
     half = dataclasses.replace(LAMBDA, memory_mib=885)
-    assert outlook(grant=half).calls_s == pytest.approx([11.0 * 1769 / 885] * 10)
-    assert outlook(grant=dataclasses.replace(LAMBDA, memory_mib=8000)).calls_s == pytest.approx([11.0] * 10)
+    assert outlook(offer=half).calls_s == pytest.approx([11.0 * 1769 / 885] * 10)
+    assert outlook(offer=dataclasses.replace(LAMBDA, memory_mib=8000)).calls_s == pytest.approx([11.0] * 10)
 
 
 def test_a_budget_is_a_promise() -> None:
     """With a budget, calls are ended so early that no run, however it goes, costs more."""
-    free = outlook(grant=dataclasses.replace(LAMBDA, timeout_s=900.0))
+    free = outlook(offer=dataclasses.replace(LAMBDA, timeout_s=900.0))
     budgeted = dataclasses.replace(free, budget_usd=0.15)
     budgeted.validate()
     assert free.ceiling is not None
@@ -115,7 +115,7 @@ def test_too_dear() -> None:
         outlook(budget_usd=0.01).validate()
     with pytest.raises(rdf_lithops.PlanError, match=r"no price is known for aws_lambda; set options\.usd_per_gb_s"):
         outlook(budget_usd=0.01, prices=None).validate()
-    outlook(budget_usd=1e-9, grant=Grant(), prices=prices_of(Grant())).validate()
+    outlook(budget_usd=1e-9, offer=Offer(), prices=prices_of(Offer())).validate()
 
 
 def test_what_does_not_fit() -> None:
@@ -133,8 +133,8 @@ def test_the_number_of_calls() -> None:
     assert 50 == default_calls(500.0, LAMBDA, None)
     assert 100 == default_calls(5e6, LAMBDA, None)
     assert 20 == default_calls(500.0, LAMBDA, 25.0)
-    assert 8 == default_calls(0.1, Grant(workers=8), None)
-    assert 2 == default_calls(1.0, Grant(workers=8), 0.5)
+    assert 8 == default_calls(0.1, Offer(workers=8), None)
+    assert 2 == default_calls(1.0, Offer(workers=8), 0.5)
 
 
 @given(
