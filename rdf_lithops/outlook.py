@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .cost import Bill, Offer, Prices, Speeds
+from .cost import Bill, Offer, Prices, Speeds, Work
 from .errors import PlanError
 from .limits import Demand, Limits, misfits
 
@@ -50,11 +50,11 @@ def groups(partials: int, partial_bytes: float, limits: FoldLimits) -> int:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is known of a run before it. ``loads_s`` are the calls' seconds of loop; None where the files were not surveyed.
+    """What is known of a run before it. ``works`` is what the calls are given; None where the files were not surveyed.
 
-    ``is_warm``: the same graph has just run on this executor, so ROOT is up and has compiled it. ``expected`` is what the
-    run takes if nothing fails; ``ceiling`` if every call runs as long as it may (``call_limit_s``), in every attempt. Both
-    None where they cannot be told.
+    The first ``starting`` calls start a worker; the next ``compiling`` ones find one that has not run this graph.
+    ``expected`` is what the run takes if nothing fails; ``ceiling`` if every call runs as long as it may
+    (``call_limit_s``), in every attempt. Both None where they cannot be told.
     """
 
     offer: Offer
@@ -62,21 +62,29 @@ class Outlook:
     speeds: Speeds
     prices: Prices | None
     calls: int
-    loads_s: tuple[float, ...] | None
+    works: tuple[Work, ...] | None
     attempts: int
     deadline_s: float | None
     budget_usd: float | None
     fold: tuple[int, ...]
-    is_warm: bool = False
+    starting: int = 0
+    compiling: int = 0
+
+    @property
+    def loads_s(self) -> tuple[float, ...] | None:
+        """Expected seconds of reading and looping of each call."""
+        return None if self.works is None else tuple(map(self.speeds.load_of, self.works))
 
     @property
     def calls_s(self) -> tuple[float, ...] | None:
-        """Expected seconds of each call; those that do not run at first find a worker that has run one."""
-        if self.loads_s is None:
+        """Expected seconds of each call."""
+        if self.works is None:
             return None
-        warm = [self.is_warm or position >= self.offer.workers for position in range(self.calls)]
-        vcpus = self.offer.vcpus
-        return tuple(self.speeds.call_s(load_s, vcpus, hot) for load_s, hot in zip(self.loads_s, warm, strict=True))
+        begun = self.starting + self.compiling
+        return tuple(
+            self.speeds.call_s(work, self.offer.vcpus, position < self.starting, position < begun)
+            for position, work in enumerate(self.works)
+        )
 
     @property
     def fold_calls(self) -> int:
@@ -161,15 +169,24 @@ class Outlook:
         yielded = [f"runs on   {self.offer}"]
         if calls_s and loads_s:
             basis = "measured in its last run" if self.speeds.is_measured else "a guess until it has run once"
-            begin = f"{self.speeds.start_s:.2g} s start, {self.speeds.compile_s:.2g} s compilation"
-            begin = "ROOT is warm" if self.is_warm else begin
-            yielded.append(f"a call    {_span(calls_s)} s: {begin}, {_span(loads_s)} s loop ({basis})")
+            yielded.append(f"a call    {_span(calls_s)} s, of which {_span(loads_s)} s read and loop ({basis})")
+            yielded.append(f"at first  {self._begins()}")
         yielded.append(f"memory    {self.speeds.memory_mib:.0f} MiB a call")
         yielded.append(f"deadline  {'none' if self.call_limit_s is None else f'{self.call_limit_s:.4g} s a call'}")
         yielded.append(f"expected  {'not known: the files were not surveyed' if self.expected is None else self.expected}")
         yielded.append(f"ceiling   {'none' if self.ceiling is None else self.ceiling}, of {self.attempts} attempts")
         yielded.append(f"prices    {'not known' if self.prices is None else self.prices}")
         return yielded
+
+    def _begins(self) -> str:
+        """What calls have to do before they can loop."""
+        speeds, begins = self.speeds, []
+        if self.starting:
+            begin_s = speeds.start_s + speeds.compile_s
+            begins.append(f"{self.starting} calls start a worker and compile, {begin_s:.2g} s each")
+        if self.compiling:
+            begins.append(f"{self.compiling} calls compile, {speeds.compile_s:.2g} s each")
+        return ", ".join(begins) or "nothing: workers have ROOT and this graph"
 
     def as_plain(self) -> dict[str, Any]:
         """The same for machines."""
@@ -183,7 +200,8 @@ class Outlook:
             "deadline_s": self.call_limit_s,
             "calls_s": None if self.calls_s is None else list(self.calls_s),
             "is_measured": self.speeds.is_measured,
-            "is_warm": self.is_warm,
+            "starting": self.starting,
+            "compiling": self.compiling,
             "expected": None if self.expected is None else vars(self.expected),
             "ceiling": None if self.ceiling is None else vars(self.ceiling),
             "attempts": self.attempts,

@@ -358,10 +358,10 @@ def _answer(
             return {"reply": "payload", "what": failure.what, "why": failure.why}, []
         if message["op"] == "fold":
             faults.strike_fold(message.get("faults"), message["attempt"])
-            return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:], message["order"])]
+            return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:], message["order"], message["began"])]
         place = place_of(folder, output.FOLDER, os.getpid())
         if message["op"] == "merge":
-            return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place)]
+            return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place, message["began"])]
         payload_s = time.perf_counter() - started
         results = execute.Results(**{**message["results"], "outputs": tuple(message["results"]["outputs"])})
         call, dataset = message["call"], message["dataset"]
