@@ -23,9 +23,9 @@ from typing import Any
 from . import credentials, cutting, dataset, halving, interrupts, job, live, output, payload, progress, replaying, running
 from .badfiles import without_bad_files
 from .columns import shape_of
-from .cost import Bill, Measured, Speeds, default_calls, prices_of
+from .cost import Bill, default_calls, prices_of
 from .errors import PlanError, RdfLithopsError, RunError
-from .events import CallEnded, Consumer, Event, FileSkipped
+from .events import CallEnded, Consumer, Event, FileSkipped, FilesMerged
 from .limits import ROOT_MEMORY_MIB
 from .options import Options
 from .outlook import FoldLimits, Outlook, fold_shape
@@ -52,7 +52,6 @@ logger = logging.getLogger(__name__)
 
 arrays.register()  # live drawing folds here too
 SERVERLESS_PARTITIONS = 32  # ranges by default where a backend offers hundreds of workers and the load is not known
-STAYS_WARM_S = 240.0  # Lambda keeps an idle container for at least five minutes or so; our own processes end after as long
 SHELVED_BYTES = 16 * 2**10  # partials that will be folded in a tree travel in envelopes up to this size
 DEFAULT_FOLD_MEMORY_MIB = 4096  # where a call's memory is not set apart
 
@@ -121,28 +120,23 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def _bill(self, report: Report) -> Bill:
         """What a run is billed: the time in which workers had its calls, each rounded up to a millisecond."""
-        grant = self.session.grant()
-        if grant.is_local:
+        offer = self.session.offer()
+        if offer.is_local:
             return Bill()
         seconds = sum(math.ceil(1000 * call.worker_s) / 1000 for call in report.calls)
-        return Bill.of(seconds, len(report.calls), grant, prices_of(grant, self.options.usd_per_gb_s))
+        return Bill.of(seconds, len(report.calls), offer, prices_of(offer, self.options.usd_per_gb_s))
 
     def _cut(self, head: weakref.ref[Any]) -> list[Any]:
         """What DistRDF calls for the ranges of ``head``."""
-        frame, grant = head(), self.session.grant()
+        frame, offer = head(), self.session.offer()
         assert frame is not None, "DistRDF's head node calls this itself"
 
         def count(load_s: float) -> int:
-            return default_calls(load_s, grant, self.options.target_s)
+            return default_calls(load_s, offer, self.options.target_s)
 
-        speeds, _ = self._speeds(frame.graph_nodes)
+        speeds = self.session.experience.speeds(shape_of(frame.graph_nodes))
         pinned = functools.partial(dataset.pinned, reader_folder=functools.partial(self.session.reader, self.options))
-        return cutting.cut_by_load(frame, self.options.survey, grant.is_local, speeds.load, count, pinned)
-
-    def _speeds(self, nodes: Iterable[Any]) -> tuple[Speeds, bool]:
-        """What a graph of these nodes measured when it last ran on this executor, or a guess; and if that was just now."""
-        speeds, ran_at = self.session.speeds.get(shape_of(nodes), (Speeds(), float("-inf")))
-        return speeds, time.monotonic() - ran_at < STAYS_WARM_S
+        return cutting.cut_by_load(frame, self.options.survey, offer.is_local, speeds.load, count, pinned)
 
     def _reader_folder(self) -> str:
         return self.session.reader(self.options)
@@ -211,7 +205,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             except RunError as failure:
                 self._keep_failed(failure, ready)
                 raise
-            self.session.speeds[shape_of(_nodes_of(mapper))] = learner.learned(outcome), time.monotonic()
+            learner.teach(self.session, shape_of(_nodes_of(mapper)))
             logger.debug("%s", outcome)
             return ready.receive(result)
 
@@ -289,10 +283,15 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         surroundings = run_plan.map_task.surroundings
         reduce_task = ReduceTask(run_plan.reduce_task.reducer, range_ids, surroundings, groups=_groups(iterdata))
         merging = Plan(iterdata, MergeTask(surroundings), reduce_task, _no_delivery, run_plan.extra_env)
-        shown = progress.consumer(self.options.progress)
-        consumers = (*self.consumers, *([shown] if shown else []))
-        submit = functools.partial(self._submit, place)
-        outcome = running.run(submit, merging, self._with_backups(), consumers, f"{place.run_id}-merge")
+        shown, events = progress.consumer(self.options.progress), list[Event]()
+        consumers = (events.append, *([shown] if shown else []))
+        submit, began = functools.partial(self._submit, place), time.perf_counter()
+        try:
+            outcome = running.run(submit, merging, self._with_backups(), consumers, f"{place.run_id}-merge")
+        finally:
+            recorder = getattr(self._thread, "recorder", None)
+            for consumer in (*([recorder] if recorder else []), *self.consumers):
+                consumer(FilesMerged(time.perf_counter() - began, tuple(events)))
         running.read_result(outcome.envelope)
         written.filenames = names
 
@@ -331,26 +330,26 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def _outlook(self, iterdata: list[dict[str, Any]], nodes: Iterable[Any]) -> Outlook:
         """What is known beforehand of running these calls."""
-        grant, options = self.session.grant(), self.options
-        speeds, is_warm = self._speeds(nodes)
-        works = [work_of(item) for item in iterdata]
+        offer, options, experience = self.session.offer(), self.options, self.session.experience
+        shape = shape_of(nodes)
+        speeds, works = experience.speeds(shape), [work_of(item) for item in iterdata]
         return Outlook(
-            grant,
+            offer,
             self.session.limits(),
             speeds,
-            prices_of(grant, options.usd_per_gb_s),
+            prices_of(offer, options.usd_per_gb_s),
             len(iterdata),
-            None if None in works else tuple(speeds.load(*work) for work in works if work is not None),
+            None if None in works else tuple(work for work in works if work is not None),
             options.attempts,
             options.deadline_s,
             options.budget_usd,
             tuple(fold_shape(len(iterdata), speeds.partial_bytes, self._fold_limits())),
-            is_warm,
+            *experience.begins(shape, len(iterdata), offer.workers, time.time()),
         )
 
     def _fold_limits(self) -> FoldLimits:
         """What one call folds at most; a fold holds its partials twice, packed and unpacked, and their sum."""
-        memory_mib = self.session.grant().memory_mib or DEFAULT_FOLD_MEMORY_MIB
+        memory_mib = self.session.offer().memory_mib or DEFAULT_FOLD_MEMORY_MIB
         fold_mib = self.options.fold_mib or max(16.0, (memory_mib - ROOT_MEMORY_MIB) / 5)
         return FoldLimits(self.options.fold_partials, int(fold_mib * 2**20))
 
@@ -373,30 +372,21 @@ def _shelf(place: job.Place, calls: int, limits: FoldLimits) -> Shelf | None:
 
 
 class _Learner:
-    """Listens to a run, and says what it has measured for the next plan of the same graph."""
+    """Listens to a run, and teaches the session what the next plan of the same graph needs to know."""
 
     def __init__(self, run_plan: Plan) -> None:
-        self.plan = run_plan
-        self.calls: list[Measured] = []
-        self.works = {item["call"]["id"]: work_of(item) for item in run_plan.iterdata}
+        self.hear = Recorder(time.time())
+        works = {item["call"]["id"]: work_of(item) for item in run_plan.iterdata}
+        self.works = {call_id: work for call_id, work in works.items() if work is not None}
 
     def __call__(self, event: Event) -> None:
-        """Take down a call that ended well, if its work was known beforehand."""
-        if not isinstance(event, CallEnded) or (work := self.works.get(event.call_id)) is None:
-            return
-        facts, status = event.facts, event.status
-        call_s = float(facts.get("call_s", 0.0))
-        billed_s = float(status.get("worker_end_tstamp", 0.0)) - float(status.get("worker_start_tstamp", 0.0))
-        compile_s, start_s = float(facts.get("compile_s", 0.0)), float(facts.get("initialise_s", 0.0))
-        start_s = min(start_s, max(0.0, call_s - compile_s))
-        memory_mib = float(facts.get("peak_memory_mib", 0.0))
-        partial_bytes = int(facts.get("stored_bytes", len(event.partial)))
-        self.calls.append(Measured(work, billed_s or call_s, call_s, start_s, compile_s, partial_bytes, memory_mib))
+        """Remember ``event``."""
+        self.hear(event)
 
-    def learned(self, outcome: running.Outcome) -> Speeds:
-        """The speeds of the plan, made better by what was taken down."""
-        speeds = Speeds() if self.plan.outlook is None else self.plan.outlook.speeds
-        return speeds.learn(self.calls, float(outcome.envelope.facts.get("fold_s", 0.0)))
+    def teach(self, session: job.Session, shape: str) -> None:
+        """To be called when the run has ended well."""
+        report = self.hear.finish(time.time(), place="")
+        session.experience.learn(shape, self.works, report, session.offer().vcpus)
 
 
 def _rntuple_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -455,8 +445,10 @@ def plan(node: Any) -> Plan:
         result = ready.receive(running.read_result(outcome.envelope))
         with backend._directed(result):
             head.execute_graph()
-        prepared.__exit__(None, None, None)
+        closing()
 
+    # with the last copy of the plan, or at exit, while there is still a storage to delete from
+    closing = weakref.finalize(deliver, prepared.__exit__, None, None, None)
     return dataclasses.replace(ready.plan, deliver=deliver)
 
 

@@ -1,31 +1,29 @@
 """What calls will take and what they will cost: seconds from bytes, GB-s from seconds, USD from GB-s. Pure.
 
-Grant   what the executor grants: how many calls at a time, with how much memory and time each
-Speeds  what a call's work takes in seconds; a guess at first, measured once the graph has run
+Offer   what an executor offers a call: how many calls at a time, with how much memory and time each
+Work    what a call is given; Speeds: what that takes in seconds, a guess at first, measured once the graph has run
 Prices  what a GB-s and a request cost there (prices.json, with its date)
 Bill    the three put together
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-__all__ = ["Bill", "Grant", "Measured", "Prices", "Speeds", "default_calls", "prices_of"]
+__all__ = ["Bill", "Offer", "Prices", "Speeds", "Work", "default_calls", "prices_of"]
 
 MEMORY_PER_VCPU_MIB = {"aws_lambda": 1769}  # where processor time is granted in proportion to memory
 TARGET_S = 10.0  # the least that a call works where calls are paid: three times what it takes to start and compile
 
 
 @dataclass(frozen=True)
-class Grant:
-    """What an executor grants, as its configuration says; ``memory_mib`` and ``timeout_s`` None where it does not."""
+class Offer:
+    """What an executor offers a call, as its configuration says; ``memory_mib`` and ``timeout_s`` None where it does not."""
 
     backend: str = "localhost"
     region: str = ""
@@ -53,19 +51,34 @@ class Grant:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a call is given, as far as it is known beforehand: entries, compressed bytes, files that are opened, ranges."""
+
+    entries: int
+    read_bytes: int
+    files: int
+    ranges: int = 1
+
+
+@dataclass(frozen=True)
 class Speeds:
     """What a call takes on one vCPU, in seconds (``*_s``) and rates; ``pace`` is how much slower this graph's loop is.
 
-    The defaults are those of a light analysis: two filters, a vector's mass, a histogram. Only a run of the graph itself
-    tells its pace (``is_measured``).
+    ``start_s`` until a new worker has ROOT, ``compile_s`` until one that has ROOT has the graph, ``handling_s`` for what
+    Lithops does before each call, ``result_s`` to write its result, ``range_s`` for each of its ranges. The defaults are
+    those of a light analysis: two filters, a vector's mass, a histogram. Only a run of the graph itself tells its pace
+    (``is_measured``).
     """
 
-    start_s: float = 1.0
-    compile_s: float = 2.0
-    handling_s: float = 0.1
+    start_s: float = 3.0
+    compile_s: float = 1.5
+    handling_s: float = 0.3
+    result_s: float = 0.03
+    range_s: float = 0.005
     bytes_per_s: float = 50e6
     entries_per_s: float = 4e6
-    open_s: float = 0.001
+    open_s: float = 0.005
+    fold_handling_s: float = 0.3
     fold_bytes_per_s: float = 50e6
     fold_partial_s: float = 0.001
     pace: float = 1.0
@@ -75,66 +88,30 @@ class Speeds:
 
     def load(self, entries: int, read_bytes: int, files: int) -> float:
         """Seconds of reading and looping, opening of files included."""
-        return self.pace * (read_bytes / self.bytes_per_s + entries / self.entries_per_s + self.open_s * files)
+        return self.pace * (read_bytes / self.bytes_per_s + entries / self.entries_per_s) + self.open_s * files
 
-    def call_s(self, load_s: float, vcpus: float, is_warm: bool) -> float:
-        """Seconds from a call's start to its end, for a ``load`` and a share of a processor; more than one is no gain.
+    def load_of(self, work: Work) -> float:
+        """The load of a call's work."""
+        return self.load(work.entries, work.read_bytes, work.files)
 
-        A warm call finds ROOT started and the graph compiled.
+    def call_s(self, work: Work, vcpus: float, starts: bool = False, compiles: bool = False) -> float:
+        """Seconds from a call's start to its end, with a share of a processor; more than one is no gain.
+
+        ``starts``: it has a new worker, which has to compile too. ``compiles``: its worker has not run this graph.
         """
-        begin_s = 0.0 if is_warm else self.start_s + self.compile_s
-        return (begin_s + load_s) / min(1.0, vcpus) + self.handling_s
-
-    def fold_s(self, partials: int, vcpus: float) -> float:
-        """Seconds of a call that folds as many partials; it runs where a call has just ended, so it is warm."""
-        work_s = partials * (self.fold_partial_s + self.partial_bytes / self.fold_bytes_per_s)
-        return work_s / min(1.0, vcpus) + self.handling_s
-
-    def learn(self, calls: Sequence[Measured], fold_s: float) -> Speeds:
-        """These speeds with what a run of the same graph has measured; of a run that told nothing, these speeds."""
-        told = [call for call in calls if call.call_s > 0]
-        if not told:
-            return self
-        cold = [call for call in told if call.compile_s > 0]
-        warm = [call for call in told if call.compile_s == 0]
-        handling_s = _mean([max(0.0, call.billed_s - call.call_s) for call in warm]) if warm else self.handling_s
-        guess_s = math.fsum(dataclasses.replace(self, pace=1.0).load(*call.work) for call in told)
-        work_s = math.fsum(max(0.0, call.call_s - call.start_s - call.compile_s) for call in told)
-        partial_bytes = _mean([call.partial_bytes for call in told])
-        expected_fold_s = len(told) * (self.fold_partial_s + partial_bytes / self.fold_bytes_per_s)
-        slower = fold_s / expected_fold_s if fold_s > 0 else 1.0
-        return dataclasses.replace(
-            self,
-            # a worker that starts takes time before its task is called as well
-            start_s=_mean([call.start_s + max(0.0, call.billed_s - call.call_s - handling_s) for call in cold])
-            if cold
-            else self.start_s,
-            compile_s=_mean([call.compile_s for call in cold]) if cold else self.compile_s,
-            handling_s=handling_s,
-            pace=work_s / guess_s if guess_s > 0 else self.pace,
-            partial_bytes=partial_bytes,
-            fold_bytes_per_s=self.fold_bytes_per_s / slower,
-            fold_partial_s=self.fold_partial_s * slower,
-            memory_mib=max(call.memory_mib for call in told),
-            is_measured=True,
+        begin_s = (self.start_s if starts else 0.0) + (self.compile_s if starts or compiles else 0.0)
+        return (
+            (begin_s + self.load_of(work) + self.range_s * work.ranges) / min(1.0, vcpus) + self.handling_s + self.result_s
         )
 
+    @property
+    def fold_one_s(self) -> float:
+        """Seconds that a partial adds to its fold."""
+        return self.fold_partial_s + self.partial_bytes / self.fold_bytes_per_s
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One call as it went; ``work`` is (entries, bytes, files), ``call_s`` counts in the task, ``billed_s`` all of it."""
-
-    work: tuple[int, int, int]
-    billed_s: float
-    call_s: float
-    start_s: float
-    compile_s: float
-    partial_bytes: int
-    memory_mib: float
+    def fold_s(self, partials: int, vcpus: float) -> float:
+        """Seconds of a call that folds as many partials; it runs where a call has just ended, so nothing starts."""
+        return partials * self.fold_one_s / min(1.0, vcpus) + self.fold_handling_s
 
 
 @dataclass(frozen=True)
@@ -167,9 +144,9 @@ class Bill:
     basis: str = ""
 
     @classmethod
-    def of(cls, seconds: float, requests: int, grant: Grant, prices: Prices | None) -> Bill:
+    def of(cls, seconds: float, requests: int, offer: Offer, prices: Prices | None) -> Bill:
         """The bill of calls that together take ``seconds``; each reads its input from storage and writes its result."""
-        gb_s = 0.0 if grant.is_local else seconds * grant.memory_gb
+        gb_s = 0.0 if offer.is_local else seconds * offer.memory_gb
         if prices is None:
             return cls(gb_s, requests, None)
         per_call = prices.request + 2 * prices.storage_write + 3 * prices.storage_read
@@ -180,15 +157,15 @@ class Bill:
         return f"{self.billed_gb_s:.4g} GB-s, {self.requests} requests, {cost}"
 
 
-def prices_of(grant: Grant, usd_per_gb_s: float | None = None) -> Prices | None:
+def prices_of(offer: Offer, usd_per_gb_s: float | None = None) -> Prices | None:
     """The prices of an executor's backend and region: yours, the table's, or None for a backend that it does not have."""
     table = _table()
-    regions = table["backends"].get(grant.backend)
+    regions = table["backends"].get(offer.backend)
     if usd_per_gb_s is not None:
-        return Prices(grant.backend, grant.region, "your options", usd_per_gb_s, 0.0)
+        return Prices(offer.backend, offer.region, "your options", usd_per_gb_s, 0.0)
     if regions is None:
         return None
-    return Prices(grant.backend, grant.region, table["as_of"], **{**regions[""], **regions.get(grant.region, {})})
+    return Prices(offer.backend, offer.region, table["as_of"], **{**regions[""], **regions.get(offer.region, {})})
 
 
 @functools.cache
@@ -197,12 +174,12 @@ def _table() -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def default_calls(load_s: float, grant: Grant, target_s: float | None) -> int:
+def default_calls(load_s: float, offer: Offer, target_s: float | None) -> int:
     """How many calls share ``load_s`` of event loop: one per worker, but each with enough to do for what it costs to start.
 
     ``target_s`` is the least that a call should work; where calls are free every worker gets one.
     """
-    if grant.is_local and target_s is None:
-        return grant.workers
-    least_s = (TARGET_S if target_s is None else target_s) * min(1.0, grant.vcpus)
-    return max(1, min(grant.workers, math.ceil(load_s / least_s)))
+    if offer.is_local and target_s is None:
+        return offer.workers
+    least_s = (TARGET_S if target_s is None else target_s) * min(1.0, offer.vcpus)
+    return max(1, min(offer.workers, math.ceil(load_s / least_s)))

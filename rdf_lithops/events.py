@@ -24,6 +24,7 @@ __all__ = [
     "Consumer",
     "Event",
     "FileSkipped",
+    "FilesMerged",
     "FoldRoundEnded",
     "ReduceEnded",
     "RunBegan",
@@ -146,6 +147,17 @@ class FoldRoundEnded(_Happened):
 
 
 @dataclass(frozen=True)
+class FilesMerged(_Happened):
+    """The run that merges a Snapshot's files into larger ones is over, after ``wall_s``.
+
+    ``events`` are its own, and not part of those of the run that wrote the files.
+    """
+
+    wall_s: float
+    events: tuple[Event, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class AttemptEnded(_Happened):
     """An attempt is over; ``missing`` calls gave no partial (with none missing and no result, the reducer was lost)."""
 
@@ -172,6 +184,7 @@ Event = (
     | BackupStarted
     | FileSkipped
     | ReduceEnded
+    | FilesMerged
     | FoldRoundEnded
     | AttemptEnded
     | RunEnded

@@ -37,10 +37,11 @@ from lithops.storage.utils import StorageNoSuchKeyError, create_init_key, create
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
 from .cleaning import RECORD_NAME, RUNS_PREFIX, Places, describe_driver
-from .cost import Grant, Speeds
+from .cost import Offer
 from .credentials import Credential, Keyring
 from .errors import PlanError, RunError, SubmissionError
 from .invoking import REFUSED, PatientInvoke
+from .learning import Experience
 from .limits import Limits, limits_of
 from .localhost import LocalJobs
 from .options import Options
@@ -48,7 +49,7 @@ from .payload import Payload
 from .planning import Plan
 from .recovery import CallEnd
 from .statuses import read_status
-from .worker import access, connections, launcher, warm
+from .worker import access, first, launcher, warm
 from .worker.beats import BEAT_NAME
 from .worker.credentials import KEY_VARIABLE, Sealed
 
@@ -106,16 +107,16 @@ class Session:
     gates: threading.local = field(default_factory=threading.local)
     keyring: Keyring = field(default_factory=Keyring, repr=False)
     function_keys: set[str] = field(default_factory=set)  # of our functions, which lie in the storage until the end
-    speeds: dict[str, tuple[Speeds, float]] = field(default_factory=dict)  # by graph: what it measured, and when (monotonic)
+    experience: Experience = field(default_factory=Experience)
 
-    def grant(self) -> Grant:
+    def offer(self) -> Offer:
         """What this executor's backend grants a call, per its configuration; on localhost nothing is set apart for one."""
         backend = str(self.executor.config["lithops"]["backend"])
         section = self.executor.config[backend]
         if self.local:
-            return Grant(backend, workers=self.workers())
+            return Offer(backend, workers=self.workers())
         memory_mib, timeout_s = section.get("runtime_memory"), section.get("runtime_timeout")
-        return Grant(
+        return Offer(
             backend,
             str(section.get("region") or section.get("region_name") or ""),
             False,
@@ -438,7 +439,7 @@ def _first_of_all(session: Session) -> dict[str, str]:
     """
     if session.executor.storage.backend == LOCALHOST:
         return {}
-    return {RUN_FIRST: f"{connections.__name__}.{connections.leave_inherited.__name__}"}
+    return {RUN_FIRST: f"{first.__name__}.{first.begin.__name__}"}
 
 
 def places(executor: Any) -> Places:
@@ -595,7 +596,7 @@ class _Abandoned(Exception):  # a signal that leaves map_reduce, not an error
 
 def _call_limit_s(plan: Plan, options: Options) -> float | None:
     """After how long Lithops ends a call; None leaves it to the executor's configuration."""
-    if plan.outlook is None or options.budget_usd is None or plan.outlook.grant.is_local:
+    if plan.outlook is None or options.budget_usd is None or plan.outlook.offer.is_local:
         return options.deadline_s
     return plan.outlook.call_limit_s
 

@@ -1,6 +1,6 @@
 """What a plan is expected to take and to cost, and the most that it can cost. Pure: a value made of values.
 
-    calls ──Speeds──> seconds ──Grant──> GB-s ──Prices──> expected Bill
+    calls ──Speeds──> seconds ──Offer──> GB-s ──Prices──> expected Bill
     attempts x calls x the longest that a call may run ───> ceiling
 
 A budget is kept by making calls end: it sets the longest that one may run, so that the ceiling is within it.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .cost import Bill, Grant, Prices, Speeds
+from .cost import Bill, Offer, Prices, Speeds, Work
 from .errors import PlanError
 from .limits import Demand, Limits, misfits
 
@@ -50,33 +50,41 @@ def groups(partials: int, partial_bytes: float, limits: FoldLimits) -> int:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is known of a run before it. ``loads_s`` are the calls' seconds of loop; None where the files were not surveyed.
+    """What is known of a run before it. ``works`` is what the calls are given; None where the files were not surveyed.
 
-    ``is_warm``: the same graph has just run on this executor, so ROOT is up and has compiled it. ``expected`` is what the
-    run takes if nothing fails; ``ceiling`` if every call runs as long as it may (``call_limit_s``), in every attempt. Both
-    None where they cannot be told.
+    The first ``starting`` calls start a worker; the next ``compiling`` ones find one that has not run this graph.
+    ``expected`` is what the run takes if nothing fails; ``ceiling`` if every call runs as long as it may
+    (``call_limit_s``), in every attempt. Both None where they cannot be told.
     """
 
-    grant: Grant
+    offer: Offer
     limits: Limits
     speeds: Speeds
     prices: Prices | None
     calls: int
-    loads_s: tuple[float, ...] | None
+    works: tuple[Work, ...] | None
     attempts: int
     deadline_s: float | None
     budget_usd: float | None
     fold: tuple[int, ...]
-    is_warm: bool = False
+    starting: int = 0
+    compiling: int = 0
+
+    @property
+    def loads_s(self) -> tuple[float, ...] | None:
+        """Expected seconds of reading and looping of each call."""
+        return None if self.works is None else tuple(map(self.speeds.load_of, self.works))
 
     @property
     def calls_s(self) -> tuple[float, ...] | None:
-        """Expected seconds of each call; those that do not run at first find a worker that has run one."""
-        if self.loads_s is None:
+        """Expected seconds of each call."""
+        if self.works is None:
             return None
-        warm = [self.is_warm or position >= self.grant.workers for position in range(self.calls)]
-        vcpus = self.grant.vcpus
-        return tuple(self.speeds.call_s(load_s, vcpus, hot) for load_s, hot in zip(self.loads_s, warm, strict=True))
+        begun = self.starting + self.compiling
+        return tuple(
+            self.speeds.call_s(work, self.offer.vcpus, position < self.starting, position < begun)
+            for position, work in enumerate(self.works)
+        )
 
     @property
     def fold_calls(self) -> int:
@@ -88,7 +96,7 @@ class Outlook:
         """Expected seconds of each call that folds."""
         before, seconds = self.calls, []
         for count in self.fold:
-            seconds += [self.speeds.fold_s(math.ceil(before / count), self.grant.vcpus)] * count
+            seconds += [self.speeds.fold_s(math.ceil(before / count), self.offer.vcpus)] * count
             before = count
         return tuple(seconds)
 
@@ -102,8 +110,8 @@ class Outlook:
     @property
     def ceiling(self) -> Bill | None:
         """The most that can be billed."""
-        longest_s, fold_s = self.call_limit_s, self.grant.timeout_s
-        if self.grant.is_local:
+        longest_s, fold_s = self.call_limit_s, self.offer.timeout_s
+        if self.offer.is_local:
             return self._bill(0.0, self.attempts)
         if longest_s is None or fold_s is None:
             return None
@@ -112,20 +120,20 @@ class Outlook:
     @property
     def call_limit_s(self) -> float | None:
         """The longest that a call may run: the backend's limit, the deadline, or what the budget leaves each."""
-        given = [limit for limit in (self.grant.timeout_s, self.deadline_s, self._affordable_s()) if limit is not None]
+        given = [limit for limit in (self.offer.timeout_s, self.deadline_s, self._affordable_s()) if limit is not None]
         return min(given, default=None)
 
     def _affordable_s(self) -> float | None:
         """Seconds per call that the budget pays for in every attempt, once the fold is paid at its dearest."""
-        if self.budget_usd is None or self.prices is None or self.prices.gb_s * self.grant.memory_gb <= 0:
+        if self.budget_usd is None or self.prices is None or self.prices.gb_s * self.offer.memory_gb <= 0:
             return None
-        per_s = self.attempts * self.prices.gb_s * self.grant.memory_gb
+        per_s = self.attempts * self.prices.gb_s * self.offer.memory_gb
         fixed = self._bill(0.0, self.attempts).cost_usd or 0.0
-        folds = self.fold_calls * (self.grant.timeout_s or 0.0) * per_s
+        folds = self.fold_calls * (self.offer.timeout_s or 0.0) * per_s
         return (self.budget_usd - fixed - folds) / (per_s * self.calls)
 
     def _bill(self, seconds: float, attempts: int) -> Bill:
-        return Bill.of(seconds, attempts * (self.calls + self.fold_calls), self.grant, self.prices)
+        return Bill.of(seconds, attempts * (self.calls + self.fold_calls), self.offer, self.prices)
 
     def problems(self) -> list[str]:
         """Why this cannot run, or must not: each with the change that would help; empty if it may."""
@@ -134,10 +142,10 @@ class Outlook:
         return [*map(str, misfits(self.limits, demand)), *self._too_dear()]
 
     def _too_dear(self) -> list[str]:
-        if self.budget_usd is None or self.grant.is_local:
+        if self.budget_usd is None or self.offer.is_local:
             return []
         if self.prices is None:
-            return [f"budget: no price is known for {self.grant.backend}; set options.usd_per_gb_s"]
+            return [f"budget: no price is known for {self.offer.backend}; set options.usd_per_gb_s"]
         affordable_s, calls_s = self._affordable_s(), self.calls_s
         if affordable_s is None or (affordable_s > 0 and (calls_s is None or affordable_s >= ROOM * max(calls_s))):
             return []
@@ -149,21 +157,20 @@ class Outlook:
         ]
 
     def validate(self) -> None:
-        """Raise PlanError, naming every problem, unless the plan fits into what the executor grants and the budget."""
+        """Raise PlanError, naming every problem, unless the plan fits into what the executor offers and the budget."""
         found = self.problems()
         if found:
             listed = "".join(f"\n  {problem}" for problem in found)
-            raise PlanError(f"expected a plan that fits into {self.grant}; nothing was invoked{listed}")
+            raise PlanError(f"expected a plan that fits into {self.offer}; nothing was invoked{listed}")
 
     def lines(self) -> Sequence[str]:
         """For people, one fact a line."""
         calls_s, loads_s = self.calls_s, self.loads_s
-        yielded = [f"runs on   {self.grant}"]
+        yielded = [f"runs on   {self.offer}"]
         if calls_s and loads_s:
             basis = "measured in its last run" if self.speeds.is_measured else "a guess until it has run once"
-            begin = f"{self.speeds.start_s:.2g} s start, {self.speeds.compile_s:.2g} s compilation"
-            begin = "ROOT is warm" if self.is_warm else begin
-            yielded.append(f"a call    {_span(calls_s)} s: {begin}, {_span(loads_s)} s loop ({basis})")
+            yielded.append(f"a call    {_span(calls_s)} s, of which {_span(loads_s)} s read and loop ({basis})")
+            yielded.append(f"at first  {self._begins()}")
         yielded.append(f"memory    {self.speeds.memory_mib:.0f} MiB a call")
         yielded.append(f"deadline  {'none' if self.call_limit_s is None else f'{self.call_limit_s:.4g} s a call'}")
         yielded.append(f"expected  {'not known: the files were not surveyed' if self.expected is None else self.expected}")
@@ -171,19 +178,30 @@ class Outlook:
         yielded.append(f"prices    {'not known' if self.prices is None else self.prices}")
         return yielded
 
+    def _begins(self) -> str:
+        """What calls have to do before they can loop."""
+        speeds, begins = self.speeds, []
+        if self.starting:
+            begin_s = speeds.start_s + speeds.compile_s
+            begins.append(f"{self.starting} calls start a worker and compile, {begin_s:.2g} s each")
+        if self.compiling:
+            begins.append(f"{self.compiling} calls compile, {speeds.compile_s:.2g} s each")
+        return ", ".join(begins) or "nothing: workers have ROOT and this graph"
+
     def as_plain(self) -> dict[str, Any]:
         """The same for machines."""
         return {
-            "backend": self.grant.backend,
-            "region": self.grant.region,
-            "workers": self.grant.workers,
-            "memory_mib": self.grant.memory_mib,
-            "vcpus": self.grant.vcpus,
+            "backend": self.offer.backend,
+            "region": self.offer.region,
+            "workers": self.offer.workers,
+            "memory_mib": self.offer.memory_mib,
+            "vcpus": self.offer.vcpus,
             "expected_memory_mib": self.speeds.memory_mib,
             "deadline_s": self.call_limit_s,
             "calls_s": None if self.calls_s is None else list(self.calls_s),
             "is_measured": self.speeds.is_measured,
-            "is_warm": self.is_warm,
+            "starting": self.starting,
+            "compiling": self.compiling,
             "expected": None if self.expected is None else vars(self.expected),
             "ceiling": None if self.ceiling is None else vars(self.ceiling),
             "attempts": self.attempts,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .cost import Work
 from .layout import even_edges
 from .outlook import Outlook
 from .worker import ranges as adapter
@@ -112,11 +113,13 @@ def files_of(plain: dict[str, Any]) -> int:
     return int(plain["last_file"] - plain["first_file"]) if plain["kind"] == "files" else len(plain.get("files") or ())
 
 
-def work_of(item: dict[str, Any]) -> tuple[int, int, int] | None:
-    """Entries, bytes and files of a call, if they are known beforehand."""
+def work_of(item: dict[str, Any]) -> Work | None:
+    """What a call is given, if it is known beforehand."""
     ranges = item["call"]["ranges"]
     entries, read_bytes = _sum(map(entries_of, ranges)), _sum(map(read_bytes_of, ranges))
-    return None if entries is None or read_bytes is None else (entries, read_bytes, sum(map(files_of, ranges)))
+    if entries is None or read_bytes is None:
+        return None
+    return Work(entries, read_bytes, sum(map(files_of, ranges)), len(ranges))
 
 
 def pack_calls(

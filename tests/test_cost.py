@@ -14,26 +14,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rdf_lithops
-from rdf_lithops.cost import Bill, Grant, Measured, Speeds, default_calls, prices_of
+from rdf_lithops.cost import Bill, Offer, Speeds, Work, default_calls, prices_of
+from rdf_lithops.learning import STAYS_WARM_S, Experience
 from rdf_lithops.limits import limits_of
 from rdf_lithops.outlook import Outlook
+from rdf_lithops.reporting import Call, Report
 
-LAMBDA = Grant("aws_lambda", "eu-central-1", is_local=False, workers=100, memory_mib=2048, timeout_s=300.0)
+LAMBDA = Offer("aws_lambda", "eu-central-1", is_local=False, workers=100, memory_mib=2048, timeout_s=300.0)
 
 
 def outlook(**changed: Any) -> Outlook:
     """Ten calls of 8 s of loop on Lambda, with three attempts."""
     given: dict[str, Any] = {
-        "grant": LAMBDA,
+        "offer": LAMBDA,
         "limits": limits_of("aws_lambda", {"runtime_memory": 2048, "runtime_timeout": 300}),
-        "speeds": Speeds(start_s=1.0, compile_s=2.0, handling_s=0.0),
+        "speeds": Speeds(start_s=1.0, compile_s=2.0, handling_s=0.0, result_s=0.0, range_s=0.0),
         "prices": prices_of(LAMBDA),
         "calls": 10,
-        "loads_s": (8.0,) * 10,
+        "works": (Work(32_000_000, 0, 0),) * 10,
         "attempts": 3,
         "deadline_s": None,
         "budget_usd": None,
         "fold": (1,),
+        "starting": 10,
     }
     return Outlook(**{**given, **changed})
 
@@ -58,7 +61,7 @@ def test_prices_by_region_and_of_ones_own() -> None:
     assert mine is not None
     assert 0.5 == mine.gb_s
     assert prices_of(dataclasses.replace(LAMBDA, backend="k8s")) is None
-    assert "free" == str(prices_of(Grant()))
+    assert "free" == str(prices_of(Offer()))
 
 
 def test_expected_and_ceiling() -> None:
@@ -81,23 +84,21 @@ def test_a_deadline_lowers_the_ceiling() -> None:
 
 
 def test_later_calls_are_warm() -> None:
-    """A call for which no worker was free at first finds ROOT started and the graph compiled; all do, if it ran just now."""
-    few = outlook(grant=dataclasses.replace(LAMBDA, workers=4)).calls_s
-    assert few is not None
-    assert [11.0] * 4 + [8.0] * 6 == pytest.approx(few)
-    assert [8.0] * 10 == pytest.approx(outlook(is_warm=True).calls_s)
+    """A call that starts a worker takes longer than one that only compiles, and than one that finds all ready."""
+    assert [11.0] * 2 + [10.0] * 3 + [8.0] * 5 == pytest.approx(outlook(starting=2, compiling=3).calls_s)
+    assert [8.0] * 10 == pytest.approx(outlook(starting=0).calls_s)
 
 
 def test_less_than_a_processor() -> None:
     """Half the memory of a whole processor makes a call take twice as long; more than one is no gain for one thread."""
     half = dataclasses.replace(LAMBDA, memory_mib=885)
-    assert outlook(grant=half).calls_s == pytest.approx([11.0 * 1769 / 885] * 10)
-    assert outlook(grant=dataclasses.replace(LAMBDA, memory_mib=8000)).calls_s == pytest.approx([11.0] * 10)
+    assert outlook(offer=half).calls_s == pytest.approx([11.0 * 1769 / 885] * 10)
+    assert outlook(offer=dataclasses.replace(LAMBDA, memory_mib=8000)).calls_s == pytest.approx([11.0] * 10)
 
 
 def test_a_budget_is_a_promise() -> None:
     """With a budget, calls are ended so early that no run, however it goes, costs more."""
-    free = outlook(grant=dataclasses.replace(LAMBDA, timeout_s=900.0))
+    free = outlook(offer=dataclasses.replace(LAMBDA, timeout_s=900.0))
     budgeted = dataclasses.replace(free, budget_usd=0.15)
     budgeted.validate()
     assert free.ceiling is not None
@@ -115,13 +116,13 @@ def test_too_dear() -> None:
         outlook(budget_usd=0.01).validate()
     with pytest.raises(rdf_lithops.PlanError, match=r"no price is known for aws_lambda; set options\.usd_per_gb_s"):
         outlook(budget_usd=0.01, prices=None).validate()
-    outlook(budget_usd=1e-9, grant=Grant(), prices=prices_of(Grant())).validate()
+    outlook(budget_usd=1e-9, offer=Offer(), prices=prices_of(Offer())).validate()
 
 
 def test_what_does_not_fit() -> None:
     """Calls that would run longer, or need more memory, than the backend gives are refused before anything is invoked."""
     with pytest.raises(rdf_lithops.PlanError, match="time: 403 s asked, at most 300 granted"):
-        outlook(loads_s=(400.0,) * 10).validate()
+        outlook(works=(Work(1_600_000_000, 0, 0),) * 10).validate()
     with pytest.raises(rdf_lithops.PlanError, match="memory: 768 MiB asked, at most 256 granted"):
         outlook(limits=limits_of("aws_lambda", {"runtime_memory": 256})).validate()
     outlook().validate()
@@ -133,27 +134,72 @@ def test_the_number_of_calls() -> None:
     assert 50 == default_calls(500.0, LAMBDA, None)
     assert 100 == default_calls(5e6, LAMBDA, None)
     assert 20 == default_calls(500.0, LAMBDA, 25.0)
-    assert 8 == default_calls(0.1, Grant(workers=8), None)
-    assert 2 == default_calls(1.0, Grant(workers=8), 0.5)
+    assert 8 == default_calls(0.1, Offer(workers=8), None)
+    assert 2 == default_calls(1.0, Offer(workers=8), 0.5)
+
+
+def a_call(number: int, work: Work, truth: Speeds, vcpus: float, starts: bool, compiles: bool) -> Call:
+    """A call of a place and a graph of which ``truth`` is true, as a report has it, in a worker of its own."""
+    scale = min(1.0, vcpus)
+    parts = {
+        "cold start": (truth.start_s / scale if starts else 0.0) + truth.handling_s,
+        "graph": truth.range_s / scale * work.ranges,
+        "compilation": truth.compile_s / scale if compiles else 0.0,
+        "open": truth.open_s * work.files / scale,
+        "decompression": truth.pace * work.read_bytes / truth.bytes_per_s / scale,
+        "loop": truth.pace * work.entries / truth.entries_per_s / scale,
+        "upload": truth.result_s,
+    }
+    ended = NOW + math.fsum(parts.values())
+    return Call("map", number, 1, pid=number, began_at=NOW, ended_at=ended, seen_at=ended, parts=parts, cold=starts)
+
+
+def a_report(calls: list[Call], truth: Speeds) -> Report:
+    """Of a run of these calls, and a reducer."""
+    reduce = Call("reduce", 0, 1, began_at=NOW, ended_at=NOW + truth.fold_handling_s, seen_at=NOW + 9, parts={})
+    return Report("", "", NOW, 9.0, 1, (*calls, reduce), {})
+
+
+NOW = 1_800_000_000.0
+WORKS = st.builds(Work, st.integers(1, 10**7), st.integers(0, 10**9), st.integers(0, 9), st.integers(1, 30))
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 10**7), st.integers(0, 10**9), st.integers(1, 9)), min_size=1, max_size=20),
-    st.floats(0.1, 50.0),
+    st.lists(WORKS, min_size=2, max_size=20),
+    st.builds(Speeds, **{name: st.floats(0.1, 5.0) for name in ("start_s", "compile_s", "handling_s", "result_s", "pace")}),
+    st.floats(0.3, 3.0),
 )
-def test_a_second_run_is_predicted(works: list[tuple[int, int, int]], pace: float) -> None:
-    """Speeds learned from calls of any sizes give those calls' seconds back, cold and warm, where work is proportional."""
-    loads = [dataclasses.replace(Speeds(), pace=pace).load(*work) for work in works]
-    cold = [Measured(work, load + 3.7, load + 3.5, 1.5, 2.0, 1000, 600.0) for work, load in zip(works, loads, strict=True)]
-    learned = Speeds().learn(cold, 0.1)
-    for work, load in zip(works, loads, strict=True):
-        assert math.isclose(load + 3.7, learned.call_s(learned.load(*work), 1.0, False), rel_tol=1e-6)
-        assert math.isclose(load + 0.1, learned.call_s(learned.load(*work), 1.0, True), rel_tol=1e-6)
-    warm = [Measured(work, load + 0.2, load, 0.0, 0.0, 1000, 600.0) for work, load in zip(works, loads, strict=True)]
-    again = learned.learn(warm, 0.1)
-    assert (learned.start_s, learned.compile_s) == (again.start_s, again.compile_s)
-    assert learned == Speeds().learn(cold, 0.1)
-    assert Speeds() == Speeds().learn([], 0.0)
+def test_a_second_run_is_predicted(works: list[Work], truth: Speeds, vcpus: float) -> None:
+    """Of whatever speeds, works and share of a processor: what a run of some teaches gives the seconds of all."""
+    starts = [number % 3 == 0 for number in range(len(works))]
+    compiles = [number % 3 < 2 for number in range(len(works))]
+    calls = [a_call(i, work, truth, vcpus, starts[i], compiles[i]) for i, work in enumerate(works)]
+    experience = Experience()
+    earlier = [number for number in range(len(works)) if not compiles[number]]  # workers that have run the graph already
+    warm = [a_call(number, works[number], truth, vcpus, False, False) for number in earlier]
+    experience.learn("graph", {}, a_report(warm, truth), vcpus)
+    assert not experience.speeds("graph").is_measured, "works were not known"
+    experience.learn("graph", dict(enumerate(works)), a_report(calls, truth), vcpus)
+    learned = experience.speeds("graph")
+    for call, work, start, new in zip(calls, works, starts, compiles, strict=True):
+        assert call.worker_s == pytest.approx(learned.call_s(work, vcpus, start, new), rel=0.02, abs=0.15)
+    assert truth.fold_handling_s == pytest.approx(learned.fold_handling_s)
+    if not all(starts):
+        assert truth.handling_s == pytest.approx(experience.speeds("another graph").handling_s)
+    assert not experience.speeds("another graph").is_measured
+
+
+def test_workers_are_remembered() -> None:
+    """A plan counts on workers that ended a call minutes ago, and on graphs that they have compiled; not for longer."""
+    experience, truth = Experience(), Speeds()
+    calls = [a_call(number, Work(10, 0, 0), truth, 1.0, True, True) for number in range(3)]
+    experience.learn("graph", {}, a_report(calls, truth), 1.0)
+    soon, late = NOW + 60.0, NOW + STAYS_WARM_S + 60.0
+    assert (0, 0) == experience.begins("graph", 3, 100, soon)
+    assert (0, 3) == experience.begins("another", 8, 3, soon)
+    assert (5, 0) == experience.begins("graph", 8, 100, soon)
+    assert (5, 3) == experience.begins("another", 8, 100, soon)
+    assert (3, 0) == experience.begins("graph", 3, 100, late)
 
 
 def test_a_plan_on_this_machine(files: Datasets, fexec: Any) -> None:
@@ -184,7 +230,10 @@ def test_a_run_teaches_the_next_plan(fexec: Any) -> None:
 
     booked: list[Any] = []
     before = outlook_of(1000)
-    assert (False, False) == (before.speeds.is_measured, before.is_warm)
+    assert not before.speeds.is_measured
+    assert before.starting + before.compiling == min(2, before.offer.workers)
     booked[-1].GetValue()
     after = outlook_of(2000)
-    assert (True, True) == (after.speeds.is_measured, after.is_warm)
+    assert after.speeds.is_measured
+    assert 0 == after.starting
+    assert after.compiling < before.starting + before.compiling

@@ -93,7 +93,7 @@ def test_a_shelf_is_checked(tmp_path: Any) -> None:
 def test_a_bundle() -> None:
     """Partials that are handed on come out in range order, each as it was."""
     packed = [pack(Envelope((number,), 1, "6.40", os.urandom(number))) for number in (3, 1, 2)]
-    envelope = unpack(bundle(packed))
+    envelope = unpack(bundle(packed, {}))
     assert (1, 2, 3) == envelope.range_ids
     assert [packed[1], packed[2], packed[0]] == unbundle(envelope)
 

@@ -22,6 +22,7 @@ import uproot
 from conftest import LOCALHOST_CONFIG
 from datasets import Datasets
 from servers.s3 import S3
+from test_reporting import assert_adds_up
 
 import rdf_lithops
 from rdf_lithops import Options, OutputError, job, output
@@ -180,6 +181,11 @@ def test_parts_are_merged_into_files_of_a_size(files: Datasets, fexec: Any, tmp_
     assert len(expected["i"]) == written.Count().GetValue()
     with pytest.raises(OutputError, match="already"):
         selected(frame).Snapshot("skim", "skim.root", ["i", "q"])
+    report = rdf_lithops.report(frame, run=0)
+    assert_adds_up(report)
+    assert report.path["files"] > 0
+    assert 2 <= sum(call.stage == "files" and call.worker_s > 0 for call in report.calls), "those that merged, and a reducer"
+    assert 6 == len(report.maps)
 
 
 # -- S3 ---------------------------------------------------------------------------------------------------------------

@@ -76,6 +76,9 @@ def test_a_later_query_compiles_nothing(fexec: Any) -> None:
 
     first, second = query(), query()
     assert second.totals["compilation"] < 0.25 * first.totals["compilation"]
+    (reduce,) = (call for call in second.calls if call.stage == "reduce")
+    assert 0.0 == reduce.parts["loop"], "it handed the only partial on"
+    assert os.uname().nodename == reduce.host
 
 
 def test_each_run_has_its_report(fexec: Any) -> None:

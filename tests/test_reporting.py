@@ -132,13 +132,14 @@ def test_any_clocks_add_up(times: list[float], seen: float, facts: dict[str, Any
 
 
 def test_the_reducer_of_one_partial() -> None:
-    """It hands the partial on as it is: the call's own seconds are not counted a second time."""
+    """It hands the partial on as it is: the call's own seconds are not counted again, and the reducer's are its own."""
     events = quiet_run(1)
-    passed_on = [{**FACTS}]
-    events[3] = type(events[3])(at=events[3].at, attempt=1, facts=passed_on[0], status=status(2.9, 3.0, 3.1, 3.2))  # type: ignore[call-arg]
+    facts = {"calls": [FACTS], "host": "there", "invoked_at": BEGAN + 2.85}
+    events[3] = type(events[3])(at=events[3].at, attempt=1, facts=facts, status=status(2.9, 3.0, 3.1, 3.2))  # type: ignore[call-arg]
     reduce = report_of(events).calls[-1]
     assert "reduce" == reduce.stage
     assert 0.0 == reduce.parts["compilation"] == reduce.parts["loop"]
+    assert 0.35 == pytest.approx(reduce.worker_s), "billed from its invocation on"
 
 
 # -- what it says -----------------------------------------------------------------------------------------------------

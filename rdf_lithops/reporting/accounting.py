@@ -21,6 +21,7 @@ from ..events import (
     CallFailed,
     Event,
     FileSkipped,
+    FilesMerged,
     FoldRoundEnded,
     ReduceEnded,
     RunBegan,
@@ -55,6 +56,7 @@ class Recorder:
     run_id: str = ""
     ends: list[tuple[_CallEvent, int]] = field(default_factory=list)  # and the size of the partial, which is not kept
     submissions: list[AttemptBegan | BackupStarted] = field(default_factory=list)
+    merged: list[FilesMerged] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     error: str | None = None
 
@@ -65,11 +67,14 @@ class Recorder:
         elif isinstance(event, (AttemptBegan, BackupStarted)):
             self.submissions.append(event)
         elif isinstance(event, CallEnded):
-            self.ends.append((replace(event, partial=b""), len(event.partial)))
+            stored = event.facts.get("stored_bytes", len(event.partial))  # what came here may only say where it is
+            self.ends.append((replace(event, partial=b""), int(stored)))
         elif isinstance(event, (CallFailed, ReduceEnded)):
             self.ends.append((event, 0))
         elif isinstance(event, FoldRoundEnded):
             self.ends += [(fold, 0) for each in event.events for fold in _folds(each)]
+        elif isinstance(event, FilesMerged):
+            self.merged.append(event)
         elif isinstance(event, FileSkipped):
             self.skipped.append(event.path)
         elif isinstance(event, RunEnded):
@@ -79,13 +84,18 @@ class Recorder:
         """The report of the run, which ended at ``ended_at`` in a result or an error; ``known`` are fields of ``Report``."""
         attempts = [one for one in self.submissions if isinstance(one, AttemptBegan)]
         calls = tuple(_calls(self.began_at, attempts, self.ends))
+        path = _path(self.began_at, ended_at, attempts, calls)
+        if self.merged:
+            files_s = min(path["deliver"], math.fsum(event.wall_s for event in self.merged))
+            path |= {"files": files_s, "deliver": path["deliver"] - files_s}
+            calls += tuple(call for event in self.merged for call in _merging(event))
         return Report(
             run_id=self.run_id,
             began_at=self.began_at,
             wall_s=ended_at - self.began_at,
             attempts=len(attempts),
             calls=calls,
-            path=_path(self.began_at, ended_at, attempts, calls),
+            path=path,
             backups=sum(len(one.call_ids) for one in self.submissions if isinstance(one, BackupStarted)),
             repeated=sum(len(one.call_ids) for one in attempts[1:]),
             skipped_files=tuple(self.skipped),
@@ -101,6 +111,16 @@ def _folds(event: Event) -> Iterator[_CallEvent]:
         yield ReduceEnded(event.attempt, event.facts, event.status, at=event.at)
     elif isinstance(event, (CallFailed, ReduceEnded)):
         yield event
+
+
+def _merging(event: FilesMerged) -> Iterator[Call]:
+    """The calls that merged files; their reducer, which only says which there are, among them."""
+    inner = Recorder(event.at - event.wall_s)
+    for each in event.events:
+        inner(each)
+    attempts = [one for one in inner.submissions if isinstance(one, AttemptBegan)]
+    for number, call in enumerate(_calls(inner.began_at, attempts, inner.ends)):
+        yield replace(call, stage="files", call_id=number)
 
 
 def _calls(began_at: float, attempts: list[AttemptBegan], ends: list[tuple[_CallEvent, int]]) -> Iterator[Call]:
@@ -142,10 +162,8 @@ def _first_of_each_process(ends: list[tuple[_CallEvent, int]]) -> dict[tuple[Any
 
 
 def _facts_of(event: _CallEvent) -> dict[str, Any]:
-    """What the ROOT process said of this call; the reducer of a single partial hands that one on, and its facts with it."""
-    if isinstance(event, CallFailed) or (isinstance(event, ReduceEnded) and "fold_s" not in event.facts):
-        return {}
-    return event.facts
+    """What was said of this call, in its task or by the ROOT process."""
+    return {} if isinstance(event, CallFailed) else event.facts
 
 
 def _measured(status: dict[str, Any], facts: dict[str, Any], submitted_at: float, seen_at: float, is_first: bool) -> Call:
@@ -173,6 +191,7 @@ def _measured(status: dict[str, Any], facts: dict[str, Any], submitted_at: float
         0,
         0,
         host=str(facts.get("host", "")),
+        pid=int(facts.get("pid", 0)),
         submitted_at=submitted_at,
         began_at=min(began, queued_until),
         ended_at=ended,

@@ -28,9 +28,11 @@ COLOURS = {
     "upload": "#6a4c93",
     "wait": "#dfe3e8",
     "reduce": "#41337a",
+    "files": "#7f5539",
     "deliver": "#5c677d",
     "other": "#c9ada7",
 }
+STAGES = ("map", "reduce", "files")
 FAILED_COLOUR = "#9b2226"
 _LAST = ("other", "upload", "wait")
 _IN_TIME = (*(name for name in CALL_PARTS if name not in _LAST), *_LAST)
@@ -56,13 +58,15 @@ class Row:
 
 def rows(report: Report) -> list[Row]:
     """One row per call, by the time at which a worker had it; those that failed, and reducers, in their places."""
-    ordered = sorted(report.calls, key=lambda call: (call.stage != "map", call.began_at or call.submitted_at, call.call_id))
+    ordered = sorted(
+        report.calls, key=lambda call: (STAGES.index(call.stage), call.began_at or call.submitted_at, call.call_id)
+    )
     return [Row(_label(call), call, tuple(_segments(call, report.began_at))) for call in ordered]
 
 
 def _label(call: Call) -> str:
     again = f".{call.attempt}" if call.attempt > 1 else ""
-    return f"{'call' if call.stage == 'map' else 'reduce'} {call.call_id}{again}"
+    return f"{'call' if call.stage == 'map' else call.stage} {call.call_id}{again}"
 
 
 def _segments(call: Call, zero: float) -> Iterator[Segment]:

@@ -33,12 +33,13 @@ MEANINGS = {
     "upload": "the call's result and status are written to the storage",
     "reduce": "partials are fetched and folded in range order, from the end of the last call on",
     "wait": "the call is over, and the driver has not seen it yet",
+    "files": "a run of its own merges a Snapshot's files into larger ones",
     "deliver": "the driver reads the merged result and fills what was booked",
     "other": "what no clock above covers",
 }
 RUN_PARTS = tuple(MEANINGS)
 CALL_PARTS = tuple(
-    name for name in RUN_PARTS if name not in ("prepare", "retries", "submit", "reduce", "deliver")
+    name for name in RUN_PARTS if name not in ("prepare", "retries", "submit", "reduce", "files", "deliver")
 )  # of one call, from its submission to the moment at which the driver saw its end
 
 
@@ -46,10 +47,10 @@ CALL_PARTS = tuple(
 class Call:
     """One invocation. Times are Unix seconds on the driver's clock, ``parts`` seconds that add up to its time.
 
-    ``stage`` is "map" or "reduce"; ``outcome`` is "ok" or the kind of failure, which ``why`` explains. ``submitted_at`` to
-    ``seen_at`` is its time for the driver, ``began_at`` to ``ended_at`` that in which a worker had it (and was billed);
-    both are 0.0 if no worker told. ``clock_shift_s`` was added to the worker's times because they did not fit between the
-    driver's.
+    ``stage`` is "map", "reduce" or "files" (which merges files of a Snapshot); ``outcome`` is "ok" or the kind of failure,
+    which ``why`` explains; ``host`` and ``pid`` say which ROOT process ran it. ``submitted_at`` to ``seen_at`` is its time
+    for the driver, ``began_at`` to ``ended_at`` that in which a worker had it (and was billed); both are 0.0 if no worker
+    told. ``clock_shift_s`` was added to the worker's times because they did not fit between the driver's.
     """
 
     stage: str
@@ -58,6 +59,7 @@ class Call:
     outcome: str = "ok"
     why: str = ""
     host: str = ""
+    pid: int = 0
     ranges: int = 0
     entries: int | None = None
     submitted_at: float = 0.0

@@ -14,6 +14,7 @@ import hashlib
 import os
 import pickle
 import re
+import resource
 import time
 import traceback
 from collections import OrderedDict
@@ -26,7 +27,7 @@ from . import access, arrays, output, remote, stores
 from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack, unpack
-from .seconds import Stopwatch, watch_reads
+from .seconds import Stopwatch, watch_reads, whereabouts
 
 __all__ = [
     "RangeFailure",
@@ -335,14 +336,14 @@ def _run_ranges(
     return partial, entries
 
 
-def merge_files(call: dict[str, Any], folder: str) -> bytes:
+def merge_files(call: dict[str, Any], folder: str, began: dict[str, float]) -> bytes:
     """Merge the files of each range of ``call`` into one; returns the packed envelope of a result that names them, as that
-    of a Snapshot does."""
+    of a Snapshot does. ``began`` is what ``seconds.began_here`` said in the task."""
     from ROOT._distrdf.Backends.Base import TaskResult
     from ROOT._distrdf.PythonMergeables import SnapshotResult
 
     version = initialise()
-    watch = Stopwatch()
+    watch = Stopwatch(began)
     range_ids = tuple(plain["id"] for plain in call["ranges"])
     try:
         with watch.part("output_s"):
@@ -405,9 +406,12 @@ def _build_report_layout() -> None:
         ROOT.gErrorIgnoreLevel = level
 
 
-def fold(reducer: bytes, partials: list[bytes], order: list[Any]) -> bytes:
-    """Fold packed ``partials`` in ``order`` (see folding.fold_order) with the pickled ``reducer``; a packed envelope."""
-    began = time.perf_counter()
+def fold(reducer: bytes, partials: list[bytes], order: list[Any], began: dict[str, float]) -> bytes:
+    """Fold packed ``partials`` in ``order`` (see folding.fold_order) with the pickled ``reducer``; a packed envelope.
+
+    ``began`` is what ``seconds.began_here`` said in the task.
+    """
+    started = time.perf_counter()
     version = initialise()
     fold_two = pickle.loads(reducer)
     envelopes = [unpack(partial) for partial in partials]
@@ -431,7 +435,12 @@ def fold(reducer: bytes, partials: list[bytes], order: list[Any]) -> bytes:
             None if None in counts else sum(count for count in counts if count is not None),
             version,
             pickle.dumps(merged, protocol=pickle.HIGHEST_PROTOCOL),
-            facts={"fold_s": time.perf_counter() - began, "calls": _facts_of_calls(envelopes)},
+            facts={
+                **whereabouts(began),
+                "fold_s": time.perf_counter() - started,
+                "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "calls": _facts_of_calls(envelopes),
+            },
         )
     )
 

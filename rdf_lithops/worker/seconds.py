@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Stopwatch", "began_here", "note_invocation", "watch_reads"]
+__all__ = ["Stopwatch", "began_here", "note_invocation", "watch_reads", "whereabouts"]
 
 _INVOKED = "RDF_LITHOPS_INVOKED"  # in the environment of a backend's process, which the task inherits
 
@@ -92,6 +92,20 @@ def began_here() -> dict[str, float]:
     return {"asked": time.perf_counter(), "process": parent, "process_at": process_at, "invoked_at": float(invoked_at)}
 
 
+def whereabouts(began: dict[str, float]) -> dict[str, Any]:
+    """Facts of a call whose task ``began`` so: the machine or sandbox that it ran on, and its processes.
+
+    On Lambda the sandbox is named by its log, as names and process ids of two of them may be the same.
+    """
+    return {
+        "pid": os.getpid(),
+        "host": os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME") or socket.gethostname(),
+        "process": began["process"],
+        "process_at": began["process_at"],
+        "invoked_at": began["invoked_at"],
+    }
+
+
 def _process_start(pid: int) -> float:
     """When process ``pid`` was started, in Unix seconds; 0 where /proc does not say."""
     try:
@@ -144,11 +158,7 @@ class Stopwatch:
         now = time.perf_counter()
         from_files, by_system = _file_bytes() - self._bytes[0], _read_by_system() - self._bytes[1]
         return {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "process": self.began["process"],
-            "process_at": self.began["process_at"],
-            "invoked_at": self.began["invoked_at"],
+            **whereabouts(self.began),
             "initialise_s": self.started - self.began["asked"] - self._ahead_s,
             **self.seconds,
             "read_s": read_s,

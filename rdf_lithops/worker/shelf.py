@@ -65,7 +65,7 @@ def _take(packed: bytes, storage: Any) -> bytes:
     return data
 
 
-def bundle(packed: Sequence[bytes]) -> bytes:
+def bundle(packed: Sequence[bytes], facts: dict[str, Any]) -> bytes:
     """One envelope that holds several, in the order of their ranges, not folded: it is the next round's work."""
     pairs = sorted(((unpack(each), each) for each in packed), key=lambda pair: (pair[0].range_ids, pair[0].piece))
     return pack(
@@ -74,6 +74,7 @@ def bundle(packed: Sequence[bytes]) -> bytes:
             None,
             pairs[0][0].root,
             b"".join(each for _, each in pairs),
+            facts=facts,
             parts=tuple(len(each) for _, each in pairs),
         )
     )

@@ -124,10 +124,10 @@ class _Slot:
                 return {"reply": "payload", "what": failure.what, "why": failure.why}, []
             if message["op"] == "fold":
                 faults.strike_fold(message.get("faults"), message["attempt"])
-                return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:], message["order"])]
+                return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:], message["order"], message["began"])]
             place = place_of(self.folder, output.FOLDER, os.getpid())
             if message["op"] == "merge":
-                return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place)]
+                return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place, message["began"])]
             return self._run(message, blobs[0], place, time.perf_counter() - started)
 
     def _load(self, message: dict[str, Any], initialisation: bytes) -> None:

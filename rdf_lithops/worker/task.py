@@ -19,7 +19,7 @@ from . import ranges as adapter
 from .beats import STATUS_NAME, Counter, Pulse, Stalled, key_of
 from .envelope import Envelope, pack, unpack
 from .folding import check_each_range_once, fold_order
-from .seconds import began_here
+from .seconds import began_here, whereabouts
 from .shelf import Shelf, bundle, size_of, take_down
 
 __all__ = ["POISON_CRASHES", "FoldTask", "MapTask", "MergeTask", "ReduceTask", "Surroundings"]
@@ -211,12 +211,12 @@ class MergeTask(_CallTask):
     dataset: dict[str, Any] = field(default_factory=dict)
 
     def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
-        return "", {"op": "merge", "call": call, "tries": call.get("tries", MAX_TRIES)}, []
+        return "", {"op": "merge", "call": call, "began": began, "tries": call.get("tries", MAX_TRIES)}, []
 
     def _work(
         self, call: dict[str, Any], folder: str, began: dict[str, float], payload_s: float
     ) -> tuple[bytes, dict[str, bytes]]:
-        return execute.merge_files(call, folder), {}
+        return execute.merge_files(call, folder, began), {}
 
 
 def _store(storage: Any, blobs: dict[str, bytes]) -> None:
@@ -247,10 +247,11 @@ class ReduceTask:
     def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
         """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
         credentials.take_key()  # nothing is read or written here: it is not needed
+        began = began_here()
         try:
             status_key = self.surroundings.key_of(STATUS_NAME)
             garbage = faults.strike_reduce(self.surroundings.faults, self.attempt, storage, status_key)
-            return self._fold(results, storage) if garbage is None else garbage
+            return self._fold(results, storage, began) if garbage is None else garbage
         except Exception as problem:
             error: dict[str, Any] = {"kind": "fold", "type": type(problem).__name__, "message": str(problem)}
             if isinstance(problem, _Crashed):
@@ -258,7 +259,7 @@ class ReduceTask:
             error.update(traceback=traceback.format_exc(), range_ids=list(self.range_ids))
             return pack(Envelope(self.range_ids, None, "", error=error))
 
-    def _fold(self, results: list[bytes], storage: Any) -> bytes:
+    def _fold(self, results: list[bytes], storage: Any, began: dict[str, float]) -> bytes:
         partials: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Envelope, bytes]] = {}
         for data in [*self.kept, *results]:
             envelope = unpack(data)
@@ -270,8 +271,8 @@ class ReduceTask:
         check_each_range_once(self.range_ids, envelopes)
         packed = [data for _, data in partials.values()]
         if len(packed) > 2 and (len(packed) > self.fold_partials or sum(map(size_of, envelopes)) > self.fold_bytes):
-            return bundle(packed)
-        return _fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage)
+            return bundle(packed, whereabouts(began))
+        return _fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage, began)
 
 
 @dataclass(frozen=True)
@@ -290,10 +291,11 @@ class FoldTask:
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
         credentials.take_key()  # no file is read here: it is not needed
+        began = began_here()
         range_ids = tuple(plain["id"] for plain in call["ranges"])
         try:
             given = call["partials"], self.groups, call.get("attempt", 1)
-            partial = _fold_here(self.reducer, self.surroundings, *given, storage)
+            partial = _fold_here(self.reducer, self.surroundings, *given, storage, began)
             return partial if self.shelf is None else self.shelf.put(partial, storage)
         except Exception as problem:
             kind = "memory" if isinstance(problem, MemoryError) else "fold"
@@ -311,17 +313,20 @@ def _fold_here(
     groups: tuple[tuple[int, ...], ...],
     attempt: int,
     storage: Any,
+    began: dict[str, float],
 ) -> bytes:
     """Take partials down from the shelf and fold them in a warm ROOT process, or in this one."""
     order = fold_order([unpack(each) for each in packed], groups)
     blobs = take_down(packed, storage)
     if len(blobs) == 1:
-        return blobs[0]
+        alone = unpack(blobs[0])
+        facts = {"calls": alone.facts.get("calls", [alone.facts]), **whereabouts(began)}
+        return pack(dataclasses.replace(alone, facts=facts))
     if surroundings.warm:
         with contextlib.suppress(warm.WarmProcessUnavailable):
-            message = {"op": "fold", "order": order, "attempt": attempt}
+            message = {"op": "fold", "order": order, "attempt": attempt, "began": began}
             return surroundings.request("", message, [reducer, *blobs], storage)[1][0]
-    return execute.fold(reducer, blobs, order)
+    return execute.fold(reducer, blobs, order, began)
 
 
 @contextlib.contextmanager

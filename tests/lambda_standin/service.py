@@ -64,6 +64,7 @@ class Request:
 
 class _Front(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes: the second would wait 40 ms
     service: Service
 
     def log_message(self, format: str, *args: Any) -> None:

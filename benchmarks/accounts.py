@@ -1,0 +1,116 @@
+"""Does a report add up? Its seconds against a clock of ours, its bytes against an S3 server's log.
+
+    python -m benchmarks.accounts --megabytes 100
+
+A dataset on a real S3 server of this machine, read by a localhost executor: once cold, once again with the same graph and
+with what the worker has kept, once with other columns. What Lambda bills is in ``benchmarks.predictions``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+import lithops
+import ROOT
+from servers import s3
+
+import rdf_lithops  # registers Lithops executors with ROOT
+
+LOCALHOST = Path(__file__).resolve().parent.parent / "configs" / "localhost.yaml"
+ALLOWED = 0.05
+
+
+@dataclass(frozen=True)
+class Row:
+    """A query: seconds of our clock and of the report's parts, those without a name, bytes of the report and the server."""
+
+    query: str
+    clock_s: float
+    parts_s: float
+    other_s: float
+    calls_off: float
+    reported_bytes: int
+    sent_bytes: int
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether all of it agrees within 5 %."""
+        seconds = abs(self.parts_s / self.clock_s - 1) <= ALLOWED and self.other_s <= ALLOWED * self.clock_s
+        return (
+            seconds and self.calls_off <= ALLOWED and abs(self.reported_bytes - self.sent_bytes) <= ALLOWED * self.sent_bytes
+        )
+
+    def __str__(self) -> str:
+        seconds = f"{self.clock_s:.3f} | {self.parts_s:.3f} | {self.other_s / self.clock_s:.1%} | {self.calls_off:.1%}"
+        return f"| {self.query} | {seconds} | {self.reported_bytes / 1e6:.2f} | {self.sent_bytes / 1e6:.2f} |"
+
+
+def ask(server: s3.S3, query: str, frame: Any, book: Callable[[Any], Any]) -> Row:
+    """Run and compare."""
+    before = len(server.requests("/data/"))
+    result = book(frame)
+    began = time.perf_counter()
+    result.GetValue()
+    clock_s = time.perf_counter() - began
+    report = rdf_lithops.report(result)
+    made = [request for request in server.requests("/data/")[before:] if request.method == "GET" and request.status < 300]
+    unnamed = max(call.parts["other"] / call.time_s for call in report.maps)
+    sent_bytes = sum(request.body_bytes for request in made)
+    parts_s = sum(report.path.values())
+    return Row(query, clock_s, parts_s, report.path.get("other", 0.0), unnamed, report.read_bytes, sent_bytes)
+
+
+def main() -> int:
+    """Print a table; fail if something does not add up."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=float, default=100.0)
+    given = parser.parse_args()
+    ROOT.gROOT.SetBatch(True)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(s3.running(folder / "s3"))
+        bucket = stack.enter_context(server.bucket())
+        os.environ.update(server.environment)
+        names = [f"c{column}" for column in range(10)]
+        frame = ROOT.RDataFrame(int(given.megabytes * 1e6 / 75 / 4))
+        for name in names:
+            frame = frame.Define(name, "gRandom->Gaus()")
+        with contextlib.closing(server.client()) as client:
+            for number in range(4):
+                frame.Snapshot("t", str(folder / "part.root"), names)
+                client.upload_file(str(folder / "part.root"), bucket, f"data/{number}.root")
+        executor = stack.enter_context(lithops.FunctionExecutor(config_file=str(LOCALHOST)))
+
+        def opened() -> Any:
+            return ROOT.RDataFrame("t", f"s3://{bucket}/data/*.root", executor=executor, npartitions=4)
+
+        def three(frame: Any) -> Any:
+            return frame.Define("s", "c0 + c4 + c8").Sum("s")
+
+        def others(frame: Any) -> Any:
+            return frame.Define("s", "c1 * c2 - c3 * c5 * c6 + c7 * c9").Histo1D(("s", "", 100, -5.0, 5.0), "s")
+
+        rows = [
+            ask(server, "three columns of ten", opened(), three),
+            ask(server, "the same again", opened(), three),
+            ask(server, "the other seven", opened(), others),
+        ]
+    print("| query | clock, s | sum of parts, s | other, wall | other, worst call | bytes, report, MB | bytes, server, MB |")
+    print("|---|---|---|---|---|---|---|")
+    print("\n".join(map(str, rows)))
+    return 0 if all(row.adds_up for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
