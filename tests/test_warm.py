@@ -147,6 +147,37 @@ def test_payloads_do_not_share_a_process(own_fexec: lithops.FunctionExecutor, re
         assert 10 * value == job_frame.Sum("x").GetValue()
 
 
+def test_one_slot_compiles_for_all(own_fexec: lithops.FunctionExecutor, registries: Any, tmp_path: Path) -> None:
+    """Two calls that bring a new graph at once run in two processes, and one of them loaded the user's code and compiled."""
+    del registries
+    loaded = tmp_path / "loaded"
+
+    def note(path: str) -> None:
+        with open(path, "a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    ROOT.RDF.Distributed.initialize(note, str(loaded))
+    assert busy(own_fexec, 50).GetValue() == 20.0
+    _, slots = root_processes(own_fexec)
+    assert len(slots) == 2
+    driver, pid = map(int, loaded.read_text().split())  # ROOT runs it on the driver first
+    assert driver == os.getpid()
+    assert pid in {slot.pid for slot in slots}
+
+
+def test_killed_while_compiling_for_all(own_fexec: lithops.FunctionExecutor) -> None:
+    """The only slot that compiles is killed while another call waits for it: both calls are served all the same."""
+    count(own_fexec)
+    lines = " + ".join(f"std::sin(rdfslot_ + {number}.5)" for number in range(200))
+    query = ROOT.RDataFrame(100, executor=own_fexec, npartitions=2).Define("x", f"({lines}) * 0 + 1.0").Sum("x")
+    thread, outcome = in_thread(query)
+    slot = wait_until(lambda: [slot for slot in root_processes(own_fexec)[1] if slot.cpu_percent(0.05) > 50], "compiling")[0]
+    slot.kill()
+    finished(thread)
+    assert outcome == {"value": 100.0}
+    assert count(own_fexec) == 1000
+
+
 @pytest.mark.parametrize("which", ["slots", "parent"])
 def test_killed_while_idle(own_fexec: lithops.FunctionExecutor, which: str) -> None:
     """A ROOT process that was killed between two queries is replaced, unnoticed."""
