@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import lithops
 import pytest
 
+from .account import driver_variables, environment
 from .environment import Places
 from .service import Service
 from .standing import Standing, image, standing
@@ -21,23 +23,26 @@ CONTAINER_MEMORY_MIB = 1024
 
 @pytest.fixture(scope="session")
 def standing_lambda(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    """Lambda with fewer environments than Lithops asks for at a time."""
+    """Lambda with fewer environments than Lithops asks for at a time; AWS is there only for tests that ask for ``aws``."""
+    elsewhere = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     folder = tmp_path_factory.mktemp("volume")
     folder.chmod(0o755)  # the containers' user is not ours
     places = Places(image(), volume=str(folder))
     if image() is None:
-        with standing(places, quota=QUOTA_OF_PROCESSES, max_workers=ASKED_FOR) as made:
+        with standing(places, quota=QUOTA_OF_PROCESSES, max_workers=ASKED_FOR) as made, environment(elsewhere):
             yield made
     else:
         given = {"runtime_memory": CONTAINER_MEMORY_MIB, "max_workers": ASKED_FOR}
-        with standing(places, quota=QUOTA, s3=request.getfixturevalue("s3"), **given) as made:
+        gateway = request.getfixturevalue("s3")
+        with standing(places, quota=QUOTA, s3=gateway, **given) as made, environment(elsewhere):
             yield made
 
 
 @pytest.fixture
 def aws_service(standing_lambda: Standing) -> Iterator[Service]:
-    """Lambda itself; what a test scripts ends with the test."""
-    yield standing_lambda.service
+    """Lambda itself, and where it is in the environment; what a test scripts ends with the test."""
+    with environment(driver_variables(standing_lambda.service)):
+        yield standing_lambda.service
     standing_lambda.service.script({})
 
 
