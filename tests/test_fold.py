@@ -24,7 +24,8 @@ import sys
 import lithops  # whose own name "wait" is the function
 from rdf_lithops.worker import first
 first.begin()
-print(sys.modules["lithops.wait"]._poll_sleep_sec(type("Monitor", (), {"type": "storage", "storage_backend": "aws_s3"}), None))
+monitor = type("Monitor", (), {"type": "storage", "storage_backend": "aws_s3"})
+print(sys.modules["lithops.wait"]._poll_sleep_sec(monitor, None))
 """
 SMALL = {"ranges_per_call": 1, "fold_partials": 3}
 
