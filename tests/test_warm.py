@@ -165,6 +165,19 @@ def test_one_slot_compiles_for_all(own_fexec: lithops.FunctionExecutor, registri
     assert pid in {slot.pid for slot in slots}
 
 
+def test_twin_that_cannot_begin(own_fexec: lithops.FunctionExecutor) -> None:
+    """A fork of a slot that cannot open its log (a full disk, here a folder of that name) costs nothing but another slot."""
+    query = busy(own_fexec, 50)
+    (parent,), _ = wait_until(lambda: (seen := root_processes(own_fexec))[0] and seen, "the parent")
+    folder = job._sessions[own_fexec].warm_folder
+    assert folder is not None
+    os.mkdir(os.path.join(folder, "slot-2.log"))
+    assert query.GetValue() == 20.0
+    parents, slots = root_processes(own_fexec)
+    assert parents == [parent]
+    assert len(slots) == 2
+
+
 def test_killed_while_compiling_for_all(own_fexec: lithops.FunctionExecutor) -> None:
     """The only slot that compiles is killed while another call waits for it: both calls are served all the same."""
     count(own_fexec)
@@ -264,8 +277,8 @@ def test_process_that_nobody_holds_ends_when_idle(tmp_path: Path) -> None:
     folder = tmp_path / "meet"
     folder.mkdir(0o700)
     warm.start(str(folder), {"idle_limit_s": 1.0})
-    wait_until(lambda: (folder / "root.sock").exists(), "a listening process")
-    wait_until(lambda: not (folder / "root.sock").exists(), "the end of an idle process")
+    assert wait_until(lambda: (folder / "root.sock").exists(), "a listening process")
+    assert wait_until(lambda: not (folder / "root.sock").exists(), "the end of an idle process")
 
 
 def test_process_past_its_memory_limit_is_replaced() -> None:

@@ -198,6 +198,7 @@ class Parent:
 
     def _make_twins(self, slot: Slot) -> None:
         """Have ``slot``, which has compiled and not yet run, fork one twin for each lease in its queue; then it goes on."""
+        adopt_orphans(bool(slot.queue or self.unborn))  # before the first can be one
         for lease in slot.queue:
             self._evict_idle()
             ours, theirs = slot_process.control_pair()
@@ -207,20 +208,21 @@ class Parent:
             self.unborn[ours.fileno()] = Unborn(ours, log, lease, frozenset(slot.graphs))
             self.epoll.register(ours, select.EPOLLIN)
         slot.queue, slot.compiling = [], ""
-        adopt_orphans(bool(self.unborn))
         with contextlib.suppress(OSError):
             slot.control.send(b"G")
 
     def _welcome(self, twin: Unborn) -> None:
         """A twin's first word; without one it will not come, and its lease is as it was."""
         self.epoll.unregister(twin.control)
-        said = twin.control.recv(64).split()
+        said = b""
+        with contextlib.suppress(OSError):
+            said = twin.control.recv(64)
         adopt_orphans(bool(self.unborn))
         if not said:
             twin.control.close()
             self.waiting.append(twin.lease)
             return
-        pid = int(said[1])
+        pid = int(said.split()[1])
         self.slots[pid] = Slot(pid, twin.control, twin.lease.payload_digest, twin.log, set(twin.graphs))
         self.epoll.register(twin.control, select.EPOLLIN)
         self._assign(self.slots[pid], twin.lease)

@@ -191,23 +191,33 @@ class _Slot:
     def _fork(self, control: socket.socket, log: str) -> bool:
         """Fork a process that has the same parent as this one; True there, False here.
 
-        By way of one that ends at once: its child is then the parent's, which adopts orphans for the moment.
+        By way of one that ends at once: its child is then the parent's, which adopts orphans for the moment. What cannot
+        be forked or cannot begin ends without a word, which closes ``control``: the parent then does without it.
         """
-        between = os.fork()
-        if between:
-            control.close()
-            os.waitpid(between, 0)
-            return False
-        if os.fork():
-            os._exit(0)
-        deadline = time.monotonic() + ADOPTION_LIMIT_S
-        while os.getppid() != self.parent:
-            if time.monotonic() > deadline:
-                os._exit(1)
-            time.sleep(0.0005)
-        die_with_parent(self.parent)
-        self.control.close()
-        self.begin(control, log)
-        execute.forget_graphs()  # they write where the other's files are
-        control.send(f"born {os.getpid()}".encode())
-        return True
+        with control:
+            try:
+                between = os.fork()
+            except OSError:  # no memory, or too many processes
+                return False
+            if not between:
+                self._begin_as_twin(control, log)
+                return True
+        os.waitpid(between, 0)
+        return False
+
+    def _begin_as_twin(self, control: socket.socket, log: str) -> None:
+        """In a fork: fork again and end; there, be a slot of its own. Never returns as a second one of what it was."""
+        try:
+            if os.fork():
+                os._exit(0)
+            deadline = time.monotonic() + ADOPTION_LIMIT_S
+            while os.getppid() != self.parent and time.monotonic() < deadline:
+                time.sleep(0.0005)
+            die_with_parent(self.parent)
+            self.control.close()
+            self.begin(control.dup(), log)
+            execute.forget_graphs()  # they write where the other's files are
+            self.control.send(f"born {os.getpid()}".encode())
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
