@@ -279,6 +279,7 @@ def test_process_that_nobody_holds_ends_when_idle(tmp_path: Path) -> None:
     warm.start(str(folder), {"idle_limit_s": 1.0})
     assert wait_until(lambda: (folder / "root.sock").exists(), "a listening process")
     assert wait_until(lambda: not (folder / "root.sock").exists(), "the end of an idle process")
+    warm.reap(str(folder))
 
 
 def test_process_past_its_memory_limit_is_replaced() -> None:
