@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import credentials, cutting, dataset, halving, interrupts, job, live, output, payload, progress, replaying, running
@@ -31,7 +31,7 @@ from .options import Options
 from .outlook import FoldLimits, Outlook, fold_shape
 from .planning import Plan, pack_calls, work_of
 from .reporting import Recorder, Report
-from .worker import arrays, execute
+from .worker import access, arrays, execute, warm
 from .worker import ranges as adapter
 from .worker.envelope import unpack
 from .worker.shelf import Shelf
@@ -100,7 +100,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
         head.execute_graph = functools.partial(self._execute, weakref.ref(head))
         if cutting.reads_files(head):
-            head._build_ranges = functools.partial(self._cut, weakref.ref(head))
+            head._build_ranges = functools.partial(self._uncut, weakref.ref(head))
         return DataFrame.RDataFrame(head)
 
     def _execute(self, head: weakref.ref[Any]) -> None:
@@ -126,8 +126,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         seconds = sum(math.ceil(1000 * call.worker_s) / 1000 for call in report.calls)
         return Bill.of(seconds, len(report.calls), offer, prices_of(offer, self.options.usd_per_gb_s))
 
-    def _cut(self, head: weakref.ref[Any]) -> list[Any]:
-        """What DistRDF calls for the ranges of ``head``."""
+    def _uncut(self, head: weakref.ref[Any]) -> cutting.Uncut:
+        """What DistRDF calls for the ranges of ``head``: its own, which are cut by load when the run begins."""
         frame, offer = head(), self.session.offer()
         assert frame is not None, "DistRDF's head node calls this itself"
 
@@ -136,7 +136,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
         speeds = self.session.experience.speeds(shape_of(frame.graph_nodes))
         pinned = functools.partial(dataset.pinned, reader_folder=functools.partial(self.session.reader, self.options))
-        return cutting.cut_by_load(frame, self.options.survey, offer.is_local, speeds.load, count, pinned)
+        cut = functools.partial(cutting.cut_by_load, frame, self.options.survey, offer.is_local, speeds.load, count, pinned)
+        return cutting.Uncut(type(frame)._build_ranges(frame), cut)
 
     def _reader_folder(self) -> str:
         return self.session.reader(self.options)
@@ -159,6 +160,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
     ) -> Any:
         """As ProcessAndMerge, drawing the objects of ``drawables_info_dict`` each time that a call's partial arrives."""
         reducer = functools.partial(execute.merge_results, reducer)
+        ranges = cutting.cut_now(ranges)
         with live.canvas(drawables_info_dict, self.options.live_picture) as drawing:
             merged: list[Any] = []
             arrived: set[int] = set()
@@ -185,10 +187,15 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
     ) -> Any:
         directive = getattr(self._thread, "directive", None)
         if directive == "capture":
-            raise _Captured(ranges, mapper, reducer)
+            raise _Captured(cutting.cut_now(ranges), mapper, reducer)
         if directive is not None:
             return directive
-        with interrupts.heard(), self._prepared(ranges, mapper, reducer) as ready:
+        self.session = job.rouse(self.executor, self.options)
+        with (
+            interrupts.heard(),
+            self._compiling_ahead(ranges, mapper, reducer),
+            self._prepared(cutting.cut_now(ranges), mapper, reducer) as ready,
+        ):
             run_plan = ready.plan
             if on_partial is not None and isinstance(run_plan.map_task, MapTask):  # partials are wanted here as they arrive
                 run_plan = dataclasses.replace(run_plan, map_task=dataclasses.replace(run_plan.map_task, shelf=None))
@@ -208,6 +215,39 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             learner.teach(self.session, shape_of(_nodes_of(mapper)))
             logger.debug("%s", outcome)
             return ready.receive(result)
+
+    def _compiling_ahead(
+        self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]
+    ) -> contextlib.AbstractContextManager[Any]:
+        """While this lasts, this machine's ROOT process compiles a graph that it has not seen, for the calls to come."""
+        nothing = contextlib.nullcontext()
+        brings_files = any((self.headers, self.shared_libraries, self.pcms, self.files))
+        if self.session.warm_folder is None or not self.options.warm or self.options.credentials is not None or brings_files:
+            return nothing
+        graph = _graph_to_travel(mapper, merging=self.options.file_mib is not None)
+        plain_ranges, shared = _plain(ranges)
+        remote = any(map(access.is_remote, adapter.files_of(plain_ranges, shared)))
+        if remote or shared["friends"] is not None or graph.destinations or not graph.nodes:
+            return nothing
+        pickled, user_code = payload.dumps((graph.mapper, reducer)), payload.gather(self)
+        lease = {"payload": str(user_code.plain["sha256"]), "graph": _digest(pickled, plain_ranges, {})}
+        if tuple(lease.values()) in self.session.compiled_ahead:
+            return nothing
+        self.session.compiled_ahead.add((lease["payload"], lease["graph"]))
+        message = {
+            "op": "compile",
+            "call": {"id": 0, "ranges": plain_ranges[:1]},
+            "graph_digest": lease["graph"],
+            "dataset": shared,
+            "shared": True,
+            "cwd": os.getcwd(),
+            "payload": user_code.plain,
+            "payload_folder": None,
+            "has_credentials": False,
+        }
+        copies = min(self.session.workers(), len(plain_ranges), os.cpu_count() or 1)
+        blobs = [user_code.initialisation, pickled]
+        return warm.ask_ahead(self.session.warm_folder, {**lease, "copies": copies}, message, blobs)
 
     def _with_backups(self) -> Options:
         backups = self.options.backups if self.options.backups is not None else not self.session.local
@@ -241,14 +281,14 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
     def _prepared(self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]) -> Iterator[_Ready]:
         """A run that can go; what its tasks need beside the plan (the payload's bundle, the run's key, a place for
         large results) is in place while this lasts. A failure inside removes what the run has written."""
-        self.session = job.session_for(self.executor, self.options)
+        self.session = job.rouse(self.executor, self.options)
         user_code = payload.gather(self)
-        graph = _travelling(ranges, mapper, merging=self.options.file_mib is not None)
-        inputs = adapter.files_of(graph.plain_ranges, graph.dataset)
-        there = output.check(graph.destinations, self.options.overwrite, inputs)
+        travelling = _travelling(ranges, mapper, merging=self.options.file_mib is not None)
+        inputs = adapter.files_of(travelling.plain_ranges, travelling.dataset)
+        there = output.check(travelling.graph.destinations, self.options.overwrite, inputs)
         with contextlib.ExitStack() as stack:
             place = stack.enter_context(job.opened(self.session, user_code))
-            found = self._credentials(inputs | {destination.url for destination in graph.destinations})
+            found = self._credentials(inputs | {destination.url for destination in travelling.graph.destinations})
             found += credentials.of_signed_urls(dataset.signed(inputs))
             sealed, extra_env = stack.enter_context(job.delivered(self.session, found))
             surroundings = Surroundings(
@@ -262,12 +302,14 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
                 sealed=sealed,
                 faults=self.options.faults,
             )
-            run_plan = dataclasses.replace(self._plan(graph, reducer, surroundings, place), extra_env=extra_env)
+            run_plan = dataclasses.replace(self._plan(travelling, reducer, surroundings, place), extra_env=extra_env)
             try:
                 merge = functools.partial(self._merge, run_plan, place)
-                yield _Ready(run_plan, place, functools.partial(_receive, graph.destinations, there, place, merge))
+                yield _Ready(
+                    run_plan, place, functools.partial(_receive, travelling.graph.destinations, there, place, merge)
+                )
             except (Exception, KeyboardInterrupt):
-                output.discard(graph.destinations, there)
+                output.discard(travelling.graph.destinations, there)
                 raise
 
     def _merge(self, run_plan: Plan, place: job.Place, destination: output.Destination, written: _Written) -> None:
@@ -299,25 +341,33 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         kinds = self.options.credentials
         return credentials.for_run(credentials.kinds_for(urls) if kinds is None else kinds, self.options.deadline_s)
 
-    def _plan(self, graph: _Travelling, reducer: Callable[..., Any], surroundings: Surroundings, place: job.Place) -> Plan:
-        pickled = payload.dumps((graph.mapper, reducer))
-        outputs = tuple(destination.plain() for destination in graph.destinations)
-        prefix = f"{place.prefix}/arrays" if graph.has_arrays else ""  # without, Lithops stores one task for all runs
+    def _plan(
+        self, travelling: _Travelling, reducer: Callable[..., Any], surroundings: Surroundings, place: job.Place
+    ) -> Plan:
+        pickled = payload.dumps((travelling.graph.mapper, reducer))
+        outputs = tuple(destination.plain() for destination in travelling.graph.destinations)
+        prefix = (
+            f"{place.prefix}/arrays" if travelling.graph.has_arrays else ""
+        )  # without, Lithops stores one task for all runs
         results = execute.Results(outputs, prefix, int(self.options.arrays_mib * 2**20))
-        names = adapter.files_of(graph.plain_ranges, graph.dataset)
-        versions = {**dataset.versions(sorted(names - graph.versions.keys())), **graph.versions}
-        access = {
+        names = adapter.files_of(travelling.plain_ranges, travelling.dataset)
+        versions = {**dataset.versions(sorted(names - travelling.versions.keys())), **travelling.versions}
+        grant = {
             "variables": dataset.variables(),
             "versions": versions,
             "settings": job.reader_settings(self.options),
         }
-        digest = _digest(pickled, graph.plain_ranges, versions)
-        range_ids = tuple(plain["id"] for plain in graph.plain_ranges)
-        iterdata = pack_calls(graph.plain_ranges, self.session.workers(), self.options.ranges_per_call, graph.loads)
+        digest = _digest(pickled, travelling.plain_ranges, versions)
+        range_ids = tuple(plain["id"] for plain in travelling.plain_ranges)
+        iterdata = pack_calls(
+            travelling.plain_ranges, self.session.workers(), self.options.ranges_per_call, travelling.loads
+        )
         limits = self._fold_limits()
         shelf = _shelf(place, len(iterdata), limits)
         shared = self.session.warm_folder is not None and len(iterdata) > 1
-        map_task = MapTask(pickled, digest, graph.dataset, self.options.seed, surroundings, results, access, shelf, shared)
+        map_task = MapTask(
+            pickled, digest, travelling.dataset, self.options.seed, surroundings, results, grant, shelf, shared
+        )
         reduce_task = ReduceTask(
             payload.dumps(reducer),
             range_ids,
@@ -326,7 +376,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             fold_partials=limits.partials,
             fold_bytes=limits.bytes,
         )
-        return Plan(iterdata, map_task, reduce_task, _no_delivery, outlook=self._outlook(iterdata, graph.nodes))
+        return Plan(iterdata, map_task, reduce_task, _no_delivery, outlook=self._outlook(iterdata, travelling.graph.nodes))
 
     def _outlook(self, iterdata: list[dict[str, Any]], nodes: Iterable[Any]) -> Outlook:
         """What is known beforehand of running these calls."""
@@ -548,45 +598,62 @@ def _receive(
 
 
 @dataclass(frozen=True)
-class _Travelling:
-    """A graph as workers get it: our runner in the mapper, plain ranges, placeholders for what Snapshots write.
+class _Graph:
+    """A graph as workers get it: our runner in the mapper, placeholders for what Snapshots write.
 
-    ``nodes`` are those of DistRDF, ``loads`` the seconds of each range, if its files were surveyed, and ``versions`` of
-    files those for which the ranges were made.
+    ``nodes`` are those of DistRDF, none of a mapper of another make; ``counts_entries``: it uses ``rdfentry_``.
     """
 
     mapper: Any
-    nodes: list[Any]
+    nodes: list[Any] = field(default_factory=list)
+    counts_entries: bool = False
+    destinations: list[output.Destination] = field(default_factory=list)
+    has_arrays: bool = False
+
+
+@dataclass(frozen=True)
+class _Travelling:
+    """A graph and its ranges as workers get them: ``loads`` are the seconds of each range, if its files were surveyed, and
+    ``versions`` of files those for which the ranges were made."""
+
+    graph: _Graph
     loads: list[float] | None
     versions: dict[str, str]
     plain_ranges: list[dict[str, Any]]
     dataset: dict[str, Any]
-    destinations: list[output.Destination]
-    has_arrays: bool
 
 
 def _travelling(ranges: list[Any], mapper: Any, merging: bool) -> _Travelling:
-    plain_ranges, dataset = adapter.to_plain(ranges)
-    graph_nodes, parts = _take_apart(mapper)
-    destinations: list[output.Destination] = []
-    has_arrays = False
-    if graph_nodes is not None:
-        graph_nodes = _with_default_columns(graph_nodes)
-        graph_nodes, counts_entries = _with_global_entry_numbers(graph_nodes)
-        if counts_entries:
-            _add_first_entries(plain_ranges, ranges)
-        snapshots, destinations = output.planned(graph_nodes, merging)
-        moved = {node_id: _node(operation, graph_nodes[node_id].parent_id) for node_id, operation in snapshots.items()}
-        graph_nodes = {**graph_nodes, **moved}
-        has_arrays = any(getattr(node.operation, "name", "") == "AsNumpy" for node in graph_nodes.values())
+    graph = _graph_to_travel(mapper, merging)
+    plain_ranges, dataset = _plain(ranges)
+    if graph.counts_entries:
+        _add_first_entries(plain_ranges, ranges)
     _add_expectations(plain_ranges, ranges)
+    loads = [item.piece.load for item in ranges if isinstance(item, cutting.CutRange)] or None
+    versions = {name: seen for item in ranges for name, seen in getattr(item, "versions", {}).items()}
+    return _Travelling(graph, loads, versions, plain_ranges, dataset)
+
+
+def _plain(ranges: list[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """DistRDF's ranges as they travel, and what they share."""
+    plain_ranges, dataset = adapter.to_plain(ranges)
     if any(_is_rntuple(item) for item in ranges):
         for plain in plain_ranges:
             plain["rntuple"] = True
-    loads = [item.piece.load for item in ranges if isinstance(item, cutting.CutRange)] or None
-    versions = {name: seen for item in ranges for name, seen in getattr(item, "versions", {}).items()}
-    travelling = _put_together(mapper, graph_nodes, parts)
-    return _Travelling(travelling, _nodes_of(mapper), loads, versions, plain_ranges, dataset, destinations, has_arrays)
+    return plain_ranges, dataset
+
+
+def _graph_to_travel(mapper: Any, merging: bool) -> _Graph:
+    nodes, parts = _take_apart(mapper)
+    if nodes is None:
+        return _Graph(mapper)
+    given = list(nodes.values())
+    nodes, counts_entries = _with_global_entry_numbers(_with_default_columns(nodes))
+    snapshots, destinations = output.planned(nodes, merging)
+    moved = {node_id: _node(operation, nodes[node_id].parent_id) for node_id, operation in snapshots.items()}
+    nodes = {**nodes, **moved}
+    has_arrays = any(getattr(node.operation, "name", "") == "AsNumpy" for node in nodes.values())
+    return _Graph(_put_together(mapper, nodes, parts), given, counts_entries, destinations, has_arrays)
 
 
 def _nodes_of(mapper: Any) -> list[Any]:
@@ -603,10 +670,8 @@ def _take_apart(mapper: Any) -> tuple[dict[int, Any] | None, dict[str, Any]]:
     return generator.args[0], keywords
 
 
-def _put_together(mapper: Any, nodes: dict[int, Any] | None, parts: dict[str, Any]) -> Any:
+def _put_together(mapper: Any, nodes: dict[int, Any], parts: dict[str, Any]) -> Any:
     """The mapper that travels: ours runs the graph (timed, compiled once), the payload has run the user's set-up."""
-    if nodes is None:
-        return mapper
     return functools.partial(
         mapper.func,
         build_rdf_from_range=parts["build_rdf_from_range"],

@@ -23,7 +23,7 @@ from .columns import columns_read
 from .friends import Friend, entries_before, first_needed, narrowed
 from .layout import FileLayout, Load, Piece, cut
 
-__all__ = ["CutRange", "cut_by_load", "fraction", "reads_files"]
+__all__ = ["CutRange", "Uncut", "cut_by_load", "cut_now", "fraction", "reads_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,19 @@ class CutRange(Ranges.TreeRangePerc):  # type: ignore[misc]  # ROOT has no type 
     first_entry: int = 0
     is_narrow: bool = False
     versions: dict[str, str] = field(default_factory=dict)
+
+
+class Uncut(list[Any]):
+    """DistRDF's own ranges of a dataset, and what cuts better ones, which takes a look into the files."""
+
+    def __init__(self, ranges: list[Any], cut: Callable[[], list[Any]]) -> None:
+        super().__init__(ranges)
+        self.cut = cut
+
+
+def cut_now(ranges: list[Any]) -> list[Any]:
+    """The ranges to run: those that are cut by load, where there are such."""
+    return ranges.cut() if isinstance(ranges, Uncut) else ranges
 
 
 @dataclass(frozen=True)

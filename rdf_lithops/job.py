@@ -49,7 +49,7 @@ from .payload import Payload
 from .planning import Plan
 from .recovery import CallEnd
 from .statuses import read_status
-from .worker import access, first, launcher, warm
+from .worker import access, first, launcher, prefork, warm
 from .worker.beats import BEAT_NAME
 from .worker.credentials import KEY_VARIABLE, Sealed
 
@@ -63,6 +63,7 @@ __all__ = [
     "opened",
     "places",
     "process_settings",
+    "rouse",
     "run_each",
     "session_for",
     "submit",
@@ -72,6 +73,7 @@ logger = logging.getLogger(__name__)
 
 RUN_FIRST = "PRE_RUN"  # Lithops' variable: the dotted name of a function
 PRELOADED = ("lithops.worker", "lithops.localhost", "rdf_lithops.worker.task")
+PRELOAD_LIMIT_S = 2.0
 LOCAL_POLL_S = 0.004
 REMOTE_POLL_S = 0.5
 LOCAL_BEAT_S = 0.5
@@ -107,6 +109,7 @@ class Session:
     gates: threading.local = field(default_factory=threading.local)
     keyring: Keyring = field(default_factory=Keyring, repr=False)
     function_keys: set[str] = field(default_factory=set)  # of our functions, which lie in the storage until the end
+    compiled_ahead: set[tuple[str, str]] = field(default_factory=set)  # payload and graph, by digest: asked for once
     experience: Experience = field(default_factory=Experience)
 
     def offer(self) -> Offer:
@@ -213,7 +216,7 @@ def session_for(executor: Any, options: Options) -> Session:
         if session.closed:
             raise PlanError("expected an open Lithops executor, got one that was closed; create a new FunctionExecutor")
         if session.local and options.warm:
-            _warm_this_machine(executor, session, options)
+            _warm_this_machine(session, options)
     return session
 
 
@@ -224,20 +227,38 @@ def anticipate() -> None:
         session_for(made[0], Options())
 
 
-def _warm_this_machine(executor: Any, session: Session, options: Options) -> None:
-    """Start, in the background, what makes localhost fast, or start it again if it has died."""
+def _warm_this_machine(session: Session, options: Options) -> str:
+    """Start the ROOT process in the background, or start it again if it has died; returns its folder."""
     if session.warm_folder is None:
         session.warm_folder = tempfile.mkdtemp(prefix="rdf_lithops-")
     if session.hold is None or session.hold.poll():  # nothing is ever sent to a holder: readable means gone
         with contextlib.suppress(warm.WarmProcessUnavailable):  # the tasks will say so, and run ROOT themselves
             session.hold = warm.hold(session.warm_folder, process_settings(options, owns_folder=True))
-    if session.prefork is None or session.prefork.poll() is not None:
-        _preload_python(executor, session, session.warm_folder)
+    return session.warm_folder
 
 
-def _preload_python(executor: Any, session: Session, folder: str) -> None:
-    """Have Lithops start ``launcher`` as its interpreter, and the Python that has its imports behind it."""
-    environment: Any = getattr(executor.compute_handler, "env", None)
+def rouse(executor: Any, options: Options) -> Session:
+    """The session of ``executor``, with everything that a run on this machine needs up or coming up."""
+    session = session_for(executor, options)
+    _rouse(session, options)
+    return session
+
+
+def _rouse(session: Session, options: Options) -> None:
+    """Start what an earlier attempt has lost, and what waited until there is something to run."""
+    if session.local and options.warm:
+        with _sessions_lock:
+            folder = _warm_this_machine(session, options)
+            if session.prefork is None or session.prefork.poll() is not None:
+                _preload_python(session, folder)
+
+
+def _preload_python(session: Session, folder: str) -> None:
+    """Have Lithops start ``launcher`` as its interpreter, and the Python that has its imports behind it.
+
+    Not before there is something to run: until then the driver's ROOT and the warm one share the cores.
+    """
+    environment: Any = getattr(session.executor.compute_handler, "env", None)
     interpreter = os.path.join(folder, "python")
     if getattr(environment, "runtime_name", None) not in (sys.executable, interpreter):
         return  # the user's own interpreter, or a container
@@ -249,6 +270,15 @@ def _preload_python(executor: Any, session: Session, folder: str) -> None:
         script.write(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     os.chmod(interpreter, 0o700)
     environment.runtime_name = interpreter
+
+
+def _await_preloaded(session: Session) -> None:
+    """Wait until the preloaded Python listens, which takes it milliseconds: without it a job starts one of its own."""
+    deadline = time.monotonic() + PRELOAD_LIMIT_S
+    while session.prefork is not None and session.prefork.poll() is None and time.monotonic() < deadline:
+        if os.path.exists(os.path.join(str(session.warm_folder), prefork.SOCKET_NAME)):
+            return
+        time.sleep(0.002)
 
 
 def process_settings(options: Options, owns_folder: bool = False) -> dict[str, Any]:
@@ -513,9 +543,8 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
     before = set(place.job_keys)
     try:
         if session.local:
-            if options.warm:  # what an earlier attempt lost
-                with _sessions_lock:
-                    _warm_this_machine(session.executor, session, options)
+            _rouse(session, options)
+            _await_preloaded(session)
             with session.lock:
                 _sweep(session)
                 _record(session, place)

@@ -19,7 +19,7 @@ import ROOT
 from ROOT._distrdf.Backends.Base import BaseBackend
 
 import rdf_lithops
-from rdf_lithops import job, running
+from rdf_lithops import cutting, job, running
 from rdf_lithops.payload import Payload
 from rdf_lithops.worker import warm
 from rdf_lithops.worker.envelope import pack, unpack
@@ -163,6 +163,49 @@ def test_one_slot_compiles_for_all(own_fexec: lithops.FunctionExecutor, registri
     driver, pid = map(int, loaded.read_text().split())  # ROOT runs it on the driver first
     assert driver == os.getpid()
     assert pid in {slot.pid for slot in slots}
+
+
+def test_graph_is_compiled_while_its_ranges_are_cut(
+    own_fexec: lithops.FunctionExecutor, registries: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any call is submitted one slot has loaded the user's code and compiled, and its twin waits beside it."""
+    del registries
+    loaded, seen = tmp_path / "loaded", []
+
+    def note(path: str) -> None:
+        with open(path, "a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    def cut_late(ranges: list[Any]) -> list[Any]:
+        slots = wait_until(lambda: (found := root_processes(own_fexec)[1]) and len(found) == 2 and found, "two slots")
+        seen[:] = [slot.pid for slot in slots]
+        return ranges
+
+    monkeypatch.setattr(cutting, "cut_now", cut_late)
+    ROOT.RDF.Distributed.initialize(note, str(loaded))
+    assert busy(own_fexec, 50).GetValue() == 20.0
+    assert sorted(slot.pid for slot in root_processes(own_fexec)[1]) == sorted(seen)
+    _, loaded_in = map(int, loaded.read_text().split())  # ROOT runs it on the driver first
+    assert loaded_in in seen
+
+
+def test_compilation_of_a_run_that_fails_is_called_off(
+    own_fexec: lithops.FunctionExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that ends before its calls are submitted takes the slot that compiles for it along; the next query is served."""
+
+    def fail(ranges: list[Any]) -> list[Any]:
+        wait_until(lambda: root_processes(own_fexec)[1], "the slot that compiles")
+        raise OSError("no such disk")
+
+    lines = " + ".join(f"std::sin(rdfslot_ + {number}.5)" for number in range(400))
+    query = ROOT.RDataFrame(100, executor=own_fexec, npartitions=2).Define("x", f"({lines}) * 0 + 1.0").Sum("x")
+    with monkeypatch.context() as patch:
+        patch.setattr(cutting, "cut_now", fail)
+        with pytest.raises(OSError, match="no such disk"):
+            query.GetValue()
+    wait_until(lambda: not root_processes(own_fexec)[1], "the end of the slot")
+    assert count(own_fexec) == 1000
 
 
 def test_twin_that_cannot_begin(own_fexec: lithops.FunctionExecutor) -> None:

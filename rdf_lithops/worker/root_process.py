@@ -16,6 +16,9 @@ and get twins of it. The talk is over a slot's control socket, in packets:
     parent  G                          (after the last T) go on
     twin    born PID                   first packet on its own control socket
     slot    done MIB                   the lease is done; resident memory
+
+A driver may ask for a graph before its calls do (``copies`` of it, one for each call that will come at a time). The slot
+that compiles it then runs nothing: as many twins as are still needed are forked from it, and wait for the calls.
 """
 
 from __future__ import annotations
@@ -57,26 +60,40 @@ class Slot:
     client: Connection[Any, Any] | None = None
     log_start: int = 0
     retired: bool = False
+    copies: int = 0  # of the lease that it has now
     compiling: str = ""  # the graph of its lease, until it has said whether others may have twins of it
     queue: list[Lease] = field(default_factory=list)  # who waits for that
 
+    def prepares(self, graph: str) -> bool:
+        """Whether it is about to have compiled ``graph`` without running it, or to say that it cannot."""
+        return bool(graph) and (self.compiling == graph or (self.copies > 0 and graph in self.graphs))
+
 
 class Lease(NamedTuple):
-    """What a task asks for: a slot with this payload, if possible one that has compiled this graph ("" for none)."""
+    """What a task asks for: a slot with this payload, if possible one that has compiled this graph ("" for none).
+
+    ``copies``: it asks to compile alone, for as many tasks that will come.
+    """
 
     client: Connection[Any, Any]
     payload_digest: str
     graph: str
+    copies: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Unborn:
-    """A twin that a slot was told to fork: our end of its control socket, its log, and whom it is for."""
+    """A twin that a slot was told to fork: our end of its control socket, its log, and whom it is for, if known."""
 
     control: socket.socket
     log: str
-    lease: Lease
+    payload_digest: str
+    lease: Lease | None
     graphs: frozenset[str]
+
+    def suits(self, lease: Lease) -> bool:
+        """Whether it is what ``lease`` asks for."""
+        return self.payload_digest == lease.payload_digest and lease.graph in self.graphs
 
 
 class Parent:
@@ -101,6 +118,12 @@ class Parent:
         self.listener = wire.listen(folder)
         self.epoll = select.epoll()
         self.epoll.register(self.listener, select.EPOLLIN)
+
+    def hold(self, holder: Connection[Any, Any]) -> None:
+        """Live on until ``holder``, and all others, are gone."""
+        self.was_held = True
+        self.holders[holder.fileno()] = holder
+        self.epoll.register(holder.fileno(), select.EPOLLRDHUP | select.EPOLLHUP)
 
     def wait_for_work(self, limit_s: float) -> None:
         """Return when a lease waits, when it is time to end, or after ``limit_s``."""
@@ -159,15 +182,13 @@ class Parent:
             return
         self.last_use = time.monotonic()
         if message["op"] == "hold":
-            self.was_held = True
-            self.holders[connection.fileno()] = connection
-            self.epoll.register(connection.fileno(), select.EPOLLRDHUP | select.EPOLLHUP)
+            self.hold(connection)
         elif message["op"] == "watch":
             self.watchers.append(connection)
             if self.warm_as is not None:
                 self.announce_warm(self.warm_as)
         else:
-            self.waiting.append(Lease(connection, message["payload"], message["graph"]))
+            self.waiting.append(Lease(connection, message["payload"], message["graph"], message.get("copies", 0)))
 
     def _drop_holder(self, fd: int) -> None:
         self.epoll.unregister(fd)
@@ -177,14 +198,19 @@ class Parent:
         fitting = [slot for slot in self.slots.values() if slot.payload_digest == lease.payload_digest]
         idle = [slot for slot in fitting if slot.client is None and not slot.retired]
         knowing = next((slot for slot in idle if lease.graph in slot.graphs), None)
-        compiling = next((slot for slot in fitting if slot.compiling and slot.compiling == lease.graph), None)
-        if knowing is None and compiling is not None:
+        compiling = next((slot for slot in fitting if slot.prepares(lease.graph)), None)
+        unborn = next((twin for twin in self.unborn.values() if twin.lease is None and twin.suits(lease)), None)
+        if lease.copies and (knowing or compiling):
+            lease.client.close()
+        elif knowing is None and compiling is not None:
             compiling.queue.append(lease)
+        elif knowing is None and unborn is not None:
+            unborn.lease = lease
         else:
             self._assign(knowing or (idle[0] if idle else self._fork_slot(lease.payload_digest)), lease)
 
     def _assign(self, slot: Slot, lease: Lease) -> None:
-        slot.client, slot.log_start = lease.client, _size(slot.log)
+        slot.client, slot.log_start, slot.copies = lease.client, _size(slot.log), lease.copies
         slot.compiling = "" if lease.graph in slot.graphs else lease.graph
         slot.graphs.add(lease.graph)
         try:
@@ -197,17 +223,23 @@ class Parent:
         self.epoll.register(lease.client.fileno(), select.EPOLLRDHUP | select.EPOLLHUP)
 
     def _make_twins(self, slot: Slot) -> None:
-        """Have ``slot``, which has compiled and not yet run, fork one twin for each lease in its queue; then it goes on."""
-        adopt_orphans(bool(slot.queue or self.unborn))  # before the first can be one
-        for lease in slot.queue:
+        """Have ``slot``, which has compiled and not yet run, fork one twin for each lease in its queue; then it goes on.
+
+        One that runs nothing itself takes the first, and gets twins for those that are still to come.
+        """
+        kept = slot.queue[: 1 if slot.copies else 0]
+        leases: list[Lease | None] = [*slot.queue[len(kept) :]]
+        leases += [None] * (slot.copies - 1 - len(leases))
+        adopt_orphans(bool(leases or self.unborn))  # before the first can be one
+        for lease in leases:
             self._evict_idle()
             ours, theirs = slot_process.control_pair()
             log = self._next_log()
             with theirs, contextlib.suppress(OSError):  # a slot that died is buried when its own end is seen
                 socket.send_fds(slot.control, [b"T" + log.encode()], [theirs.fileno()])
-            self.unborn[ours.fileno()] = Unborn(ours, log, lease, frozenset(slot.graphs))
+            self.unborn[ours.fileno()] = Unborn(ours, log, slot.payload_digest, lease, frozenset(slot.graphs))
             self.epoll.register(ours, select.EPOLLIN)
-        slot.queue, slot.compiling = [], ""
+        slot.queue, slot.compiling = kept, ""
         with contextlib.suppress(OSError):
             slot.control.send(b"G")
 
@@ -220,12 +252,13 @@ class Parent:
         adopt_orphans(bool(self.unborn))
         if not said:
             twin.control.close()
-            self.waiting.append(twin.lease)
+            self.waiting.extend([twin.lease] if twin.lease else [])
             return
         pid = int(said.split()[1])
-        self.slots[pid] = Slot(pid, twin.control, twin.lease.payload_digest, twin.log, set(twin.graphs))
+        self.slots[pid] = Slot(pid, twin.control, twin.payload_digest, twin.log, set(twin.graphs))
         self.epoll.register(twin.control, select.EPOLLIN)
-        self._assign(self.slots[pid], twin.lease)
+        if twin.lease is not None:
+            self._assign(self.slots[pid], twin.lease)
 
     def _next_log(self) -> str:
         self.forks += 1
@@ -259,7 +292,7 @@ class Parent:
     def _connections(self) -> list[Connection[Any, Any] | socket.socket]:
         """All that this process has open and no slot may keep open."""
         slots, unborn = self.slots.values(), self.unborn.values()
-        leases = [*(twin.lease for twin in unborn), *(lease for slot in slots for lease in slot.queue)]
+        leases = [*(twin.lease for twin in unborn if twin.lease), *(lease for slot in slots for lease in slot.queue)]
         controls = [*(slot.control for slot in slots), *(twin.control for twin in unborn)]
         clients = [slot.client for slot in slots if slot.client is not None]
         others = [lease.client for lease in (*leases, *self.waiting)]
@@ -320,6 +353,7 @@ class Parent:
         slot.queue, slot.compiling = [], ""
 
     def _detach(self, slot: Slot) -> None:
+        slot.copies = 0
         if slot.client is not None:
             self.epoll.unregister(slot.client.fileno())
             slot.client.close()
@@ -367,6 +401,15 @@ def _how(status: int) -> str:
     return f"the ROOT process exited with code {code}"
 
 
+def _taken_from_stdin() -> int:
+    """The descriptor of standard input under a number of its own, out of the way of what a user's code might read."""
+    taken = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return taken
+
+
 def _size(path: str) -> int:
     try:
         return os.path.getsize(path)
@@ -393,6 +436,7 @@ def main() -> None:
     parser.add_argument("--idle_limit_s", type=float, default=300.0)
     parser.add_argument("--memory_limit_mib", type=float, default=3000.0)
     parser.add_argument("--owns_folder", type=int, default=0)
+    parser.add_argument("--held", type=int, default=0, help="live until the other end of standard input, a socket, is gone")
     parser.add_argument("--eager", type=int, default=0, help="warm up at once and quickly: somebody waits for it")
     given = parser.parse_args()
     os.umask(0o077)
@@ -402,6 +446,8 @@ def main() -> None:
             return
         parent = Parent(given.folder, given.idle_limit_s, given.memory_limit_mib, bool(given.owns_folder))
         try:
+            if given.held:
+                parent.hold(Connection(_taken_from_stdin()))
             root = execute.initialise()
             with execute.compiling_quickly() if given.eager else contextlib.nullcontext():
                 execute.prepare()

@@ -122,6 +122,8 @@ class _Slot:
                 self._load(message, initialisation)
             except payload.PayloadFailure as failure:
                 return {"reply": "payload", "what": failure.what, "why": failure.why}, []
+            if message["op"] == "compile":  # which was done, or could not be
+                return {"reply": "ok"}, []
             if message["op"] == "fold":
                 faults.strike_fold(message.get("faults"), message["attempt"])
                 return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:], message["order"], message["began"])]
@@ -147,9 +149,9 @@ class _Slot:
         return {"reply": "ok", "keys": list(large)}, [packed, *large.values()]
 
     def _is_twin_after_compiling(self, message: dict[str, Any], initialisation: bytes, blobs: list[bytes]) -> bool:
-        """Compile a new graph of a run with several calls here, then be forked as often as the parent wants; whether this
-        process is such a fork."""
-        if message["op"] != "run":
+        """Compile a new graph that others here want too, then be forked as often as the parent wants; whether this process
+        is such a fork."""
+        if message["op"] not in ("run", "compile"):
             return False
         if not (self._may_fork(message) and self._compile_ahead(message, initialisation, blobs[0])):
             self.control.send(b"alone")

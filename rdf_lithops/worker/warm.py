@@ -6,12 +6,15 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from multiprocessing.connection import Connection
+from collections.abc import Iterator
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from .. import _version
@@ -21,6 +24,7 @@ from .beats import Pulse, Stalled
 __all__ = [
     "WarmProcessDied",
     "WarmProcessUnavailable",
+    "ask_ahead",
     "connected",
     "folder_for",
     "hold",
@@ -74,12 +78,14 @@ def folder_for(preferred: str | None) -> str:
     return folder
 
 
-def start(folder: str, settings: dict[str, Any] | None = None, module: str = "root_process") -> None:
+def start(
+    folder: str, settings: dict[str, Any] | None = None, module: str = "root_process", stdin: int = subprocess.DEVNULL
+) -> None:
     """Start the process for ``folder`` unless one lives; returns at once, ROOT comes up in the background."""
     given = [f"--{name}={value}" for name, value in (settings or {}).items()]
     reap(folder, module)
     with open(os.path.join(folder, _log_of(module)), "ab") as log:
-        _started[folder, module] = run_module(module, [folder, *given], log, subprocess.DEVNULL)
+        _started[folder, module] = run_module(module, [folder, *given], log, stdin)
 
 
 def _log_of(module: str) -> str:
@@ -122,13 +128,22 @@ def connected(
     """Connect to the process ``module`` of ``folder``, starting it first where there is none; one starter at a time."""
     with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
         return wire.connect(folder, name)
+    with _alone(folder, module):
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            return wire.connect(folder, name)
+        begun = _started.get((folder, module))
+        if begun is None or begun.poll() is not None:
+            start(folder, settings, module)
+        return _wait_for(folder, module, name)
+
+
+@contextlib.contextmanager
+def _alone(folder: str, module: str) -> Iterator[None]:
+    """While this lasts, nobody else starts a process of ``folder``."""
     try:
         with open(os.path.join(folder, "start.lock"), "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-                return wire.connect(folder, name)
-            start(folder, settings, module)
-            return _wait_for(folder, module, name)
+            yield
     except OSError as error:
         raise WarmProcessUnavailable(f"cannot start {module} in {folder}: {error}") from error
 
@@ -146,10 +161,48 @@ def _wait_for(folder: str, module: str, name: str) -> Connection[Any, Any]:
 
 
 def hold(folder: str, settings: dict[str, Any]) -> Connection[Any, Any]:
-    """Keep the process of ``folder`` alive until the returned connection is closed or its owner dies."""
-    connection = connected(folder, settings)
-    wire.send(connection, {"op": "hold"})
-    return connection
+    """Keep the process of ``folder`` alive until the returned connection is closed or its owner dies.
+
+    One that has to be started first gets the other end as its standard input: nobody waits until it listens.
+    """
+    with _alone(folder, "root_process"):
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            connection = wire.connect(folder)
+            wire.send(connection, {"op": "hold"})
+            return connection
+        ours, theirs = socket.socketpair()
+        with theirs:
+            start(folder, {**settings, "held": 1}, stdin=theirs.fileno())
+        return Connection(ours.detach())
+
+
+def ask_ahead(
+    folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes]
+) -> contextlib.closing[socket.socket]:
+    """Send a request whose reply nobody waits for; returns at once. Closing what is returned calls an unfinished one off."""
+    ours, theirs = socket.socketpair()
+    threading.Thread(target=_see_through, args=(theirs, folder, lease, message, blobs), daemon=True).start()
+    return contextlib.closing(ours)
+
+
+def _see_through(
+    caller: socket.socket, folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes]
+) -> None:
+    """Make the request once somebody listens, and end when it is answered, or when either side is gone."""
+    with caller, contextlib.suppress(EOFError, OSError), _when_it_listens(caller, folder) as connection:
+        wire.send(connection, {**lease, "op": "lease"})
+        wire.send(connection, message, *blobs)
+        while caller not in (ready := wait([connection, caller])) and ready:
+            if "event" not in wire.receive(connection)[0]:
+                return
+
+
+def _when_it_listens(caller: socket.socket, folder: str) -> Connection[Any, Any]:
+    """Connect to a process that may be coming up; raises EOFError when ``caller`` has gone away before."""
+    while not wait([caller], 0.005):
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            return wire.connect(folder)
+    raise EOFError
 
 
 def wait_until_warm(folder: str, limit_s: float) -> str | None:
