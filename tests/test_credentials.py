@@ -409,7 +409,7 @@ def test_secrets_are_found_nowhere_but_where_they_are_used(
     logging.getLogger("lithops").setLevel(logging.DEBUG)
     logging.getLogger("lithops").addHandler(caplog.handler)
     temporary = Path(tempfile.gettempdir())
-    keys = set(temporary.glob("rdf_lithops-key-*"))  # of drivers that other tests have killed
+    keys = set(temporary.rglob("rdf_lithops-key-*"))  # of drivers that other tests have killed
     query = token_query(own_fexec, marked, 2, 2500)
     thread, outcome = in_thread(query.GetValue)
     try:
@@ -428,7 +428,7 @@ def test_secrets_are_found_nowhere_but_where_they_are_used(
     assert [] == found_in(caplog.text.encode())
     report = rdf_lithops.report(query)
     assert [] == found_in(f"{report} {report!r} {report.to_json()} {report._repr_html_()}".encode())
-    assert keys == set(temporary.glob("rdf_lithops-key-*"))
+    assert keys == set(temporary.rglob("rdf_lithops-key-*"))
 
 
 @pytest.mark.usefixtures("_read_token")
