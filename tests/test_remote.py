@@ -25,8 +25,8 @@ from servers.web import Web
 from test_warm import root_processes
 
 import rdf_lithops
-from rdf_lithops import DataAccessError, PlanError
-from rdf_lithops.worker import access
+from rdf_lithops import DataAccessError, PlanError, dataset
+from rdf_lithops.worker import access, remote
 
 
 @dataclass(frozen=True)
@@ -357,6 +357,7 @@ def test_a_bearer_token(
     """An https server that asks for a token gets the user's, on the driver and from workers; one that does not, or that
     anybody can listen to, gets none; and without it the refusal says what to do."""
     monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.certificate))
+    remote.give_up_stores()  # other tests have met this server
     (web.root / "protected").mkdir(exist_ok=True)
     for folder in (web.root, web.root / "protected"):
         shutil.copy(files.main[0], folder / "asked.root")
@@ -372,8 +373,22 @@ def test_a_bearer_token(
     with pytest.raises(DataAccessError) as caught:
         ROOT.RDataFrame("events", f"{web.http}/{place}", executor=fexec)
     assert "denied" == caught.value.kind
-    assert {("https", f"/{place}")} == web.authorized()
+    assert {("https", f"/{place}")} == {(scheme, uri) for scheme, uri in web.authorized() if "asked" in uri}
     assert web.token not in str(caught.value)
+
+
+def test_many_files_behind_a_bearer_token(web: Web, files: datasets.Datasets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are asked for side by side, before it is known that their server wants a token, are all asked for again."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.certificate))
+    monkeypatch.setenv("BEARER_TOKEN", web.token)
+    (web.root / "protected").mkdir(exist_ok=True)
+    names = [f"protected/many_{number}.root" for number in range(24)]
+    for name in names:
+        shutil.copy(files.main[0], web.root / name)
+    remote.give_up_stores()
+    versions = dataset.versions([f"{web.https}/{name}" for name in names])
+    assert len(names) == len(versions)
+    assert 1 == len({version.rpartition(":")[2] for version in versions.values()})
 
 
 def test_a_signature_that_has_expired(bucket: Bucket, fexec: Any) -> None:

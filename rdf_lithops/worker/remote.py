@@ -161,12 +161,13 @@ def _http_store(base: str, frozen: tuple[tuple[str, str], ...], token: str) -> A
 def _asked_at(url: str, variables: Mapping[str, str], ask: Callable[[Any, str], T]) -> T:
     """What ``ask(store, path)`` gives for that URL. An https server that refuses is asked once more with the bearer token,
     if there is one, and from then on at once: nobody gets a token who did not ask for it."""
+    host = urlsplit(url).netloc
+    brought_one = host in _token_wanted  # looked up before: others that ask at the same time add to it
     try:
         return ask(*store_for(url, variables))
     except Exception as error:
-        host = urlsplit(url).netloc
         is_refused = type(error).__name__ in ("UnauthenticatedError", "PermissionDeniedError")
-        if not is_refused or not variables.get(TOKEN) or not url.startswith("https:") or host in _token_wanted:
+        if not is_refused or not variables.get(TOKEN) or not url.startswith("https:") or brought_one:
             raise
         _token_wanted.add(host)
     return ask(*store_for(url, variables))
