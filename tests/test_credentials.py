@@ -212,7 +212,7 @@ def test_unreadable_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ([], ()),
         (["/data/f.root", "http://host/f.root"], ()),
         (["s3://bucket/f.root"], ("s3",)),
-        (["https://host/f.root"], ("x509", "token")),
+        (["https://host/f.root"], ("token",)),
         (["root://host//f.root", "s3://b/f.root", "f.root"], ("krb5", "x509", "token", "sss", "s3")),
     ],
 )

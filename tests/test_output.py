@@ -265,6 +265,7 @@ def test_killed_calls_leave_nothing_behind(
     assert 2 == killed
     assert "error" not in outcome, outcome
     found = keys(s3, s3_bucket, "killed/")
+    assert 20 == len(found), "nothing stray, uploads that nobody ended included"
     assert len({key.rpartition("_")[2] for key in found}) == len(found), "each range has one object"
     paths = downloaded(s3, s3_bucket, "killed/", tmp_path)
     expected = expected_events(files)
