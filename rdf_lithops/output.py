@@ -127,6 +127,8 @@ def check(destinations: Sequence[Destination], may_overwrite: bool, inputs: Coll
             )
         if destination.run is None and set(there[destination.url]) & set(map(os.path.abspath, inputs)):
             raise OutputError(f"{destination.url} would be overwritten while it is read", next_command="choose another name")
+    for folder in {destination.folder for destination in destinations}:
+        _quietly(stores.store_of(folder).prepare, folder)  # the first part says it better
     return there
 
 

@@ -32,6 +32,7 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tu
     web = request.getfixturevalue("web")
     monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.certificate))
     monkeypatch.setenv("BEARER_TOKEN", web.token)
+    (web.root / "protected").mkdir(exist_ok=True)
     return f"{web.https}/protected/{name}", web.root / "protected" / name
 
 
@@ -45,6 +46,9 @@ def test_a_file_appears_whole(place: tuple[str, Path], tmp_path: Path) -> None:
     for number, contents in enumerate((b"first", b"second", b"other")):
         (tmp_path / str(number)).write_bytes(contents)
     assert {} == stores.sizes(f"{url}/", "skim")
+    for _ in range(2):
+        stores.store_of(url).prepare(f"{url}/")
+        assert folder.is_dir()
     stores.put(str(tmp_path / "0"), target, replace=False)
     stores.put(str(tmp_path / "1"), target, replace=False)
     assert {target: 5} == stores.sizes(f"{url}/", "skim")

@@ -24,6 +24,9 @@ class StoreFailure(Exception):
 class Store(Protocol):
     """The operations, on whole URLs. All of them raise StoreFailure."""
 
+    def prepare(self, folder: str) -> None:
+        """Make ``folder`` where it would otherwise be made by whoever writes first, while others write already."""
+
     def put(self, path: str, url: str, replace: bool) -> None:
         """Make ``url`` a copy of the file ``path``; readers never see a part of it.
 

@@ -62,6 +62,9 @@ def remove(urls: Iterable[str]) -> None:
 
 
 class _Folders:
+    def prepare(self, folder: str) -> None:
+        """Nothing: a folder that is not there is the user's error."""
+
     def put(self, path: str, url: str, replace: bool) -> None:
         staging = f"{url}.{secrets.token_hex(4)}{PART}"
         with _os_errors(f"cannot write {url}"):
@@ -140,6 +143,9 @@ def s3_client(what: str) -> Iterator[Any]:
 
 
 class _S3:
+    def prepare(self, folder: str) -> None:
+        """Nothing: there are no folders."""
+
     def put(self, path: str, url: str, replace: bool) -> None:
         bucket, key = self._parts(url)
         condition = {} if replace else {"IfNoneMatch": "*"}
@@ -224,6 +230,12 @@ std::string copy_whole(const std::string &from, const std::string &to) {
 
 
 class _XRootD:
+    def prepare(self, folder: str) -> None:
+        """A server that makes it for a file gives it its permissions a moment later, and refuses others in that moment."""
+        import ROOT
+
+        ROOT.gSystem.MakeDirectory(folder)  # one that is there is no error
+
     def put(self, path: str, url: str, replace: bool) -> None:
         """Replaces in either case: XRootD's copy makes a file whole or not at all, but has no condition."""
         why = self._copied(f"file://localhost{os.path.abspath(path)}", url)

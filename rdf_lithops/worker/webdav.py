@@ -41,6 +41,12 @@ _token_wanted: set[str] = set()  # hosts that have refused a request without one
 class WebDAV:
     """A Store; see there."""
 
+    def prepare(self, folder: str) -> None:
+        """As for root://, and some servers make no folder for a file. If it fails, ``put`` says why."""
+        what = f"cannot make {folder}"
+        if _asked("PROPFIND", folder, what, {"Depth": "0"}, fine=MISSING)[0] in MISSING:
+            _asked("MKCOL", folder, what, fine=range(300, 500))
+
     def put(self, path: str, url: str, replace: bool) -> None:
         """Asks first: a file that is there need not be sent, and a server that wants a token says so before it is sent."""
         what = f"cannot write {url}"
