@@ -133,7 +133,8 @@ def _asked(
         except urllib3.exceptions.HTTPError as error:
             raise _unreachable(what, error) from None
     if answer.status >= 300 and answer.status not in fine:
-        raise _refused(what, answer.status, bool(token))
+        with_token = "also with the bearer token" if token else "no bearer token was found here"
+        raise _refused(what, answer.status, with_token if url.startswith("https:") else "no bearer token goes over http")
     return answer.status, said
 
 
@@ -160,10 +161,10 @@ def _trust(authorities: tuple[str, ...]) -> ssl.SSLContext:
     return context
 
 
-def _refused(what: str, status: int, with_token: bool) -> StoreFailure:
+def _refused(what: str, status: int, with_token: str) -> StoreFailure:
     why = REASONS.get(status, f"the server answered with status {status}")
     if status in (401, 403):
-        why += ", also with the bearer token" if with_token else "; no bearer token was found here"
+        why += f"; {with_token}"
     return StoreFailure(what, why, (status < 500 and status not in PASSING) or status == 501)
 
 
