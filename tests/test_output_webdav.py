@@ -19,7 +19,7 @@ from test_output_xrootd import COLUMNS, blank_fexec, selected  # noqa: F401
 from rdf_lithops import Options, OutputError
 from rdf_lithops.worker import stores, webdav
 
-PLACES = ["nginx", "xrdhttp"]
+PLACES = ["nginx", pytest.param("xrdhttp", marks=pytest.mark.slow)]
 
 
 @pytest.fixture
