@@ -324,7 +324,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         range_ids = tuple(plain["id"] for plain in ranges)
         surroundings = run_plan.map_task.surroundings
         reduce_task = ReduceTask(run_plan.reduce_task.reducer, range_ids, surroundings, groups=_groups(iterdata))
-        merging = Plan(iterdata, MergeTask(surroundings), reduce_task, _no_delivery, run_plan.extra_env)
+        assert isinstance(run_plan.map_task, MapTask), "a run begins with its map"
+        merge_task = MergeTask(surroundings, access=run_plan.map_task.access)
+        merging = Plan(iterdata, merge_task, reduce_task, _no_delivery, run_plan.extra_env)
         shown, events = progress.consumer(self.options.progress), list[Event]()
         consumers = (events.append, *([shown] if shown else []))
         submit, began = functools.partial(self._submit, place), time.perf_counter()

@@ -3,7 +3,7 @@
 A run keeps a record in Lithops' storage for as long as it lasts: ``rdf_lithops/runs/<second>-<random>/run.json`` says which
 driver it is of and which of Lithops' jobs are its own. A driver that ends takes the record away; so a record whose driver is
 gone, or is on another machine and older than the user says, names what may be deleted. On this machine there are also
-the folders in which drivers meet their ROOT processes; the lock that such a process holds tells whether one lives.
+the folders in which drivers meet their ROOT processes, and keys of runs; a lock tells whether somebody lives there.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from typing import Any
 
 import psutil
 
-__all__ = ["RECORD_NAME", "RUNS_PREFIX", "Leftover", "Places", "describe_driver", "find", "remove"]
+__all__ = ["KEY_PREFIX", "RECORD_NAME", "RUNS_PREFIX", "Leftover", "Places", "describe_driver", "find", "remove"]
 
 RUNS_PREFIX = "rdf_lithops/runs"
 RECORD_NAME = "run.json"
 WARM_FOLDER_PREFIX = "rdf_lithops-"
+KEY_PREFIX = "rdf_lithops-key-"  # a file with the key of a run, locked by its driver
 
 
 @dataclass(frozen=True)
@@ -102,17 +103,24 @@ def _read_record(storage: Any, key: str) -> dict[str, Any]:
 
 
 def _dead_folders(places: Places) -> Iterator[Leftover]:
+    """Folders in which no process lives, and keys of runs that no driver holds."""
     with os.scandir(places.temporary_folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(WARM_FOLDER_PREFIX) or not entry.is_dir(follow_symlinks=False):
+            if not entry.name.startswith(WARM_FOLDER_PREFIX):
                 continue
             seen = entry.stat(follow_symlinks=False)
-            if seen.st_uid == os.getuid() and not _is_locked(os.path.join(entry.path, "root.lock")):
-                yield Leftover(f"folder {entry.name}", time.time() - seen.st_mtime, paths=(entry.path,))
+            if entry.is_dir(follow_symlinks=False):
+                kind, locks = "folder", [os.path.join(entry.path, name) for name in ("root.lock", "reader.lock")]
+            elif entry.name.startswith(KEY_PREFIX) and entry.is_file(follow_symlinks=False):
+                kind, locks = "key", [entry.path]
+            else:
+                continue
+            if seen.st_uid == os.getuid() and not any(map(_is_locked, locks)):
+                yield Leftover(f"{kind} {entry.name}", time.time() - seen.st_mtime, paths=(entry.path,))
 
 
 def _is_locked(path: str) -> bool:
-    """Whether a ROOT process lives in the folder: it holds this lock for as long as it does."""
+    """Whether somebody lives who holds this lock: a ROOT process, a reader, or a driver."""
     try:
         with open(path, "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

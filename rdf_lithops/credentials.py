@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import CredentialsError
-from .worker.credentials import Sealed, pack
+from .worker.credentials import Sealed, pack, token_places
 
 __all__ = ["KINDS", "Credential", "Keyring", "describe", "find", "for_run", "is_usable", "kinds_for", "of_signed_urls"]
 
@@ -31,7 +31,7 @@ SERVICES = {  # scheme of a URL: the kinds that its servers may ask for
     "roots": ("krb5", "x509", "token", "sss"),
     "xroot": ("krb5", "x509", "token", "sss"),
     "xroots": ("krb5", "x509", "token", "sss"),
-    "https": ("token", "x509"),
+    "https": ("token",),  # nothing here opens https with a proxy, so none travels
     "s3": ("s3",),
 }
 RENEW = {
@@ -120,10 +120,7 @@ def _token() -> Credential | None:
     value = os.environ.get("BEARER_TOKEN")
     if value:
         return _read_token("BEARER_TOKEN", value.encode())
-    name = f"bt_u{os.getuid()}"
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    places = [os.environ.get("BEARER_TOKEN_FILE"), os.path.join(runtime, name) if runtime else None, f"/tmp/{name}"]
-    for path in filter(None, places):
+    for path in token_places():
         data, trouble = _read(path)
         if data is not None:
             return _read_token(path, data)

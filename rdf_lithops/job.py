@@ -10,6 +10,7 @@ import atexit
 import concurrent.futures
 import contextlib
 import dataclasses
+import fcntl
 import functools
 import gc
 import hashlib
@@ -36,7 +37,7 @@ from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 from lithops.storage.utils import StorageNoSuchKeyError, create_init_key, create_status_key
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
-from .cleaning import RECORD_NAME, RUNS_PREFIX, Places, describe_driver
+from .cleaning import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, Places, describe_driver
 from .cost import Offer
 from .credentials import Credential, Keyring
 from .errors import PlanError, RunError, SubmissionError
@@ -448,7 +449,7 @@ def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[S
 
     The key never goes where the sealed credentials go. Elsewhere it is a variable of the call: Lithops sends those inside
     the invocation. On localhost it writes the invocation into the folder that is also its storage, so there the key is a
-    private file of this session.
+    private file of this session, in the folder that goes with its ROOT process if this driver is killed.
     """
     sealed = session.keyring.seal(found)
     variables = _first_of_all(session)
@@ -457,10 +458,16 @@ def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[S
     elif not session.local:
         yield sealed[0], {**variables, KEY_VARIABLE: _Hidden(sealed[1])}
     else:
-        with tempfile.NamedTemporaryFile("w", prefix="rdf_lithops-key-") as stream:  # 0600
-            stream.write(sealed[1])
-            stream.flush()
-            yield dataclasses.replace(sealed[0], key_file=stream.name), variables
+        descriptor, path = tempfile.mkstemp(prefix=KEY_PREFIX, dir=session.warm_folder)  # 0600
+        try:
+            with os.fdopen(descriptor, "w") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX)  # until it is closed: gc takes what nobody holds
+                stream.write(sealed[1])
+                stream.flush()
+                yield dataclasses.replace(sealed[0], key_file=path), variables
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # the executor was closed meanwhile, and its folder with it
+                os.unlink(path)
 
 
 def _first_of_all(session: Session) -> dict[str, str]:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from .errors import OutputError
 from .worker import stores
 from .worker.output import Output, part_url, placeholder
+from .worker.remote import shown
 
 __all__ = ["Destination", "check", "discard", "finish", "merge_ranges", "planned"]
 
@@ -90,7 +91,14 @@ def planned(nodes: dict[int, Any], merging: bool) -> tuple[dict[int, Any], list[
 
 
 def _destination(name: str, run: str, may_overwrite: bool, merging: bool) -> Destination:
-    remote = bool(urlsplit(name).scheme)
+    parts = urlsplit(name)
+    remote = bool(parts.scheme)
+    if parts.scheme in ("http", "https") and (parts.query or "@" in parts.netloc):
+        raise OutputError(
+            f"cannot write {shown(name)}: expected a URL without a query or a user's name",
+            why="a signature is that of one file, and the parts of a Snapshot have names of their own",
+            next_command=f"write to s3://, or with a bearer token: rdf-lithops auth status {shown(name)}",
+        )
     url = name if remote else os.path.abspath(os.path.expanduser(os.path.expandvars(name)))
     folder, last = stores.split(url)
     given_folder = None if remote else os.path.dirname(name)
@@ -119,6 +127,8 @@ def check(destinations: Sequence[Destination], may_overwrite: bool, inputs: Coll
             )
         if destination.run is None and set(there[destination.url]) & set(map(os.path.abspath, inputs)):
             raise OutputError(f"{destination.url} would be overwritten while it is read", next_command="choose another name")
+    for folder in {destination.folder for destination in destinations}:
+        _quietly(stores.store_of(folder).prepare, folder)  # the first part says it better
     return there
 
 

@@ -81,7 +81,8 @@ def replicate(
     keeps what has arrived, and the same call goes on from there.
     """
     if "://" in target and not target.startswith("s3://"):
-        raise PlanError(f"expected a folder or s3://bucket/prefix to copy into, got {remote.shown(target)}")
+        reason = "files elsewhere cannot be written in parts by several calls; copy them one by one, with xrdcp or gfal-copy"
+        raise PlanError(f"expected a folder or s3://bucket/prefix to copy into, got {remote.shown(target)}: {reason}")
     names = [match for name in sources for match in _expanded(name)]
     files = _resumed(_described(names, target, part_bytes), _read_manifest(target))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from click.testing import CliRunner
 from conftest import CAPTURED, LOCALHOST_CONFIG
 
 import rdf_lithops
+from rdf_lithops import cleaning
 from rdf_lithops.cli import FAILED, main
 from rdf_lithops.options import Options
 
@@ -34,11 +36,12 @@ with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
 """
 
 
-def started(folder: Path) -> subprocess.Popen[str]:
-    """A program of its own in the middle of a long run, with all its temporary files below ``folder``."""
-    (folder / "program.py").write_text(PROGRAM)
+def started(folder: Path, text: str = PROGRAM, sign: str = "/beat.json", **variables: str) -> subprocess.Popen[str]:
+    """A program of its own in the middle of a long run, with all its temporary files below ``folder``: one has ``sign`` in
+    its name."""
+    (folder / "program.py").write_text(text)
     command = [sys.executable, "-W", "ignore", str(folder / "program.py"), str(LOCALHOST_CONFIG)]
-    environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
+    environment = {**os.environ, **variables, "TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir()
     program = subprocess.Popen(
         command,
@@ -51,8 +54,18 @@ def started(folder: Path) -> subprocess.Popen[str]:
     )
     assert program.stdout is not None
     assert "warm" == program.stdout.readline().strip()
-    wait_until(lambda: any("/beat.json" in name for name in files(folder / "tmp")))
+    wait_until(lambda: any(sign in name for name in files(folder / "tmp")))
     return program
+
+
+def gc(folder: Path, *given: str) -> dict[str, Any]:
+    """What ``rdf-lithops gc`` says of that temporary folder, however young what lies there is."""
+    words = ["gc", "--json", "--older-than", "0", "--config", str(LOCALHOST_CONFIG), *given]
+    command = [sys.executable, "-m", "rdf_lithops", *words]
+    done = subprocess.run(command, env={**os.environ, "TMPDIR": str(folder)}, **CAPTURED)
+    assert 0 == done.returncode, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 def files(folder: Path) -> list[str]:
@@ -164,38 +177,63 @@ def test_the_users_handler_of_ctrl_c_stays(fexec: lithops.FunctionExecutor) -> N
 def test_gc_removes_what_a_killed_driver_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that goes on is not listed; once its driver is killed, it is listed, removed, and nothing else is."""
     program = started(tmp_path)
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     bystander = Path(next(name for name in files(tmp_path / "tmp") if "/lithops.jobs/" in name)).parents[2] / "mine" / "kept"
     bystander.parent.mkdir()
     bystander.write_text("not yours")
 
-    def gc(*given: str) -> dict[str, Any]:
-        command = [
-            sys.executable,
-            "-m",
-            "rdf_lithops",
-            "gc",
-            "--json",
-            "--older-than",
-            "0",
-            "--config",
-            str(LOCALHOST_CONFIG),
-        ]
-        done = subprocess.run([*command, *given], env=environment, **CAPTURED)
-        assert 0 == done.returncode, done.stderr
-        report: dict[str, Any] = json.loads(done.stdout)
-        return report
-
-    assert [] == [each for each in gc()["leftovers"] if each["name"].startswith("run ")]
+    assert [] == [each for each in gc(tmp_path / "tmp")["leftovers"] if each["name"].startswith("run ")]
     program.kill()
     program.communicate(timeout=LIMIT_S)
     wait_until(lambda: not processes_in(tmp_path / "tmp"))
-    (listed,) = [each for each in gc()["leftovers"] if each["name"].startswith("run ")]
+    (listed,) = [each for each in gc(tmp_path / "tmp")["leftovers"] if each["name"].startswith("run ")]
     assert listed["objects"] > 0
-    assert gc("--remove")["removed"]
-    assert [] == gc()["leftovers"]
+    assert gc(tmp_path / "tmp", "--remove")["removed"]
+    assert [] == gc(tmp_path / "tmp")["leftovers"]
     assert [str(bystander)] == of_runs(tmp_path / "tmp")
     assert "not yours" == bystander.read_text()
+
+
+KEYED = """
+import sys, lithops, ROOT, rdf_lithops
+options = rdf_lithops.Options(credentials=("token",), warm={warm})
+with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
+    print("warm", flush=True)
+    frame = ROOT.RDataFrame(1000, executor=fexec, npartitions=2, options=options)
+    frame.Define("x", "gSystem->Sleep(1000); return 1;").Sum("x").GetValue()
+"""
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_the_key_of_a_killed_run_does_not_stay(tmp_path: Path, warm: bool) -> None:
+    """While a run with credentials lasts, its key is a private file that gc leaves alone; when its driver is killed, the key
+    goes with the driver's ROOT process, or, where it has none, with the next gc."""
+
+    def keys() -> list[str]:
+        return [name for name in files(tmp_path / "tmp") if "rdf_lithops-key-" in name]
+
+    program = started(tmp_path, KEYED.format(warm=warm), "rdf_lithops-key-", BEARER_TOKEN="opaque")
+    (key,) = keys()
+    assert 0o600 == os.stat(key).st_mode & 0o777
+    gc(tmp_path / "tmp", "--remove")
+    assert [key] == keys()
+    program.kill()
+    program.communicate(timeout=LIMIT_S)
+    wait_until(lambda: not processes_in(tmp_path / "tmp"))
+    if not warm:
+        gc(tmp_path / "tmp", "--remove")
+    assert [] == keys()
+
+
+@pytest.mark.parametrize("lock", ["root.lock", "reader.lock"])
+def test_a_folder_in_which_a_process_lives_is_no_leftover(tmp_path: Path, lock: str) -> None:
+    """A driver's folder is in use as long as its ROOT process or its reader of remote files holds its lock."""
+    folder = tmp_path / "rdf_lithops-x"
+    folder.mkdir()
+    places = cleaning.Places("", (), str(tmp_path))
+    with open(folder / lock, "wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert [] == list(cleaning._dead_folders(places))
+    assert [str(folder)] == [path for each in cleaning._dead_folders(places) for path in each.paths]
 
 
 def test_a_failed_range_is_kept_and_replayed(fexec: lithops.FunctionExecutor, tmp_path: Path) -> None:

@@ -108,8 +108,9 @@ def test_only_one_module_makes_transfers() -> None:
 
 def test_the_far_side_needs_only_what_every_worker_has() -> None:
     """``worker`` imports the standard library and ROOT (NumPy comes with it); what opens credentials, which Lithops itself
-    requires; what Lithops uses for S3; in one module, what reads remote data. No other package must be installed there."""
-    allowed = ("rdf_lithops", "ROOT", "numpy", "cryptography", "boto3", "botocore", "obstore")
+    requires; what Lithops uses for S3 and http; in one module, what reads remote data. No other package must be installed
+    there."""
+    allowed = ("rdf_lithops", "ROOT", "numpy", "cryptography", "boto3", "botocore", "urllib3", "obstore")
     wrong = {
         (name_of(path), name)
         for path in MODULES

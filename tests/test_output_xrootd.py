@@ -14,6 +14,7 @@ from conftest import LOCALHOST_CONFIG
 from datasets import Datasets
 
 from rdf_lithops import Options, OutputError, job
+from rdf_lithops.worker import stores
 
 COLUMNS = ["i", "q"]
 SLOW = pytest.mark.slow
@@ -72,6 +73,14 @@ def test_snapshot_to_xrootd(
     assert 1 == len(there())
     assert set() == set(first) & set(there())
     assert expected["i"].tolist() == ROOT.RDataFrame("skim", there()).AsNumpy(["i"])["i"].tolist()
+
+
+def test_a_folder_is_made_before_many_write_to_it(xrootd: Callable[[str], Any]) -> None:
+    """With all folders above it, and twice does nothing."""
+    server = xrootd("anonymous")
+    for _ in range(2):
+        stores.store_of(server.url).prepare(f"{server.url}/made/for/many/")
+        assert (server.data / "made" / "for" / "many").is_dir()
 
 
 @pytest.mark.slow

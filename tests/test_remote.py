@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,8 @@ from servers.web import Web
 from test_warm import root_processes
 
 import rdf_lithops
-from rdf_lithops import DataAccessError, PlanError
-from rdf_lithops.worker import access
+from rdf_lithops import DataAccessError, PlanError, dataset, demo
+from rdf_lithops.worker import access, remote
 
 
 @dataclass(frozen=True)
@@ -262,47 +261,76 @@ def test_keys_are_given_up(s3: S3, bucket: Bucket, tmp_path: Path) -> None:
 # -- the same program everywhere --------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Dimuon events in two files."""
+    return demo.make_sample(str(tmp_path_factory.mktemp("sample")), files=2, events=20_000)
+
+
 @pytest.fixture
-def place(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, files: datasets.Datasets
-) -> Callable[[], list[str]]:
-    """Puts the main files on the server that the parameter names, and lets this program reach it; gives their URLs."""
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, sample: list[str]) -> list[str]:
+    """Puts the dimuon events where the parameter says, and lets this program reach them; gives their names there."""
 
     def on_web(scheme: str) -> list[str]:
         web = request.getfixturevalue("web")
-        for path in files.main:
+        for path in sample:
             shutil.copy(path, web.root)
         monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.certificate))
-        return [f"{getattr(web, scheme)}/{Path(path).name}" for path in files.main]
+        return [f"{getattr(web, scheme)}/{Path(path).name}" for path in sample]
 
     def on_xrootd(kind: str) -> list[str]:
         server = request.getfixturevalue("xrootd")(kind)
         for name, value in server.credentials.items():
             monkeypatch.setenv(name, value)
-        return [server.put(path) for path in files.main]
+        return [server.put(path) for path in sample]
 
-    def presigned() -> list[str]:
-        s3, bucket = request.getfixturevalue("s3"), request.getfixturevalue("bucket")
-        with contextlib.closing(s3.client(config=botocore.config.Config(signature_version="s3v4"))) as client:
-            keys = [f"data/{Path(path).name}" for path in files.main]
-            wanted = [{"Bucket": bucket.name, "Key": key} for key in keys]
+    def on_s3(kind: str) -> list[str]:
+        request.getfixturevalue("s3_here")
+        bucket = request.getfixturevalue("bucket")
+        urls = [bucket.put(f"dimuon/{Path(path).name}", path) for path in sample]
+        if kind == "s3":
+            return urls
+        with contextlib.closing(bucket.server.client(config=botocore.config.Config(signature_version="s3v4"))) as client:
+            wanted = [{"Bucket": bucket.name, "Key": url.partition(f"{bucket.name}/")[2]} for url in urls]
             return [client.generate_presigned_url("get_object", Params=which, ExpiresIn=600) for which in wanted]
 
     kind = request.param
-    if kind == "presigned":
-        return presigned
-    return functools.partial(on_web if kind in ("http", "https") else on_xrootd, kind.removeprefix("xrd"))
+    if kind == "local":
+        return sample
+    if kind in ("s3", "presigned"):
+        return on_s3(kind)
+    return on_web(kind) if kind in ("http", "https") else on_xrootd(kind.removeprefix("xrd"))
 
 
-OTHER_PLACES = ("http", "https", "presigned", "xrdhttp", "sss", "krb5", "gsi")
-PLACES = ["anonymous", *(pytest.param(kind, marks=pytest.mark.slow) for kind in OTHER_PLACES)]  # all: make test-data
+OTHER_PLACES = ("local", "http", "https", "presigned", "xrdhttp", "sss", "krb5", "gsi")
+PLACES = ["s3", "anonymous", *(pytest.param(kind, marks=pytest.mark.slow) for kind in OTHER_PLACES)]  # all: make test-data
 
 
 @pytest.mark.parametrize("place", PLACES, indirect=True)
-def test_the_same_program_everywhere(place: Callable[[], list[str]], files: datasets.Datasets, fexec: Any) -> None:
-    """nginx with and without TLS, presigned URLs, XRootD in all its kinds and XrdHttp give what local files give."""
-    expected = results(ROOT.RDataFrame("events", files.main))
-    assert expected == results(ROOT.RDataFrame("events", place(), executor=fexec, npartitions=2))
+def test_the_same_program_everywhere(place: list[str], sample: list[str], fexec: Any) -> None:
+    """The dimuon spectrum and its cut flow over S3, nginx with and without TLS, presigned URLs, XRootD in all its kinds and
+    XrdHttp are, in every bin, those of local files and local RDataFrame."""
+    expected = demo.measure(lambda: ROOT.RDataFrame(demo.TREE, sample))
+    assert expected.entries > 0
+    assert [] == demo.differences(
+        expected, demo.measure(lambda: ROOT.RDataFrame(demo.TREE, place, executor=fexec, npartitions=3))
+    )
+
+
+def test_s3_without_credentials(s3: S3, bucket: Bucket, fexec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any keys the error says that none were found, where it was to read and what to do."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "absent"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "absent"))
+    url = bucket.url("data/main_a.root")
+    with pytest.raises(
+        DataAccessError, match=r"no S3 credentials were found(.|\n)*next:  rdf-lithops auth status"
+    ) as caught:
+        ROOT.RDataFrame("events", url, executor=fexec)
+    assert ("unauthenticated", url) == (caught.value.kind, caught.value.url)
 
 
 @pytest.mark.slow
@@ -357,6 +385,7 @@ def test_a_bearer_token(
     """An https server that asks for a token gets the user's, on the driver and from workers; one that does not, or that
     anybody can listen to, gets none; and without it the refusal says what to do."""
     monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.certificate))
+    remote.give_up_stores()  # other tests have met this server
     (web.root / "protected").mkdir(exist_ok=True)
     for folder in (web.root, web.root / "protected"):
         shutil.copy(files.main[0], folder / "asked.root")
@@ -372,8 +401,22 @@ def test_a_bearer_token(
     with pytest.raises(DataAccessError) as caught:
         ROOT.RDataFrame("events", f"{web.http}/{place}", executor=fexec)
     assert "denied" == caught.value.kind
-    assert {("https", f"/{place}")} == web.authorized()
+    assert {("https", f"/{place}")} == {(scheme, uri) for scheme, uri in web.authorized() if "asked" in uri}
     assert web.token not in str(caught.value)
+
+
+def test_many_files_behind_a_bearer_token(web: Web, files: datasets.Datasets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are asked for side by side, before it is known that their server wants a token, are all asked for again."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.certificate))
+    monkeypatch.setenv("BEARER_TOKEN", web.token)
+    (web.root / "protected").mkdir(exist_ok=True)
+    names = [f"protected/many_{number}.root" for number in range(24)]
+    for name in names:
+        shutil.copy(files.main[0], web.root / name)
+    remote.give_up_stores()
+    versions = dataset.versions([f"{web.https}/{name}" for name in names])
+    assert len(names) == len(versions)
+    assert 1 == len({version.rpartition(":")[2] for version in versions.values()})
 
 
 def test_a_signature_that_has_expired(bucket: Bucket, fexec: Any) -> None:

@@ -135,3 +135,11 @@ def test_nothing_to_check(fexec: Any, tmp_path: Path) -> None:
     """A folder without a manifest cannot be checked, and the error says so."""
     with pytest.raises(PlanError, match="no manifest"):
         replication.check(fexec, str(tmp_path))
+
+
+@pytest.mark.parametrize("target", ["root://host//store/copy", "https://host/copy"])
+def test_a_target_without_parts_is_refused(fexec: Any, tmp_path: Path, target: str) -> None:
+    """A store that takes no parts of files is refused before anything is copied, with the reason and with what does it."""
+    (tmp_path / "a.bin").write_bytes(b"x")
+    with pytest.raises(PlanError, match=r"expected a folder or s3://(.|\n)*cannot be written in parts(.|\n)*xrdcp"):
+        replication.replicate(fexec, [str(tmp_path / "a.bin")], target)

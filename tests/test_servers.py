@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import CAPTURED
-from servers import daemons
+from servers import daemons, fixtures
 from servers.s3 import S3
 
 pytest.importorskip("boto3")
@@ -42,7 +42,7 @@ def test_a_server_dies_with_its_test(tmp_path: Path) -> None:
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from servers import daemons
+from servers import daemons, fixtures
 with daemons.running(["sleep", "600"], Path({str(tmp_path)!r}) / "log") as process:
     print(process.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -54,3 +54,18 @@ with daemons.running(["sleep", "600"], Path({str(tmp_path)!r}) / "log") as proce
     while daemons.lives(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not daemons.lives(pid)
+
+
+def test_where_servers_were_installed_none_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing program skips a test, with the command that brings it; where all were just installed it fails the test."""
+
+    def start(folder: Path) -> contextlib.AbstractContextManager[None]:
+        daemons.require("no-such-server")
+        return contextlib.nullcontext()
+
+    monkeypatch.delenv("RDF_LITHOPS_ALL_SERVERS", raising=False)
+    with pytest.raises(pytest.skip.Exception, match=r"no no-such-server(.*)install.sh"), fixtures._running(start, tmp_path):
+        pass
+    monkeypatch.setenv("RDF_LITHOPS_ALL_SERVERS", "yes")
+    with pytest.raises(daemons.ServerMissing, match="no-such-server"), fixtures._running(start, tmp_path):
+        pass

@@ -25,12 +25,14 @@ __all__ = [
     "KEY_VARIABLE",
     "CredentialsUnreadable",
     "Sealed",
+    "bearer_token",
     "installed",
     "pack",
     "s3_keys",
     "s3_variables",
     "signed_urls",
     "take_key",
+    "token_places",
     "token_variables",
     "unseal",
 ]
@@ -124,6 +126,23 @@ def _leave_no_core() -> None:
 def s3_variables() -> dict[str, str]:
     """The installed S3 keys as the variables that stand for them."""
     return {name.upper(): value for name, value in s3_keys().items()}
+
+
+def token_places() -> list[str]:
+    """The files in which a bearer token is looked for, in WLCG's order; the variable BEARER_TOKEN goes before them."""
+    name = f"bt_u{os.getuid()}"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    places = [os.environ.get("BEARER_TOKEN_FILE"), os.path.join(runtime, name) if runtime else None, f"/tmp/{name}"]
+    return [place for place in places if place]
+
+
+def bearer_token() -> str:
+    """The installed bearer token, else the one that is found here; "" where there is none."""
+    given = token_variables().get("BEARER_TOKEN") or os.environ.get("BEARER_TOKEN", "")
+    for place in [] if given else token_places():
+        with contextlib.suppress(OSError), open(place) as stream:
+            return stream.read().strip()
+    return given.strip()
 
 
 def token_variables() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Remote objects by URL: where they are, how big, which bytes, and in plain words why not. The only user of obstore.
+"""Remote objects by URL: where they are, how big, which bytes. The only user of obstore.
 
 ``variables`` is always a mapping of environment variables (AWS_ENDPOINT_URL, AWS_PROFILE, SSL_CERT_FILE, …): what a driver
 or a task was granted, not this process's own environment. S3 requests are signed (version 4), certificates are verified.
@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
+
+from .refusals import FINAL, AccessFailure, changed, explained, shown, truncated
 
 __all__ = [
     "FINAL",
@@ -46,42 +46,8 @@ TAIL_BYTES = 256 << 10  # fetched with the size: keys, streamers and the tree of
 RETRIES: dict[str, Any] = {"max_retries": 4, "retry_timeout": datetime.timedelta(seconds=60)}
 TOKEN = "BEARER_TOKEN"
 AUTHORITIES = ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-FINAL = (  # kinds of failure that another attempt would only repeat
-    "certificate",
-    "changed",
-    "denied",
-    "elsewhere",
-    "expired",
-    "malformed",
-    "missing",
-    "no bucket",
-    "unauthenticated",
-    "unknown host",
-)
 _token_wanted: set[str] = set()  # hosts that have refused a request without one
 _TRUE = ("1", "true", "yes", "on")
-
-
-class AccessFailure(Exception):
-    """Remote data that cannot be read: ``kind`` is one word, ``url`` comes without its query."""
-
-    def __init__(self, kind: str, url: str, why: str, next_command: str) -> None:
-        super().__init__(kind, url, why, next_command)
-        self.kind, self.url, self.why, self.next_command = kind, url, why, next_command
-
-    @property
-    def plain(self) -> dict[str, str]:
-        """Its fields, to travel."""
-        return dict(zip(("kind", "url", "why", "next_command"), self.args, strict=True))
-
-    def __str__(self) -> str:
-        return f"{self.url}: {self.why}"
-
-
-def shown(url: str) -> str:
-    """``url`` as it may appear in a message: without a query (which may be a signature) and without user names."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme else url
 
 
 def is_signed(url: str) -> bool:
@@ -161,12 +127,13 @@ def _http_store(base: str, frozen: tuple[tuple[str, str], ...], token: str) -> A
 def _asked_at(url: str, variables: Mapping[str, str], ask: Callable[[Any, str], T]) -> T:
     """What ``ask(store, path)`` gives for that URL. An https server that refuses is asked once more with the bearer token,
     if there is one, and from then on at once: nobody gets a token who did not ask for it."""
+    host = urlsplit(url).netloc
+    brought_one = host in _token_wanted  # looked up before: others that ask at the same time add to it
     try:
         return ask(*store_for(url, variables))
     except Exception as error:
-        host = urlsplit(url).netloc
         is_refused = type(error).__name__ in ("UnauthenticatedError", "PermissionDeniedError")
-        if not is_refused or not variables.get(TOKEN) or not url.startswith("https:") or host in _token_wanted:
+        if not is_refused or not variables.get(TOKEN) or not url.startswith("https:") or brought_one:
             raise
         _token_wanted.add(host)
     return ask(*store_for(url, variables))
@@ -398,78 +365,6 @@ def list_folder(url: str, variables: Mapping[str, str]) -> tuple[list[str], list
         for meta in found["objects"]
     ]
     return sorted(folders), sorted(objects)
-
-
-# -- what went wrong ----------------------------------------------------------------------------------------------------
-
-_CODE = re.compile(r"<Code>(\w+)</Code>")
-_STATUS = re.compile(r"status code: (\d{3})")
-_EXPIRED = ("ExpiredToken", "RequestExpired", "TokenRefreshRequired")
-_BY_TEXT: tuple[tuple[str, str, str, str], ...] = (  # found in the transfer library's text: kind, why, next command
-    ("InvalidCertificate", "certificate", "its certificate is not signed by an authority that is trusted here",
-     "set SSL_CERT_FILE (or AWS_CA_BUNDLE) to the authority's certificate"),
-    ("dns error", "unknown host", "there is no host of that name", "check the name, and AWS_ENDPOINT_URL for S3"),
-    ("Connection refused", "unreachable", "nobody listens there", "check the port, and AWS_ENDPOINT_URL for S3"),
-    ("AccessFailure", "unauthenticated", "no S3 credentials were found here (variables, profile, role)",
-     "rdf-lithops auth status"),
-    ("timed out", "unreachable", "it did not answer in time", "try again"),
-    ("decoding response body", "truncated", "the transfer broke off", "try again"),
-)  # fmt: skip
-
-
-def explained(error: BaseException, url: str) -> AccessFailure:
-    """The transfer library's ``error`` as an AccessFailure. Nothing of its text is kept: it may hold a signed URL."""
-    text = f"{error!r} {error.__cause__!r}"
-    code = next(iter(_CODE.findall(text)), "")
-    status = next(iter(_STATUS.findall(text)), "")
-    name = shown(url)
-    if expired_signature(url) or code in _EXPIRED or "has expired" in text:
-        return AccessFailure("expired", name, "its signature or credentials have expired", "get new ones and try again")
-    if type(error).__name__ == "PreconditionError" or status == "412":
-        return changed(url)
-    if code == "NoSuchBucket":
-        return AccessFailure(
-            "no bucket", name, "there is no such bucket", f"aws s3 ls   # and look for {urlsplit(url).netloc}"
-        )
-    if isinstance(error, FileNotFoundError) or status == "404":
-        parent = name.rpartition("/")[0]
-        return AccessFailure("missing", name, "there is no such object", f"aws s3 ls {parent}/   # or list it in a browser")
-    if status in ("401", "403"):
-        what = f" ({code})" if code else ""
-        return AccessFailure("denied", name, f"access is denied{what}", f"rdf-lithops auth status {name}")
-    for found, kind, why, next_command in _BY_TEXT:
-        if found in text:
-            return AccessFailure(kind, name, why, next_command)
-    if status in ("301", "307"):
-        return AccessFailure("elsewhere", name, "its bucket is in another region", "set AWS_REGION to the bucket's region")
-    why = (
-        f"the transfer failed ({type(error).__name__}{', status ' + status if status else ''}{', ' + code if code else ''})"
-    )
-    return AccessFailure("failed", name, why, "try again")
-
-
-def changed(url: str) -> AccessFailure:
-    """The file is no longer the one that this run began with."""
-    return AccessFailure("changed", shown(url), "it was replaced while it was being read", "run the query again")
-
-
-def truncated(url: str, why: str) -> AccessFailure:
-    """Fewer bytes came than were promised."""
-    return AccessFailure(
-        "truncated", shown(url), f"the transfer was cut short: {why}", "try again; if it recurs, copy it again"
-    )
-
-
-def expired_signature(url: str) -> bool:
-    """Whether ``url`` carries a signature (version 4 or 2) that is out of date by its own words."""
-    query = {name.lower(): values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-    try:
-        if "x-amz-date" in query:
-            signed = datetime.datetime.strptime(query["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc)
-            return time.time() > signed.timestamp() + float(query["x-amz-expires"])
-        return "signature" in query and time.time() > float(query["expires"])
-    except (KeyError, ValueError):
-        return False
 
 
 def relevant(environment: Mapping[str, str]) -> dict[str, str]:

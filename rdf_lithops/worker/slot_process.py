@@ -129,7 +129,8 @@ class _Slot:
                 return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:], message["order"], message["began"])]
             place = place_of(self.folder, output.FOLDER, os.getpid())
             if message["op"] == "merge":
-                return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place, message["began"])]
+                with access.granted(None, access.Grant.read(message["access"]), ()):
+                    return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place, message["began"])]
             return self._run(message, blobs[0], place, time.perf_counter() - started)
 
     def _load(self, message: dict[str, Any], initialisation: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Where a dataset's files are written: S3, XRootD, and folders. A file is there complete, or it is not there.
+"""Where a dataset's files are written: S3, XRootD, WebDAV, folders. A file is there complete, or it is not there.
 
 One small set of operations for all of them, chosen by the URL; what has no scheme is a path on this machine. Credentials
 come from where each library looks for them; on a worker they have been put there.
@@ -13,54 +13,16 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
-from . import credentials
+from . import credentials, remote
+from .store import PART, Store, StoreFailure, split
+from .webdav import WebDAV
 
 __all__ = ["StoreFailure", "fetch", "put", "remove", "s3_client", "sizes", "split", "store_of"]
 
 SINGLE_PUT_BYTES = 5 * 2**30  # of S3: up to here an object is one request, and nothing half done can stay behind
-_PART = ".rdf_lithops-part"  # of a file in a folder, while it is written
-
-
-class StoreFailure(Exception):
-    """Something that could not be written, read or listed: what, why; ``final`` where another try would end as this one."""
-
-    def __init__(self, what: str, why: str, final: bool) -> None:
-        super().__init__(what, why, final)
-        self.what, self.why, self.final = what, why, final
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.why}"
-
-
-class Store(Protocol):
-    """The operations, on whole URLs. All of them raise StoreFailure."""
-
-    def put(self, path: str, url: str, replace: bool) -> None:
-        """Make ``url`` a copy of the file ``path``; readers never see a part of it.
-
-        What is there is replaced, or else left: it is whole, and a duplicate of ``path``.
-        """
-
-    def fetch(self, url: str, path: str) -> None:
-        """Copy ``url`` into the file ``path``."""
-
-    def sizes(self, folder: str, prefix: str) -> dict[str, int]:
-        """URLs and sizes in bytes of the files in ``folder`` whose names start with ``prefix``; none where it is missing."""
-
-    def remove(self, urls: Iterable[str]) -> None:
-        """Remove files; those that are not there are no error."""
-
-    def abandon(self, folder: str, prefix: str) -> None:
-        """Remove what interrupted writers have left of such files."""
-
-
-def split(url: str) -> tuple[str, str]:
-    """The folder of ``url``, with its slash, and the name in it."""
-    folder, slash, name = url.rpartition("/")
-    return folder + slash, name
 
 
 def store_of(url: str) -> Store:
@@ -68,7 +30,7 @@ def store_of(url: str) -> Store:
     scheme = urlsplit(url).scheme
     if scheme not in _STORES:
         why = f"expected a path or a URL that starts with {', '.join(f'{name}://' for name in _STORES if name)}"
-        raise StoreFailure(f"cannot write {url}", why, True)
+        raise StoreFailure(f"cannot write {remote.shown(url)}", why, True)
     return _STORES[scheme]
 
 
@@ -100,8 +62,11 @@ def remove(urls: Iterable[str]) -> None:
 
 
 class _Folders:
+    def prepare(self, folder: str) -> None:
+        """Nothing: a folder that is not there is the user's error."""
+
     def put(self, path: str, url: str, replace: bool) -> None:
-        staging = f"{url}.{secrets.token_hex(4)}{_PART}"
+        staging = f"{url}.{secrets.token_hex(4)}{PART}"
         with _os_errors(f"cannot write {url}"):
             try:
                 shutil.copyfile(path, staging)
@@ -124,7 +89,7 @@ class _Folders:
                 found = [entry for entry in os.scandir(folder) if entry.name.startswith(prefix) and entry.is_file()]
             except FileNotFoundError:
                 return {}
-            return {os.path.join(folder, entry.name): entry.stat().st_size for entry in found if _PART not in entry.name}
+            return {os.path.join(folder, entry.name): entry.stat().st_size for entry in found if PART not in entry.name}
 
     def remove(self, urls: Iterable[str]) -> None:
         for url in urls:
@@ -134,7 +99,7 @@ class _Folders:
     def abandon(self, folder: str, prefix: str) -> None:
         with _os_errors(f"cannot list {folder}"), contextlib.suppress(FileNotFoundError):
             self.remove(
-                entry.path for entry in os.scandir(folder) if entry.name.startswith(prefix) and entry.name.endswith(_PART)
+                entry.path for entry in os.scandir(folder) if entry.name.startswith(prefix) and entry.name.endswith(PART)
             )
 
 
@@ -178,6 +143,9 @@ def s3_client(what: str) -> Iterator[Any]:
 
 
 class _S3:
+    def prepare(self, folder: str) -> None:
+        """Nothing: there are no folders."""
+
     def put(self, path: str, url: str, replace: bool) -> None:
         bucket, key = self._parts(url)
         condition = {} if replace else {"IfNoneMatch": "*"}
@@ -262,6 +230,12 @@ std::string copy_whole(const std::string &from, const std::string &to) {
 
 
 class _XRootD:
+    def prepare(self, folder: str) -> None:
+        """A server that makes it for a file gives it its permissions a moment later, and refuses others in that moment."""
+        import ROOT
+
+        ROOT.gSystem.MakeDirectory(folder)  # one that is there is no error
+
     def put(self, path: str, url: str, replace: bool) -> None:
         """Replaces in either case: XRootD's copy makes a file whole or not at all, but has no condition."""
         why = self._copied(f"file://localhost{os.path.abspath(path)}", url)
@@ -315,6 +289,7 @@ class _XRootD:
 
 
 _XROOTD = _XRootD()
+_WEBDAV = WebDAV()
 _STORES: dict[str, Store] = {
     "": _Folders(),
     "s3": _S3(),
@@ -322,4 +297,6 @@ _STORES: dict[str, Store] = {
     "roots": _XROOTD,
     "xroot": _XROOTD,
     "xroots": _XROOTD,
+    "https": _WEBDAV,
+    "http": _WEBDAV,
 }

@@ -205,18 +205,24 @@ class MapTask(_CallTask):
 
 @dataclass(frozen=True)
 class MergeTask(_CallTask):
-    """Merge parts of a Snapshot into larger files: a range is one, with the keys id, tree, sources and target."""
+    """Merge parts of a Snapshot into larger files: a range is one, with the keys id, tree, sources and target.
+
+    ``access``: as in MapTask.
+    """
 
     surroundings: Surroundings
     dataset: dict[str, Any] = field(default_factory=dict)
+    access: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
-        return "", {"op": "merge", "call": call, "began": began, "tries": call.get("tries", MAX_TRIES)}, []
+        tries = call.get("tries", MAX_TRIES)
+        return "", {"op": "merge", "call": call, "access": self.access, "began": began, "tries": tries}, []
 
     def _work(
         self, call: dict[str, Any], folder: str, began: dict[str, float], payload_s: float
     ) -> tuple[bytes, dict[str, bytes]]:
-        return execute.merge_files(call, folder, began), {}
+        with access.granted(None, access.Grant.read(self.access), ()):
+            return execute.merge_files(call, folder, began), {}
 
 
 def _store(storage: Any, blobs: dict[str, bytes]) -> None:

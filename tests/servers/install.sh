@@ -5,9 +5,9 @@ set -euo pipefail
 
 packages=(
     ceph-mon ceph-osd ceph-common radosgw                                     # S3
-    nginx-light openssl                                                       # http and https
+    nginx-light libnginx-mod-http-dav-ext openssl                             # http and https, WebDAV
     xrootd-server xrootd-client xrootd-server-plugins xrootd-plugins          # XRootD and XrdHttp
-    krb5-kdc krb5-user                                                        # Kerberos, for XRootD
+    krb5-kdc krb5-admin-server krb5-user                                      # Kerberos, for XRootD
 )
 
 missing=()

@@ -1,4 +1,5 @@
-"""nginx over a folder: http and https, the latter with a certificate of an authority of its own, and one of a stranger's."""
+"""nginx over a folder: http and https, the latter with a certificate of an authority of its own. Folders named ``dav`` can
+be written."""
 
 from __future__ import annotations
 
@@ -11,7 +12,16 @@ from pathlib import Path
 
 from servers import daemons
 
+WEBDAV = Path("/usr/lib/nginx/modules/ngx_http_dav_ext_module.so")
+WRITABLE = """
+      dav_methods PUT DELETE MKCOL MOVE;
+      dav_ext_methods PROPFIND OPTIONS;
+      create_full_put_path on;
+      client_max_body_size 0;
+"""
+
 CONFIGURATION = """
+load_module {module};
 daemon off;
 master_process off;
 pid {folder}/nginx.pid;
@@ -32,6 +42,7 @@ http {{
     root {root};
     location /forbidden/ {{ return 403; }}
     location /protected/ {{ access_log {folder}/authorization.log authorization; return 401; }}
+    location /dav/ {{ {writable} }}
   }}
   server {{
     listen 127.0.0.1:{https_port} ssl;
@@ -42,7 +53,9 @@ http {{
     access_log {folder}/access.log sent;
     location /protected/ {{
       if ($http_authorization != "Bearer {token}") {{ return 401; }}
+      {writable}
     }}
+    location /dav/ {{ {writable} }}
   }}
 }}
 """
@@ -85,7 +98,7 @@ def authority(folder: Path) -> Authority:
 @dataclass(frozen=True)
 class Web:
     """A running nginx: what lies in ``root`` is served at ``http`` and ``https``; ``protected/`` to who has ``token``, and
-    over https alone."""
+    over https alone. ``protected/`` over https, and ``dav/``, can be written."""
 
     root: Path
     http: str
@@ -110,6 +123,8 @@ class Web:
 def running(folder: Path) -> Iterator[Web]:
     """nginx with its state in ``folder``; it serves ``folder/root``."""
     daemons.require("nginx", "openssl", "setpriv")
+    if not WEBDAV.exists():
+        raise daemons.ServerMissing(f"no {WEBDAV} on this machine; run {daemons.INSTALL} as root")
     root = folder / "root"
     root.mkdir(parents=True)
     signer = authority(folder / "authority")
@@ -119,6 +134,8 @@ def running(folder: Path) -> Iterator[Web]:
     configuration = folder / "nginx.conf"
     configuration.write_text(
         CONFIGURATION.format(
+            module=WEBDAV,
+            writable=WRITABLE,
             token=token,
             folder=folder,
             root=root,
