@@ -21,6 +21,8 @@ from typing import Any
 
 import psutil
 
+from .watchdog import LABEL, VARIABLE
+
 HANDLER = "rdf_lithops.worker.lambda_handler.handler"
 LAMBDA_USER = "993:990"
 POLL_S = 0.01
@@ -111,8 +113,8 @@ class _Server(http.server.ThreadingHTTPServer):
 class Environment:
     """Started cold; ``run`` gives it one event at a time; ``freeze`` stops it in between; ``kill`` ends it."""
 
-    def __init__(self, function: Function, places: Places, folder: Path) -> None:
-        self.function, self.places = function, places
+    def __init__(self, function: Function, places: Places, folder: Path, standin: str) -> None:
+        self.function, self.places, self.standin = function, places, standin
         self.id = uuid.uuid4().hex[:8]
         self.folder = folder / self.id
         self.folder.mkdir(parents=True)
@@ -201,6 +203,7 @@ class Environment:
             "AWS_LAMBDA_LOG_STREAM_NAME": self.id,
             "_HANDLER": self.places.handler,
             "LAMBDA_TASK_ROOT": "/opt/rdf_lithops",
+            VARIABLE: self.standin,
             **self.places.variables,
             **self.function.variables,
         }
@@ -219,6 +222,7 @@ class _Container:
         self.process = subprocess.Popen(
             [
                 *("podman", "run", "--rm", "--name", self.name, "--network", "host"),
+                *("--label", f"{LABEL}={environment.standin}"),
                 *("--read-only", "--read-only-tmpfs=false", "--security-opt", "no-new-privileges"),
                 *("--tmpfs", f"/tmp:rw,size={function.tmp_mib}m,mode=1777", "--user", LAMBDA_USER, "--cap-drop", "all"),
                 *("--memory", f"{function.memory_mib}m", "--memory-swap", f"{function.memory_mib}m"),
@@ -259,7 +263,7 @@ class _Process:
     """The runtime client in a process of this Python, with a /tmp of its own; memory is not limited."""
 
     def __init__(self, environment: Environment) -> None:
-        self.tmp = tempfile.mkdtemp(prefix="lambda-")
+        self.tmp = tempfile.mkdtemp(prefix="tmp-", dir=environment.folder)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LITHOPS", "PYTHON"))}
         variables = {
             **kept,
