@@ -302,6 +302,7 @@ class Service:
         with self._environment(function, invocation) as environment:
             if environment is None:
                 return Answer(b"{}", "closed")
+            environment.thaw()
             invocation.started = time.time()
             if kill:
                 threading.Thread(target=self._kill_soon, args=(environment,), daemon=True).start()

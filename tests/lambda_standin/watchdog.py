@@ -24,6 +24,8 @@ def main(program: int, standin: str, folder: str) -> None:
     """Wait until ``program`` ends; then end what is of ``standin`` and remove ``folder``."""
     with contextlib.suppress(ProcessLookupError):
         select.select([os.pidfd_open(program)], [], [])
+    for process in _processes(standin):
+        set_frozen(process, False)  # what is frozen cannot be killed
     _remove_containers(standin)
     deadline = time.monotonic() + LIMIT_S
     while (left := _processes(standin)) and time.monotonic() < deadline:
@@ -32,6 +34,21 @@ def main(program: int, standin: str, folder: str) -> None:
                 os.kill(process, signal.SIGKILL)
         time.sleep(0.05)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def set_frozen(process: int, frozen: bool) -> bool:
+    """Freeze, or thaw, all that is in the control group of ``process``, if that is a container's; whether it was done."""
+    with contextlib.suppress(OSError), open(f"/proc/{process}/cgroup") as groups:
+        for line in groups:
+            _, kinds, path = line.strip().split(":", 2)
+            if "libpod" not in path or kinds not in ("", "freezer"):
+                continue
+            name, states = ("freezer/freezer.state", "THAWED FROZEN") if kinds else ("/cgroup.freeze", "0 1")
+            folder, _, file = name.partition("/")
+            with open(os.path.join("/sys/fs/cgroup", folder, path.lstrip("/"), file), "w") as state:
+                state.write(states.split()[frozen])
+            return True
+    return False
 
 
 def _remove_containers(standin: str) -> None:
