@@ -13,7 +13,6 @@ what Lithops calls, where every other module is called by it.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import time
 from multiprocessing.connection import Connection
 from typing import Any
@@ -45,20 +44,21 @@ def _wait_for_root() -> str | None:
 def _read_models_once() -> None:
     """Have boto3 read its descriptions of services once per environment: Lithops makes two sessions in each call, and each
     would read them anew (0.05 s)."""
-    loaders = importlib.import_module("botocore.loaders").JSONFileLoader
-    load, known = loaders.load_file, {}
+    load = JSONFileLoader.load_file
+    known: dict[str, Any] = {}
 
     def load_once(loader: Any, path: str) -> Any:
         if path not in known:
             known[path] = load(loader, path)
         return known[path]
 
-    loaders.load_file = load_once
+    JSONFileLoader.load_file = load_once
 
 
 _began = time.perf_counter()
 _held = _hold_root()
 
+from botocore.loaders import JSONFileLoader  # noqa: E402
 from lithops.serverless.backends.aws_lambda import entry_point  # noqa: E402  # while ROOT comes up behind
 
 _read_models_once()
