@@ -83,7 +83,7 @@ def _measure(image: str, environments: int, events: int) -> list[Query]:
         expected = _bins(_dimuon(paths).GetValue())
         gateway = stack.enter_context(s3.running(folder / "s3"))
         places = Places(image, volume=str(volume))
-        settings = {"max_workers": CALLS, "runtime_memory": MEMORY_MIB}
+        settings = {"max_workers": CALLS, "runtime_memory": MEMORY_MIB, "runtime_timeout": 300}
         made = stack.enter_context(standing(places, quota=environments, s3=gateway, **settings))
         made.executor.invoker.select_runtime("M000", None)  # deployed, as it is long before a user's first query
         made.service.retire()
