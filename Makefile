@@ -57,7 +57,7 @@ test-lambda: export CONTAINERS_CONF := $(if $(CONTAINERS_CONF),$(CONTAINERS_CONF
 test-lambda: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	RDF_LITHOPS_IMAGE="$$(cat $(VENV)/.image 2>/dev/null)" TMPDIR="$$folder" \
-	$(BIN)/python -m pytest -rA tests/test_lambda.py tests/test_lambda_credentials.py tests/test_lambda_image.py tests/test_check.py $(ARGS)
+	$(BIN)/python -m pytest -rA tests/test_lambda*.py tests/test_check.py $(ARGS)
 
 # Known vulnerabilities of what the image holds.
 audit: $(VENV)/.stamp-test

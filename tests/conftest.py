@@ -40,6 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:unclosed file .*/dev/null:ResourceWarning")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on Lambda first, so that one of several pytest processes has them all: each has a stand-in of its own."""
+    items.sort(key=lambda item: "standing_lambda" not in getattr(item, "fixturenames", ()))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say where the calls of Lambda's tests ran, if there were any."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]

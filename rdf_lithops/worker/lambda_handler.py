@@ -41,11 +41,27 @@ def _wait_for_root() -> str | None:
     return None
 
 
+def _read_models_once() -> None:
+    """Have boto3 read its descriptions of services once per environment: Lithops makes two sessions in each call, and each
+    would read them anew (0.05 s)."""
+    load = JSONFileLoader.load_file
+    known: dict[str, Any] = {}
+
+    def load_once(loader: Any, path: str) -> Any:
+        if path not in known:
+            known[path] = load(loader, path)
+        return known[path]
+
+    JSONFileLoader.load_file = load_once
+
+
 _began = time.perf_counter()
 _held = _hold_root()
 
+from botocore.loaders import JSONFileLoader  # noqa: E402
 from lithops.serverless.backends.aws_lambda import entry_point  # noqa: E402  # while ROOT comes up behind
 
+_read_models_once()
 ROOT_VERSION = _wait_for_root() if _held is not None else None
 INITIALISATION_S = time.perf_counter() - _began
 

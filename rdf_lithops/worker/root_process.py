@@ -453,7 +453,7 @@ def main() -> None:
                 execute.prepare()
                 execute.leave_crashes_to_the_kernel()
                 parent.wait_for_work(0.0 if given.eager else FIRST_GRAPH_S)
-                steps = execute.warm_up()
+                steps = execute.warm_up(at_once=bool(given.eager))
                 while not parent.is_wanted() and next(steps, "done") != "done":
                     pass
             parent.announce_warm(root)

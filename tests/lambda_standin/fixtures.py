@@ -19,6 +19,7 @@ QUOTA = 4
 QUOTA_OF_PROCESSES = 2  # each starts a ROOT of its own, in every `make test`
 ASKED_FOR = 32
 CONTAINER_MEMORY_MIB = 1024
+CONTAINER_LIMIT_S = 150  # four that start at once on a busy machine of two cores took more than one minute
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +33,7 @@ def standing_lambda(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
         with standing(places, quota=QUOTA_OF_PROCESSES, max_workers=ASKED_FOR) as made, environment(elsewhere):
             yield made
     else:
-        given = {"runtime_memory": CONTAINER_MEMORY_MIB, "max_workers": ASKED_FOR}
+        given = {"runtime_memory": CONTAINER_MEMORY_MIB, "max_workers": ASKED_FOR, "runtime_timeout": CONTAINER_LIMIT_S}
         gateway = request.getfixturevalue("s3")
         with standing(places, quota=QUOTA, s3=gateway, **given) as made, environment(elsewhere):
             yield made

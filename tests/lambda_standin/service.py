@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import http.server
 import json
+import os
 import re
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from . import watchdog
 from .environment import POLL_S, Answer, Environment, Function, Places
 
 EVENT_DELIVERIES = 3  # Lambda delivers an event that failed twice more
@@ -150,12 +152,16 @@ class Service:
     def __enter__(self) -> Service:
         self._folder = tempfile.TemporaryDirectory(prefix="lambda-standin-")
         self.folder = Path(self._folder.name)
+        self.id = uuid.uuid4().hex
+        guard = [sys.executable, "-I", "-S", watchdog.__file__, str(os.getpid()), self.id, str(self.folder)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.DEVNULL, start_new_session=True)
         self.moto_port = _free_port()
         self.s3_port = self._s3_port or self.moto_port
         log = open(self.folder / "moto.log", "wb")
         self._log = log
         command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.moto_port)]
-        self._moto = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        variables = {**os.environ, watchdog.VARIABLE: self.id}
+        self._moto = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=variables)
         _wait_for_port(self.moto_port)
         _post(self.moto_port, "/moto-api/config", {"lambda": {"use_docker": False}})
         self._front = self._serve(_Front)
@@ -178,6 +184,8 @@ class Service:
         self._moto.wait(timeout=20)
         self._log.close()
         self._folder.cleanup()
+        self._guard.kill()
+        self._guard.wait(timeout=20)
 
     def _serve(self, front: type[_Front]) -> _Server:
         server = _Server(("127.0.0.1", 0), type("Front", (front,), {"service": self}))
@@ -294,6 +302,7 @@ class Service:
         with self._environment(function, invocation) as environment:
             if environment is None:
                 return Answer(b"{}", "closed")
+            environment.thaw()
             invocation.started = time.time()
             if kill:
                 threading.Thread(target=self._kill_soon, args=(environment,), daemon=True).start()
@@ -322,7 +331,7 @@ class Service:
             environment = idle.pop() if idle else None
             invocation.cold = environment is None
         if environment is None:
-            environment = Environment(function, self.places, self.folder)
+            environment = Environment(function, self.places, self.folder, self.id)
             self.environments.append(environment)
         invocation.environment = environment.id
         try:
