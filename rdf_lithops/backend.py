@@ -29,7 +29,7 @@ from .events import CallEnded, Consumer, Event, FileSkipped, FilesMerged
 from .limits import ROOT_MEMORY_MIB
 from .options import Options
 from .outlook import FoldLimits, Outlook, fold_shape
-from .planning import Plan, pack_calls, work_of
+from .planning import Plan, clusters_of, pack_calls, work_of
 from .reporting import Recorder, Report
 from .worker import arrays, execute
 from .worker import ranges as adapter
@@ -345,6 +345,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             options.budget_usd,
             tuple(fold_shape(len(iterdata), speeds.partial_bytes, self._fold_limits())),
             *experience.begins(shape, len(iterdata), offer.workers, time.time()),
+            clusters_of(iterdata),
         )
 
     def _fold_limits(self) -> FoldLimits:
@@ -733,10 +734,11 @@ def _node(operation: Any, parent_id: int) -> Any:
 
 
 def _add_expectations(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> None:
-    """Tell each range of a surveyed dataset how many entries it has, and the compressed bytes of what it reads."""
+    """Tell each range of a surveyed dataset how many entries, clusters and compressed bytes of what it reads it has."""
     for plain, item in zip(plain_ranges, ranges, strict=True):
         if isinstance(item, cutting.CutRange):
-            plain["entries"], plain["read_bytes"] = item.piece.entries, item.piece.read_bytes
+            piece = item.piece
+            plain["entries"], plain["read_bytes"], plain["clusters"] = piece.entries, piece.read_bytes, piece.clusters
 
 
 def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> None:
