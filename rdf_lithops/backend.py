@@ -508,7 +508,7 @@ class _Ready:
 
     plan: Plan
     place: job.Place
-    receive: Callable[[bytes], Any]
+    receive: Callable[[bytes | memoryview], Any]
 
 
 class _Written(SnapshotResult):  # type: ignore[misc]  # ROOT has no type information
@@ -524,7 +524,7 @@ def _receive(
     there: dict[str, list[str]],
     place: job.Place,
     merge: Callable[[output.Destination, Any], None],
-    pickled: bytes,
+    pickled: bytes | memoryview,
 ) -> Any:
     """DistRDF's result: arrays whole, Snapshots with the files that the workers have put where they belong."""
     result = execute.unpickle(pickled)

@@ -302,7 +302,7 @@ def _reducer_trouble(end: CallEnd | None) -> Trouble:
     return Trouble(error["kind"], error["message"], error.get("log_tail", ""))
 
 
-def read_result(envelope: Envelope) -> bytes:
+def read_result(envelope: Envelope) -> bytes | memoryview:
     """The merged result's pickle; raises the error that the envelope carries instead, if it does."""
     error = envelope.error
     if error is None:

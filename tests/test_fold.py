@@ -17,7 +17,7 @@ import rdf_lithops
 from rdf_lithops.events import Event, FoldRoundEnded, ReduceEnded
 from rdf_lithops.outlook import FoldLimits, fold_shape, groups
 from rdf_lithops.worker.envelope import Envelope, EnvelopeError, pack, unpack
-from rdf_lithops.worker.shelf import Shelf, bundle, size_of, take_down, unbundle
+from rdf_lithops.worker.shelf import Shelf, Shelved, bundle, size_of, unbundle
 
 PROGRAM = """
 import sys
@@ -83,7 +83,7 @@ def test_a_shelf(tmp_path: Any) -> None:
     assert first.stored["key"] != again.stored["key"]
     assert (len(large), b"", (4, 5), 7) == (size_of(first), first.body, first.range_ids, first.entries)
     assert {"call_s": 1.5, "stored_bytes": len(large)} == first.facts
-    assert [large, small, failed, large] == take_down(references, storage)
+    assert [large, small, failed, large] == list(Shelved(references, storage))
     assert large == shelf.put(large, None)
 
 
@@ -95,10 +95,10 @@ def test_a_shelf_is_checked(tmp_path: Any) -> None:
     assert stored is not None
     storage.put_object("bucket", stored["key"], pack(Envelope((1,), 1, "6.40", b"a" * 100)))
     with pytest.raises(EnvelopeError, match=r"expected ranges \(0,\)"):
-        take_down([reference], storage)
+        list(Shelved([reference], storage))
     storage.put_object("bucket", stored["key"], b"short")
     with pytest.raises(EnvelopeError, match="expected an envelope"):
-        take_down([reference], storage)
+        list(Shelved([reference], storage))
 
 
 def test_a_bundle() -> None:

@@ -30,7 +30,8 @@ class Envelope:
     """One call's outcome.
 
     ``range_ids`` in ascending order; ``entries`` processed (None where the source does not count them); ``root`` the
-    version of ROOT that pickled ``body`` (bytes, empty on failure); ``error`` plain fields of what went wrong, or None;
+    version of ROOT that pickled ``body`` (empty on failure; what ``unpack`` gives is a view of its argument, as it may have
+    gigabytes); ``error`` plain fields of what went wrong, or None;
     ``facts`` plain numbers about the call (seconds, bytes, MiB: the unit is in each name); ``piece`` which part of a range
     that was cut in two, perhaps again: a path of 0 and 1. ``stored`` says where the body lies if it is not here (see
     ``shelf``); ``parts`` are the lengths of the packed envelopes that the body consists of, if it is not one result but
@@ -40,7 +41,7 @@ class Envelope:
     range_ids: tuple[int, ...]
     entries: int | None
     root: str
-    body: bytes = field(default=b"", repr=False)
+    body: bytes | memoryview = field(default=b"", repr=False)
     error: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     stored: dict[str, Any] | None = None
@@ -90,7 +91,7 @@ def unpack(data: bytes) -> Envelope:
             range_ids=tuple(header["range_ids"]),
             entries=header["entries"],
             root=header["root"],
-            body=bytes(memoryview(data)[start:]),
+            body=memoryview(data)[start:],
             error=header["error"],
             facts=header["facts"],
             stored=header["stored"],

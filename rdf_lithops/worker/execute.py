@@ -8,6 +8,7 @@ actions; the interpreter then finds the compiled code in its own cache.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import faulthandler
 import functools
 import hashlib
@@ -18,7 +19,7 @@ import resource
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,7 @@ __all__ = [
 # original holds, clones of arrays of arrays share its memory. Graphs with one of them are built anew for each range.
 _UNCLONABLE = frozenset({"AsNumpy", "HistoND", "HistoNSparseD", "Report"})
 MAX_GRAPHS = 16  # finished graphs kept per process; compiled code is never freed, but the data frames are
+KEPT_BYTES = 256 * 2**20  # a graph with larger results is not kept: building it again takes less than they hold
 ENTRY_COLUMN = "rdf_lithops_entry_"  # prefix of the helper columns that the driver defines for rdfentry_
 _SOURCE_HEADER = """
 #ifndef RDF_LITHOPS_FIRST_ENTRY
@@ -297,6 +299,9 @@ def run_call(
             prefix, limit_bytes = results.arrays_prefix, results.arrays_limit_bytes
             blobs = arrays.taken_apart(partial, prefix, limit_bytes, range_ids, piece) if prefix else {}
             body = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
+        del partial  # it may have gigabytes, and the envelope takes as much again
+        if len(body) > KEPT_BYTES:
+            _forget_execution(graph_digest)
     except RangeFailure as failure:
         _forget(graph_digest)
         output.clear(folder)
@@ -385,10 +390,10 @@ def merge_results(reducer: Callable[[Any, Any], Any], into: Any, other: Any) -> 
     return merged
 
 
-def unpickle(body: bytes) -> Any:
+def unpickle(body: bytes | memoryview) -> Any:
     """The result whose pickle ``body`` is. Silences what ROOT says of every cut flow: PyROOT makes a Python warning of it,
     and crashes in the middle of the unpickling where warnings are errors."""
-    if b"RMergeableReport" in body:
+    if re.search(b"RMergeableReport", body):
         _build_report_layout()
     return pickle.loads(body)
 
@@ -406,40 +411,43 @@ def _build_report_layout() -> None:
         ROOT.gErrorIgnoreLevel = level
 
 
-def fold(reducer: bytes, partials: list[bytes], order: list[Any], began: dict[str, float]) -> bytes:
-    """Fold packed ``partials`` in ``order`` (see folding.fold_order) with the pickled ``reducer``; a packed envelope.
+def fold(reducer: bytes, partials: Iterable[bytes], order: list[Any], began: dict[str, float]) -> bytes:
+    """Fold packed ``partials`` with the pickled ``reducer``; a packed envelope.
 
-    ``began`` is what ``seconds.began_here`` said in the task.
+    They come one after the other, as they stand in ``order`` (see folding.fold_order), and are dropped as soon as they are
+    folded: at most two are held besides the sum. ``began`` is what ``seconds.began_here`` said in the task.
     """
     started = time.perf_counter()
     version = initialise()
     fold_two = pickle.loads(reducer)
-    envelopes = [unpack(partial) for partial in partials]
-    for envelope in envelopes:
+    coming = iter(partials)
+    heads: list[Envelope] = []
+
+    def folded(branch: Any) -> Any:
+        if not isinstance(branch, int):
+            return functools.reduce(fold_two, map(folded, branch))
+        envelope = unpack(next(coming))
         if envelope.root != version:
             message = f"expected partials of ROOT {version}, got one of ROOT {envelope.root} (ranges {envelope.range_ids})"
             raise RuntimeError(message)
+        heads.append(dataclasses.replace(envelope, body=b""))
+        return unpickle(envelope.body)
 
-    def folded(branch: Any) -> Any:
-        if isinstance(branch, int):
-            return unpickle(envelopes[branch].body)
-        return functools.reduce(fold_two, map(folded, branch))
-
-    merged = folded(order)
-    envelopes.sort(key=lambda envelope: (envelope.range_ids, envelope.piece))
-    range_ids = tuple(dict.fromkeys(range_id for envelope in envelopes for range_id in envelope.range_ids))
-    counts = [envelope.entries for envelope in envelopes]
+    body = pickle.dumps(folded(order), protocol=pickle.HIGHEST_PROTOCOL)
+    heads.sort(key=lambda envelope: (envelope.range_ids, envelope.piece))
+    range_ids = tuple(dict.fromkeys(range_id for envelope in heads for range_id in envelope.range_ids))
+    counts = [envelope.entries for envelope in heads]
     return pack(
         Envelope(
             range_ids,
             None if None in counts else sum(count for count in counts if count is not None),
             version,
-            pickle.dumps(merged, protocol=pickle.HIGHEST_PROTOCOL),
+            body,
             facts={
                 **whereabouts(began),
                 "fold_s": time.perf_counter() - started,
                 "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                "calls": _facts_of_calls(envelopes),
+                "calls": _facts_of_calls(heads),
             },
         )
     )

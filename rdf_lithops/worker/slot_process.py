@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -53,6 +54,13 @@ def serve(control: socket.socket, folder: str, log: str) -> None:
         slot.serve(Connection(descriptors[0]))
 
 
+def _asked_of(client: Connection[Any, Any]) -> Iterator[bytes]:
+    """What the task has to be folded, one by one."""
+    while True:
+        wire.send(client, {"event": "next"})
+        yield wire.receive(client)[1][0]
+
+
 class _Slot:
     """This process: the payload that it has loaded and the graphs that it has compiled, for its whole life."""
 
@@ -90,7 +98,7 @@ class _Slot:
                 initialisation, *blobs = blobs
                 if self._is_twin_after_compiling(message, initialisation, blobs):
                     return
-                reply, reply_blobs = self._answer(message, initialisation, blobs, secret)
+                reply, reply_blobs = self._answer(client, message, initialisation, blobs, secret)
             except (EOFError, OSError):
                 self._say_done()
                 return
@@ -111,7 +119,14 @@ class _Slot:
             resident_mib = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
         self.control.send(f"done {resident_mib:.1f}".encode())
 
-    def _answer(self, message: dict[str, Any], initialisation: bytes, blobs: list[bytes], secret: bytes | None) -> Answer:
+    def _answer(
+        self,
+        client: Connection[Any, Any],
+        message: dict[str, Any],
+        initialisation: bytes,
+        blobs: list[bytes],
+        secret: bytes | None,
+    ) -> Answer:
         """Run what ``message`` asks for; user errors are part of the answer, ours are raised."""
         started = time.perf_counter()
         with (
@@ -124,7 +139,7 @@ class _Slot:
                 return {"reply": "payload", "what": failure.what, "why": failure.why}, []
             if message["op"] == "fold":
                 faults.strike_fold(message.get("faults"), message["attempt"])
-                return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:], message["order"], message["began"])]
+                return {"reply": "ok"}, [execute.fold(blobs[0], _asked_of(client), message["order"], message["began"])]
             place = place_of(self.folder, output.FOLDER, os.getpid())
             if message["op"] == "merge":
                 return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place, message["began"])]

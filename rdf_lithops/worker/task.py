@@ -10,7 +10,7 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -18,9 +18,9 @@ from . import access, credentials, execute, faults, output, payload, warm
 from . import ranges as adapter
 from .beats import STATUS_NAME, Counter, Pulse, Stalled, key_of
 from .envelope import Envelope, pack, unpack
-from .folding import check_each_range_once, fold_order
+from .folding import check_each_range_once, flat, fold_order
 from .seconds import began_here, whereabouts
-from .shelf import Shelf, bundle, size_of, take_down
+from .shelf import Shelf, Shelved, bundle, size_of
 
 __all__ = ["POISON_CRASHES", "FoldTask", "MapTask", "MergeTask", "ReduceTask", "Surroundings"]
 
@@ -50,9 +50,18 @@ class Surroundings:
     faults: dict[str, Any] | None = None
 
     def request(
-        self, graph_digest: str, message: dict[str, Any], blobs: list[bytes], storage: Any, secret: bytes | None = None
+        self,
+        graph_digest: str,
+        message: dict[str, Any],
+        blobs: list[bytes],
+        storage: Any,
+        secret: bytes | None = None,
+        more: Iterable[bytes] = (),
     ) -> tuple[dict[str, Any], list[bytes]]:
-        """Have a warm ROOT process that holds our payload answer ``message``, with the credentials ``secret`` in place."""
+        """Have a warm ROOT process that holds our payload answer ``message``, with the credentials ``secret`` in place.
+
+        It gets ``more`` one by one, when it asks for the next.
+        """
         folder = warm.folder_for(self.warm_folder)
         message = {
             **message,
@@ -66,7 +75,7 @@ class Surroundings:
         if self.faults is not None:
             message["faults"] = self.faults
         with contextlib.closing(Pulse(self.beats, storage)) as pulse:
-            return _persistent_request(folder, lease, message, [*secrets, self.initialisation, *blobs], pulse)
+            return _persistent_request(folder, lease, message, [*secrets, self.initialisation, *blobs], pulse, more)
 
     def key_of(self, name: str) -> str:
         """Where Lithops keeps an object of the call that this process runs, in its storage."""
@@ -317,16 +326,16 @@ def _fold_here(
 ) -> bytes:
     """Take partials down from the shelf and fold them in a warm ROOT process, or in this one."""
     order = fold_order([unpack(each) for each in packed], groups)
-    blobs = take_down(packed, storage)
-    if len(blobs) == 1:
-        alone = unpack(blobs[0])
+    partials = Shelved([packed[position] for position in flat(order)], storage)
+    if len(partials) == 1:
+        alone = unpack(next(iter(partials)))
         facts = {"calls": alone.facts.get("calls", [alone.facts]), **whereabouts(began)}
         return pack(dataclasses.replace(alone, facts=facts))
     if surroundings.warm:
         with contextlib.suppress(warm.WarmProcessUnavailable):
             message = {"op": "fold", "order": order, "attempt": attempt, "began": began}
-            return surroundings.request("", message, [reducer, *blobs], storage)[1][0]
-    return execute.fold(reducer, blobs, order, began)
+            return surroundings.request("", message, [reducer], storage, more=partials)[1][0]
+    return execute.fold(reducer, partials, order, began)
 
 
 @contextlib.contextmanager
@@ -370,12 +379,12 @@ class _Crashed(Exception):
 
 
 def _persistent_request(
-    folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes], pulse: Pulse
+    folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes], pulse: Pulse, more: Iterable[bytes]
 ) -> tuple[dict[str, Any], list[bytes]]:
     tries = int(message.get("tries", MAX_TRIES))
     for number in range(1, tries + 1):
         try:
-            reply, reply_blobs = warm.request(folder, lease, message, blobs, pulse)
+            reply, reply_blobs = warm.request(folder, lease, message, blobs, pulse, more)
         except warm.WarmProcessDied as died:
             if number == tries or died.kind != "died" or not os.path.isdir(folder):
                 raise _Crashed(died, number, pulse.range_id) from died

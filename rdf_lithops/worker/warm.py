@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -171,14 +172,15 @@ def request(
     message: dict[str, Any],
     blobs: list[bytes],
     pulse: Pulse | None = None,
+    more: Iterable[bytes] = (),
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """Send one request and wait for its reply; ``pulse`` is ticked meanwhile.
+    """Send one request and wait for its reply; ``pulse`` is ticked meanwhile, and ``more`` is sent as it is asked for.
 
     ``lease`` says which process will do: ``payload`` and ``graph`` digests. If this process dies meanwhile, the ROOT
     process that works for it is killed. Raises WarmProcessDied, WarmProcessUnavailable.
     """
     connection = connected(folder, lease.get("settings"))
-    kills_before = _memory_kills()
+    kills_before, coming = _memory_kills(), iter(more)
     try:
         wire.send(connection, {**lease, "op": "lease"})
         wire.send(connection, message, *blobs)
@@ -188,7 +190,9 @@ def request(
             reply, reply_blobs = wire.receive(connection)
             if "event" not in reply:
                 break
-            if pulse is not None:
+            if reply["event"] == "next":
+                wire.send(connection, {}, next(coming))
+            elif pulse is not None:
                 pulse.meet(reply["pid"], reply["counter"])
     except Stalled as stalled:  # closing the connection has the process killed
         raise WarmProcessDied(str(stalled), log_tail(os.path.join(folder, "root.log")), "hung") from None
