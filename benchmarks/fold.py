@@ -76,6 +76,8 @@ def run(executor: Any, partials: int, histograms: int, bins: int, most: int) -> 
         "histograms": histograms,
         "fold_partials": most,
         "rounds": [event.calls for event in events if isinstance(event, FoldRoundEnded)],
+        "attempts": report.attempts,
+        "backups": report.backups,
         "wall_s": wall_s,
         "reduce_wall_s": report.path.get("reduce", 0.0),
         "last_fold_s": folds[-1] if folds else 0.0,
