@@ -31,9 +31,9 @@ from .options import Options
 from .outlook import FoldLimits, Outlook, fold_shape
 from .planning import Plan, clusters_of, pack_calls, work_of
 from .reporting import Recorder, Report
-from .worker import arrays, execute
+from .worker import arrays, execute, partials
 from .worker import ranges as adapter
-from .worker.envelope import unpack
+from .worker.envelope import Envelope, unpack
 from .worker.shelf import Shelf
 from .worker.task import MapTask, MergeTask, ReduceTask, Surroundings
 
@@ -148,7 +148,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]
     ) -> Any:
         """Run ``mapper`` over ``ranges`` through ``map_reduce`` and return the TaskResult folded with ``reducer``."""
-        return self._run(ranges, mapper, functools.partial(execute.merge_results, reducer), None)
+        return self._run(ranges, mapper, functools.partial(partials.merge_results, reducer), None)
 
     def ProcessAndMergeLive(  # DistRDF's name
         self,
@@ -158,7 +158,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         drawables_info_dict: live.Drawables,
     ) -> Any:
         """As ProcessAndMerge, drawing the objects of ``drawables_info_dict`` each time that a call's partial arrives."""
-        reducer = functools.partial(execute.merge_results, reducer)
+        reducer = functools.partial(partials.merge_results, reducer)
         with live.canvas(drawables_info_dict, self.options.live_picture) as drawing:
             merged: list[Any] = []
             arrived: set[int] = set()
@@ -168,7 +168,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
                 arrived.update(envelope.range_ids)
                 if len(arrived) == len(ranges):  # what is drawn last is the result itself, folded in range order
                     return
-                partial = execute.unpickle(envelope.body)
+                partial = partials.loaded(envelope)
                 merged[:] = [reducer(merged[0], partial)] if merged else [partial]
                 drawing.draw(merged[0].mergeables)
 
@@ -508,7 +508,7 @@ class _Ready:
 
     plan: Plan
     place: job.Place
-    receive: Callable[[bytes | memoryview], Any]
+    receive: Callable[[Envelope], Any]
 
 
 class _Written(SnapshotResult):  # type: ignore[misc]  # ROOT has no type information
@@ -524,10 +524,10 @@ def _receive(
     there: dict[str, list[str]],
     place: job.Place,
     merge: Callable[[output.Destination, Any], None],
-    pickled: bytes | memoryview,
+    envelope: Envelope,
 ) -> Any:
     """DistRDF's result: arrays whole, Snapshots with the files that the workers have put where they belong."""
-    result = execute.unpickle(pickled)
+    result = partials.loaded(envelope)
     mergeables: list[Any] = getattr(result, "mergeables", None) or []
     written: list[str] = []
     for index, mergeable in enumerate(mergeables):

@@ -35,6 +35,7 @@ USERS_OF_ROOT = {
     "worker/stores.py",
     "worker/faults.py",
     "worker/ranges.py",
+    "worker/partials.py",
     "worker/payload.py",
     "worker/smoke.py",
     "worker/seconds.py",

@@ -1,4 +1,4 @@
-"""Run ranges and fold partials, in a process that may use ROOT. The only worker module that touches ROOT.
+"""Run ranges, in a process that may use ROOT.
 
 A graph that was compiled once is kept under its digest and runs again without compiling (DistRDF's action cloning), for
 every later range, call and query of this process. RNTuple graphs are rebuilt for each range: DistRDF clones no RNTuple
@@ -8,27 +8,24 @@ actions; the interpreter then finds the compiled code in its own cache.
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import faulthandler
 import functools
 import hashlib
 import os
 import pickle
 import re
-import resource
-import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from . import access, arrays, output, remote, stores
+from . import access, arrays, output, partials, remote, stores
 from . import ranges as adapter
 from .beats import Counter
-from .envelope import Envelope, pack, unpack
-from .seconds import Stopwatch, watch_reads, whereabouts
+from .envelope import Envelope, pack
+from .seconds import Stopwatch, watch_reads
 
 __all__ = [
     "RangeFailure",
@@ -36,16 +33,13 @@ __all__ = [
     "compile_ahead",
     "compiling_quickly",
     "count_into",
-    "fold",
     "forget_graphs",
     "graph_runner",
     "initialise",
     "merge_files",
-    "merge_results",
     "no_initialisation",
     "prepare",
     "run_call",
-    "unpickle",
     "warm_up",
 ]
 
@@ -80,21 +74,6 @@ inline void count_entries(const ROOT::RDF::RNode &node, ULong64_t every, std::ui
 #endif
 """
 COUNT_EVERY = 16  # entries; ROOT forgets the callback with the end of each loop
-
-
-_REPORT_HEADER = """
-#ifndef RDF_LITHOPS_MERGEABLE_AGAIN
-#define RDF_LITHOPS_MERGEABLE_AGAIN
-#include "ROOT/RDF/RMergeableValue.hxx"
-namespace rdf_lithops {
-std::unique_ptr<ROOT::Detail::RDF::RMergeableValue<ROOT::RDF::RCutFlowReport>>
-mergeable_again(const ROOT::RDF::RCutFlowReport &value) {
-   std::vector<ROOT::RDF::TCutInfo> cuts(value.begin(), value.end());
-   return std::make_unique<ROOT::Detail::RDF::RMergeableReport>(value, cuts);
-}
-}
-#endif
-"""
 
 
 class RangeFailure(Exception):
@@ -298,9 +277,8 @@ def run_call(
         with _watch.part("serialise_s"):
             prefix, limit_bytes = results.arrays_prefix, results.arrays_limit_bytes
             blobs = arrays.taken_apart(partial, prefix, limit_bytes, range_ids, piece) if prefix else {}
-            body = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
-        del partial  # it may have gigabytes, and the envelope takes as much again
-        if len(body) > KEPT_BYTES:
+            pickles = partials.dumped(partial)
+        if sum(map(len, pickles)) > KEPT_BYTES:
             _forget_execution(graph_digest)
     except RangeFailure as failure:
         _forget(graph_digest)
@@ -310,7 +288,7 @@ def run_call(
     except stores.StoreFailure as failure:
         error = _describe_store_failure(failure, call)
         return pack(Envelope(range_ids, None, version, error=error, facts=_watch.facts())), {}
-    return pack(Envelope(range_ids, entries, version, body, facts=_watch.facts(), piece=piece)), blobs
+    return pack(Envelope(range_ids, entries, version, facts=_watch.facts(), piece=piece), pickles), blobs
 
 
 def _run_ranges(
@@ -370,92 +348,6 @@ def _announce(range_id: int, before_range: Callable[[int], None]) -> None:
         before_range(range_id)
     except Exception as error:
         raise RangeFailure(range_id) from error
-
-
-def merge_results(reducer: Callable[[Any, Any], Any], into: Any, other: Any) -> Any:
-    """Fold two results with DistRDF's ``reducer``, and repair what it leaves behind.
-
-    ROOT 6.40 merges a cut-flow report into its value but not into what the next merge starts from: a third report would
-    replace the second. A merged report is therefore made mergeable again from its value.
-    """
-    import ROOT
-
-    merged = reducer(into, other)
-    mergeables: list[Any] = getattr(merged, "mergeables", None) or []
-    for index, mergeable in enumerate(mergeables):
-        value = mergeable.GetValue() if type(mergeable).__name__.startswith("RMergeableValue<") else None
-        if isinstance(value, ROOT.RDF.RCutFlowReport):
-            ROOT.gInterpreter.Declare(_REPORT_HEADER)
-            mergeables[index] = ROOT.rdf_lithops.mergeable_again(value)
-    return merged
-
-
-def unpickle(body: bytes | memoryview) -> Any:
-    """The result whose pickle ``body`` is. Silences what ROOT says of every cut flow: PyROOT makes a Python warning of it,
-    and crashes in the middle of the unpickling where warnings are errors."""
-    if re.search(b"RMergeableReport", body):
-        _build_report_layout()
-    return pickle.loads(body)
-
-
-@functools.lru_cache(maxsize=1)
-def _build_report_layout() -> None:
-    """Have ROOT build its description of a cut flow's layout, which is when it warns; it then keeps it."""
-    import ROOT
-
-    level = ROOT.gErrorIgnoreLevel
-    ROOT.gErrorIgnoreLevel = ROOT.kError
-    try:
-        ROOT.TClass.GetClass("ROOT::Detail::RDF::RMergeableReport").GetStreamerInfo()
-    finally:
-        ROOT.gErrorIgnoreLevel = level
-
-
-def fold(reducer: bytes, partials: Iterable[bytes], order: list[Any], began: dict[str, float]) -> bytes:
-    """Fold packed ``partials`` with the pickled ``reducer``; a packed envelope.
-
-    They come one after the other, as they stand in ``order`` (see folding.fold_order), and are dropped as soon as they are
-    folded: at most two are held besides the sum. ``began`` is what ``seconds.began_here`` said in the task.
-    """
-    started = time.perf_counter()
-    version = initialise()
-    fold_two = pickle.loads(reducer)
-    coming = iter(partials)
-    heads: list[Envelope] = []
-
-    def folded(branch: Any) -> Any:
-        if not isinstance(branch, int):
-            return functools.reduce(fold_two, map(folded, branch))
-        envelope = unpack(next(coming))
-        if envelope.root != version:
-            message = f"expected partials of ROOT {version}, got one of ROOT {envelope.root} (ranges {envelope.range_ids})"
-            raise RuntimeError(message)
-        heads.append(dataclasses.replace(envelope, body=b""))
-        return unpickle(envelope.body)
-
-    body = pickle.dumps(folded(order), protocol=pickle.HIGHEST_PROTOCOL)
-    heads.sort(key=lambda envelope: (envelope.range_ids, envelope.piece))
-    range_ids = tuple(dict.fromkeys(range_id for envelope in heads for range_id in envelope.range_ids))
-    counts = [envelope.entries for envelope in heads]
-    return pack(
-        Envelope(
-            range_ids,
-            None if None in counts else sum(count for count in counts if count is not None),
-            version,
-            body,
-            facts={
-                **whereabouts(began),
-                "fold_s": time.perf_counter() - started,
-                "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                "calls": _facts_of_calls(heads),
-            },
-        )
-    )
-
-
-def _facts_of_calls(envelopes: list[Envelope]) -> list[dict[str, Any]]:
-    """The facts of the calls that ran ranges, in range order, whether their partials were folded before or not."""
-    return [fact for envelope in envelopes for fact in envelope.facts.get("calls", [envelope.facts])]
 
 
 def _graph(graph: bytes, digest: str, folder: str) -> _Graph:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-from . import access, credentials, execute, faults, output, payload, warm, wire
+from . import access, credentials, execute, faults, output, partials, payload, warm, wire
 from . import ranges as adapter
 from .beats import Counter, die_with_parent
 
@@ -139,7 +139,9 @@ class _Slot:
                 return {"reply": "payload", "what": failure.what, "why": failure.why}, []
             if message["op"] == "fold":
                 faults.strike_fold(message.get("faults"), message["attempt"])
-                return {"reply": "ok"}, [execute.fold(blobs[0], _asked_of(client), message["order"], message["began"])]
+                return {"reply": "ok"}, [
+                    partials.fold(blobs[0], _asked_of(client), message["order"], message["began"], execute.initialise())
+                ]
             place = place_of(self.folder, output.FOLDER, os.getpid())
             if message["op"] == "merge":
                 return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place, message["began"])]

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from . import access, credentials, execute, faults, output, payload, warm
+from . import access, credentials, execute, faults, output, partials, payload, warm
 from . import ranges as adapter
 from .beats import STATUS_NAME, Counter, Pulse, Stalled, key_of
 from .envelope import Envelope, pack, unpack
@@ -269,16 +269,16 @@ class ReduceTask:
             return pack(Envelope(self.range_ids, None, "", error=error))
 
     def _fold(self, results: list[bytes], storage: Any, began: dict[str, float]) -> bytes:
-        partials: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Envelope, bytes]] = {}
+        arrived: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Envelope, bytes]] = {}
         for data in [*self.kept, *results]:
             envelope = unpack(data)
             if envelope.error is not None:
                 return data
             # a partial that was delivered twice counts once
-            partials.setdefault((envelope.range_ids, envelope.piece), (envelope, data))
-        envelopes = [envelope for envelope, _ in partials.values()]
+            arrived.setdefault((envelope.range_ids, envelope.piece), (envelope, data))
+        envelopes = [envelope for envelope, _ in arrived.values()]
         check_each_range_once(self.range_ids, envelopes)
-        packed = [data for _, data in partials.values()]
+        packed = [data for _, data in arrived.values()]
         if len(packed) > 2 and (len(packed) > self.fold_partials or sum(map(size_of, envelopes)) > self.fold_bytes):
             return bundle(packed, whereabouts(began))
         return _fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage, began)
@@ -326,16 +326,16 @@ def _fold_here(
 ) -> bytes:
     """Take partials down from the shelf and fold them in a warm ROOT process, or in this one."""
     order = fold_order([unpack(each) for each in packed], groups)
-    partials = Shelved([packed[position] for position in flat(order)], storage)
-    if len(partials) == 1:
-        alone = unpack(next(iter(partials)))
+    shelved = Shelved([packed[position] for position in flat(order)], storage)
+    if len(shelved) == 1:
+        alone = unpack(next(iter(shelved)))
         facts = {"calls": alone.facts.get("calls", [alone.facts]), **whereabouts(began)}
         return pack(dataclasses.replace(alone, facts=facts))
     if surroundings.warm:
         with contextlib.suppress(warm.WarmProcessUnavailable):
             message = {"op": "fold", "order": order, "attempt": attempt, "began": began}
-            return surroundings.request("", message, [reducer], storage, more=partials)[1][0]
-    return execute.fold(reducer, partials, order, began)
+            return surroundings.request("", message, [reducer], storage, more=shelved)[1][0]
+    return partials.fold(reducer, shelved, order, began, execute.initialise())
 
 
 @contextlib.contextmanager
