@@ -349,7 +349,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         )
 
     def _fold_limits(self) -> FoldLimits:
-        """What one call folds at most; a fold holds its partials twice, packed and unpacked, and their sum."""
+        """What one call folds at most. It holds one partial at a time, and the sum; more is folded sooner by several."""
         memory_mib = self.session.offer().memory_mib or DEFAULT_FOLD_MEMORY_MIB
         fold_mib = self.options.fold_mib or max(16.0, (memory_mib - ROOT_MEMORY_MIB) / 5)
         return FoldLimits(self.options.fold_partials, int(fold_mib * 2**20))
