@@ -7,6 +7,7 @@ actions; the interpreter then finds the compiled code in its own cache.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import functools
@@ -17,7 +18,6 @@ import re
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ __all__ = [
     "compiling_quickly",
     "count_into",
     "forget_graphs",
+    "give_back_memory",
     "graph_runner",
     "initialise",
     "merge_files",
@@ -47,7 +48,7 @@ __all__ = [
 # original holds, clones of arrays of arrays share its memory. Graphs with one of them are built anew for each range.
 _UNCLONABLE = frozenset({"AsNumpy", "HistoND", "HistoNSparseD", "Report"})
 MAX_GRAPHS = 16  # finished graphs kept per process; compiled code is never freed, but the data frames are
-KEPT_BYTES = 256 * 2**20  # a graph with larger results is not kept: building it again takes less than they hold
+KEPT_BYTES = 2**30  # a graph with larger results is not kept, and is built again for the next call
 ENTRY_COLUMN = "rdf_lithops_entry_"  # prefix of the helper columns that the driver defines for rdfentry_
 _SOURCE_HEADER = """
 #ifndef RDF_LITHOPS_FIRST_ENTRY
@@ -155,7 +156,7 @@ def count_into(counter: Counter | None) -> None:
     _counter = counter
 
 
-@contextmanager
+@contextlib.contextmanager
 def compiling_quickly() -> Iterator[None]:
     """What is compiled in this block is not optimised: a third of the time, and slower code, which later graphs share."""
     import ROOT
@@ -184,6 +185,12 @@ def warm_up() -> Iterator[None]:
     yield
     access.install()
     yield
+
+
+def give_back_memory() -> None:
+    """Have the C library return what is free to the system: after a large result that is most of what this process has."""
+    with contextlib.suppress(AttributeError):  # another C library than GNU's
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def no_initialisation() -> None:
@@ -485,7 +492,7 @@ def _describe_store_failure(failure: stores.StoreFailure, call: dict[str, Any]) 
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def working_folder(path: str | None) -> Iterator[None]:
     """Run in the driver's working folder where this machine has it, so that relative paths mean the same."""
     before = os.getcwd()

@@ -24,6 +24,7 @@ from .beats import Counter, die_with_parent
 __all__ = ["control_pair", "counter_path", "place_of", "serve"]
 
 ADOPTION_LIMIT_S = 5.0
+LARGE_BYTES = 64 * 2**20  # of a result: the C library would keep as much again for what never comes
 
 Answer = tuple[dict[str, Any], list[bytes]]
 
@@ -113,6 +114,9 @@ class _Slot:
                     wire.send(client, reply, *arriving)
             except OSError:
                 return
+            if sum(map(len, reply_blobs)) > LARGE_BYTES:
+                arriving, reply_blobs = [], []
+                execute.give_back_memory()
 
     def _say_done(self) -> None:
         with open("/proc/self/statm") as statm:
