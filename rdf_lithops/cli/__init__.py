@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pkgutil
-import warnings
 from collections.abc import Iterator
 from importlib import import_module
 
@@ -88,5 +87,3 @@ def main() -> None:
     """
     # Two Lithops programs of one user otherwise delete each other's copy of the package. Workers inherit it.
     os.environ["PYTHONSAFEPATH"] = "1"
-    # said by the wheel to whoever imports it; README.md says it too, and here it would come before the first line of ours
-    warnings.filterwarnings("ignore", message=r"\s*This distribution of ROOT is in alpha stage")
