@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from hypothesis import strategies as st
 import rdf_lithops
 from rdf_lithops.events import Event, FoldRoundEnded, ReduceEnded
 from rdf_lithops.outlook import FoldLimits, fold_shape, groups
+from rdf_lithops.worker import warm, wire
+from rdf_lithops.worker.beats import Pulse
 from rdf_lithops.worker.envelope import Envelope, EnvelopeError, pack, unpack
 from rdf_lithops.worker.shelf import Shelf, Shelved, bundle, size_of, unbundle
 
@@ -171,6 +175,39 @@ def test_a_tree_driven_by_hand(fexec: Any) -> None:
     futures = fexec.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)
     plan.deliver(fexec.get_result(futures))
     assert 90 == count.GetValue()
+
+
+class Counted(Pulse):
+    """A pulse that knows how often it was asked whether a beat is due."""
+
+    ticks = 0
+
+    def tick(self) -> None:
+        """Count."""
+        self.ticks += 1
+
+
+def test_a_fold_beats_while_partials_are_asked_for(tmp_path: Any) -> None:
+    """A process that asks for the next partial again and again, and says nothing else, is not taken for silent."""
+    asked: list[bytes] = []
+
+    def serve(listener: Any) -> None:
+        with Connection(listener.accept()[0].detach()) as client:
+            for _ in range(2):  # the lease, and the request
+                wire.receive(client)
+            for _ in range(5):
+                wire.send(client, {"event": "next"})
+                asked.extend(wire.receive(client)[1])
+            wire.send(client, {"reply": "ok"}, b"sum")
+
+    partials = [bytes([number]) for number in range(5)]
+    with wire.listen(str(tmp_path)) as listener, ThreadPoolExecutor(1) as pool:
+        served = pool.submit(serve, listener)
+        pulse = Counted({"every_s": 60.0}, None)
+        assert ({"reply": "ok"}, [b"sum"]) == warm.request(str(tmp_path), {}, {"op": "fold"}, [], pulse, partials)
+        served.result(timeout=20)
+    assert partials == asked
+    assert pulse.ticks >= 5
 
 
 def test_a_fold_that_fails_is_tried_again_and_then_told(fexec: Any) -> None:

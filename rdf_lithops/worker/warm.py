@@ -191,6 +191,8 @@ def request(
             if "event" not in reply:
                 break
             if reply["event"] == "next":
+                if pulse is not None:  # it may ask more often than beats are due, and nothing else is heard of it
+                    pulse.tick()
                 wire.send(connection, {}, next(coming))
             elif pulse is not None:
                 pulse.meet(reply["pid"], reply["counter"])
