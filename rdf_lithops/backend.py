@@ -527,6 +527,8 @@ def _receive(
     envelope: Envelope,
 ) -> Any:
     """DistRDF's result: arrays whole, Snapshots with the files that the workers have put where they belong."""
+    if envelope.stored is not None:
+        envelope = unpack(place.take(envelope.stored["key"]))
     result = partials.loaded(envelope)
     mergeables: list[Any] = getattr(result, "mergeables", None) or []
     written: list[str] = []

@@ -21,7 +21,7 @@ from rdf_lithops.outlook import FoldLimits, fold_shape, groups
 from rdf_lithops.worker import warm, wire
 from rdf_lithops.worker.beats import Pulse
 from rdf_lithops.worker.envelope import Envelope, EnvelopeError, pack, unpack
-from rdf_lithops.worker.shelf import Shelf, Shelved, bundle, size_of, unbundle
+from rdf_lithops.worker.shelf import Shelf, Shelved, bundle, shelf_of, size_of, unbundle
 
 PROGRAM = """
 import sys
@@ -105,6 +105,17 @@ def test_a_shelf_is_checked(tmp_path: Any) -> None:
         list(Shelved([reference], storage))
 
 
+def test_a_sum_goes_where_its_partials_are(tmp_path: Any) -> None:
+    """To the same folder of the storage; nowhere, if no partial was on a shelf; what is no result yet stays."""
+    storage, large = Folder(tmp_path), pack(Envelope((0,), 1, "6.40", b"a" * 100))
+    assert shelf_of([unpack(large)]) is None
+    found = shelf_of([unpack(large), unpack(Shelf("run/partials", 10).put(large, storage))])
+    assert found is not None
+    assert "run/partials" == found.prefix
+    handed_on = bundle([large], {})
+    assert handed_on == Shelf("run", 10).put(handed_on, storage)
+
+
 def test_a_bundle() -> None:
     """Partials that are handed on come out in range order, each as it was."""
     packed = [pack(Envelope((number,), 1, "6.40", os.urandom(number))) for number in (3, 1, 2)]
@@ -163,6 +174,21 @@ def test_nothing_is_left_on_the_shelf(fexec: Any) -> None:
     """Partials that lay in the storage are deleted with the run."""
     frame = ROOT.RDataFrame(100, executor=fexec, npartitions=8, options={**SMALL, "fold_mib": 0.001})
     frame.Histo1D(("h", "", 2000, 0.0, 100.0), "rdfentry_").GetValue()
+    assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")
+
+
+@pytest.mark.parametrize("most", [2, 100], ids=["tree", "one reducer"])
+def test_a_large_result_comes_past_lithops(most: int, fexec: Any) -> None:
+    """A sum of more than 64 MiB is put beside its partials and taken from there, bin for bin; nothing stays."""
+    options = {"ranges_per_call": 1, "fold_partials": most, "fold_mib": 200.0}
+    frame = ROOT.RDataFrame(3000, executor=fexec, npartitions=3, options=options)
+    events = told(frame)
+    booked = [frame.Histo1D((f"h{i}", "", 2_500_000, 0.0, 3000.0), "rdfentry_") for i in range(4)]
+    assert [3000.0] * 4 == [histogram.GetSumOfWeights() for histogram in booked]
+    rounds = [event for event in events if isinstance(event, FoldRoundEnded)]
+    assert bool(rounds) == (most == 2)
+    *_, end = [event for event in (rounds[-1].events if rounds else events) if isinstance(event, ReduceEnded)]
+    assert end.facts["stored_bytes"] > 64 * 2**20
     assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from .envelope import Envelope, EnvelopeError, pack, unpack
 
-__all__ = ["Shelf", "Shelved", "bundle", "size_of", "unbundle"]
+__all__ = ["Shelf", "Shelved", "bundle", "shelf_of", "size_of", "unbundle"]
 
 READERS = 8  # objects that are read at a time,
+SUM_BYTES = 64 * 2**20  # from which on a sum goes past Lithops, which would copy it several times
 AHEAD_BYTES = 64 * 2**20  # and what they may have together
 
 
@@ -30,11 +31,12 @@ class Shelf:
     at_least_bytes: int
 
     def put(self, packed: bytes, storage: Any) -> bytes:
-        """Put a packed envelope there and return one that says where; the same one back if it is small or a failure."""
+        """Put a packed envelope there and return one that says where; the same one back if it is small, a failure,
+        or no result yet."""
         if storage is None or len(packed) < self.at_least_bytes:
             return packed
         envelope = unpack(packed)
-        if envelope.error is not None:
+        if envelope.error is not None or envelope.parts:
             return packed
         # a name of its own for each copy of a call: a second one must not replace what a fold is reading
         key = f"{self.prefix}/{envelope.range_ids[0]}-{os.urandom(6).hex()}"
@@ -42,6 +44,12 @@ class Shelf:
         stored = {"bucket": storage.bucket, "key": key, "bytes": len(packed)}
         facts = {**envelope.facts, "stored_bytes": len(packed)}
         return pack(dataclasses.replace(envelope, body=b"", stored=stored, facts=facts))
+
+
+def shelf_of(envelopes: Iterable[Envelope]) -> Shelf | None:
+    """For the sum of partials, the shelf on which some of them are; None where none is: then the sum is not large either."""
+    keys = (envelope.stored["key"] for envelope in envelopes if envelope.stored is not None)
+    return next((Shelf(os.path.dirname(key), SUM_BYTES) for key in keys), None)
 
 
 def size_of(envelope: Envelope) -> int:

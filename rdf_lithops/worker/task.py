@@ -20,7 +20,7 @@ from .beats import STATUS_NAME, Counter, Pulse, Stalled, key_of
 from .envelope import Envelope, pack, unpack
 from .folding import check_each_range_once, flat, fold_order
 from .seconds import began_here, whereabouts
-from .shelf import Shelf, Shelved, bundle, size_of
+from .shelf import Shelf, Shelved, bundle, shelf_of, size_of
 
 __all__ = ["POISON_CRASHES", "FoldTask", "MapTask", "MergeTask", "ReduceTask", "Surroundings"]
 
@@ -107,7 +107,7 @@ class _CallTask:
             if garbage is not None:
                 return garbage
             partial = self._run(call, began, storage, self.surroundings.secret(key))
-            return partial if self.shelf is None else self.shelf.put(partial, storage)
+            return _shelved(partial, self.shelf, self.surroundings, storage)
         except credentials.CredentialsUnreadable as problem:
             error: dict[str, Any] = {"kind": "credentials", "type": type(problem).__name__, "message": str(problem)}
         except payload.PayloadFailure as failure:
@@ -241,7 +241,8 @@ class ReduceTask:
     ``reducer`` is cloudpickled; ``range_ids`` are all that the plan has: a shortfall is an error that names them;
     ``kept`` are packed partials of earlier attempts, to be folded with those of this one; ``groups`` the range ids of each
     call of the plan (none: the calls are those whose partials come). More than ``fold_partials``, or than ``fold_bytes`` in
-    all, are not folded here but handed on together, for a round of ``FoldTask``.
+    all, are not folded here but handed on together, for a round of ``FoldTask``. A large result goes
+    to the shelf on which its partials lay.
     """
 
     reducer: bytes
@@ -281,7 +282,8 @@ class ReduceTask:
         packed = [data for _, data in arrived.values()]
         if len(packed) > 2 and (len(packed) > self.fold_partials or sum(map(size_of, envelopes)) > self.fold_bytes):
             return bundle(packed, whereabouts(began))
-        return _fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage, began)
+        folded = _fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage, began)
+        return _shelved(folded, shelf_of(envelopes), self.surroundings, storage)
 
 
 @dataclass(frozen=True)
@@ -305,7 +307,7 @@ class FoldTask:
         try:
             given = call["partials"], self.groups, call.get("attempt", 1)
             partial = _fold_here(self.reducer, self.surroundings, *given, storage, began)
-            return partial if self.shelf is None else self.shelf.put(partial, storage)
+            return _shelved(partial, self.shelf, self.surroundings, storage)
         except Exception as problem:
             kind = "memory" if isinstance(problem, MemoryError) else "fold"
             error: dict[str, Any] = {"kind": kind, "type": type(problem).__name__, "message": str(problem)}
@@ -313,6 +315,14 @@ class FoldTask:
                 error.update(message=f"{problem.died.how}, in the fold", log_tail=problem.died.log_tail)
             error.update(traceback=traceback.format_exc(), range_ids=list(range_ids), call_id=call["id"])
             return pack(Envelope(range_ids, None, "", error=error))
+
+
+def _shelved(packed: bytes, shelf: Shelf | None, surroundings: Surroundings, storage: Any) -> bytes:
+    """Put a large envelope on the shelf, and say meanwhile that this call lives."""
+    if shelf is None or len(packed) < shelf.at_least_bytes:
+        return packed
+    with contextlib.closing(Pulse(surroundings.beats, storage)) as pulse, pulse.beating():
+        return shelf.put(packed, storage)
 
 
 def _fold_here(

@@ -187,13 +187,15 @@ def request(
         while True:
             while pulse is not None and not connection.poll(pulse.every_s):
                 pulse.tick()
-            reply, reply_blobs = wire.receive(connection)
+            with contextlib.nullcontext() if pulse is None else pulse.beating():
+                reply, reply_blobs = wire.receive(connection)
             if "event" not in reply:
                 break
             if reply["event"] == "next":
                 if pulse is not None:  # it may ask more often than beats are due, and nothing else is heard of it
                     pulse.tick()
-                wire.send(connection, {}, next(coming))
+                with contextlib.nullcontext() if pulse is None else pulse.beating():
+                    wire.send(connection, {}, next(coming))
             elif pulse is not None:
                 pulse.meet(reply["pid"], reply["counter"])
     except Stalled as stalled:  # closing the connection has the process killed
