@@ -177,17 +177,15 @@ def test_nothing_is_left_on_the_shelf(fexec: Any) -> None:
     assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")
 
 
-@pytest.mark.parametrize("most", [2, 100], ids=["tree", "one reducer"])
-def test_a_large_result_comes_past_lithops(most: int, fexec: Any) -> None:
+def test_a_large_result_comes_past_lithops(fexec: Any) -> None:
     """A sum of more than 64 MiB is put beside its partials and taken from there, bin for bin; nothing stays."""
-    options = {"ranges_per_call": 1, "fold_partials": most, "fold_mib": 200.0}
+    options = {"ranges_per_call": 1, "fold_partials": 2, "fold_mib": 200.0}
     frame = ROOT.RDataFrame(3000, executor=fexec, npartitions=3, options=options)
     events = told(frame)
     booked = [frame.Histo1D((f"h{i}", "", 2_500_000, 0.0, 3000.0), "rdfentry_") for i in range(4)]
     assert [3000.0] * 4 == [histogram.GetSumOfWeights() for histogram in booked]
     rounds = [event for event in events if isinstance(event, FoldRoundEnded)]
-    assert bool(rounds) == (most == 2)
-    *_, end = [event for event in (rounds[-1].events if rounds else events) if isinstance(event, ReduceEnded)]
+    *_, end = [event for event in rounds[-1].events if isinstance(event, ReduceEnded)]
     assert end.facts["stored_bytes"] > 64 * 2**20
     assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")
 
