@@ -1,17 +1,26 @@
-"""One reducer or a tree: wall and memory of folding many partials of many histograms, on this machine.
+"""One reducer or a tree: wall and memory of folding many partials of many histograms.
 
-python -m benchmarks.fold                                # 1000 partials of 200 histograms
+python -m benchmarks.fold                                # 1000 partials of 200 histograms, on this machine
+python -m benchmarks.fold --place lambda --only tree     # on the stand-in of Lambda (tests/lambda_standin), in processes
 python -m benchmarks.fold --partials 20 --histograms 5   # does it work? figures without meaning
+
+The wall of the fold is what the report calls "reduce": from the end of the last call that ran a range until the driver has
+seen the result. Its memory is the largest peak of a ROOT process that folded.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import lithops
 import ROOT
@@ -19,7 +28,32 @@ import ROOT
 import rdf_lithops  # registers Lithops executors with ROOT
 from rdf_lithops.events import Event, FoldRoundEnded, ReduceEnded
 
+QUOTA = 2
+MEMORY_MIB = 3008
 LOCALHOST = Path(__file__).resolve().parent.parent / "configs" / "localhost.yaml"
+
+
+@contextlib.contextmanager
+def on_localhost() -> Iterator[Any]:
+    """This machine, from the configuration that users are given."""
+    with lithops.FunctionExecutor(config_file=str(LOCALHOST)) as executor:
+        yield executor
+
+
+@contextlib.contextmanager
+def on_lambda() -> Iterator[Any]:
+    """Lambda's stand-in with two environments at a time, which are processes of this machine."""
+    from lambda_standin import Places, standing
+
+    with tempfile.TemporaryDirectory() as volume:
+        where = standing(
+            Places(volume=volume), quota=QUOTA, max_workers=QUOTA, runtime_timeout=600, runtime_memory=MEMORY_MIB
+        )
+        with where as made:
+            yield made.executor
+
+
+PLACES = {"localhost": on_localhost, "lambda": on_lambda}
 
 
 def run(executor: Any, partials: int, histograms: int, bins: int, most: int) -> dict[str, Any]:
@@ -42,10 +76,12 @@ def run(executor: Any, partials: int, histograms: int, bins: int, most: int) -> 
         "histograms": histograms,
         "fold_partials": most,
         "rounds": [event.calls for event in events if isinstance(event, FoldRoundEnded)],
+        "attempts": report.attempts,
+        "backups": report.backups,
         "wall_s": wall_s,
         "reduce_wall_s": report.path.get("reduce", 0.0),
         "last_fold_s": folds[-1] if folds else 0.0,
-        "peak_memory_mib": max((call.peak_memory_mib for call in report.calls), default=0.0),
+        "peak_memory_mib": max((call.peak_memory_mib for call in report.calls if call.stage == "reduce"), default=0.0),
     }
 
 
@@ -55,11 +91,14 @@ def main() -> int:
     parser.add_argument("--partials", type=int, default=1000)
     parser.add_argument("--histograms", type=int, default=200)
     parser.add_argument("--bins", type=int, default=100)
+    parser.add_argument("--place", choices=PLACES, default="localhost")
+    parser.add_argument("--only", choices=("single", "tree"))
     given = parser.parse_args()
     sizes = given.partials, given.histograms, given.bins
-    with lithops.FunctionExecutor(config_file=str(LOCALHOST)) as executor:
-        for most in (given.partials, max(2, round(given.partials**0.5))):
-            print(json.dumps(run(executor, *sizes, most)), flush=True)
+    most = {"single": given.partials, "tree": max(2, round(given.partials**0.5))}
+    with PLACES[given.place]() as executor:
+        for shape in most if given.only is None else (given.only,):
+            print(json.dumps({"place": given.place, "shape": shape, **run(executor, *sizes, most[shape])}), flush=True)
     return 0
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import psutil
 
-__all__ = ["adopt_orphans", "cpu_s", "end_all", "machine_cpu_s", "members", "memory_mib", "reap"]
+__all__ = ["adopt_orphans", "cpu_s", "end_all", "machine_cpu_s", "members", "memory_mib", "pss_mib", "reap"]
 
 _PR_SET_CHILD_SUBREAPER = 36
 END_LIMIT_S = 10.0
@@ -55,12 +55,13 @@ def machine_cpu_s() -> float:
 
 def memory_mib() -> float:
     """Memory of all descendants now; what processes share is divided among them (PSS), so nothing counts twice."""
-    return sum(_pss_bytes(process) for process in members()) / 2**20
+    return sum(pss_mib(process) for process in members())
 
 
-def _pss_bytes(process: psutil.Process) -> int:
+def pss_mib(process: psutil.Process) -> float:
+    """Of one process; 0 if it has ended."""
     with contextlib.suppress(*_GONE), open(f"/proc/{process.pid}/smaps_rollup") as lines:
-        return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
     return 0
 
 

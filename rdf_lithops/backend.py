@@ -29,11 +29,11 @@ from .events import CallEnded, Consumer, Event, FileSkipped, FilesMerged
 from .limits import ROOT_MEMORY_MIB
 from .options import Options
 from .outlook import FoldLimits, Outlook, fold_shape
-from .planning import Plan, pack_calls, work_of
+from .planning import Plan, clusters_of, pack_calls, work_of
 from .reporting import Recorder, Report
-from .worker import access, arrays, execute, warm
+from .worker import access, arrays, execute, partials, warm
 from .worker import ranges as adapter
-from .worker.envelope import unpack
+from .worker.envelope import Envelope, unpack
 from .worker.shelf import Shelf
 from .worker.task import MapTask, MergeTask, ReduceTask, Surroundings
 
@@ -149,7 +149,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]
     ) -> Any:
         """Run ``mapper`` over ``ranges`` through ``map_reduce`` and return the TaskResult folded with ``reducer``."""
-        return self._run(ranges, mapper, functools.partial(execute.merge_results, reducer), None)
+        return self._run(ranges, mapper, functools.partial(partials.merge_results, reducer), None)
 
     def ProcessAndMergeLive(  # DistRDF's name
         self,
@@ -159,7 +159,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         drawables_info_dict: live.Drawables,
     ) -> Any:
         """As ProcessAndMerge, drawing the objects of ``drawables_info_dict`` each time that a call's partial arrives."""
-        reducer = functools.partial(execute.merge_results, reducer)
+        reducer = functools.partial(partials.merge_results, reducer)
         ranges = cutting.cut_now(ranges)
         with live.canvas(drawables_info_dict, self.options.live_picture) as drawing:
             merged: list[Any] = []
@@ -170,7 +170,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
                 arrived.update(envelope.range_ids)
                 if len(arrived) == len(ranges):  # what is drawn last is the result itself, folded in range order
                     return
-                partial = execute.unpickle(envelope.body)
+                partial = partials.loaded(envelope)
                 merged[:] = [reducer(merged[0], partial)] if merged else [partial]
                 drawing.draw(merged[0].mergeables)
 
@@ -397,10 +397,11 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             options.budget_usd,
             tuple(fold_shape(len(iterdata), speeds.partial_bytes, self._fold_limits())),
             *experience.begins(shape, len(iterdata), offer.workers, time.time()),
+            clusters_of(iterdata),
         )
 
     def _fold_limits(self) -> FoldLimits:
-        """What one call folds at most; a fold holds its partials twice, packed and unpacked, and their sum."""
+        """What one call folds at most. It holds one partial at a time, and the sum; more is folded sooner by several."""
         memory_mib = self.session.offer().memory_mib or DEFAULT_FOLD_MEMORY_MIB
         fold_mib = self.options.fold_mib or max(16.0, (memory_mib - ROOT_MEMORY_MIB) / 5)
         return FoldLimits(self.options.fold_partials, int(fold_mib * 2**20))
@@ -559,7 +560,7 @@ class _Ready:
 
     plan: Plan
     place: job.Place
-    receive: Callable[[bytes], Any]
+    receive: Callable[[Envelope], Any]
 
 
 class _Written(SnapshotResult):  # type: ignore[misc]  # ROOT has no type information
@@ -575,10 +576,12 @@ def _receive(
     there: dict[str, list[str]],
     place: job.Place,
     merge: Callable[[output.Destination, Any], None],
-    pickled: bytes,
+    envelope: Envelope,
 ) -> Any:
     """DistRDF's result: arrays whole, Snapshots with the files that the workers have put where they belong."""
-    result = execute.unpickle(pickled)
+    if envelope.stored is not None:
+        envelope = unpack(place.take(envelope.stored["key"]))
+    result = partials.loaded(envelope)
     mergeables: list[Any] = getattr(result, "mergeables", None) or []
     written: list[str] = []
     for index, mergeable in enumerate(mergeables):
@@ -800,10 +803,11 @@ def _node(operation: Any, parent_id: int) -> Any:
 
 
 def _add_expectations(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> None:
-    """Tell each range of a surveyed dataset how many entries it has, and the compressed bytes of what it reads."""
+    """Tell each range of a surveyed dataset how many entries, clusters and compressed bytes of what it reads it has."""
     for plain, item in zip(plain_ranges, ranges, strict=True):
         if isinstance(item, cutting.CutRange):
-            plain["entries"], plain["read_bytes"] = item.piece.entries, item.piece.read_bytes
+            piece = item.piece
+            plain["entries"], plain["read_bytes"], plain["clusters"] = piece.entries, piece.read_bytes, piece.clusters
 
 
 def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> None:

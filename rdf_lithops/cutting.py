@@ -21,7 +21,7 @@ from ROOT._distrdf import HeadNode, Ranges
 from . import survey
 from .columns import columns_read
 from .friends import Friend, entries_before, first_needed, narrowed
-from .layout import FileLayout, Load, Piece, cut
+from .layout import FileLayout, Load, Piece, cluster_loads, cut, even_count
 
 __all__ = ["CutRange", "Uncut", "cut_by_load", "cut_now", "fraction", "reads_files"]
 
@@ -79,7 +79,8 @@ def reads_files(head: Any) -> bool:
 def cut_by_load(
     head: Any, wanted: bool | None, is_free: bool, load: Load, count: Callable[[float], int], pinned: Pinned
 ) -> list[Any]:
-    """The ranges of ``head``: as many as the user asked for, or ``count`` of the whole load; DistRDF's if not surveyed.
+    """The ranges of ``head``: as many as the user asked for, or ``count`` of the whole load, or fewer and more even ones;
+    DistRDF's if not surveyed.
 
     ``wanted`` asks for a survey or forbids it; None leaves it out where calls are free and the files are small. While
     ``pinned(files)`` lasts, remote files are opened in the versions that it gives.
@@ -93,7 +94,8 @@ def cut_by_load(
         return ranges
     layouts = surveyed.layouts
     whole = load(sum(each.entries for each in layouts), sum(sum(each.read_bytes) for each in layouts), len(layouts))
-    asked = head.npartitions if head._user_specified_npartitions else count(whole)
+    given = head.npartitions if head._user_specified_npartitions else None
+    asked = even_count(cluster_loads(layouts, load), count(whole)) if given is None else given
     pieces = cut(layouts, asked, load)
     logger.debug("%d files, %.3g s of work, %d ranges", len(layouts), whole, len(pieces))
     return [_range(head, number, piece, surveyed) for number, piece in enumerate(pieces)]

@@ -10,14 +10,15 @@ where clusters do.
 
 from __future__ import annotations
 
-import heapq
 import itertools
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["FileLayout", "Load", "Piece", "cut", "even_edges"]
+__all__ = ["EVEN", "FileLayout", "Load", "Piece", "cluster_loads", "cut", "even_count", "even_edges", "unevenness"]
 
+EVEN = 0.15  # parts whose loads are this near to their mean are taken for even
+SWEEPS = 4  # over the cuts, each of which is put to the middle between its neighbours
 Load = Callable[[int, int, int], float]  # (entries, bytes, files opened) -> seconds, or any other measure of work
 
 
@@ -69,7 +70,7 @@ def cut(layouts: Sequence[FileLayout], count: int, load: Load) -> list[Piece]:
 
     There are fewer where the dataset has fewer clusters, and one where it has no entries at all.
     """
-    clusters = [cluster for index, layout in enumerate(layouts) for cluster in _clusters(index, layout, load)]
+    clusters = _all_clusters(layouts, load)
     if not clusters:
         return [Piece(0, len(layouts) - 1, 0, 0, 0, 0, 0, 0, load(0, 0, len(layouts)))]
     edges = even_edges([cluster.load for cluster in clusters], count)
@@ -79,6 +80,15 @@ def cut(layouts: Sequence[FileLayout], count: int, load: Load) -> list[Piece]:
         _piece(part, parts[number + 1] if number + 1 < len(parts) else None, number == 0, before, len(layouts))
         for number, part in enumerate(parts)
     ]
+
+
+def cluster_loads(layouts: Sequence[FileLayout], load: Load) -> list[float]:
+    """The load of each cluster: no piece can be smaller."""
+    return [cluster.load for cluster in _all_clusters(layouts, load)]
+
+
+def _all_clusters(layouts: Sequence[FileLayout], load: Load) -> list[_Cluster]:
+    return [cluster for index, layout in enumerate(layouts) for cluster in _clusters(index, layout, load)]
 
 
 def _clusters(index: int, layout: FileLayout, load: Load) -> list[_Cluster]:
@@ -108,30 +118,86 @@ def _piece(part: list[_Cluster], following: list[_Cluster] | None, leading: bool
 def even_edges(loads: Sequence[float], count: int) -> list[int]:
     """Where to cut a row of loads into ``count`` parts (fewer, if there are fewer loads), as indices from 0 to the end.
 
-    Each cut is the one nearest to its share of the sum, so a part differs from the mean by one load at most, unless a
-    single load is larger than that. Where such a load leaves cuts over, they go to the heaviest parts.
+    The heaviest part is as light as it can be. Within that, each cut is the one nearest to its share of the sum, or to the
+    middle between its neighbours, where that is more even.
     """
     before = list(itertools.accumulate(loads, initial=0.0))
     wanted = min(max(1, count), len(loads))
-    shares = (before[-1] * number / wanted for number in range(1, wanted))
-    edges = {0, len(loads), *(_nearest(before, share, 0, len(loads)) for share in shares)}
-    heaviest = [_part(before, start, end) for start, end in itertools.pairwise(sorted(edges))]
-    heapq.heapify(heaviest)
-    while len(edges) - 1 < wanted:
-        _, start, end = heapq.heappop(heaviest)
-        if end - start > 1:
-            middle = min(max(_nearest(before, (before[start] + before[end]) / 2, start, end), start + 1), end - 1)
-            edges.add(middle)
-            heapq.heappush(heaviest, _part(before, start, middle))
-            heapq.heappush(heaviest, _part(before, middle, end))
-    return sorted(edges)
+    most = _lightest_maximum(before, max(loads, default=0.0), wanted)
+    earliest, edges = _earliest_edges(before, most, wanted), [0]
+    for number in range(1, wanted):
+        latest = min(_furthest(before, edges[-1], most), len(loads) - wanted + number)
+        edges.append(min(max(_nearest(before, before[-1] * number / wanted), earliest[number], edges[-1] + 1), latest))
+    edges += [len(loads)] if wanted else []
+    for position in [*range(1, len(edges) - 1)] * SWEEPS:
+        start, end = edges[position - 1], edges[position + 1]
+        edges[position] = min(max(_nearest(before, (before[start] + before[end]) / 2), start + 1), end - 1)
+    return edges
 
 
-def _part(before: list[float], start: int, end: int) -> tuple[float, int, int]:
-    return before[start] - before[end], start, end
+def even_count(loads: Sequence[float], count: int) -> int:
+    """Into how many parts, ``count`` at most, to cut a row of loads: fewer, if those are more even and hardly heavier.
+
+    Two clusters each for eighteen workers take as long as two each for four workers and one each for twenty-eight.
+    """
+    if not loads or _unevenness_of(loads, count) <= EVEN:
+        return count
+    before = list(itertools.accumulate(loads, initial=0.0))
+    most = max(_parts_of(before, even_edges(loads, count)))
+    fewer = (_fewest(before, most * (1 + EVEN * share / 3)) for share in range(4))
+    candidates = [count, *(each for each in fewer if each < count)]
+    even = (each for each in candidates if _unevenness_of(loads, each) <= EVEN)
+    return next(even, min(candidates, key=lambda each: _unevenness_of(loads, each)))
 
 
-def _nearest(before: list[float], value: float, low: int, high: int) -> int:
-    """The index between ``low`` and ``high`` whose sum is nearest to ``value``."""
-    after = min(bisect_left(before, value, low, high + 1), high)
-    return after if after == low or before[after] - value <= value - before[after - 1] else after - 1
+def unevenness(parts: Sequence[float]) -> float:
+    """How far the farthest of ``parts`` is from their mean, as a fraction of it."""
+    mean = sum(parts) / max(1, len(parts))
+    return max((abs(part / mean - 1) for part in parts), default=0.0) if mean > 0 else 0.0
+
+
+def _unevenness_of(loads: Sequence[float], count: int) -> float:
+    return unevenness(_parts_of(list(itertools.accumulate(loads, initial=0.0)), even_edges(loads, count)))
+
+
+def _parts_of(before: list[float], edges: Sequence[int]) -> list[float]:
+    return [before[end] - before[start] for start, end in itertools.pairwise(edges)]
+
+
+def _lightest_maximum(before: list[float], least: float, count: int) -> float:
+    """The least value that no part of some cut into ``count`` parts exceeds; no part can be below ``least``."""
+    low = max(least, before[-1] / max(1, count))
+    if _fewest(before, low) <= count:
+        return low
+    high = low + least  # what cuts at equal shares would give
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if _fewest(before, middle) <= count else (middle, high)
+    return high
+
+
+def _fewest(before: list[float], most: float) -> int:
+    """How few parts of at most this load hold everything."""
+    start = parts = 0
+    while start < len(before) - 1:
+        start, parts = _furthest(before, start, most), parts + 1
+    return parts
+
+
+def _furthest(before: list[float], start: int, most: float) -> int:
+    """The last index at which a part that begins at ``start`` may end; a part holds one load at least."""
+    return min(max(bisect_right(before, before[start] + most) - 1, start + 1), len(before) - 1)
+
+
+def _earliest_edges(before: list[float], most: float, count: int) -> list[int]:
+    """For each edge the first index from which on the parts behind it hold what is left."""
+    found = [len(before) - 1]
+    for left in range(count - 1, -1, -1):
+        found.append(max(left, min(bisect_left(before, before[found[-1]] - most), found[-1] - 1)))
+    return found[::-1]
+
+
+def _nearest(before: list[float], value: float) -> int:
+    """The index whose sum is nearest to ``value``."""
+    after = min(bisect_left(before, value), len(before) - 1)
+    return after if after == 0 or before[after] - value <= value - before[after - 1] else after - 1

@@ -15,6 +15,7 @@ from typing import Any
 
 from .cost import Bill, Offer, Prices, Speeds, Work
 from .errors import PlanError
+from .layout import EVEN, unevenness
 from .limits import Demand, Limits, misfits
 
 __all__ = ["FoldLimits", "Outlook", "fold_shape", "groups"]
@@ -52,9 +53,10 @@ def groups(partials: int, partial_bytes: float, limits: FoldLimits) -> int:
 class Outlook:
     """What is known of a run before it. ``works`` is what the calls are given; None where the files were not surveyed.
 
-    The first ``starting`` calls start a worker; the next ``compiling`` ones find one that has not run this graph.
-    ``expected`` is what the run takes if nothing fails; ``ceiling`` if every call runs as long as it may
-    (``call_limit_s``), in every attempt. Both None where they cannot be told.
+    ``clusters`` are those of the files, of which calls consist. The first ``starting`` calls start a worker; the next
+    ``compiling`` ones find one that has not run this graph. ``expected`` is what the run takes if nothing fails;
+    ``ceiling`` if every call runs as long as it may (``call_limit_s``), in every attempt. Both None where they cannot be
+    told.
     """
 
     offer: Offer
@@ -69,11 +71,17 @@ class Outlook:
     fold: tuple[int, ...]
     starting: int = 0
     compiling: int = 0
+    clusters: int | None = None
 
     @property
     def loads_s(self) -> tuple[float, ...] | None:
         """Expected seconds of reading and looping of each call."""
         return None if self.works is None else tuple(map(self.speeds.load_of, self.works))
+
+    @property
+    def balance(self) -> float | None:
+        """How far the load of the farthest call is from the mean, as a fraction of it."""
+        return None if self.loads_s is None else unevenness(self.loads_s)
 
     @property
     def calls_s(self) -> tuple[float, ...] | None:
@@ -170,6 +178,7 @@ class Outlook:
         if calls_s and loads_s:
             basis = "measured in its last run" if self.speeds.is_measured else "a guess until it has run once"
             yielded.append(f"a call    {_span(calls_s)} s, of which {_span(loads_s)} s read and loop ({basis})")
+            yielded += [f"balance   {self._balanced()}"] if self.clusters and self.calls > 1 else []
             yielded.append(f"at first  {self._begins()}")
         yielded.append(f"memory    {self.speeds.memory_mib:.0f} MiB a call")
         yielded.append(f"deadline  {'none' if self.call_limit_s is None else f'{self.call_limit_s:.4g} s a call'}")
@@ -177,6 +186,13 @@ class Outlook:
         yielded.append(f"ceiling   {'none' if self.ceiling is None else self.ceiling}, of {self.attempts} attempts")
         yielded.append(f"prices    {'not known' if self.prices is None else self.prices}")
         return yielded
+
+    def _balanced(self) -> str:
+        """How even the calls are, and why not."""
+        said = f"no call's load is farther than {self.balance or 0.0:.1%} from the mean"
+        if (self.balance or 0.0) <= EVEN:
+            return said
+        return f"{said}: a call has whole clusters, and the files have {self.clusters}; fewer ranges are more even"
 
     def _begins(self) -> str:
         """What calls have to do before they can loop."""
@@ -200,6 +216,8 @@ class Outlook:
             "deadline_s": self.call_limit_s,
             "calls_s": None if self.calls_s is None else list(self.calls_s),
             "is_measured": self.speeds.is_measured,
+            "balance": self.balance,
+            "clusters": self.clusters,
             "starting": self.starting,
             "compiling": self.compiling,
             "expected": None if self.expected is None else vars(self.expected),

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .cost import Work
-from .layout import even_edges
+from .layout import even_count, even_edges
 from .outlook import Outlook
 from .worker import ranges as adapter
 from .worker.task import FoldTask, MapTask, MergeTask, ReduceTask
 
-__all__ = ["Plan", "entries_of", "files_of", "pack_calls", "read_bytes_of", "work_of"]
+__all__ = ["Plan", "clusters_of", "entries_of", "files_of", "pack_calls", "read_bytes_of", "work_of"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,11 @@ def read_bytes_of(plain: dict[str, Any]) -> int | None:
     return 0 if plain["kind"] == "entries" else plain.get("read_bytes")
 
 
+def clusters_of(iterdata: list[dict[str, Any]]) -> int | None:
+    """Clusters of the files that all calls read, if they are known beforehand."""
+    return _sum(plain.get("clusters") for item in iterdata for plain in item["call"]["ranges"])
+
+
 def files_of(plain: dict[str, Any]) -> int:
     """Files that a range opens."""
     return int(plain["last_file"] - plain["first_file"]) if plain["kind"] == "files" else len(plain.get("files") or ())
@@ -127,12 +132,12 @@ def pack_calls(
 ) -> list[dict[str, Any]]:
     """Put ranges, in order, into calls of ``ranges_per_call``, or evenly into one call per worker; as Lithops iterdata.
 
-    Evenly is by ``loads`` where they are given, else by number.
+    Evenly is by ``loads`` where they are given, and then into fewer calls if those are more even; else by number.
     """
     if ranges_per_call is not None:
         edges = [*range(0, len(plain_ranges), ranges_per_call), len(plain_ranges)]
     elif loads is not None:
-        edges = even_edges(loads, workers)
+        edges = even_edges(loads, even_count(loads, workers))
     else:
         count = min(len(plain_ranges), max(1, workers))
         edges = [len(plain_ranges) * i // count for i in range(count + 1)]

@@ -26,6 +26,7 @@ from .events import (
     RunEnded,
 )
 from .planning import Plan
+from .reporting.text import quantity
 
 __all__ = ["Bar", "Lines", "Tally", "consumer", "in_notebook"]
 
@@ -122,6 +123,16 @@ class Tally:
         done = f"{self.entries:,}{of} entries, {self.entries_per_s:,.0f}/s"
         return f"{done}, {self.states()}, {_clock(self.elapsed_s)} gone{left}"
 
+    def brief(self) -> str:
+        """The same for a bar, which is to fit beside it into 80 columns."""
+        of = f"/{quantity(self.total)}" if self.total is not None else ""
+        done = f"{quantity(self.entries)}{of} entries, {quantity(self.entries_per_s)}/s"
+        if len(self.finished) == self.calls:
+            return f"{done}, {self.states()}"
+        calls = f"calls: {len(self.running)} running, {len(self.finished)}/{self.calls} done, {len(self.failed)} failed"
+        when = f"{_clock(self.elapsed_s)} gone" if self.left_s is None else f"{_clock(self.left_s)} left"
+        return f"{done}, {calls}, {when}"
+
 
 def expected_entries(plan: Plan) -> int | None:
     """Entries of all ranges; None if a range does not say how many it has."""
@@ -160,7 +171,7 @@ class Bar:
             self.bar = self._bar()
         counted = self.tally.entries if self.tally.total is not None else len(self.tally.finished)
         self.bar.n = min(counted, self.bar.total)
-        self.bar.set_description_str(self.tally.line(), refresh=False)
+        self.bar.set_description_str(self.tally.brief(), refresh=False)
         if isinstance(event, RunEnded):
             self.bar.close()
             self.bar = None

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,7 +31,9 @@ def register() -> None:
         os.environ.pop(_SESSION_VARIABLE, None)
     if importlib.util.find_spec("ROOT") is None:
         return  # the command line, and whoever asks for a data frame, say how to get it
-    import ROOT._distrdf as distrdf
+    with warnings.catch_warnings():  # the wheel warns who imports ROOT, and README.md does: here it is us
+        warnings.filterwarnings("ignore", message=r"\s*This distribution of ROOT is in alpha stage")
+        import ROOT._distrdf as distrdf
 
     if getattr(distrdf.RDataFrame, "rdf_lithops", False):
         return

@@ -302,11 +302,11 @@ def _reducer_trouble(end: CallEnd | None) -> Trouble:
     return Trouble(error["kind"], error["message"], error.get("log_tail", ""))
 
 
-def read_result(envelope: Envelope) -> bytes:
-    """The merged result's pickle; raises the error that the envelope carries instead, if it does."""
+def read_result(envelope: Envelope) -> Envelope:
+    """The envelope of a merged result; raises the error that it carries instead, if it does."""
     error = envelope.error
     if error is None:
-        return envelope.body
+        return envelope
     if error["kind"] == "payload":
         raise PayloadError(error["what"], error["message"].removeprefix(f"{error['what']}: "), error["log_tail"])
     if error["kind"] == "credentials":

@@ -56,6 +56,7 @@ class Watch:
         self._next_beats_s: dict[int, float] = {}
         self._submitted_s: dict[int, float] = {}
         self._signs: dict[tuple[int, int], _Sign] = {}  # by call and attempt
+        self._begun_s: dict[tuple[int, int], float] = {}  # when a call was first heard of
         self._durations_s: dict[int, float] = {}  # of the calls that delivered
         self._last_news_s = self._last_listened_s = self.began_s
 
@@ -71,7 +72,9 @@ class Watch:
         self._next_look_s[attempt.number] = now_s + (SHOWN_WATCH_S if books.consumers else WATCH_S)
         for position, end in attempt.submission.map_ends().items():
             self._last_news_s = now_s
-            self._durations_s.setdefault(attempt.calls[position], now_s - self._submitted_s[attempt.number])
+            known = attempt.calls[position], attempt.number
+            begun_s = self._begun_s.get(known, self._submitted_s[attempt.number])
+            self._durations_s.setdefault(attempt.calls[position], now_s - begun_s)
             if books.enter(attempt.calls[position], attempt.number, end):
                 attempt.delivered.add(attempt.calls[position])
         if self.beat_s is not None and now_s >= self._next_beats_s.get(attempt.number, 0.0) and not last:
@@ -88,7 +91,7 @@ class Watch:
             known = attempt.calls[position], attempt.number
             if known not in self._signs:
                 self._signs[known] = _Sign(0, now_s)
-                self._last_news_s = now_s
+                self._begun_s[known] = self._last_news_s = now_s
                 books.tell(CallBegan(*known))
         for position, beat in attempt.submission.beats().items():
             known = attempt.calls[position], attempt.number
@@ -141,7 +144,10 @@ class Watch:
         return self.options.silence_s or max(SILENT_BEATS * beat_s, SILENCE_LEAST_S)
 
     def is_straggling(self, attempt: Attempt, books: Books) -> bool:
-        """Whether most calls have delivered and each of the others takes much longer than they did."""
+        """Whether most calls have delivered and each of the others takes much longer than they did.
+
+        A call that nobody has begun waits for a worker, as its copy would: it is not late.
+        """
         late = [call_id for call_id in attempt.calls if books.owes(call_id)]
         if (
             not late
@@ -151,7 +157,10 @@ class Watch:
             return False
         median_s = statistics.median(self._durations_s[call_id] for call_id in books.kept if call_id in self._durations_s)
         limit_s = max(STRAGGLER_FACTOR * median_s, median_s + STRAGGLER_LEAST_S)
-        return time.monotonic() - self._submitted_s[attempt.number] > limit_s
+        begun_s = [self._begun_s.get((call_id, attempt.number)) for call_id in late]
+        if self.beat_s is None:  # nobody says when a call begins
+            begun_s = [self._submitted_s[attempt.number]]
+        return all(begun is not None and time.monotonic() - begun > limit_s for begun in begun_s)
 
     def pause(self, pause_s: float, books: Books) -> None:
         """Wait before the next attempt, within the deadline."""

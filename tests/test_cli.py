@@ -40,6 +40,29 @@ def test_each_verb_teaches(verb: str) -> None:
     assert command is not None and command.short_help and command.short_help.endswith(".")
 
 
+def verbs_with_json(command: click.Command, path: str) -> list[str]:
+    """Verbs below ``command`` that do something, and whether they print JSON."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        inner = ((name, command.get_command(context, name)) for name in command.list_commands(context))
+        return [each for name, found in inner if found for each in verbs_with_json(found, f"{path} {name}".strip())]
+    return [path] if any("--json" in parameter.opts for parameter in command.params) else [f"{path}: none"]
+
+
+def test_each_verb_prints_json() -> None:
+    """Every verb has --json, but for the one that prints a shell's script."""
+    assert ["completion: none"] == [verb for verb in verbs_with_json(main, "") if verb.endswith(": none")]
+
+
+def test_what_is_explained_is_json_too() -> None:
+    """One topic or all of them, and nothing else on standard output."""
+    runner = click.testing.CliRunner()
+    one = json.loads(runner.invoke(main, ["explain", "lost-ranges", "--json"]).stdout)
+    every = json.loads(runner.invoke(main, ["explain", "--json"]).stdout)
+    assert ["lost-ranges"] == list(one)
+    assert one["lost-ranges"] == every["lost-ranges"]
+
+
 def test_help_explains_exit_codes() -> None:
     """The overview lists the verbs and what each exit code means."""
     shown = click.testing.CliRunner().invoke(main, ["--help"]).output
@@ -131,9 +154,12 @@ def test_what_is_no_report(tmp_path: Path) -> None:
 
 def test_the_demo_saves_its_report(tmp_path: Path) -> None:
     """What the first query did, in a file that can be shown."""
-    arguments = ["demo", "--events", "1000", "--folder", "made", "--no-local", "--report", "run.json"]
+    arguments = ["demo", "--events", "1000", "--folder", "made", "--no-local", "--report", "run.json", "--json"]
     done = click.testing.CliRunner().invoke(main, arguments)
     assert 0 == done.exit_code, done.output
+    facts = json.loads(done.stdout)
+    assert facts["entries"] == facts["cuts"][-1]["passed"] > 0
+    assert "entries" in done.stderr
     shown = click.testing.CliRunner().invoke(main, ["report", "run.json"])
     assert "1,000 entries" in shown.output
 

@@ -60,9 +60,9 @@ def test_the_sample_does_not_depend_on_threads(sample: list[str]) -> None:
     """Computed by two threads, which cut the entries as they like, each entry is the event that the file has."""
     program = f"""
 import ROOT
-from rdf_lithops import demo
+from rdf_lithops.demo import sample
 ROOT.EnableImplicitMT(2)
-frame = demo._sample({EVENTS // 4}, {EVENTS // 2}).Define("entry", "rdfentry_")
+frame = sample._sample({EVENTS // 4}, {EVENTS // 2}).Define("entry", "rdfentry_")
 pairs = frame.Define("sum", "Sum(Muon_pt)").AsNumpy(["entry", "sum"])
 print(sorted(zip(pairs["entry"].tolist(), pairs["sum"].tolist()))[:1000])
 """

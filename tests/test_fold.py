@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from typing import Any
 
 import pytest
@@ -16,8 +18,10 @@ from hypothesis import strategies as st
 import rdf_lithops
 from rdf_lithops.events import Event, FoldRoundEnded, ReduceEnded
 from rdf_lithops.outlook import FoldLimits, fold_shape, groups
+from rdf_lithops.worker import warm, wire
+from rdf_lithops.worker.beats import Pulse
 from rdf_lithops.worker.envelope import Envelope, EnvelopeError, pack, unpack
-from rdf_lithops.worker.shelf import Shelf, bundle, size_of, take_down, unbundle
+from rdf_lithops.worker.shelf import Shelf, Shelved, bundle, shelf_of, size_of, unbundle
 
 PROGRAM = """
 import sys
@@ -83,7 +87,7 @@ def test_a_shelf(tmp_path: Any) -> None:
     assert first.stored["key"] != again.stored["key"]
     assert (len(large), b"", (4, 5), 7) == (size_of(first), first.body, first.range_ids, first.entries)
     assert {"call_s": 1.5, "stored_bytes": len(large)} == first.facts
-    assert [large, small, failed, large] == take_down(references, storage)
+    assert [large, small, failed, large] == list(Shelved(references, storage))
     assert large == shelf.put(large, None)
 
 
@@ -95,10 +99,21 @@ def test_a_shelf_is_checked(tmp_path: Any) -> None:
     assert stored is not None
     storage.put_object("bucket", stored["key"], pack(Envelope((1,), 1, "6.40", b"a" * 100)))
     with pytest.raises(EnvelopeError, match=r"expected ranges \(0,\)"):
-        take_down([reference], storage)
+        list(Shelved([reference], storage))
     storage.put_object("bucket", stored["key"], b"short")
     with pytest.raises(EnvelopeError, match="expected an envelope"):
-        take_down([reference], storage)
+        list(Shelved([reference], storage))
+
+
+def test_a_sum_goes_where_its_partials_are(tmp_path: Any) -> None:
+    """To the same folder of the storage; nowhere, if no partial was on a shelf; what is no result yet stays."""
+    storage, large = Folder(tmp_path), pack(Envelope((0,), 1, "6.40", b"a" * 100))
+    assert shelf_of([unpack(large)]) is None
+    found = shelf_of([unpack(large), unpack(Shelf("run/partials", 10).put(large, storage))])
+    assert found is not None
+    assert "run/partials" == found.prefix
+    handed_on = bundle([large], {})
+    assert handed_on == Shelf("run", 10).put(handed_on, storage)
 
 
 def test_a_bundle() -> None:
@@ -162,6 +177,19 @@ def test_nothing_is_left_on_the_shelf(fexec: Any) -> None:
     assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")
 
 
+def test_a_large_result_comes_past_lithops(fexec: Any) -> None:
+    """A sum of more than 64 MiB is put beside its partials and taken from there, bin for bin; nothing stays."""
+    options = {"ranges_per_call": 1, "fold_partials": 2, "fold_mib": 200.0}
+    frame = ROOT.RDataFrame(3000, executor=fexec, npartitions=3, options=options)
+    events = told(frame)
+    booked = [frame.Histo1D((f"h{i}", "", 2_500_000, 0.0, 3000.0), "rdfentry_") for i in range(4)]
+    assert [3000.0] * 4 == [histogram.GetSumOfWeights() for histogram in booked]
+    rounds = [event for event in events if isinstance(event, FoldRoundEnded)]
+    *_, end = [event for event in rounds[-1].events if isinstance(event, ReduceEnded)]
+    assert end.facts["stored_bytes"] > 64 * 2**20
+    assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")
+
+
 def test_a_tree_driven_by_hand(fexec: Any) -> None:
     """A plan of a large fold says so, and what a bare map_reduce gives is folded to its end by deliver()."""
     frame = ROOT.RDataFrame(100, executor=fexec, npartitions=7, options=SMALL)
@@ -171,6 +199,39 @@ def test_a_tree_driven_by_hand(fexec: Any) -> None:
     futures = fexec.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)
     plan.deliver(fexec.get_result(futures))
     assert 90 == count.GetValue()
+
+
+class Counted(Pulse):
+    """A pulse that knows how often it was asked whether a beat is due."""
+
+    ticks = 0
+
+    def tick(self) -> None:
+        """Count."""
+        self.ticks += 1
+
+
+def test_a_fold_beats_while_partials_are_asked_for(tmp_path: Any) -> None:
+    """A process that asks for the next partial again and again, and says nothing else, is not taken for silent."""
+    asked: list[bytes] = []
+
+    def serve(listener: Any) -> None:
+        with Connection(listener.accept()[0].detach()) as client:
+            for _ in range(2):  # the lease, and the request
+                wire.receive(client)
+            for _ in range(5):
+                wire.send(client, {"event": "next"})
+                asked.extend(wire.receive(client)[1])
+            wire.send(client, {"reply": "ok"}, b"sum")
+
+    partials = [bytes([number]) for number in range(5)]
+    with wire.listen(str(tmp_path)) as listener, ThreadPoolExecutor(1) as pool:
+        served = pool.submit(serve, listener)
+        pulse = Counted({"every_s": 60.0}, None)
+        assert ({"reply": "ok"}, [b"sum"]) == warm.request(str(tmp_path), {}, {"op": "fold"}, [], pulse, partials)
+        served.result(timeout=20)
+    assert partials == asked
+    assert pulse.ticks >= 5
 
 
 def test_a_fold_that_fails_is_tried_again_and_then_told(fexec: Any) -> None:

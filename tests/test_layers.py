@@ -15,8 +15,8 @@ from conftest import CAPTURED, REPOSITORY
 PACKAGE = REPOSITORY / "rdf_lithops"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # they are users of the package: they may construct an executor
-CLI = {f"cli/{path.name}" for path in (PACKAGE / "cli").glob("*.py")}
-PROGRAMS = {"check.py", "demo.py", "pyrdf.py", "runtime.py", "__main__.py"} | CLI
+CLI = {f"{folder}/{path.name}" for folder in ("cli", "demo") for path in (PACKAGE / folder).glob("*.py")}
+PROGRAMS = {"check.py", "pyrdf.py", "runtime.py", "__main__.py"} | CLI
 # the entry point of the Lambda image is called by Lambda and calls Lithops; all else in worker/ is called by Lithops
 USERS_OF_LITHOPS = {"job.py", "worker/lambda_handler.py"} | PROGRAMS
 USERS_OF_ROOT = {
@@ -35,6 +35,7 @@ USERS_OF_ROOT = {
     "worker/stores.py",
     "worker/faults.py",
     "worker/ranges.py",
+    "worker/partials.py",
     "worker/payload.py",
     "worker/smoke.py",
     "worker/seconds.py",

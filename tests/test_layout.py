@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import lithops
 import pytest
 import ROOT
 from datasets import CLUSTER_ENTRIES, ENTRIES, MAIN_ENTRIES, Datasets
@@ -20,7 +22,7 @@ from rdf_lithops import survey
 from rdf_lithops.columns import columns_read
 from rdf_lithops.cost import Speeds
 from rdf_lithops.cutting import fraction
-from rdf_lithops.layout import FileLayout, Piece, cut, even_edges
+from rdf_lithops.layout import EVEN, FileLayout, Piece, cut, even_count, even_edges, unevenness
 from rdf_lithops.planning import work_of
 
 BYTES_ALONE = SimpleNamespace(load=lambda entries, read_bytes, files: float(read_bytes)).load
@@ -69,10 +71,46 @@ def test_pieces_tile_the_dataset(files: list[FileLayout], count: int) -> None:
 @given(st.lists(st.floats(0.1, 1.0), min_size=1, max_size=200), st.integers(1, 40))
 def test_no_part_is_far_from_the_mean(loads: list[float], count: int) -> None:
     """Where every load is small, a part differs from the mean by one load at most."""
-    parts = [sum(loads[start:end]) for start, end in itertools.pairwise(even_edges(loads, count))]
+    parts = parts_of(loads, even_edges(loads, count))
     assert min(count, len(loads)) == len(parts)
     if sum(loads) / count > 2 * max(loads):
         assert all(abs(part - sum(loads) / count) <= max(loads) * (1 + 1e-9) for part in parts)
+
+
+def parts_of(loads: list[float], edges: list[int]) -> list[float]:
+    """The load of each part."""
+    return [sum(loads[start:end]) for start, end in itertools.pairwise(edges)]
+
+
+@given(st.lists(st.sampled_from([0.0, 0.1, 1.0, 1.1, 3.0, 40.0]), min_size=1, max_size=9), st.integers(1, 9))
+def test_no_cut_has_a_lighter_heaviest_part(loads: list[float], count: int) -> None:
+    """Of all the cuts there are, tried one by one, none has a heaviest part that is lighter; and no part is empty."""
+    edges = even_edges(loads, count)
+    inner = itertools.combinations(range(1, len(loads)), min(count, len(loads)) - 1)
+    lightest = min(max(parts_of(loads, [0, *cuts, len(loads)])) for cuts in inner)
+    assert max(parts_of(loads, edges)) == pytest.approx(lightest, rel=1e-8)
+    assert all(end > start for start, end in itertools.pairwise(edges))
+
+
+def test_fewer_and_even_parts_take_no_longer() -> None:
+    """Where clusters are few, the number of calls by default is one that they fill evenly; else it is as it was."""
+    assert 18 == even_count([1.0] * 36, 32)
+    assert 12 == even_count([1.0] * 36, 16)
+    assert 32 == even_count([1.0] * 3600, 32)
+    assert 7 == even_count([1.0] * 7, 7)
+    assert 2 == even_count([1.0, 1.0, 1.0], 2), "one call would take half as long again"
+    assert 5 == even_count([], 5)
+
+
+@given(st.lists(st.floats(0.1, 1.0), min_size=1, max_size=60), st.integers(1, 40))
+@settings(deadline=None)
+def test_an_even_number_of_parts_is_no_worse(loads: list[float], count: int) -> None:
+    """It is not above the one that was asked for, no less even, and its heaviest part at most a few per cent heavier."""
+    chosen = even_count(loads, count)
+    before, after = (parts_of(loads, even_edges(loads, each)) for each in (count, chosen))
+    assert 1 <= chosen <= count
+    assert unevenness(after) <= unevenness(before) + 1e-9
+    assert max(after) <= max(before) * (1 + EVEN) * (1 + 1e-8)
 
 
 @given(layouts().filter(lambda files: any(each.entries for each in files)), st.integers(1, 30))
@@ -210,6 +248,28 @@ def percentage_loads(names: list[str], count: int, surveyed: list[FileLayout]) -
             load += sum(layout.read_bytes[clusters.index(start) : clusters.index(stop)])
         loads.append(load)
     return loads
+
+
+def test_the_default_number_of_calls_is_one_that_clusters_fill_evenly(tmp_path: Path) -> None:
+    """For 4 workers six clusters of a size are cut into 3 calls; who asks for four is told what limits them."""
+    path = str(tmp_path / "f.root")
+    options = ROOT.RDF.RSnapshotOptions()
+    options.fAutoFlush = 200_000
+    options.fOutputFormat = ROOT.RDF.ESnapshotOutputFormat.kTTree
+    ROOT.RDataFrame(1_200_000).Define("x", "gRandom->Gaus()").Snapshot("t", path, ["x"], options)
+    workers = {"localhost": {"version": 1, "worker_processes": 4}}
+    with lithops.FunctionExecutor(config={"lithops": {"backend": "localhost", "storage": "localhost"}, **workers}) as four:
+        given = {"executor": four, "options": {"survey": True}}
+        plan = rdf_lithops.plan(ROOT.RDataFrame("t", path, **given).Sum("x"))
+        asked = rdf_lithops.plan(ROOT.RDataFrame("t", path, **given, npartitions=4).Sum("x"))
+    assert plan.outlook is not None
+    assert plan.outlook.balance is not None
+    assert (3, 6) == (plan.calls, plan.outlook.clusters)
+    assert plan.outlook.balance <= EVEN
+    assert "whole clusters" not in str(plan)
+    assert 4 == asked.calls
+    assert "a call has whole clusters, and the files have 6; fewer ranges are more even" in str(asked)
+    assert 6 == json.loads(asked.to_json())["clusters"]
 
 
 @pytest.mark.parametrize("npartitions", [1, 17, 40])

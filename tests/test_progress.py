@@ -92,10 +92,22 @@ def test_the_bar_shows_entries() -> None:
         bar(event)
     shown = screen.getvalue().split("\r")[-1]
     assert " 20%|" in shown
-    said = "800 of 4,000 entries, 400/s, calls: 1 running, 0 of 4 done, 0 failed, 00:02 gone, 00:08 left"
+    said = "800/4.00k entries, 400/s, calls: 1 running, 0/4 done, 0 failed, 00:08 left"
     assert shown.endswith(f"| {said}")
     bar(RunEnded(at=BEGAN + 3, attempts=1, wall_s=3.0))
     assert "" == screen.getvalue().split("\r")[-2].strip()
+
+
+def test_the_bar_fits_into_a_terminal() -> None:
+    """Millions of entries, hundreds of calls: nothing is cut off at the right of 100 columns, and there is a bar yet."""
+    screen = io.StringIO()
+    bar = Bar(lambda **given: tqdm(file=screen, mininterval=0, **{**given, "dynamic_ncols": False, "ncols": 100}))
+    for event in [*began(400, 123_456_789), *(beat(i, 1_234_567, 2.0) for i in range(250))]:
+        bar(event)
+    shown = screen.getvalue().split("\r")[-1]
+    assert shown.endswith(" left")
+    assert len(shown.split("|")[1]) >= 8
+    bar(RunEnded(at=BEGAN + 3, attempts=1, wall_s=3.0))
 
 
 def test_a_bar_survives_more_entries_than_planned() -> None:

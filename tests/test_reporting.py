@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from scripted import BEGAN, FACTS, ended, plan, quiet_run, reduced, report_of, status
 
 from rdf_lithops import PlanError
-from rdf_lithops.events import AttemptBegan, AttemptEnded, CallEnded, CallFailed, RunBegan, RunEnded
+from rdf_lithops.events import AttemptBegan, AttemptEnded, BackupStarted, CallEnded, CallFailed, RunBegan, RunEnded
 from rdf_lithops.reporting import Bill, Report
 from rdf_lithops.reporting.text import quantity
 from rdf_lithops.reporting.values import CALL_PARTS, MEANINGS
@@ -307,3 +308,16 @@ def test_calls_that_share_a_process() -> None:
     assert (True, False) == (first.cold, second.cold)
     assert (0.15, 0.1) == pytest.approx((first.parts["cold start"], second.parts["cold start"]), abs=1e-5)
     assert 2.6 == pytest.approx(second.parts["queue"])
+
+
+def test_the_path_of_a_run_with_a_backup_that_came_too_late() -> None:
+    """The call that was copied delivers first, and the reducer of either attempt: no second goes without a name."""
+    events = quiet_run()
+    *before, reduce, over = events
+    late = [BackupStarted(at=BEGAN + 2.85, call_ids=(2,), attempt=2)]
+    late.append(AttemptBegan(at=BEGAN + 2.9, number=2, call_ids=(2,), submit_s=0.05))
+    for attempt in (1, 2):
+        told = dataclasses.replace(reduce, attempt=attempt)
+        report = report_of([*before, *late, told, over], 4.0)
+        assert report_of(events, 4.0).path == pytest.approx(report.path)
+        assert 1 == report.backups

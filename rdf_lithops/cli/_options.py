@@ -9,7 +9,7 @@ import click
 
 from .. import demo
 
-__all__ = ["as_json", "config", "files", "npartitions", "tree"]
+__all__ = ["as_json", "config", "files", "npartitions", "say", "tree"]
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -39,3 +39,8 @@ def files(required: bool, default: str = "") -> _Decorator:
         metavar="FILE",
         help="NanoAOD-like files: a path, a quoted glob or a URL; give it again for more." + default,
     )
+
+
+def say(text: str) -> None:
+    """Print a line for people: on standard error where the verb was asked for JSON."""
+    click.echo(text, err=bool(click.get_current_context().params.get("as_json")))

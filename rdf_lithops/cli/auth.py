@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
+from typing import Any
 
 import click
 
 from .. import credentials
 from ..errors import CredentialsError
+from . import _options
 
 __all__ = ["command"]
 
@@ -24,7 +27,8 @@ def command() -> None:
 
 @command.command("status", short_help="What would be used, whose it is, and until when.")
 @click.argument("urls", nargs=-1, metavar="[URL]...")
-def status(urls: tuple[str, ...]) -> None:
+@_options.as_json
+def status(urls: tuple[str, ...], as_json: bool) -> None:
     """Say which credentials were found, whose they are, and until when they are good.
 
     With URLs, only the kinds that their servers may ask for. Shows no secret. Ends with status 1 if none can be used.
@@ -37,9 +41,20 @@ def status(urls: tuple[str, ...]) -> None:
     kinds = credentials.kinds_for(urls) if urls else credentials.KINDS
     found = {item.kind: item for item in credentials.find(kinds)}
     now = datetime.now(timezone.utc)
+    if as_json:
+        click.echo(json.dumps([_facts(kind, found.get(kind), now) for kind in kinds]))
     for kind in kinds:
-        click.echo(credentials.describe(kind, found.get(kind), now))
+        _options.say(credentials.describe(kind, found.get(kind), now))
     if urls and not kinds:
-        click.echo("no credential is needed for these URLs")
+        _options.say("no credential is needed for these URLs")
     elif not any(credentials.is_usable(item, now) for item in found.values()):
         raise CredentialsError("no credential can be used")
+
+
+def _facts(kind: str, found: credentials.Credential | None, now: datetime) -> dict[str, Any]:
+    """What is printed of a kind, for machines; no secret."""
+    if found is None:
+        return {"kind": kind, "usable": False, "source": None, "holder": None, "expires": None, "trouble": None}
+    expires = None if found.expires is None else found.expires.isoformat()
+    facts = {"source": found.source, "holder": found.holder, "expires": expires, "trouble": found.trouble}
+    return {"kind": kind, "usable": credentials.is_usable(found, now), **facts}

@@ -7,7 +7,7 @@ import json
 import click
 
 from .. import check
-from . import CheckFailed
+from . import CheckFailed, _options
 
 __all__ = ["command"]
 
@@ -16,7 +16,7 @@ __all__ = ["command"]
 @click.option("--config", type=click.Path(exists=True, dir_okay=False), help="[default: as Lithops finds one]")
 @click.option("--source", multiple=True, metavar="FILE", help="Data to be read: a path or URL; give it again for more.")
 @click.option("--calls", type=click.IntRange(min=1), default=1, show_default=True, help="Calls that a run would make.")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@_options.as_json
 def command(config: str | None, source: tuple[str, ...], calls: int, as_json: bool) -> None:
     """Check storage, role, runtime, limits, clock and data of a configuration; change nothing.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -30,6 +31,7 @@ __all__ = ["command"]
 @click.option("--output", default="dimuon.png", show_default=True, help="The picture; its ending says the format.")
 @click.option("--report", type=click.Path(dir_okay=False, writable=True), help="Save the first query's report here (JSON).")
 @click.option("--no-local", is_flag=True, help="Do not repeat the analysis without Lithops and compare.")
+@_options.as_json
 def command(
     tree: str,
     files: tuple[str, ...],
@@ -40,6 +42,7 @@ def command(
     output: str,
     report: str | None,
     no_local: bool,
+    as_json: bool,
 ) -> None:
     """Plot the dimuon mass spectrum through Lithops, and compare it with one core.
 
@@ -52,15 +55,29 @@ def command(
       rdf-lithops demo
       rdf-lithops demo --files 'nano/*.root' --npartitions 8
       rdf-lithops demo --report run.json && rdf-lithops report run.json
+      rdf-lithops demo --json | jq .entries
       rdf-lithops demo --config my_cloud.yaml --files root://host//path/file.root --no-local
     """
     _check_output(output)
     paths = _run.read_input(tree, files or _sample(folder, events))
-    click.echo(f"input    {len(paths)} file{'s' if len(paths) > 1 else ''}, tree {tree}")
-    first = _run_on_lithops(tree, paths, npartitions, config, report)
+    _options.say(f"input    {len(paths)} file{'s' if len(paths) > 1 else ''}, tree {tree}")
+    first, second = _run_on_lithops(tree, paths, npartitions, config, report)
     _show_result(first, output)
-    if not no_local:
-        _compare(first, tree, paths)
+    local = None if no_local else _compare(first, tree, paths)
+    if as_json:
+        click.echo(json.dumps(_facts(first, second, local, output)))
+
+
+def _facts(first: demo.Measured, second: demo.Measured, local: demo.Measured | None, output: str) -> dict[str, Any]:
+    """What was printed, for machines."""
+    return {
+        "entries": first.entries,
+        "cuts": [vars(cut) for cut in first.cuts],
+        "first_query_s": first.wall_s,
+        "second_query_s": second.wall_s,
+        "local_s": None if local is None else local.wall_s,
+        "picture": os.path.abspath(output),
+    }
 
 
 def _check_output(path: str) -> None:
@@ -73,13 +90,13 @@ def _check_output(path: str) -> None:
 
 
 def _sample(folder: str, events: int) -> list[str]:
-    click.echo(f"sample   {events:,} simulated events in {folder}{os.sep} (made once, then kept)")
+    _options.say(f"sample   {events:,} simulated events in {folder}{os.sep} (made once, then kept)")
     return demo.make_sample(folder, events=events)
 
 
 def _run_on_lithops(
     tree: str, paths: list[str], npartitions: int | None, config: str | None, report: str | None
-) -> demo.Measured:
+) -> tuple[demo.Measured, demo.Measured]:
     """Run the spectrum twice: the first query starts ROOT on the workers and compiles, the second finds both done."""
     frames = []
 
@@ -89,13 +106,13 @@ def _run_on_lithops(
 
     with _run.executor(config) as executor:
         backend = executor.config["lithops"]["backend"]
-        click.echo(f"lithops  the dimuon spectrum on {backend}, twice: the first query also starts ROOT and compiles")
+        _options.say(f"lithops  the dimuon spectrum on {backend}, twice: the first query also starts ROOT and compiles")
         first, second = demo.measure(frame), demo.measure(frame)
-    click.echo(f"time     first query {first.wall_s:.2f} s, the same again {second.wall_s:.2f} s")
+    _options.say(f"time     first query {first.wall_s:.2f} s, the same again {second.wall_s:.2f} s")
     if report:
         _save_report(frames[0], report)
     _require_equal(first, second, "the second query")
-    return first
+    return first, second
 
 
 def _save_report(frame: Any, path: str) -> None:
@@ -103,22 +120,23 @@ def _save_report(frame: Any, path: str) -> None:
 
     with open(path, "w", encoding="utf-8") as file:
         file.write(report(frame).to_json())
-    click.echo(f"report   {path} (see it with: rdf-lithops report {path})")
+    _options.say(f"report   {path} (see it with: rdf-lithops report {path})")
 
 
 def _show_result(measured: demo.Measured, output: str) -> None:
     demo.save_plot(measured.histogram, output)
-    click.echo(f"picture  {os.path.abspath(output)}\n\n{demo.cut_flow_table(measured.cuts)}\n")
-    click.echo(f"entries  {measured.entries} through Lithops")
+    _options.say(f"picture  {os.path.abspath(output)}\n\n{demo.cut_flow_table(measured.cuts)}\n")
+    _options.say(f"entries  {measured.entries} through Lithops")
 
 
-def _compare(first: demo.Measured, tree: str, paths: list[str]) -> None:
+def _compare(first: demo.Measured, tree: str, paths: list[str]) -> demo.Measured:
     import ROOT
 
     local = demo.measure(lambda: ROOT.RDataFrame(tree, paths))
-    click.echo(f"entries  {local.entries} with local RDataFrame, one core, in {local.wall_s:.2f} s")
+    _options.say(f"entries  {local.entries} with local RDataFrame, one core, in {local.wall_s:.2f} s")
     _require_equal(first, local, "local RDataFrame")
-    click.echo(f"equal    entries, cut flow and all {local.histogram.GetNbinsX()} bins")
+    _options.say(f"equal    entries, cut flow and all {local.histogram.GetNbinsX()} bins")
+    return local
 
 
 def _require_equal(first: demo.Measured, other: demo.Measured, what: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib import resources
 
 import click
+
+from . import _options
 
 __all__ = ["command", "paragraphs"]
 
@@ -23,7 +26,8 @@ def _complete(context: click.Context, parameter: click.Parameter, incomplete: st
 
 @click.command("explain", short_help="Say what an error means, why it comes, and what helps.")
 @click.argument("topic", required=False, shell_complete=_complete)
-def command(topic: str | None) -> None:
+@_options.as_json
+def command(topic: str | None, as_json: bool) -> None:
     """Say what an error means, why it comes, and what helps. The last line of each error names its TOPIC.
 
     Without TOPIC, list them all.
@@ -33,10 +37,12 @@ def command(topic: str | None) -> None:
       rdf-lithops explain lost-ranges
     """
     known = paragraphs()
-    if topic is None:
+    if topic is not None and topic not in known:
+        raise click.BadParameter(f"no topic {topic!r}; there are: {', '.join(known)}")
+    if as_json:
+        click.echo(json.dumps(known if topic is None else {topic: known[topic]}))
+    elif topic is None:
         for name, text in known.items():
             click.echo(f"{name:<20}{text.splitlines()[0]}")
-    elif topic in known:
-        click.echo(known[topic])
     else:
-        raise click.BadParameter(f"no topic {topic!r}; there are: {', '.join(known)}")
+        click.echo(known[topic])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 
 import click
@@ -18,7 +20,10 @@ __all__ = ["command"]
 @click.option("--check", "only_check", is_flag=True, help="Copy nothing: read the copies in DEST back and compare.")
 @click.option("--part-mib", type=click.FloatRange(min=5.0), default=32.0, show_default=True, help="Size of a part.")
 @_options.config
-def command(sources: tuple[str, ...], target: str, only_check: bool, part_mib: float, config: str | None) -> None:
+@_options.as_json
+def command(
+    sources: tuple[str, ...], target: str, only_check: bool, part_mib: float, config: str | None, as_json: bool
+) -> None:
     """Copy the files SRC (names and quoted patterns; paths, s3://, https:// or root://) into DEST (a folder, or s3://bucket/prefix).
 
     Parts of the files are copied by Lithops calls, side by side. Interrupted, the same command goes on where it was. In the
@@ -47,4 +52,6 @@ def command(sources: tuple[str, ...], target: str, only_check: bool, part_mib: f
         except KeyboardInterrupt:
             click.echo("interrupted: what has arrived is kept, and the same command goes on from there", err=True)
             click.get_current_context().exit(INTERRUPTED)
-    click.echo(f"{len(files)} files, {sum(item.size for item in files):,} bytes in {target}, verified by SHA-256")
+    if as_json:
+        click.echo(json.dumps({"target": target, "files": [dataclasses.asdict(item) for item in files]}))
+    _options.say(f"{len(files)} files, {sum(item.size for item in files):,} bytes in {target}, verified by SHA-256")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import click
 
 from .. import runtime
-from . import CheckFailed
+from . import CheckFailed, _options
 
 __all__ = ["command"]
 
@@ -38,9 +39,17 @@ def command() -> None:
 @click.option("--base", default=runtime.DEFAULT_BASE, show_default=True, help="The image to start from.")
 @click.option("--root-from", type=click.Choice(["wheel", "conda", "tarball"]), default="wheel", show_default=True)
 @click.option("--whole", is_flag=True, help="Leave in what RDataFrame never loads (RooFit, graphics, documentation).")
+@_options.as_json
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def build_command(
-    config: str | None, name: str, target: str | None, base: str, root_from: str, whole: bool, options: tuple[str, ...]
+    config: str | None,
+    name: str,
+    target: str | None,
+    base: str,
+    root_from: str,
+    whole: bool,
+    as_json: bool,
+    options: tuple[str, ...],
 ) -> None:
     """Build the image; its tag is made of its contents. OPTIONS, after --, go to docker or podman build."""
     sections = _sections(config) if config else {}
@@ -53,14 +62,15 @@ def build_command(
     image = runtime.build(recipe, name, config)
     if config:
         runtime.write_tag(config, backend, image)
-    click.echo(image)
+    click.echo(json.dumps({"image": image, "target": chosen}) if as_json else image)
 
 
 @command.command("deploy")
 @click.option(
     "--config", required=True, type=click.Path(exists=True, dir_okay=False), help="A Lithops configuration file (YAML)."
 )
-def deploy_command(config: str) -> None:
+@_options.as_json
+def deploy_command(config: str, as_json: bool) -> None:
     """Deploy the image that the configuration names, anew if its settings have changed since."""
     from lithops.config import default_config, extract_serverless_config, extract_storage_config
     from lithops.serverless import ServerlessHandler
@@ -70,14 +80,17 @@ def deploy_command(config: str) -> None:
     section = settings[settings["lithops"]["backend"]]
     storage = InternalStorage(extract_storage_config(settings))
     handler = ServerlessHandler(extract_serverless_config(settings), storage)
-    for line in runtime.deploy(config, handler, storage, section):
-        click.echo(f"changed  {line}")
-    click.echo(f"deployed {section['runtime']}")
+    changed = list(runtime.deploy(config, handler, storage, section))
+    for line in changed:
+        _options.say(f"changed  {line}")
+    _options.say(f"deployed {section['runtime']}")
+    if as_json:
+        click.echo(json.dumps({"deployed": section["runtime"], "changed": changed}))
 
 
 @command.command("smoke")
 @_image
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@_options.as_json
 def smoke_command(image: str, as_json: bool) -> None:
     """Try IMAGE: compilation, a histogram, a Snapshot, XRootD, the driver's versions; without network, read-only."""
     outcome = runtime.smoke(image)
@@ -94,9 +107,13 @@ def smoke_command(image: str, as_json: bool) -> None:
 @command.command("size")
 @_image
 @click.option("--files", is_flag=True, help="List the files of which a cold start reads most.")
-def size_command(image: str, files: bool) -> None:
+@_options.as_json
+def size_command(image: str, files: bool, as_json: bool) -> None:
     """Weigh IMAGE: unpacked, compressed, and what a cold start reads from disk."""
     size = runtime.weigh(image)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(size)))
+        return
     click.echo(f"unpacked    {size.bytes / 1e6:8.1f} MB")
     click.echo(f"compressed  {size.compressed_bytes / 1e6:8.1f} MB")
     if size.touched_bytes is None:

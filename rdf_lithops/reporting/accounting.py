@@ -234,17 +234,21 @@ def _inside(facts: dict[str, Any], time_s: float) -> dict[str, float]:
 
 
 def _path(began_at: float, ended_at: float, attempts: list[AttemptBegan], calls: tuple[Call, ...]) -> dict[str, float]:
-    """The wall time along the critical path: driver, the last attempt's call that ended last, reducer, driver."""
+    """The wall time along the critical path: driver, the call that ended last (whichever attempt, or backup, it was of),
+    reducer, driver."""
     if not attempts:
         return {"prepare": ended_at - began_at}
     first, last = attempts[0], attempts[-1]
-    submitting = last.at - last.submit_s
-    maps = [call for call in calls if call.stage == "map" and call.attempt == last.number and call.ended_at]
-    path = {"prepare": first.at - first.submit_s - began_at, "retries": submitting - (first.at - first.submit_s)}
+    maps = [call for call in calls if call.stage == "map" and call.ended_at]
+    if any(call.stage == "reduce" and call.outcome == "ok" for call in calls):  # what failed before was made up for
+        maps = [call for call in maps if call.outcome == "ok"]
     slowest = max(maps, key=lambda call: call.ended_at, default=None)
+    of_slowest = next((one for one in attempts if slowest is not None and one.number == slowest.attempt), last)
+    submitting = of_slowest.at - of_slowest.submit_s
+    path = {"prepare": first.at - first.submit_s - began_at, "retries": submitting - (first.at - first.submit_s)}
     if slowest is None:
         return {**path, "submit": last.submit_s, "other": ended_at - last.at}
-    return {**path, **_through(slowest, last), **_after(slowest, ended_at, calls)}
+    return {**path, **_through(slowest, of_slowest), **_after(slowest, ended_at, calls)}
 
 
 def _through(slowest: Call, last: AttemptBegan) -> dict[str, float]:

@@ -23,7 +23,8 @@ _STYLE = """
 .rdfl td:first-child,.rdfl th:first-child,.rdfl td.l{text-align:left}.rdfl .k{display:inline-block;width:10px;height:10px;
 border-radius:2px;margin-right:5px}.rdfl .a{background:#fff7e0;border-left:4px solid #f4a259;padding:4px 10px;margin:6px 0}
 .rdfl .e{background:#fdecea;border-left:4px solid #9b2226;padding:4px 10px;margin:6px 0}.rdfl .w{overflow-x:auto}
-.rdfl .n{white-space:nowrap;margin-right:12px}
+.rdfl .n{white-space:nowrap;margin-right:12px}.rdfl .c td,.rdfl .c th{white-space:nowrap}
+.rdfl .c .f{white-space:normal;display:inline-block;min-width:24em}
 """
 
 
@@ -140,7 +141,7 @@ def _calls(report: Report) -> str:
     lines = "".join(_call(call, names) for call in shown)
     left_out = len(report.calls) - len(shown)
     more = f"<p>{left_out} faster calls are not listed; all are in <code>to_json()</code>.</p>" if left_out else ""
-    return f'<div class="w"><table><tr><th>call</th>{heads}</tr>{lines}</table></div>{more}'
+    return f'<div class="w"><table class="c"><tr><th>call</th>{heads}</tr>{lines}</table></div>{more}'
 
 
 def _call(call: Call, names: list[str]) -> str:
@@ -150,6 +151,8 @@ def _call(call: Call, names: list[str]) -> str:
     seconds = [call.parts.get(name, 0.0) for name in names]
     figures = [f"{one:.3f}" for one in (*seconds, call.time_s - sum(seconds), call.time_s)]
     cells = "".join(f"<td>{cell}</td>" for cell in (*figures, rate, read, memory))
-    failed = f" <b>{escape(call.outcome)}</b>: {escape(call.why[:200])}" if call.outcome != "ok" else ""
+    failed = (
+        f' <span class="f"><b>{escape(call.outcome)}</b>: {escape(call.why[:200])}</span>' if call.outcome != "ok" else ""
+    )
     attempt = f".{call.attempt}" if call.attempt > 1 else ""
     return f"<tr><td>{call.stage} {call.call_id}{attempt}{failed}</td>{cells}</tr>"

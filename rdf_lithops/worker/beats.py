@@ -15,7 +15,9 @@ import os
 import signal
 import socket
 import struct
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,6 +157,24 @@ class Pulse:
         if self._storage is not None and now_s >= self._due_s:
             self._due_s = now_s + self.every_s
             self._beat(entries, process.cpu_s)
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """Tick in a thread while the caller moves what may have gigabytes, and cannot tick. No ROOT is in such a process."""
+        over = threading.Event()
+
+        def tick() -> None:
+            while not over.wait(self.every_s):
+                with contextlib.suppress(Stalled):
+                    self.tick()
+
+        thread = threading.Thread(target=tick, name="rdf_lithops-beats", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _beat(self, entries: int, cpu_s: float) -> None:
         self._count += 1

@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["FORMAT_VERSION", "Envelope", "EnvelopeError", "pack", "unpack"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _MAGIC = b"RDFL"
 _PREFIX = struct.Struct("!4sBIQ32s")
 
@@ -30,26 +31,29 @@ class Envelope:
     """One call's outcome.
 
     ``range_ids`` in ascending order; ``entries`` processed (None where the source does not count them); ``root`` the
-    version of ROOT that pickled ``body`` (bytes, empty on failure); ``error`` plain fields of what went wrong, or None;
+    version of ROOT that pickled ``body`` (empty on failure; what ``unpack`` gives is a view of its argument, as it may have
+    gigabytes); ``error`` plain fields of what went wrong, or None;
     ``facts`` plain numbers about the call (seconds, bytes, MiB: the unit is in each name); ``piece`` which part of a range
     that was cut in two, perhaps again: a path of 0 and 1. ``stored`` says where the body lies if it is not here (see
     ``shelf``); ``parts`` are the lengths of the packed envelopes that the body consists of, if it is not one result but
-    several that are still to be folded.
+    several that are still to be folded; ``pickles`` the lengths of the pickles that a result consists of (none: it is one).
     """
 
     range_ids: tuple[int, ...]
     entries: int | None
     root: str
-    body: bytes = field(default=b"", repr=False)
+    body: bytes | memoryview = field(default=b"", repr=False)
     error: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     stored: dict[str, Any] | None = None
     parts: tuple[int, ...] = ()
     piece: tuple[int, ...] = ()
+    pickles: tuple[int, ...] = ()
 
 
-def pack(envelope: Envelope) -> bytes:
-    """Serialise ``envelope``; the inverse of :func:`unpack`."""
+def pack(envelope: Envelope, pickles: Sequence[bytes] = ()) -> bytes:
+    """Serialise ``envelope``; the inverse of :func:`unpack`. ``pickles`` are the body, if there are any."""
+    bodies = pickles or (envelope.body,)
     header = {
         "range_ids": list(envelope.range_ids),
         "entries": envelope.entries,
@@ -59,12 +63,14 @@ def pack(envelope: Envelope) -> bytes:
         "stored": envelope.stored,
         "parts": list(envelope.parts),
         "piece": list(envelope.piece),
+        "pickles": list(map(len, pickles)) or list(envelope.pickles),
     }
     encoded = json.dumps(header).encode()
     digest = hashlib.sha256(encoded)
-    digest.update(envelope.body)
-    prefix = _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(encoded), len(envelope.body), digest.digest())
-    return b"".join((prefix, encoded, envelope.body))  # one copy of a body that may have gigabytes
+    for body in bodies:
+        digest.update(body)
+    prefix = _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(encoded), sum(map(len, bodies)), digest.digest())
+    return b"".join((prefix, encoded, *bodies))  # one copy of a body that may have gigabytes
 
 
 def unpack(data: bytes) -> Envelope:
@@ -90,12 +96,13 @@ def unpack(data: bytes) -> Envelope:
             range_ids=tuple(header["range_ids"]),
             entries=header["entries"],
             root=header["root"],
-            body=bytes(memoryview(data)[start:]),
+            body=memoryview(data)[start:],
             error=header["error"],
             facts=header["facts"],
             stored=header["stored"],
             parts=tuple(header["parts"]),
             piece=tuple(header["piece"]),
+            pickles=tuple(header["pickles"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise EnvelopeError(f"the envelope's header does not say what it should: {error!r}") from error

@@ -1,4 +1,4 @@
-"""Run ranges and fold partials, in a process that may use ROOT. The only worker module that touches ROOT.
+"""Run ranges, in a process that may use ROOT.
 
 A graph that was compiled once is kept under its digest and runs again without compiling (DistRDF's action cloning), for
 every later range, call and query of this process. RNTuple graphs are rebuilt for each range: DistRDF clones no RNTuple
@@ -7,6 +7,7 @@ actions; the interpreter then finds the compiled code in its own cache.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import functools
@@ -14,20 +15,17 @@ import hashlib
 import os
 import pickle
 import re
-import resource
-import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from . import access, arrays, output, remote, stores
+from . import access, arrays, output, partials, remote, stores
 from . import ranges as adapter
 from .beats import Counter
-from .envelope import Envelope, pack, unpack
-from .seconds import Stopwatch, watch_reads, whereabouts
+from .envelope import Envelope, pack
+from .seconds import Stopwatch, watch_reads
 
 __all__ = [
     "RangeFailure",
@@ -35,16 +33,14 @@ __all__ = [
     "compile_ahead",
     "compiling_quickly",
     "count_into",
-    "fold",
     "forget_graphs",
+    "give_back_memory",
     "graph_runner",
     "initialise",
     "merge_files",
-    "merge_results",
     "no_initialisation",
     "prepare",
     "run_call",
-    "unpickle",
     "warm_up",
 ]
 
@@ -52,6 +48,7 @@ __all__ = [
 # original holds, clones of arrays of arrays share its memory. Graphs with one of them are built anew for each range.
 _UNCLONABLE = frozenset({"AsNumpy", "HistoND", "HistoNSparseD", "Report"})
 MAX_GRAPHS = 16  # finished graphs kept per process; compiled code is never freed, but the data frames are
+KEPT_BYTES = 2**30  # a graph with larger results is not kept, and is built again for the next call
 ENTRY_COLUMN = "rdf_lithops_entry_"  # prefix of the helper columns that the driver defines for rdfentry_
 _SOURCE_HEADER = """
 #ifndef RDF_LITHOPS_FIRST_ENTRY
@@ -78,21 +75,6 @@ inline void count_entries(const ROOT::RDF::RNode &node, ULong64_t every, std::ui
 #endif
 """
 COUNT_EVERY = 16  # entries; ROOT forgets the callback with the end of each loop
-
-
-_REPORT_HEADER = """
-#ifndef RDF_LITHOPS_MERGEABLE_AGAIN
-#define RDF_LITHOPS_MERGEABLE_AGAIN
-#include "ROOT/RDF/RMergeableValue.hxx"
-namespace rdf_lithops {
-std::unique_ptr<ROOT::Detail::RDF::RMergeableValue<ROOT::RDF::RCutFlowReport>>
-mergeable_again(const ROOT::RDF::RCutFlowReport &value) {
-   std::vector<ROOT::RDF::TCutInfo> cuts(value.begin(), value.end());
-   return std::make_unique<ROOT::Detail::RDF::RMergeableReport>(value, cuts);
-}
-}
-#endif
-"""
 
 
 class RangeFailure(Exception):
@@ -174,7 +156,7 @@ def count_into(counter: Counter | None) -> None:
     _counter = counter
 
 
-@contextmanager
+@contextlib.contextmanager
 def compiling_quickly() -> Iterator[None]:
     """What is compiled in this block is not optimised: a third of the time, and slower code, which later graphs share."""
     import ROOT
@@ -207,6 +189,12 @@ def warm_up(at_once: bool = False) -> Iterator[None]:
     yield
     access.install()
     yield
+
+
+def give_back_memory() -> None:
+    """Have the C library return what is free to the system: after a large result that is most of what this process has."""
+    with contextlib.suppress(AttributeError):  # another C library than GNU's
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def no_initialisation() -> None:
@@ -300,7 +288,9 @@ def run_call(
         with _watch.part("serialise_s"):
             prefix, limit_bytes = results.arrays_prefix, results.arrays_limit_bytes
             blobs = arrays.taken_apart(partial, prefix, limit_bytes, range_ids, piece) if prefix else {}
-            body = pickle.dumps(partial, protocol=pickle.HIGHEST_PROTOCOL)
+            pickles = partials.dumped(partial)
+        if sum(map(len, pickles)) > KEPT_BYTES:
+            _forget_execution(graph_digest)
     except RangeFailure as failure:
         _forget(graph_digest)
         output.clear(folder)
@@ -309,7 +299,7 @@ def run_call(
     except stores.StoreFailure as failure:
         error = _describe_store_failure(failure, call)
         return pack(Envelope(range_ids, None, version, error=error, facts=_watch.facts())), {}
-    return pack(Envelope(range_ids, entries, version, body, facts=_watch.facts(), piece=piece)), blobs
+    return pack(Envelope(range_ids, entries, version, facts=_watch.facts(), piece=piece), pickles), blobs
 
 
 def _run_ranges(
@@ -369,89 +359,6 @@ def _announce(range_id: int, before_range: Callable[[int], None]) -> None:
         before_range(range_id)
     except Exception as error:
         raise RangeFailure(range_id) from error
-
-
-def merge_results(reducer: Callable[[Any, Any], Any], into: Any, other: Any) -> Any:
-    """Fold two results with DistRDF's ``reducer``, and repair what it leaves behind.
-
-    ROOT 6.40 merges a cut-flow report into its value but not into what the next merge starts from: a third report would
-    replace the second. A merged report is therefore made mergeable again from its value.
-    """
-    import ROOT
-
-    merged = reducer(into, other)
-    mergeables: list[Any] = getattr(merged, "mergeables", None) or []
-    for index, mergeable in enumerate(mergeables):
-        value = mergeable.GetValue() if type(mergeable).__name__.startswith("RMergeableValue<") else None
-        if isinstance(value, ROOT.RDF.RCutFlowReport):
-            ROOT.gInterpreter.Declare(_REPORT_HEADER)
-            mergeables[index] = ROOT.rdf_lithops.mergeable_again(value)
-    return merged
-
-
-def unpickle(body: bytes) -> Any:
-    """The result whose pickle ``body`` is. Silences what ROOT says of every cut flow: PyROOT makes a Python warning of it,
-    and crashes in the middle of the unpickling where warnings are errors."""
-    if b"RMergeableReport" in body:
-        _build_report_layout()
-    return pickle.loads(body)
-
-
-@functools.lru_cache(maxsize=1)
-def _build_report_layout() -> None:
-    """Have ROOT build its description of a cut flow's layout, which is when it warns; it then keeps it."""
-    import ROOT
-
-    level = ROOT.gErrorIgnoreLevel
-    ROOT.gErrorIgnoreLevel = ROOT.kError
-    try:
-        ROOT.TClass.GetClass("ROOT::Detail::RDF::RMergeableReport").GetStreamerInfo()
-    finally:
-        ROOT.gErrorIgnoreLevel = level
-
-
-def fold(reducer: bytes, partials: list[bytes], order: list[Any], began: dict[str, float]) -> bytes:
-    """Fold packed ``partials`` in ``order`` (see folding.fold_order) with the pickled ``reducer``; a packed envelope.
-
-    ``began`` is what ``seconds.began_here`` said in the task.
-    """
-    started = time.perf_counter()
-    version = initialise()
-    fold_two = pickle.loads(reducer)
-    envelopes = [unpack(partial) for partial in partials]
-    for envelope in envelopes:
-        if envelope.root != version:
-            message = f"expected partials of ROOT {version}, got one of ROOT {envelope.root} (ranges {envelope.range_ids})"
-            raise RuntimeError(message)
-
-    def folded(branch: Any) -> Any:
-        if isinstance(branch, int):
-            return unpickle(envelopes[branch].body)
-        return functools.reduce(fold_two, map(folded, branch))
-
-    merged = folded(order)
-    envelopes.sort(key=lambda envelope: (envelope.range_ids, envelope.piece))
-    range_ids = tuple(dict.fromkeys(range_id for envelope in envelopes for range_id in envelope.range_ids))
-    counts = [envelope.entries for envelope in envelopes]
-    return pack(
-        Envelope(
-            range_ids,
-            None if None in counts else sum(count for count in counts if count is not None),
-            version,
-            pickle.dumps(merged, protocol=pickle.HIGHEST_PROTOCOL),
-            facts={
-                **whereabouts(began),
-                "fold_s": time.perf_counter() - started,
-                "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                "calls": _facts_of_calls(envelopes),
-            },
-        )
-    )
-
-
-def _facts_of_calls(envelopes: list[Envelope]) -> list[dict[str, Any]]:
-    """The facts of the calls that ran ranges, in range order, whether their partials were folded before or not."""
-    return [fact for envelope in envelopes for fact in envelope.facts.get("calls", [envelope.facts])]
 
 
 def _graph(graph: bytes, digest: str, folder: str) -> _Graph:
@@ -589,7 +496,7 @@ def _describe_store_failure(failure: stores.StoreFailure, call: dict[str, Any]) 
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def working_folder(path: str | None) -> Iterator[None]:
     """Run in the driver's working folder where this machine has it, so that relative paths mean the same."""
     before = os.getcwd()

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from .envelope import Envelope, EnvelopeError
 
-__all__ = ["Tree", "check_each_range_once", "fold_order"]
+__all__ = ["Tree", "check_each_range_once", "flat", "fold_order"]
 
 Tree = list["int | Tree"]
 
@@ -29,10 +29,15 @@ def fold_order(envelopes: Sequence[Envelope], groups: Sequence[tuple[int, ...]])
         range_ids = envelopes[position].range_ids
         call = calls.setdefault(call_of.get(range_ids[0], -1 - position), {})
         call.setdefault(range_ids, []).append(position)
-    return [_flat([_flat(pieces) for pieces in call.values()]) for call in calls.values()]
+    return [_bare([_bare(pieces) for pieces in call.values()]) for call in calls.values()]
 
 
-def _flat(branch: Tree) -> int | Tree:
+def flat(tree: Tree) -> list[int]:
+    """The positions in a tree, from left to right: the order in which a fold takes them up."""
+    return [position for branch in tree for position in ([branch] if isinstance(branch, int) else flat(branch))]
+
+
+def _bare(branch: Tree) -> int | Tree:
     return branch[0] if len(branch) == 1 else branch
 
 

@@ -13,16 +13,18 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-from . import access, credentials, execute, faults, output, payload, warm, wire
+from . import access, credentials, execute, faults, output, partials, payload, warm, wire
 from . import ranges as adapter
 from .beats import Counter, die_with_parent
 
 __all__ = ["control_pair", "counter_path", "place_of", "serve"]
 
 ADOPTION_LIMIT_S = 5.0
+LARGE_BYTES = 64 * 2**20  # of a result: the C library would keep as much again for what never comes
 
 Answer = tuple[dict[str, Any], list[bytes]]
 
@@ -51,6 +53,13 @@ def serve(control: socket.socket, folder: str, log: str) -> None:
         if not descriptors:
             return
         slot.serve(Connection(descriptors[0]))
+
+
+def _asked_of(client: Connection[Any, Any]) -> Iterator[bytes]:
+    """What the task has to be folded, one by one."""
+    while True:
+        wire.send(client, {"event": "next"})
+        yield wire.receive(client)[1][0]
 
 
 class _Slot:
@@ -90,7 +99,7 @@ class _Slot:
                 initialisation, *blobs = blobs
                 if self._is_twin_after_compiling(message, initialisation, blobs):
                     return
-                reply, reply_blobs = self._answer(message, initialisation, blobs, secret)
+                reply, reply_blobs = self._answer(client, message, initialisation, blobs, secret)
             except (EOFError, OSError):
                 self._say_done()
                 return
@@ -105,13 +114,23 @@ class _Slot:
                     wire.send(client, reply, *arriving)
             except OSError:
                 return
+            if sum(map(len, reply_blobs)) > LARGE_BYTES:
+                arriving, reply_blobs = [], []
+                execute.give_back_memory()
 
     def _say_done(self) -> None:
         with open("/proc/self/statm") as statm:
             resident_mib = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
         self.control.send(f"done {resident_mib:.1f}".encode())
 
-    def _answer(self, message: dict[str, Any], initialisation: bytes, blobs: list[bytes], secret: bytes | None) -> Answer:
+    def _answer(
+        self,
+        client: Connection[Any, Any],
+        message: dict[str, Any],
+        initialisation: bytes,
+        blobs: list[bytes],
+        secret: bytes | None,
+    ) -> Answer:
         """Run what ``message`` asks for; user errors are part of the answer, ours are raised."""
         started = time.perf_counter()
         with (
@@ -126,7 +145,9 @@ class _Slot:
                 return {"reply": "ok"}, []
             if message["op"] == "fold":
                 faults.strike_fold(message.get("faults"), message["attempt"])
-                return {"reply": "ok"}, [execute.fold(blobs[0], blobs[1:], message["order"], message["began"])]
+                return {"reply": "ok"}, [
+                    partials.fold(blobs[0], _asked_of(client), message["order"], message["began"], execute.initialise())
+                ]
             place = place_of(self.folder, output.FOLDER, os.getpid())
             if message["op"] == "merge":
                 with access.granted(None, access.Grant.read(message["access"]), ()):

@@ -10,17 +10,17 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from . import access, credentials, execute, faults, output, payload, warm
+from . import access, credentials, execute, faults, output, partials, payload, warm
 from . import ranges as adapter
 from .beats import STATUS_NAME, Counter, Pulse, Stalled, key_of
 from .envelope import Envelope, pack, unpack
-from .folding import check_each_range_once, fold_order
+from .folding import check_each_range_once, flat, fold_order
 from .seconds import began_here, whereabouts
-from .shelf import Shelf, bundle, size_of, take_down
+from .shelf import Shelf, Shelved, bundle, shelf_of, size_of
 
 __all__ = ["POISON_CRASHES", "FoldTask", "MapTask", "MergeTask", "ReduceTask", "Surroundings"]
 
@@ -50,9 +50,18 @@ class Surroundings:
     faults: dict[str, Any] | None = None
 
     def request(
-        self, graph_digest: str, message: dict[str, Any], blobs: list[bytes], storage: Any, secret: bytes | None = None
+        self,
+        graph_digest: str,
+        message: dict[str, Any],
+        blobs: list[bytes],
+        storage: Any,
+        secret: bytes | None = None,
+        more: Iterable[bytes] = (),
     ) -> tuple[dict[str, Any], list[bytes]]:
-        """Have a warm ROOT process that holds our payload answer ``message``, with the credentials ``secret`` in place."""
+        """Have a warm ROOT process that holds our payload answer ``message``, with the credentials ``secret`` in place.
+
+        It gets ``more`` one by one, when it asks for the next.
+        """
         folder = warm.folder_for(self.warm_folder)
         message = {
             **message,
@@ -66,7 +75,7 @@ class Surroundings:
         if self.faults is not None:
             message["faults"] = self.faults
         with contextlib.closing(Pulse(self.beats, storage)) as pulse:
-            return _persistent_request(folder, lease, message, [*secrets, self.initialisation, *blobs], pulse)
+            return _persistent_request(folder, lease, message, [*secrets, self.initialisation, *blobs], pulse, more)
 
     def key_of(self, name: str) -> str:
         """Where Lithops keeps an object of the call that this process runs, in its storage."""
@@ -98,7 +107,7 @@ class _CallTask:
             if garbage is not None:
                 return garbage
             partial = self._run(call, began, storage, self.surroundings.secret(key))
-            return partial if self.shelf is None else self.shelf.put(partial, storage)
+            return _shelved(partial, self.shelf, self.surroundings, storage)
         except credentials.CredentialsUnreadable as problem:
             error: dict[str, Any] = {"kind": "credentials", "type": type(problem).__name__, "message": str(problem)}
         except payload.PayloadFailure as failure:
@@ -238,7 +247,8 @@ class ReduceTask:
     ``reducer`` is cloudpickled; ``range_ids`` are all that the plan has: a shortfall is an error that names them;
     ``kept`` are packed partials of earlier attempts, to be folded with those of this one; ``groups`` the range ids of each
     call of the plan (none: the calls are those whose partials come). More than ``fold_partials``, or than ``fold_bytes`` in
-    all, are not folded here but handed on together, for a round of ``FoldTask``.
+    all, are not folded here but handed on together, for a round of ``FoldTask``. A large result goes
+    to the shelf on which its partials lay.
     """
 
     reducer: bytes
@@ -266,19 +276,20 @@ class ReduceTask:
             return pack(Envelope(self.range_ids, None, "", error=error))
 
     def _fold(self, results: list[bytes], storage: Any, began: dict[str, float]) -> bytes:
-        partials: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Envelope, bytes]] = {}
+        arrived: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Envelope, bytes]] = {}
         for data in [*self.kept, *results]:
             envelope = unpack(data)
             if envelope.error is not None:
                 return data
             # a partial that was delivered twice counts once
-            partials.setdefault((envelope.range_ids, envelope.piece), (envelope, data))
-        envelopes = [envelope for envelope, _ in partials.values()]
+            arrived.setdefault((envelope.range_ids, envelope.piece), (envelope, data))
+        envelopes = [envelope for envelope, _ in arrived.values()]
         check_each_range_once(self.range_ids, envelopes)
-        packed = [data for _, data in partials.values()]
+        packed = [data for _, data in arrived.values()]
         if len(packed) > 2 and (len(packed) > self.fold_partials or sum(map(size_of, envelopes)) > self.fold_bytes):
             return bundle(packed, whereabouts(began))
-        return _fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage, began)
+        folded = _fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage, began)
+        return _shelved(folded, shelf_of(envelopes), self.surroundings, storage)
 
 
 @dataclass(frozen=True)
@@ -302,7 +313,7 @@ class FoldTask:
         try:
             given = call["partials"], self.groups, call.get("attempt", 1)
             partial = _fold_here(self.reducer, self.surroundings, *given, storage, began)
-            return partial if self.shelf is None else self.shelf.put(partial, storage)
+            return _shelved(partial, self.shelf, self.surroundings, storage)
         except Exception as problem:
             kind = "memory" if isinstance(problem, MemoryError) else "fold"
             error: dict[str, Any] = {"kind": kind, "type": type(problem).__name__, "message": str(problem)}
@@ -310,6 +321,14 @@ class FoldTask:
                 error.update(message=f"{problem.died.how}, in the fold", log_tail=problem.died.log_tail)
             error.update(traceback=traceback.format_exc(), range_ids=list(range_ids), call_id=call["id"])
             return pack(Envelope(range_ids, None, "", error=error))
+
+
+def _shelved(packed: bytes, shelf: Shelf | None, surroundings: Surroundings, storage: Any) -> bytes:
+    """Put a large envelope on the shelf, and say meanwhile that this call lives."""
+    if shelf is None or len(packed) < shelf.at_least_bytes:
+        return packed
+    with contextlib.closing(Pulse(surroundings.beats, storage)) as pulse, pulse.beating():
+        return shelf.put(packed, storage)
 
 
 def _fold_here(
@@ -323,16 +342,16 @@ def _fold_here(
 ) -> bytes:
     """Take partials down from the shelf and fold them in a warm ROOT process, or in this one."""
     order = fold_order([unpack(each) for each in packed], groups)
-    blobs = take_down(packed, storage)
-    if len(blobs) == 1:
-        alone = unpack(blobs[0])
+    shelved = Shelved([packed[position] for position in flat(order)], storage)
+    if len(shelved) == 1:
+        alone = unpack(next(iter(shelved)))
         facts = {"calls": alone.facts.get("calls", [alone.facts]), **whereabouts(began)}
         return pack(dataclasses.replace(alone, facts=facts))
     if surroundings.warm:
         with contextlib.suppress(warm.WarmProcessUnavailable):
             message = {"op": "fold", "order": order, "attempt": attempt, "began": began}
-            return surroundings.request("", message, [reducer, *blobs], storage)[1][0]
-    return execute.fold(reducer, blobs, order, began)
+            return surroundings.request("", message, [reducer], storage, more=shelved)[1][0]
+    return partials.fold(reducer, shelved, order, began, execute.initialise())
 
 
 @contextlib.contextmanager
@@ -376,12 +395,12 @@ class _Crashed(Exception):
 
 
 def _persistent_request(
-    folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes], pulse: Pulse
+    folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes], pulse: Pulse, more: Iterable[bytes]
 ) -> tuple[dict[str, Any], list[bytes]]:
     tries = int(message.get("tries", MAX_TRIES))
     for number in range(1, tries + 1):
         try:
-            reply, reply_blobs = warm.request(folder, lease, message, blobs, pulse)
+            reply, reply_blobs = warm.request(folder, lease, message, blobs, pulse, more)
         except warm.WarmProcessDied as died:
             if number == tries or died.kind != "died" or not os.path.isdir(folder):
                 raise _Crashed(died, number, pulse.range_id) from died

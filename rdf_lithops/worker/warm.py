@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -224,24 +224,31 @@ def request(
     message: dict[str, Any],
     blobs: list[bytes],
     pulse: Pulse | None = None,
+    more: Iterable[bytes] = (),
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """Send one request and wait for its reply; ``pulse`` is ticked meanwhile.
+    """Send one request and wait for its reply; ``pulse`` is ticked meanwhile, and ``more`` is sent as it is asked for.
 
     ``lease`` says which process will do: ``payload`` and ``graph`` digests. If this process dies meanwhile, the ROOT
     process that works for it is killed. Raises WarmProcessDied, WarmProcessUnavailable.
     """
     connection = connected(folder, lease.get("settings"))
-    kills_before = _memory_kills()
+    kills_before, coming = _memory_kills(), iter(more)
     try:
         wire.send(connection, {**lease, "op": "lease"})
         wire.send(connection, message, *blobs)
         while True:
             while pulse is not None and not connection.poll(pulse.every_s):
                 pulse.tick()
-            reply, reply_blobs = wire.receive(connection)
+            with contextlib.nullcontext() if pulse is None else pulse.beating():
+                reply, reply_blobs = wire.receive(connection)
             if "event" not in reply:
                 break
-            if pulse is not None:
+            if reply["event"] == "next":
+                if pulse is not None:  # it may ask more often than beats are due, and nothing else is heard of it
+                    pulse.tick()
+                with contextlib.nullcontext() if pulse is None else pulse.beating():
+                    wire.send(connection, {}, next(coming))
+            elif pulse is not None:
                 pulse.meet(reply["pid"], reply["counter"])
     except Stalled as stalled:  # closing the connection has the process killed
         raise WarmProcessDied(str(stalled), log_tail(os.path.join(folder, "root.log")), "hung") from None
