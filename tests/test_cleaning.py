@@ -198,7 +198,7 @@ import sys, lithops, ROOT, rdf_lithops
 options = rdf_lithops.Options(credentials=("token",), warm={warm})
 with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
     print("warm", flush=True)
-    frame = ROOT.RDataFrame(1000, executor=fexec, npartitions=2, options=options)
+    frame = ROOT.RDataFrame(40, executor=fexec, npartitions=2, options=options)
     frame.Define("x", "gSystem->Sleep(1000); return 1;").Sum("x").GetValue()
 """
 

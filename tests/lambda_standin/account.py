@@ -50,14 +50,19 @@ def worker_variables(service: Service, keys: tuple[str, str] = WORKER_KEYS) -> d
 
 @contextlib.contextmanager
 def environment(variables: dict[str, str]) -> Iterator[None]:
-    """This process's environment with ``variables``, and without other settings of AWS, for a while."""
+    """This process's environment with ``variables``, and without other settings of AWS, for a while.
+
+    boto3's session of the process keeps the keys that it has found first: it begins and ends with this.
+    """
     kept = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     for name in kept:
         del os.environ[name]
     os.environ.update(variables)
+    boto3.DEFAULT_SESSION = None
     try:
         yield
     finally:
+        boto3.DEFAULT_SESSION = None
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(kept)
@@ -142,6 +147,7 @@ def executor(service: Service, settings: dict[str, Any]) -> Iterator[lithops.Fun
     made = lithops.FunctionExecutor(config=settings, log_level=None)
     backend = made.compute_handler.backend
     backend.session = _Redirected(backend.session, service.endpoint)
+    _forget_runtime(made)
     try:
         yield made
     finally:
@@ -150,7 +156,7 @@ def executor(service: Service, settings: dict[str, Any]) -> Iterator[lithops.Fun
 
 
 def _forget_runtime(made: lithops.FunctionExecutor) -> None:
-    """Lithops keeps on this machine, for good, that a runtime is deployed: the next account of that name has none."""
+    """Lithops keeps on this machine, for good, that a runtime is deployed: another account of that name has none."""
     info = made.invoker.runtime_info
     key = made.compute_handler.get_runtime_key(info["runtime_name"], info["runtime_memory"], lithops.__version__)
     with contextlib.suppress(FileNotFoundError):
