@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import lithops
@@ -14,7 +13,7 @@ import pytest
 import ROOT
 from datasets import Datasets
 from servers.web import Web
-from test_output_xrootd import COLUMNS, blank_fexec, selected  # noqa: F401
+from test_output_xrootd import blank_fexec, check_snapshots  # noqa: F401
 
 from rdf_lithops import Options, OutputError
 from rdf_lithops.worker import stores, webdav
@@ -87,29 +86,9 @@ def test_a_writer_that_dies_leaves_what_can_be_told_apart(place: tuple[str, Path
 
 @pytest.mark.parametrize("place", PLACES, indirect=True)
 def test_snapshot_over_http(blank_fexec: lithops.FunctionExecutor, place: tuple[str, Path], files: Datasets) -> None:  # noqa: F811
-    """With the driver's token and authority the workers write there and read back; every event is there once, in whole files
-    that plain RDataFrame reads; a second Snapshot of the name is refused; merged parts go away."""
+    """With the driver's token and authority the workers write there and read back."""
     url, folder = place
-
-    def write(npartitions: int, **options: Any) -> Any:
-        frame = ROOT.RDataFrame("events", files.main, executor=blank_fexec, npartitions=npartitions, options=options)
-        return selected(frame).Snapshot("skim", f"{url}/skim.root", COLUMNS)
-
-    def there() -> list[str]:
-        return sorted(map(str, folder.iterdir()))
-
-    written = write(3)
-    expected = selected(ROOT.RDataFrame("events", files.main)).AsNumpy(COLUMNS)
-    assert 3 == len(there())
-    assert expected["i"].tolist() == ROOT.RDataFrame("skim", there()).AsNumpy(["i"])["i"].tolist()
-    assert expected["q"].tolist() == written.AsNumpy(["q"])["q"].tolist()
-    with pytest.raises(OutputError, match="already"):
-        write(2)
-    first = there()
-    write(2, overwrite=True, file_mib=100)
-    assert 1 == len(there())
-    assert set() == set(first) & set(there())
-    assert expected["i"].tolist() == ROOT.RDataFrame("skim", there()).AsNumpy(["i"])["i"].tolist()
+    check_snapshots(blank_fexec, files, f"{url}/skim.root", folder)
 
 
 @pytest.mark.parametrize("place", ["nginx"], indirect=True)

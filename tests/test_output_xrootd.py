@@ -12,6 +12,7 @@ import pytest
 import ROOT
 from conftest import LOCALHOST_CONFIG
 from datasets import Datasets
+from test_output import selected
 
 from rdf_lithops import Options, OutputError, job
 from rdf_lithops.worker import stores
@@ -33,33 +34,16 @@ def blank_fexec(monkeypatch: pytest.MonkeyPatch) -> Iterator[lithops.FunctionExe
     executor.__exit__(None, None, None)
 
 
-def selected(frame: Any) -> Any:
-    """What these tests write."""
-    return frame.Filter("i % 3 != 0").Define("q", "x * 2 + y")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_snapshot_to_xrootd(
-    kind: str,
-    xrootd: Callable[[str], Any],
-    files: Datasets,
-    blank_fexec: lithops.FunctionExecutor,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    """With the driver's credentials and no other the workers write there and read back; every event is there once, in whole
-    files that plain RDataFrame reads; a second Snapshot of the name is refused; merged parts go away."""
-    server = xrootd(kind)
-    for name, value in server.credentials.items():
-        monkeypatch.setenv(name, value)
-    url = f"{server.url}/out-{kind}/skim.root"
+def check_snapshots(fexec: lithops.FunctionExecutor, files: Datasets, url: str, folder: Path) -> None:
+    """Snapshots to ``url``, which lie in ``folder``, hold every event once, in whole files that plain RDataFrame reads; a
+    second one of the name is refused, one that overwrites takes the first away, and the parts that it merges."""
 
     def write(npartitions: int, **options: Any) -> Any:
-        frame = ROOT.RDataFrame("events", files.main, executor=blank_fexec, npartitions=npartitions, options=options)
+        frame = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=npartitions, options=options)
         return selected(frame).Snapshot("skim", url, COLUMNS)
 
     def there() -> list[str]:
-        return sorted(map(str, (server.data / f"out-{kind}").iterdir()))
+        return sorted(map(str, folder.iterdir()))
 
     written = write(3)
     expected = selected(ROOT.RDataFrame("events", files.main)).AsNumpy(COLUMNS)
@@ -73,6 +57,22 @@ def test_snapshot_to_xrootd(
     assert 1 == len(there())
     assert set() == set(first) & set(there())
     assert expected["i"].tolist() == ROOT.RDataFrame("skim", there()).AsNumpy(["i"])["i"].tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_snapshot_to_xrootd(
+    kind: str,
+    xrootd: Callable[[str], Any],
+    files: Datasets,
+    blank_fexec: lithops.FunctionExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """With the driver's credentials and no other the workers write there and read back."""
+    server = xrootd(kind)
+    for name, value in server.credentials.items():
+        monkeypatch.setenv(name, value)
+    check_snapshots(blank_fexec, files, f"{server.url}/out-{kind}/skim.root", server.data / f"out-{kind}")
 
 
 def test_a_folder_is_made_before_many_write_to_it(xrootd: Callable[[str], Any]) -> None:

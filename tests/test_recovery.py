@@ -17,6 +17,7 @@ import psutil
 import pytest
 import ROOT
 from chaos import family
+from test_warm import in_thread
 
 import rdf_lithops
 from rdf_lithops import job, running, watching
@@ -72,17 +73,7 @@ VICTIMS = {
 def test_killed_process_costs_time_alone(own_fexec: lithops.FunctionExecutor, victim: str) -> None:
     """SIGKILL of one process of each kind in mid-run: the same bits as undisturbed, within the time limit."""
     expected = slow_sum(own_fexec, milliseconds=0).GetValue()
-    outcome: dict[str, Any] = {}
-    query = slow_sum(own_fexec)
-
-    def run() -> None:
-        try:
-            outcome["value"] = query.GetValue()
-        except Exception as error:
-            outcome["error"] = error
-
-    thread = threading.Thread(target=run)
-    thread.start()
+    thread, outcome = in_thread(slow_sum(own_fexec))
     time.sleep(0.7)
     until, killed = time.monotonic() + LIMIT_S, None
     while thread.is_alive() and killed is None and time.monotonic() < until:
