@@ -120,22 +120,19 @@ def _query(name: str, paths: list[str], made: Any, expected: list[float]) -> Que
     if len(report.maps) != CALLS or len(invocations) != CALLS + 1:
         raise AssertionError(f"{name}: expected {CALLS} calls and a reducer, got {len(invocations)} invocations")
     started = {environment.id: environment for environment in made.service.environments}
-    starts, counted_s = {}, 0.0
+    starts = {}
     for invocation in invocations:
         environment, payload = started[invocation.environment], json.loads(invocation.payload)
-        counted_s += invocation.ended - invocation.started
-        if invocation.cold:
-            counted_s -= environment.container_s  # which Lambda does not bill, unlike the initialisation of an image
-            if "-M" in payload["job_key"]:
-                start = Start(environment.container_s, environment.init_s - environment.container_s)
-                starts[int(payload["call_ids"][0])] = start
+        if invocation.cold and "-M" in payload["job_key"]:
+            start = Start(environment.container_s, environment.init_s - environment.container_s)
+            starts[int(payload["call_ids"][0])] = start
     last = max(report.maps, key=lambda call: call.ended_at)
     each = [_split(call.parts, starts.get(call.call_id, Start())) for call in report.maps]
     calls = {part: sum(one[part] for one in each) for part in SPLIT}
     calls["reduce"] = sum(call.worker_s for call in report.calls if call.stage == "reduce")
     path = _split(report.path, starts.get(last.call_id, Start()))
     gb = MEMORY_MIB / 1024
-    return Query(name, wall_s, path, calls, report.bill.billed_gb_s, counted_s * gb)
+    return Query(name, wall_s, path, calls, report.bill.billed_gb_s, made.service.billed_s(invocations) * gb)
 
 
 def _split(parts: dict[str, float], start: Start) -> dict[str, float]:

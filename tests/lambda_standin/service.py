@@ -18,7 +18,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -294,6 +294,13 @@ class Service:
             if answer.error is None or not self._open:
                 return
             time.sleep(REDELIVERY_S)
+
+    def billed_s(self, invocations: Sequence[Invocation]) -> float:
+        """Seconds that Lambda bills for these, unrounded: the initialisation of an image is part of them, the start of its
+        container is not."""
+        starts_s = {environment.id: environment.container_s for environment in self.environments}
+        held_s = sum(invocation.ended - invocation.started for invocation in invocations)
+        return held_s - sum(starts_s[invocation.environment] for invocation in invocations if invocation.cold)
 
     def _deliver(self, function: Function, request_id: str, kind: str, payload: bytes, kill: bool) -> Answer:
         with self._lock:
