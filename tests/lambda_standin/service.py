@@ -44,6 +44,7 @@ class Invocation:
     cold: bool = False
     began: float = 0.0
     started: float = 0.0
+    container_s: float = 0.0  # of a cold one, the first part of init_s
     init_s: float = 0.0
     ended: float = 0.0
     error: str | None = None
@@ -295,12 +296,11 @@ class Service:
                 return
             time.sleep(REDELIVERY_S)
 
-    def billed_s(self, invocations: Sequence[Invocation]) -> float:
+    @staticmethod
+    def billed_s(invocations: Sequence[Invocation]) -> float:
         """Seconds that Lambda bills for these, unrounded: the initialisation of an image is part of them, the start of its
         container is not."""
-        starts_s = {environment.id: environment.container_s for environment in self.environments}
-        held_s = sum(invocation.ended - invocation.started for invocation in invocations)
-        return held_s - sum(starts_s[invocation.environment] for invocation in invocations if invocation.cold)
+        return sum(invocation.ended - invocation.started - invocation.container_s for invocation in invocations)
 
     def _deliver(self, function: Function, request_id: str, kind: str, payload: bytes, kill: bool) -> Answer:
         with self._lock:
@@ -315,6 +315,8 @@ class Service:
                 threading.Thread(target=self._kill_soon, args=(environment,), daemon=True).start()
             answer = environment.run(request_id, payload)
             invocation.ended, invocation.error, invocation.init_s = time.time(), answer.error, environment.init_s
+            if invocation.cold and environment.runner.alive():
+                invocation.container_s = environment.container_s
             return answer
 
     def _kill_soon(self, environment: Environment) -> None:
