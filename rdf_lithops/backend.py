@@ -219,11 +219,15 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
     def _compiling_ahead(
         self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]
     ) -> contextlib.AbstractContextManager[Any]:
-        """While this lasts, this machine's ROOT process compiles a graph that it has not seen, for the calls to come."""
+        """While this lasts, this machine's ROOT process compiles a graph of a shape that is new, for the calls to come."""
         nothing = contextlib.nullcontext()
         brings_files = any((self.headers, self.shared_libraries, self.pcms, self.files))
         if self.session.warm_folder is None or not self.options.warm or self.options.credentials is not None or brings_files:
             return nothing
+        shape = shape_of(_nodes_of(mapper))
+        if shape in self.session.compiled_ahead:
+            return nothing
+        self.session.compiled_ahead.add(shape)
         graph = _graph_to_travel(mapper, merging=self.options.file_mib is not None)
         plain_ranges, shared = _plain(ranges)
         remote = any(map(access.is_remote, adapter.files_of(plain_ranges, shared)))
@@ -231,9 +235,6 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             return nothing
         pickled, user_code = payload.dumps((graph.mapper, reducer)), payload.gather(self)
         lease = {"payload": str(user_code.plain["sha256"]), "graph": _digest(pickled, plain_ranges, {})}
-        if tuple(lease.values()) in self.session.compiled_ahead:
-            return nothing
-        self.session.compiled_ahead.add((lease["payload"], lease["graph"]))
         message = {
             "op": "compile",
             "call": {"id": 0, "ranges": plain_ranges[:1]},

@@ -110,7 +110,7 @@ class Session:
     gates: threading.local = field(default_factory=threading.local)
     keyring: Keyring = field(default_factory=Keyring, repr=False)
     function_keys: set[str] = field(default_factory=set)  # of our functions, which lie in the storage until the end
-    compiled_ahead: set[tuple[str, str]] = field(default_factory=set)  # payload and graph, by digest: asked for once
+    compiled_ahead: set[str] = field(default_factory=set)  # the shapes of graphs that the ROOT process was asked for
     experience: Experience = field(default_factory=Experience)
 
     def offer(self) -> Offer:
