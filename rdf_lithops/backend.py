@@ -227,7 +227,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         shape = shape_of(_nodes_of(mapper))
         if shape in self.session.compiled_ahead:
             return nothing
-        self.session.compiled_ahead.add(shape)
+        self.session.compiled_ahead.add(shape)  # also where it is not asked for below: once is enough to find that out
         graph = _graph_to_travel(mapper, merging=self.options.file_mib is not None)
         plain_ranges, shared = _plain(ranges)
         remote = any(map(access.is_remote, adapter.files_of(plain_ranges, shared)))
@@ -349,9 +349,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
     ) -> Plan:
         pickled = payload.dumps((travelling.graph.mapper, reducer))
         outputs = tuple(destination.plain() for destination in travelling.graph.destinations)
-        prefix = (
-            f"{place.prefix}/arrays" if travelling.graph.has_arrays else ""
-        )  # without, Lithops stores one task for all runs
+        # without a prefix, which is the run's own, Lithops stores one task for all runs
+        prefix = f"{place.prefix}/arrays" if travelling.graph.has_arrays else ""
         results = execute.Results(outputs, prefix, int(self.options.arrays_mib * 2**20))
         names = adapter.files_of(travelling.plain_ranges, travelling.dataset)
         versions = {**dataset.versions(sorted(names - travelling.versions.keys())), **travelling.versions}
@@ -650,6 +649,7 @@ def _plain(ranges: list[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 def _graph_to_travel(mapper: Any, merging: bool) -> _Graph:
+    """What of the graph depends on neither ranges nor files: it is the same before they are cut and after."""
     nodes, parts = _take_apart(mapper)
     if nodes is None:
         return _Graph(mapper)
