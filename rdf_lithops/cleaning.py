@@ -21,11 +21,13 @@ from typing import Any
 
 import psutil
 
-__all__ = ["KEY_PREFIX", "RECORD_NAME", "RUNS_PREFIX", "Leftover", "Places", "describe_driver", "find", "remove"]
+__all__ = ["KEY_PREFIX", "RECORD_NAME", "RUNS_PREFIX", "Leftover", "Places", "claim", "describe_driver", "find", "remove"]
 
 RUNS_PREFIX = "rdf_lithops/runs"
 RECORD_NAME = "run.json"
 WARM_FOLDER_PREFIX = "rdf_lithops-"
+DRIVER_LOCK = "driver.lock"
+_LOCKS_OF_A_FOLDER = (DRIVER_LOCK, "root.lock", "reader.lock")
 KEY_PREFIX = "rdf_lithops-key-"  # a file with the key of a run, locked by its driver
 
 
@@ -46,6 +48,13 @@ class Leftover:
     age_s: float
     keys: tuple[str, ...] = field(default=(), repr=False)
     paths: tuple[str, ...] = ()
+
+
+def claim(folder: str) -> Any:
+    """Say that this process lives in ``folder``, until what is returned is closed or the process ends."""
+    lock = open(os.path.join(folder, DRIVER_LOCK), "wb")  # noqa: SIM115  # its lock is what is wanted of it
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def describe_driver() -> dict[str, Any]:
@@ -110,7 +119,10 @@ def _dead_folders(places: Places) -> Iterator[Leftover]:
                 continue
             seen = entry.stat(follow_symlinks=False)
             if entry.is_dir(follow_symlinks=False):
-                kind, locks = "folder", [os.path.join(entry.path, name) for name in ("root.lock", "reader.lock")]
+                kind, locks = (
+                    "folder",
+                    [os.path.join(entry.path, name) for name in (DRIVER_LOCK, "root.lock", "reader.lock")],
+                )
             elif entry.name.startswith(KEY_PREFIX) and entry.is_file(follow_symlinks=False):
                 kind, locks = "key", [entry.path]
             else:

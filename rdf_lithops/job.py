@@ -37,7 +37,7 @@ from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 from lithops.storage.utils import StorageNoSuchKeyError, create_init_key, create_status_key
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
-from .cleaning import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, Places, describe_driver
+from .cleaning import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, Places, claim, describe_driver
 from .cost import Offer
 from .credentials import Credential, Keyring
 from .errors import PlanError, RunError, SubmissionError
@@ -62,6 +62,7 @@ __all__ = [
     "delivered",
     "is_executor",
     "opened",
+    "options_of",
     "places",
     "process_settings",
     "rouse",
@@ -86,6 +87,14 @@ _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 _sessions_lock = threading.Lock()
 
 
+def options_of(executor: Any, given: Any) -> Options:
+    """The options of a data frame: what is ``given``, over what the executor's configuration has in its section for us.
+
+    Raises TypeError, PlanError for what is no option.
+    """
+    return Options.read(given, executor.config.get("rdf_lithops"))
+
+
 def is_executor(candidate: Any) -> bool:
     """Whether ``candidate`` is a Lithops executor that has ``map_reduce``."""
     return isinstance(candidate, lithops.FunctionExecutor)
@@ -98,7 +107,9 @@ class Session:
     executor: Any
     local: bool
     lock: threading.RLock = field(default_factory=threading.RLock)
-    warm_folder: str | None = None
+    folder: str | None = None  # of this driver, on localhost with warm runs
+    warm_folder: str | None = None  # where the ROOT process is met: the same, or one that outlives the driver
+    alive: Any = field(default=None, repr=False)  # the lock of a folder that no process of ours keeps alive
     hold: Connection[Any, Any] | None = None
     prefork: subprocess.Popen[bytes] | None = None
     reader_folder: str | None = None
@@ -164,7 +175,8 @@ class Session:
         """
         with self.lock:
             if self.reader_folder is None:
-                self.reader_folder = self.warm_folder or tempfile.mkdtemp(prefix="rdf_lithops-")
+                self.folder = self.folder or tempfile.mkdtemp(prefix="rdf_lithops-")
+                self.reader_folder = self.warm_folder or self.folder
             if self.reader_hold is None or self.reader_hold.poll():  # nothing is sent unasked: readable means gone
                 self.reader_hold = access.hold(self.reader_folder, reader_settings(options))
             return self.reader_folder
@@ -179,14 +191,15 @@ class Session:
         if self.reader_hold is not None:
             self.reader_hold.close()
             self.reader_hold = None
-        if self.reader_folder is not None:
-            warm.reap(self.reader_folder, "reader")
-            shutil.rmtree(self.reader_folder, ignore_errors=True)
-            self.reader_folder = None
+        if self.folder is not None:
+            warm.reap(self.folder, "reader")
+            warm.reap(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)
         if self.warm_folder is not None:
-            warm.reap(self.warm_folder)
-            shutil.rmtree(self.warm_folder, ignore_errors=True)
-            self.warm_folder = None
+            warm.let_go(self.warm_folder)
+        if self.alive is not None:
+            self.alive.close()
+        self.folder = self.warm_folder = self.reader_folder = self.alive = None
         try:
             _sweep(self)
         except Exception as problem:  # of the storage's own kind: an end must end, and gc finds what is left
@@ -225,17 +238,25 @@ def anticipate() -> None:
     """If this program has made one executor, and that one on localhost, start its ROOT process now."""
     made = [item for item in gc.get_objects() if issubclass(type(item), lithops.FunctionExecutor)]
     if len(made) == 1 and made[0].mode == LOCALHOST:
-        session_for(made[0], Options())
+        with contextlib.suppress(TypeError, PlanError):  # met again, and told, by the constructor
+            session_for(made[0], options_of(made[0], None))
 
 
 def _warm_this_machine(session: Session, options: Options) -> str:
-    """Start the ROOT process in the background, or start it again if it has died; returns its folder."""
+    """Start the ROOT process in the background, or start it again if it has died; returns this driver's folder."""
     if session.warm_folder is None:
-        session.warm_folder = tempfile.mkdtemp(prefix="rdf_lithops-")
+        session.folder = session.folder or tempfile.mkdtemp(prefix="rdf_lithops-")
+        session.warm_folder = session.folder
+        if options.keep_warm:
+            session.alive = claim(session.folder)
+            with contextlib.suppress(warm.WarmProcessUnavailable):
+                session.warm_folder = warm.kept_folder()
+    kept = session.warm_folder != session.folder
     if session.hold is None or session.hold.poll():  # nothing is ever sent to a holder: readable means gone
         with contextlib.suppress(warm.WarmProcessUnavailable):  # the tasks will say so, and run ROOT themselves
-            session.hold = warm.hold(session.warm_folder, process_settings(options, owns_folder=True))
-    return session.warm_folder
+            settings = {"lingers": 1} if kept else {"owns_folder": 1}
+            session.hold = warm.hold(session.warm_folder, {**process_settings(options), **settings})
+    return str(session.folder)
 
 
 def rouse(executor: Any, options: Options) -> Session:
@@ -277,17 +298,16 @@ def _await_preloaded(session: Session) -> None:
     """Wait until the preloaded Python listens, which takes it milliseconds: without it a job starts one of its own."""
     deadline = time.monotonic() + PRELOAD_LIMIT_S
     while session.prefork is not None and session.prefork.poll() is None and time.monotonic() < deadline:
-        if os.path.exists(os.path.join(str(session.warm_folder), prefork.SOCKET_NAME)):
+        if os.path.exists(os.path.join(str(session.folder), prefork.SOCKET_NAME)):
             return
         time.sleep(0.002)
 
 
-def process_settings(options: Options, owns_folder: bool = False) -> dict[str, Any]:
+def process_settings(options: Options) -> dict[str, Any]:
     """The command-line settings of a warm ROOT process."""
     return {
         "idle_limit_s": options.idle_limit_s,
         "memory_limit_mib": options.memory_limit_mib,
-        "owns_folder": int(owns_folder),
     }
 
 
@@ -458,7 +478,7 @@ def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[S
     elif not session.local:
         yield sealed[0], {**variables, KEY_VARIABLE: _Hidden(sealed[1])}
     else:
-        descriptor, path = tempfile.mkstemp(prefix=KEY_PREFIX, dir=session.warm_folder)  # 0600
+        descriptor, path = tempfile.mkstemp(prefix=KEY_PREFIX, dir=session.folder)  # 0600
         try:
             with os.fdopen(descriptor, "w") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX)  # until it is closed: gc takes what nobody holds

@@ -36,6 +36,9 @@ class Options:
     """Keep ROOT running between calls."""
     idle_limit_s: float = _option(300.0, float, int, above=0)
     """How long a warm ROOT process that nobody holds waits for work."""
+    keep_warm: bool = _option(False, bool)
+    """On localhost, leave the ROOT process and what it has compiled to programs that come within ``idle_limit_s``. Elsewhere
+    the backend decides how long a worker lives."""
     memory_limit_mib: float = _option(3000.0, float, int, above=0)
     """A ROOT process that has grown larger is replaced before its next call."""
     cache_limit_mib: float = _option(1024.0, float, int, above=0)
@@ -100,16 +103,25 @@ class Options:
             raise PlanError(f"options.on_bad_file must be 'raise' or 'skip', got {self.on_bad_file!r}")
 
     @classmethod
-    def read(cls, given: Options | dict[str, Any] | None) -> Options:
-        """Accept an Options, a dictionary of its fields, or None; anything else is a TypeError that says so."""
-        if given is None:
-            return cls()
+    def read(cls, given: Options | dict[str, Any] | None, configured: dict[str, Any] | None = None) -> Options:
+        """Accept an Options, a dictionary of its fields, or None; anything else is a TypeError that says so.
+
+        ``configured`` are defaults, from the section ``rdf_lithops`` of Lithops' configuration; they do not fill an Options.
+        """
         if isinstance(given, cls):
             return given
+        configured = cls._checked(configured, " in section rdf_lithops of Lithops' configuration")
+        return cls(**{**configured, **cls._checked(given)})
+
+    @classmethod
+    def _checked(cls, given: Any, where: str = "") -> dict[str, Any]:
+        if given is None:
+            return {}
         if not isinstance(given, dict):
-            raise TypeError(f"options must be rdf_lithops.Options or a dictionary of its fields, got {type(given).__name__}")
+            kind = type(given).__name__
+            raise TypeError(f"options{where} must be rdf_lithops.Options or a dictionary of its fields, got {kind}")
         known = [item.name for item in fields(cls)]
         unknown = sorted(set(given) - set(known))
         if unknown:
-            raise TypeError(f"unknown options {unknown}; known are {known}")
-        return cls(**given)
+            raise TypeError(f"unknown options {unknown}{where}; known are {known}")
+        return given

@@ -33,7 +33,7 @@ import cloudpickle
 import lithops
 import ROOT
 
-from . import payload, registration
+from . import job, payload, registration
 from .errors import PayloadError, PlanError, RunError
 from .options import Options
 from .worker import execute
@@ -59,7 +59,7 @@ class _Conf:
 
     lithops: Any
     npartitions: int | None
-    options: Options
+    options: Options | dict[str, Any] | None
 
     @classmethod
     def read(cls, given: dict[str, Any] | None) -> _Conf:
@@ -69,7 +69,7 @@ class _Conf:
         unknown = sorted(set(given) - set(CONF_KEYS))
         if unknown:
             raise PlanError(f"unknown keys {unknown} in conf; known are {list(CONF_KEYS)}")
-        npartitions, options = registration._keywords("use", {key: given[key] for key in given if key != "lithops"})
+        npartitions, options = registration.keywords("use", {key: given[key] for key in given if key != "lithops"})
         return cls(given.get("lithops"), npartitions, options)
 
 
@@ -205,7 +205,8 @@ class _OriginalBackend:
         from .backend import LithopsBackend
 
         self._package = package
-        self._lithops = LithopsBackend(_executor(conf.lithops), conf.options)
+        executor = _executor(conf.lithops)
+        self._lithops = LithopsBackend(executor, job.options_of(executor, conf.options))
         self._wanted = conf.npartitions or self._lithops.optimize_npartitions()
         self._sent: set[str] = set()
         self._head: Any = None

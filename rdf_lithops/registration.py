@@ -142,13 +142,13 @@ def RDataFrame(*args: Any, executor: Any = None, **given: Any) -> Any:  # ROOT's
     more; None: one per worker), and ``options``, an :class:`~rdf_lithops.Options` or a dictionary of its fields. Raises
     TypeError for an unknown keyword or a foreign executor, PlanError for values out of bounds.
     """
-    npartitions, options = _keywords("RDataFrame", given)
+    npartitions, options = keywords("RDataFrame", given)
     return _backend(executor, options).make_dataframe(*args, npartitions=npartitions)
 
 
 def _from_spec(jsonfile: str, *, executor: Any, **given: Any) -> Any:
     """A Lithops-run RDataFrame of the dataset that the JSON specification in the file ``jsonfile`` describes."""
-    npartitions, options = _keywords("FromSpec", given)
+    npartitions, options = keywords("FromSpec", given)
     backend = _backend(executor, options)
     import ROOT
 
@@ -159,7 +159,8 @@ def _from_spec(jsonfile: str, *, executor: Any, **given: Any) -> Any:
     return backend.make_dataframe(spec, npartitions=npartitions)
 
 
-def _keywords(function: str, given: dict[str, Any]) -> tuple[int | None, Options]:
+def keywords(function: str, given: dict[str, Any]) -> tuple[int | None, Any]:
+    """``npartitions`` and ``options`` of a call of ``function``, both checked, and nothing else."""
     unknown = sorted(set(given) - {"npartitions", "options"})
     if unknown:
         raise TypeError(f"{function} got unknown keywords {unknown}; known are executor, npartitions, options")
@@ -169,15 +170,17 @@ def _keywords(function: str, given: dict[str, Any]) -> tuple[int | None, Options
             raise TypeError(f"npartitions must be an integer, got {npartitions!r}")
         if npartitions < 1:
             raise PlanError(f"npartitions must be 1 or more, got {npartitions}")
-    return npartitions, Options.read(given.get("options"))
+    Options.read(given.get("options"))
+    return npartitions, given.get("options")
 
 
-def _backend(executor: Any, options: Options) -> Any:
+def _backend(executor: Any, given: Any) -> Any:
     """A back end on ``executor``. The session comes first: its ROOT process starts while this one initialises its own."""
     if not _is_lithops(executor):
         raise TypeError(f"executor must be a lithops.FunctionExecutor, got {type(executor).__name__}: {executor!r}")
     from . import job
 
+    options = job.options_of(executor, given)
     job.session_for(executor, options)
     from .backend import LithopsBackend
 

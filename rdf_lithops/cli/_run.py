@@ -9,7 +9,6 @@ from typing import Any
 
 from .. import demo
 from ..errors import PlanError
-from ..options import Options
 
 __all__ = ["LOCALHOST", "executor", "frame", "read_input"]
 
@@ -50,4 +49,4 @@ def frame(made: Any, tree: str, paths: list[str], npartitions: int | None) -> An
     """A data frame over ``paths`` on the executor ``made``, with a progress bar."""
     import ROOT
 
-    return ROOT.RDataFrame(tree, paths, executor=made, npartitions=npartitions, options=Options(progress=True))
+    return ROOT.RDataFrame(tree, paths, executor=made, npartitions=npartitions, options={"progress": True})

@@ -5,7 +5,8 @@
 The parent initialises ROOT, compiles a warm-up graph, and then only forks and listens: it never runs user code, so a
 slot for another payload starts clean. It watches the socket of every busy slot: when the task at the other end dies,
 the slot is killed; when the slot dies, the task is told how, with the tail of the slot's output. Slots die with the
-parent. The parent ends when nobody has held or used it for a while, or when its last holder (a driver) is gone.
+parent. The parent ends when nobody has held or used it for a while, or when its last holder (a driver) is gone, unless it
+lingers for the next one.
 
 A graph that several tasks ask for at once is compiled by the first slot alone: the others' leases wait until it says so,
 and get twins of it. The talk is over a slot's control socket, in packets:
@@ -99,11 +100,14 @@ class Unborn:
 class Parent:
     """Accepts leases and holds in ``folder`` and gives each lease to a slot."""
 
-    def __init__(self, folder: str, idle_limit_s: float, memory_limit_mib: float, owns_folder: bool) -> None:
+    def __init__(
+        self, folder: str, idle_limit_s: float, memory_limit_mib: float, owns_folder: bool = False, lingers: bool = False
+    ) -> None:
         self.folder = folder
         self.idle_limit_s = idle_limit_s
         self.memory_limit_mib = memory_limit_mib
         self.owns_folder = owns_folder
+        self.lingers = lingers
         self.slots: dict[int, Slot] = {}
         self.holders: dict[int, Connection[Any, Any]] = {}
         self.waiting: deque[Lease] = deque()
@@ -162,7 +166,7 @@ class Parent:
                 self._slot_event(fd)
 
     def _finished(self) -> bool:
-        if self.was_held and not self.holders:
+        if self.was_held and not self.holders and not self.lingers:
             return True
         if not os.path.isdir(self.folder):
             return True
@@ -193,6 +197,7 @@ class Parent:
     def _drop_holder(self, fd: int) -> None:
         self.epoll.unregister(fd)
         self.holders.pop(fd).close()
+        self.last_use = time.monotonic()
 
     def _lease(self, lease: Lease) -> None:
         fitting = [slot for slot in self.slots.values() if slot.payload_digest == lease.payload_digest]
@@ -438,13 +443,16 @@ def main() -> None:
     parser.add_argument("--owns_folder", type=int, default=0)
     parser.add_argument("--held", type=int, default=0, help="live until the other end of standard input, a socket, is gone")
     parser.add_argument("--eager", type=int, default=0, help="warm up at once and quickly: somebody waits for it")
+    parser.add_argument("--lingers", type=int, default=0, help="when the last holder is gone, wait until idle for others")
     given = parser.parse_args()
     os.umask(0o077)
     faulthandler.enable()
     with _only_one(given.folder) as first:
         if not first:
             return
-        parent = Parent(given.folder, given.idle_limit_s, given.memory_limit_mib, bool(given.owns_folder))
+        parent = Parent(
+            given.folder, given.idle_limit_s, given.memory_limit_mib, bool(given.owns_folder), bool(given.lingers)
+        )
         try:
             if given.held:
                 parent.hold(Connection(_taken_from_stdin()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib.util
 import os
 import socket
 import stat
@@ -28,6 +29,8 @@ __all__ = [
     "connected",
     "folder_for",
     "hold",
+    "kept_folder",
+    "let_go",
     "reap",
     "request",
     "start",
@@ -36,6 +39,7 @@ __all__ = [
 
 START_LIMIT_S = 60.0  # from exec to a listening socket; ROOT itself comes up behind it
 END_LIMIT_S = 0.5
+_OF_A_TERMINAL = {"_", "COLUMNS", "LINES", "OLDPWD", "PWD", "SHLVL", "TERM", "WINDOWID"}
 LOG_TAIL_BYTES = 4000
 _started: dict[tuple[str, str], subprocess.Popen[bytes]] = {}  # by folder and module
 
@@ -66,12 +70,36 @@ def folder_for(preferred: str | None) -> str:
     The folder per user depends on the interpreter and our version, so that an upgrade never talks to an old process.
     """
     if preferred is not None and os.path.isdir(preferred):
-        folder = preferred
-    else:
-        key = hashlib.sha256(f"{sys.executable}:{sys.version}:{_version.__version__}".encode()).hexdigest()[:12]
-        folder = os.path.join(tempfile.gettempdir(), f"rdf_lithops-{os.getuid()}-{key}")
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder, 0o700)
+        return _private(preferred)
+    return _private(_made_for())
+
+
+def kept_folder() -> str:
+    """As ``folder_for``, for a process on a driver's machine: it is met by programs alone that would start the same one.
+
+    What makes the difference: all variables of the environment but those of a terminal, and when ROOT and we were installed.
+    """
+    variables = sorted(item for item in os.environ.items() if item[0] not in _OF_A_TERMINAL and "LITHOPS" not in item[0])
+    root = importlib.util.find_spec("ROOT")
+    homes = [os.path.dirname(os.path.abspath(__file__)), *((root and root.submodule_search_locations) or ())]
+    return _private(_made_for(variables, *map(_last_changed, homes)))
+
+
+def _last_changed(folder: str) -> int:
+    """When a file of ``folder`` was last written, in nanoseconds."""
+    with os.scandir(folder) as entries:
+        return max((entry.stat().st_mtime_ns for entry in entries if entry.is_file()), default=0)
+
+
+def _made_for(*distinct: Any) -> str:
+    key = hashlib.sha256(repr((sys.executable, sys.version, _version.__version__, *distinct)).encode()).hexdigest()[:12]
+    folder = os.path.join(tempfile.gettempdir(), f"rdf_lithops-{os.getuid()}-{key}")
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    return folder
+
+
+def _private(folder: str) -> str:
     seen = os.lstat(folder)
     if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o077:
         raise WarmProcessUnavailable(f"{folder} is not a private folder of this user")
@@ -90,6 +118,14 @@ def start(
 
 def _log_of(module: str) -> str:
     return "root.log" if module == "root_process" else f"{module}.log"
+
+
+def let_go(folder: str) -> None:
+    """Forget the processes that this one started for ``folder``, if any: they may go on when this one ends."""
+    for key in [key for key in _started if key[0] == folder]:
+        process = _started.pop(key)
+        if process.poll() is None:
+            process.returncode = 0  # or Python warns that nobody waits for it
 
 
 def reap(folder: str, module: str = "root_process") -> None:

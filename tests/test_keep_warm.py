@@ -1,0 +1,109 @@
+"""Programs one after another that leave the ROOT process to each other (``keep_warm``)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lithops
+import psutil
+import pytest
+import ROOT
+from conftest import CAPTURED, LOCALHOST_CONFIG
+
+from rdf_lithops import cleaning, job
+from rdf_lithops.options import Options
+
+LIMIT_S = 60.0
+LOCALHOST = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"version": 1}}
+PROGRAM = """
+import json, os, sys, lithops, ROOT, rdf_lithops
+with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
+    frame = ROOT.RDataFrame(1000, executor=fexec, npartitions=2)
+    total = frame.Define("x", f"0.5 * rdfentry_ + {sys.argv[2]}").Filter("x > 100").Sum("x")
+    value, calls = total.GetValue(), rdf_lithops.report(total).maps
+    compiled_s = sum(call.parts.get("compilation", 0) for call in calls)
+    print(json.dumps({"value": value, "compiled_s": compiled_s, "pids": [call.pid for call in calls]}))
+"""
+
+
+def configuration(folder: Path, **options: Any) -> Path:
+    """The file of a localhost configuration with these options."""
+    path = folder / "config.json"
+    path.write_text(json.dumps({**LOCALHOST, "rdf_lithops": options}))  # which is YAML, too
+    return path
+
+
+def ran(config: Path, offset: int, **variables: str) -> dict[str, Any]:
+    """What a program of its own says of its one run; all temporary files are beside ``config``."""
+    environment = {**os.environ, "TMPDIR": str(config.parent), **variables}
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(config), str(offset)]
+    done = subprocess.run(command, env=environment, **CAPTURED)
+    assert 0 == done.returncode, done.stderr[-2000:]
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def users_of(folder: Path) -> list[psutil.Process]:
+    """The processes that have something in ``folder`` on their command lines."""
+    found = psutil.process_iter(["cmdline"])
+    return [process for process in found if str(folder) in " ".join(process.info["cmdline"] or [])]
+
+
+def expected(offset: int) -> float:
+    """What PROGRAM computes."""
+    frame = ROOT.RDataFrame(1000)
+    return float(frame.Define("x", f"0.5 * rdfentry_ + {offset}").Filter("x > 100").Sum("x").GetValue())
+
+
+def test_the_next_program_finds_its_graph_compiled(tmp_path: Path) -> None:
+    """The second program runs in the slots of the first, where its graph is compiled; a changed graph is its own; one with
+    another environment has processes of its own. All of them end when nobody came for the idle limit."""
+    config = configuration(tmp_path, keep_warm=True, idle_limit_s=6.0)
+    first, second = ran(config, 7), ran(config, 7)
+    assert set(second["pids"]) <= set(first["pids"])
+    assert first["compiled_s"] > 0.1
+    assert second["compiled_s"] == 0.0
+    changed, elsewhere = ran(config, 8), ran(config, 7, RDF_TEST_VARIABLE="1")
+    assert not {*elsewhere["pids"]} & {*first["pids"], *changed["pids"]}
+    assert [first["value"], second["value"], changed["value"]] == [expected(7), expected(7), expected(8)]
+    until = time.monotonic() + LIMIT_S
+    while users_of(tmp_path) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not users_of(tmp_path)
+
+
+def test_options_in_the_configuration_are_defaults(tmp_path: Path) -> None:
+    """What a data frame is given goes before the section in Lithops' configuration, and that before our own defaults."""
+    with lithops.FunctionExecutor(config_file=str(configuration(tmp_path, seed=7, attempts=5)), log_level=None) as fexec:
+        assert job.options_of(fexec, {"attempts": 2}) == Options(seed=7, attempts=2)
+        assert job.options_of(fexec, Options(attempts=2)) == Options(attempts=2)
+        frame = ROOT.RDataFrame(100, executor=fexec, npartitions=2)
+        assert frame._headnode.backend.options == Options(seed=7, attempts=5)
+
+
+@pytest.mark.parametrize("section", [{"sed": 7}, ["seed"], 7])
+def test_wrong_section_in_the_configuration_is_named(section: Any) -> None:
+    """An option that does not exist is refused, with the place where it stands."""
+    with (
+        lithops.FunctionExecutor(config={**LOCALHOST, "rdf_lithops": section}, log_level=None) as fexec,
+        pytest.raises(TypeError, match="section rdf_lithops of Lithops' configuration"),
+    ):
+        ROOT.RDataFrame(100, executor=fexec)
+
+
+def test_gc_leaves_the_folder_of_a_living_driver(tmp_path: Path) -> None:
+    """Its own ROOT process does not live in that folder; the driver does."""
+    folder = tmp_path / "rdf_lithops-driver"
+    folder.mkdir(0o700)
+    with lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG), log_level=None) as fexec:
+        places = cleaning.Places("", (), str(tmp_path))
+        held = cleaning.claim(str(folder))
+        assert cleaning.find(fexec.storage, places, 0.0) == []
+        held.close()
+        assert [leftover.paths for leftover in cleaning.find(fexec.storage, places, 0.0)] == [(str(folder),)]
