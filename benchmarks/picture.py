@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .places import KEPT
 from .questions import QUESTIONS
 from .table import OURS, Figures, Line, figures
 
@@ -36,7 +37,7 @@ def draw(lines: Sequence[Line], path: Path) -> None:
 
 def _row(axes: Sequence[Any], name: str, found: dict[str, Figures]) -> None:
     seconds = [item.first_s for item in found.values()], [item.median_later_s for item in found.values()]
-    colours = [OUR_COLOUR if place == OURS else OTHER_COLOUR for place in found]
+    colours = [OUR_COLOUR if place in (OURS, KEPT) else OTHER_COLOUR for place in found]
     for axis, values, title in zip(axes, seconds, TITLES, strict=True):
         bars = axis.barh(range(len(found)), values, height=0.7, color=colours)
         axis.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)

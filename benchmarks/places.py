@@ -6,6 +6,7 @@ what it can tell of its last run. It imports what it needs when it is opened, as
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PLACES", "Opened", "Place", "Source"]
+__all__ = ["KEPT", "PLACES", "Opened", "Place", "Source"]
 
+KEPT = "rdf_lithops_kept"
 LOCALHOST_CONFIG = Path(__file__).resolve().parent.parent / "configs" / "localhost.yaml"
 
 
@@ -38,10 +40,11 @@ class Opened:
 
 @dataclass(frozen=True)
 class Place:
-    """A place by the name that tables give it."""
+    """A place by the name that tables give it. ``kept``: an earlier program has been there, and left it warm."""
 
     label: str
     open: Callable[[int], AbstractContextManager[Opened]]
+    kept: bool = False
 
 
 @contextmanager
@@ -91,13 +94,15 @@ def _naive(cores: int) -> Iterator[Opened]:
 
 
 @contextmanager
-def _rdf_lithops(cores: int) -> Iterator[Opened]:
+def _rdf_lithops(cores: int, **options: Any) -> Iterator[Opened]:
     import lithops
     import ROOT
+    import yaml
 
     import rdf_lithops  # noqa: F401  # registers Lithops executors with ROOT
 
-    with lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG)) as executor:
+    config = {**yaml.safe_load(LOCALHOST_CONFIG.read_text()), "rdf_lithops": options}
+    with lithops.FunctionExecutor(config=config) as executor:
 
         def frame(source: Source) -> Any:
             options = {"ranges_per_call": source.ranges_per_call}
@@ -139,4 +144,5 @@ PLACES = {
     "spark": Place("Spark", _spark),
     "naive": Place("naive Lithops", _naive),
     "rdf_lithops": Place("rdf_lithops", _rdf_lithops),
+    KEPT: Place("- kept warm", functools.partial(_rdf_lithops, keep_warm=True), kept=True),
 }

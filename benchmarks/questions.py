@@ -8,7 +8,7 @@ from typing import Any
 
 from . import workloads
 from .data import DATASETS, Dataset
-from .places import PLACES
+from .places import KEPT, PLACES
 
 __all__ = ["ENTRIES", "QUESTIONS", "QUICK", "Question"]
 
@@ -31,7 +31,7 @@ class Question:
     ranges_per_call: int | None = None
     changes: bool = False
     cold: bool = False
-    places: tuple[str, ...] = tuple(PLACES)
+    places: tuple[str, ...] = tuple(place for place in PLACES if place != KEPT)
 
     def data(self, scale: float) -> Dataset | None:
         """The dataset at ``scale`` times its size."""
@@ -49,12 +49,14 @@ _ALL = (
         "How long does an analyst wait for the first histogram, and for each one after that? Dimuon, 4 M events.",
         workloads.dimuon,
         "dimuon_4m",
+        places=tuple(PLACES),
     ),
     Question(
         "dimuon_16m",
         "Does it keep up where the event loop dominates? Dimuon, 16 M events.",
         workloads.dimuon,
         "dimuon_16m",
+        places=tuple(PLACES),
     ),
     Question(
         "dimuon_8_ranges",

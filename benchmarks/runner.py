@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,8 @@ def run_program(schedule: Schedule, question: Question, place: str, repetition: 
     order = Order(place, question.name, question.arguments(schedule.scale), ranges, schedule.cores, schedule.later)
     busy, ours = processes.machine_cpu_s(), processes.cpu_s() + _own_cpu_s()
     with _scratch() as scratch:
+        if PLACES[place].kept:
+            _go_before(order, question, scratch, time.monotonic() + schedule.limit_s)
         last = repetition == schedule.repetitions - 1
         watched = _Watched(order, question, record, answers, scratch, sampled=last)
         try:
@@ -183,6 +185,18 @@ def run_program(schedule: Schedule, question: Question, place: str, repetition: 
     spent = processes.cpu_s() + _own_cpu_s() - ours
     record.others_cpu_s = max(0.0, processes.machine_cpu_s() - busy - spent)
     return record
+
+
+def _go_before(order: Order, question: Question, scratch: str, deadline: float) -> None:
+    """Run the first query of ``order`` in a program of its own, which leaves behind what the place keeps."""
+    first = Record(question.name, order.place, 0, 0, 0, order.ranges)
+    watched = _Watched(replace(order, later=0), question, first, Answers(), scratch, sampled=False)
+    try:
+        watched.until(deadline)
+    finally:
+        watched.end(leave=True)
+    if first.error:
+        print(f"the program before: {first.error}", file=sys.stderr)
 
 
 def _own_cpu_s() -> float:
@@ -263,8 +277,8 @@ class _Watched:
         self.record.peak_memory_mib = max(self.record.peak_memory_mib, processes.memory_mib())
         processes.reap(kept=self.process.pid)
 
-    def end(self) -> None:
-        """See the program and all that it started out."""
+    def end(self, leave: bool = False) -> None:
+        """See the program and all that it started out; with ``leave`` the program alone."""
         self.plug.close()
         try:
             code = self.process.wait(timeout=0.0 if self.record.error else END_GRACE_S)
@@ -272,7 +286,10 @@ class _Watched:
             self.record.error = self.record.error or f"its queries are done, but it has not ended after {END_GRACE_S} s"
             self.process.kill()
             code = self.process.wait()
-        self.record.left_behind = processes.end_all(grace_s=0.0 if self.record.error else 3.0)
+        if not leave:
+            kept = PLACES[self.order.place].kept  # it leaves something behind, and is meant to
+            left = processes.end_all(grace_s=0.0 if self.record.error or kept else 3.0)
+            self.record.left_behind = 0 if kept else left
         if code != 0 or self.record.error:
             self.record.error = "\n".join([self.record.error or f"exit code {code}", *self._last_lines()])
         self.record.wall_s = time.monotonic() - self.started

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .places import PLACES
+from .places import KEPT, PLACES
 from .questions import QUESTIONS
 
 __all__ = ["Figures", "figures", "render"]
@@ -118,8 +118,7 @@ def _compilation(found: dict[str, Figures]) -> list[str]:
 
 
 def _ratios(found: dict[str, Figures], changes: bool) -> list[str]:
-    ours = found[OURS]
-    others = [item for place, item in found.items() if place != OURS]
+    others = [item for place, item in found.items() if place not in (OURS, KEPT)]
     measures: dict[str, Callable[[Figures], float]] = {"first query": lambda item: item.first_s}
     if changes:
         measures["new graph"] = lambda item: _median(item.changed_s)
@@ -127,9 +126,12 @@ def _ratios(found: dict[str, Figures], changes: bool) -> list[str]:
     measures["CPU of later queries"] = lambda item: item.later_cpu_s
     measures["peak memory"] = lambda item: item.peak_memory_mib
     header = f"{OURS + ' divided by':<24}" + "".join(f"{item.place:>15}" for item in others)
+    rows = [(name, found[OURS], measure) for name, measure in measures.items()]
+    if KEPT in found:
+        rows.insert(1, ("- kept warm", found[KEPT], measures["first query"]))
     return [header] + [
-        f"  {name:<22}" + "".join(f"{_ratio(measure(ours), measure(item)):>15}" for item in others)
-        for name, measure in measures.items()
+        f"  {name:<22}" + "".join(f"{_ratio(measure(item), measure(other)):>15}" for other in others)
+        for name, item, measure in rows
     ]
 
 
