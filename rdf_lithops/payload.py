@@ -6,6 +6,7 @@ the door, so that a run which was submitted does not change under later calls.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -135,5 +136,10 @@ def _is_users(module: ModuleType) -> bool:
         return False
     if name.partition(".")[0] in ("rdf_lithops", "ROOT", "cppyy", "lithops", "__main__"):
         return False
+    return _is_not_installed(source)
+
+
+@functools.cache
+def _is_not_installed(source: str) -> bool:
     path = os.path.realpath(source)
     return path.endswith(".py") and not path.startswith(_INSTALLED) and "site-packages" not in path

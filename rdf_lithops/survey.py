@@ -6,13 +6,15 @@ fractions of files, tile whatever the file holds by then, and the workers count 
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
+from typing import Any
 
 # isort: split
 import ROOT
@@ -116,35 +118,26 @@ survey_tree(const std::string &file_name, const std::string &name, const std::ve
 #endif
 """
 
-# What is surveyed lies on the C++ side, and threads name it by a number: PyROOT keeps the std::string that it makes of an
-# argument with the function, for one call at a time, and another thread's call would change it.
-_SURVEYS = """
-#ifndef RDF_LITHOPS_SURVEYS
-#define RDF_LITHOPS_SURVEYS
-namespace rdf_lithops {
-struct Survey {
-   std::string file, name;
-   std::vector<std::string> columns;
-   bool all;
-};
-inline std::vector<Survey> surveys;
-inline void add_survey(std::string file, std::string name, std::vector<std::string> columns, bool all)
+# Plain C, called by way of ctypes: PyROOT would compile a wrapper for each step (0.1 s more), and keeps the std::string that
+# it makes of an argument with the function, where another thread's call changes it. ``columns``: one a line; null for all.
+_GIVEN = """
+extern "C" void rdf_lithops_%(function)s(
+   const char *file, const char *name, const char *columns, void (*give)(const Long64_t *, std::size_t, const char *))
 {
-   surveys.push_back({file, name, columns, all});
+   try {
+      std::vector<std::string> wanted;
+      std::istringstream lines{columns ? columns : ""};
+      for (std::string column; std::getline(lines, column);)
+         wanted.push_back(column);
+      const auto numbers = rdf_lithops::%(function)s(file, name, wanted, !columns);
+      give(numbers.data(), numbers.size(), nullptr);
+   } catch (const std::exception &error) {
+      give(nullptr, 0, error.what());
+   }
 }
-} // namespace rdf_lithops
-#endif
 """
-
-_NUMBERED = """
-namespace rdf_lithops {
-inline std::vector<Long64_t> %(function)s_number(std::size_t number)
-{
-   const auto &wanted = surveys.at(number);
-   return %(function)s(wanted.file, wanted.name, wanted.columns, wanted.all);
-}
-} // namespace rdf_lithops
-"""
+_GIVE = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_longlong), ctypes.c_size_t, ctypes.c_char_p)
+_SURVEY = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, _GIVE)
 
 _NTUPLE_SURVEY = """
 #ifndef RDF_LITHOPS_SURVEY_NTUPLE
@@ -246,31 +239,36 @@ def _seen(file: str) -> tuple[int, int]:
 
 def _read_all(keys: Sequence[Key], is_ntuple: bool) -> list[FileLayout]:
     with _surveys_lock:
-        read = functools.partial(_read, _surveyor(is_ntuple), keys)  # compiled in this thread
-        ROOT.rdf_lithops.surveys.clear()
-        for file, tree, columns, *_ in keys:
-            ROOT.rdf_lithops.add_survey(file, tree, sorted(columns or ()), columns is None)
+        read = functools.partial(_read, _surveyor(is_ntuple))  # compiled in this thread
         remote = sum(size == 0 for *_, size, _, _ in keys)
         if remote < 2:
-            return list(map(read, range(len(keys))))
+            return list(map(read, keys))
         ROOT.EnableThreadSafety()
         with ThreadPoolExecutor(min(REMOTE_THREADS, len(keys)), thread_name_prefix="rdf_lithops-survey") as pool:
-            return list(pool.map(read, range(len(keys))))
+            return list(pool.map(read, keys))
 
 
-def _read(survey: Callable[[int], Sequence[int]], keys: Sequence[Key], number: int) -> FileLayout:
-    file, tree, *_ = keys[number]
-    numbers = [int(each) for each in survey(number)]
+def _read(survey: Any, key: Key) -> FileLayout:
+    file, tree, columns, *_ = key
+    numbers: list[int] = []
+    problems: list[str] = []
+
+    def take(first: Any, count: int, problem: bytes | None) -> None:
+        numbers.extend(first[:count] if count else ())
+        problems.extend([] if problem is None else [problem.decode(errors="replace")])
+
+    wanted = None if columns is None else "\n".join(sorted(columns)).encode()
+    survey(os.fsencode(file), tree.encode(), wanted, _GIVE(take))
+    if problems:
+        raise RuntimeError(problems[0])
     half = len(numbers) // 2
     return FileLayout(file, tree, tuple(numbers[:half]), tuple(numbers[half:]))
 
 
 @functools.cache
-def _surveyor(is_ntuple: bool) -> functools.partial[Sequence[int]]:
-    """The compiled function of a survey's number, which lets other Python threads run while it reads."""
-    name = "survey_ntuple" if is_ntuple else "survey_tree"
+def _surveyor(is_ntuple: bool) -> Any:
+    """The compiled survey. Other Python threads run while it reads."""
+    function = "survey_ntuple" if is_ntuple else "survey_tree"
     code = _NTUPLE_SURVEY if is_ntuple else _TREE_SURVEY
-    ROOT.gInterpreter.Declare(_SURVEYS + code + _NUMBERED % {"function": name})
-    function = getattr(ROOT.rdf_lithops, f"{name}_number")
-    function.__release_gil__ = True
-    return functools.partial(function)
+    ROOT.gInterpreter.Declare(code + _GIVEN % {"function": function})
+    return _SURVEY(int(ROOT.gInterpreter.Calc(f"(Long_t)&rdf_lithops_{function}")))

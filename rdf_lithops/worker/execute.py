@@ -97,6 +97,7 @@ class Results:
 
 _watch: Stopwatch  # of the current call
 _counter: Counter | None = None
+_first_entry = 0  # as C++ has it
 
 
 @dataclass(frozen=True)
@@ -137,17 +138,15 @@ def initialise() -> str:
 
 
 def prepare() -> None:
-    """Load what every graph is built with, and compile nothing: takes as long as a driver takes to book its first graph."""
+    """Load what every graph is built with: takes as long as a driver takes to book its first graph."""
     import ROOT
 
-    ROOT.RDF.Experimental.RDatasetSpec().AddSample(("", [""], [""]))
-    frame = ROOT.RDataFrame(1)  # nothing is booked: what is, ROOT would compile with the first graph
-    watch_reads()
-    ROOT.gRandom.SetSeed(1)
-    ROOT.rdf_lithops.first_entry = 0
-    ROOT.TFile.GetFileBytesRead()
-    never = ctypes.c_uint64()
-    ROOT.rdf_lithops.count_entries(ROOT.RDF.AsRNode(frame), 1 << 62, ctypes.addressof(never))
+    with compiling_quickly():  # what calls C++ from Python, once a range
+        ROOT.RDF.Experimental.RDatasetSpec().AddSample(("", [""], [""]))
+        ROOT.RDF.AsRNode(ROOT.RDataFrame(1))  # nothing is booked: what is, ROOT would compile with the first graph
+        watch_reads()
+        ROOT.gRandom.SetSeed(1)
+        ROOT.TFile.GetFileBytesRead()
 
 
 def count_into(counter: Counter | None) -> None:
@@ -175,6 +174,9 @@ def warm_up(at_once: bool = False) -> Iterator[None]:
     import ROOT
 
     frame = ROOT.RDataFrame(1)
+    never = ctypes.c_uint64()
+    ROOT.rdf_lithops.count_entries(ROOT.RDF.AsRNode(frame), 1 << 62, ctypes.addressof(never))
+    yield
     if not at_once:
         frame.Count().GetValue()
         yield
@@ -186,6 +188,8 @@ def warm_up(at_once: bool = False) -> Iterator[None]:
     yield
     ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(defined))
     pickle.loads(pickle.dumps(ROOT.Detail.RDF.GetMergeableValue(histogram)))
+    yield
+    ROOT.rdf_lithops.first_entry = 0  # which most graphs do not use
     yield
     access.install()
     yield
@@ -405,11 +409,20 @@ def _forget_execution(digest: str) -> None:
             del register[exec_id]
 
 
+def _tell_first_entry(entry: int) -> None:
+    """Set the C++ variable of that name, unless it has the value: reaching it for the first time takes 0.1 s."""
+    global _first_entry
+    if entry != _first_entry:
+        import ROOT
+
+        ROOT.rdf_lithops.first_entry = _first_entry = entry
+
+
 def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], seed: int) -> Any:
     import ROOT
 
     ROOT.gRandom.SetSeed(range_seed(seed, plain["id"], plain.get("piece", ())))
-    ROOT.rdf_lithops.first_entry = plain.get("first_entry", 0)
+    _tell_first_entry(plain.get("first_entry", 0))
     try:
         result = runner.mapper(adapter.from_plain(plain, dataset, runner.exec_id(plain)))
         for mergeable in getattr(result, "mergeables", None) or ():

@@ -457,10 +457,10 @@ def main() -> None:
             if given.held:
                 parent.hold(Connection(_taken_from_stdin()))
             root = execute.initialise()
+            execute.prepare()
+            execute.leave_crashes_to_the_kernel()
+            parent.wait_for_work(0.0 if given.eager else FIRST_GRAPH_S)
             with execute.compiling_quickly() if given.eager else contextlib.nullcontext():
-                execute.prepare()
-                execute.leave_crashes_to_the_kernel()
-                parent.wait_for_work(0.0 if given.eager else FIRST_GRAPH_S)
                 steps = execute.warm_up(at_once=bool(given.eager))
                 while not parent.is_wanted() and next(steps, "done") != "done":
                     pass
