@@ -75,6 +75,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.consumers: tuple[Consumer, ...] = ()
         self.skipped: list[FileSkipped] = []
         self.reports: list[Report] = []
+        self.fetched = access.Fetched()  # by this process, for the next report
         self._thread = threading.local()
 
     def optimize_npartitions(self) -> int:
@@ -83,6 +84,13 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def make_dataframe(self, *args: Any, npartitions: int | None = None) -> Any:
         """A distributed RDataFrame over ``args`` (those of ROOT.RDataFrame) that runs here."""
+        with dataset.counted(self._account):
+            return self._make_dataframe(args, npartitions)
+
+    def _account(self, more: access.Fetched) -> None:
+        self.fetched += more
+
+    def _make_dataframe(self, args: tuple[Any, ...], npartitions: int | None) -> Any:
         args = dataset.resolved(args, self._reader_folder)
         if self.options.on_bad_file == "skip" and not isinstance(args[0], int):
             args, self.skipped = without_bad_files(args)
@@ -108,14 +116,17 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         recorder = self._thread.recorder = Recorder(time.time())
         graph: Any = head()
         try:
-            type(graph).execute_graph(graph)
+            with dataset.counted(self._account):
+                type(graph).execute_graph(graph)
         except BaseException as error:
             recorder.error = " ".join(str(error).split())[:300] or type(error).__name__
             raise
         finally:
             self._thread.recorder = None
             if recorder.run_id:
-                report = recorder.finish(time.time(), **self.session.describe())
+                fetched, self.fetched = self.fetched, access.Fetched()
+                known = {"survey_bytes": fetched.bytes, "survey_fetches": fetched.requests}
+                report = recorder.finish(time.time(), **self.session.describe(), **known)
                 self.reports.append(dataclasses.replace(report, bill=self._bill(report)))
 
     def _bill(self, report: Report) -> Bill:
@@ -487,7 +498,8 @@ def plan(node: Any) -> Plan:
         raise PlanError("expected at least one action (Histo1D, Count, …) booked on the data frame, got none")
 
     prepared = backend._prepared(taken.ranges, taken.mapper, taken.reducer)
-    ready = prepared.__enter__()
+    with dataset.counted(backend._account):
+        ready = prepared.__enter__()
 
     def deliver(data: bytes) -> None:
         if [item.node_id for item in head._get_action_nodes()] != planned:

@@ -295,11 +295,17 @@ def run_call(
         _forget(graph_digest)
         output.clear(folder)
         error = _describe_failure(failure, call, dataset)
-        return pack(Envelope(range_ids, None, version, error=error, facts=_watch.facts())), {}
+        return pack(Envelope(range_ids, None, version, error=error, facts=_facts())), {}
     except stores.StoreFailure as failure:
         error = _describe_store_failure(failure, call)
-        return pack(Envelope(range_ids, None, version, error=error, facts=_watch.facts())), {}
-    return pack(Envelope(range_ids, entries, version, facts=_watch.facts(), piece=piece), pickles), blobs
+        return pack(Envelope(range_ids, None, version, error=error, facts=_facts())), {}
+    return pack(Envelope(range_ids, entries, version, facts=_facts(), piece=piece), pickles), blobs
+
+
+def _facts() -> dict[str, Any]:
+    """What is said of the current call: its stopwatch's, and what the reader has fetched for it."""
+    fetched = access.fetched()
+    return {**_watch.facts(), "fetched_bytes": fetched.bytes, "fetches": fetched.requests}
 
 
 def _run_ranges(
