@@ -99,7 +99,8 @@ def merge_results(reducer: Reducer, into: Any, other: Any) -> Any:
     merged = reducer(into, other)
     mergeables: list[Any] = getattr(merged, "mergeables", None) or []
     for index, mergeable in enumerate(mergeables):
-        value = mergeable.GetValue() if type(mergeable).__name__.startswith("RMergeableValue<") else None
+        kind = type(mergeable).__name__
+        value = mergeable.GetValue() if kind.startswith("RMergeableValue<") and "RCutFlowReport" in kind else None
         if isinstance(value, ROOT.RDF.RCutFlowReport):
             ROOT.gInterpreter.Declare(_REPORT_HEADER)
             mergeables[index] = ROOT.rdf_lithops.mergeable_again(value)
