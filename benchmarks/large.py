@@ -4,7 +4,8 @@ python -m benchmarks.large                                     # 2.2 GB, on this
 python -m benchmarks.large --histograms 20 --bins 1000         # does it work? figures without meaning
 
 Peak memory is the largest sum of the proportional set sizes of this program and all that it started, looked at five times a
-second; those of a map and a fold are of their ROOT processes, by the system's count. A sample of the histograms is computed again by local RDataFrame and compared, bin for bin.
+second; that of maps and folds alone is what the system counted of their ROOT processes. A sample of the histograms is made
+again by local RDataFrame and compared, bin for bin.
 """
 
 from __future__ import annotations

@@ -104,6 +104,18 @@ def test_bytes_are_those_that_the_server_sent(asked: Any) -> None:
     assert report == Report.from_json(report.to_json())
 
 
+def test_bytes_of_graphs_that_run_together(place: str, s3_here: S3, fexec: Any) -> None:  # noqa: F811
+    """Each byte that their driver reads is in the report of one of them."""
+    frames = [ROOT.RDataFrame("t", f"{place}/{name}.root", executor=fexec, npartitions=2) for name in ("one", "two")]
+    sums = [frame.Define("s", "c0 + c5").Sum("s") for frame in frames]
+    ROOT.RDF.RunGraphs(sums)
+    reports = [rdf_lithops.report(frame) for frame in frames]
+    told = sum(report.fetched_bytes for report in reports), sum(report.fetches for report in reports)
+    made = settled(s3_here, place, 0)
+    assert (sum(one.body_bytes for one in made), len(made)) == told
+    assert any(report.survey_bytes > 0 for report in reports)
+
+
 def test_bytes_of_a_query_that_fails(asked: Any) -> None:
     """What a call had read when the user's code threw, and what was asked for ahead of it, is counted."""
     throws = "if (c0 > 3) throw std::runtime_error(std::to_string(c1)); return c0 + c2;"
