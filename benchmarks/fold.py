@@ -5,7 +5,8 @@ python -m benchmarks.fold --place lambda --only tree     # on the stand-in of La
 python -m benchmarks.fold --partials 20 --histograms 5   # does it work? figures without meaning
 
 The wall of the fold is what the report calls "reduce": from the end of the last call that ran a range until the driver has
-seen the result. Its memory is the largest peak of a ROOT process that folded.
+seen the result. Its memory is the largest peak of a ROOT process that folded. "billed" are the seconds in which workers had
+the calls, of which "fold_billed_s" are those that folded, or found that it was too much for one.
 """
 
 from __future__ import annotations
@@ -34,22 +35,25 @@ LOCALHOST = Path(__file__).resolve().parent.parent / "configs" / "localhost.yaml
 
 
 @contextlib.contextmanager
-def on_localhost() -> Iterator[Any]:
+def on_localhost(calls: int) -> Iterator[Any]:
     """This machine, from the configuration that users are given."""
     with lithops.FunctionExecutor(config_file=str(LOCALHOST)) as executor:
         yield executor
 
 
 @contextlib.contextmanager
-def on_lambda() -> Iterator[Any]:
-    """Lambda's stand-in with two environments at a time, which are processes of this machine."""
-    from lambda_standin import Places, standing
+def on_lambda(calls: int) -> Iterator[Any]:
+    """Lambda's stand-in with two environments at a time, which are processes of this machine, and Ceph's gateway as storage.
 
-    with tempfile.TemporaryDirectory() as volume:
-        where = standing(
-            Places(volume=volume), quota=QUOTA, max_workers=QUOTA, runtime_timeout=600, runtime_memory=MEMORY_MIB
-        )
-        with where as made:
+    All calls are invoked at once and wait in Lambda's queue: of Lithops' own, which looks after ``max_workers`` a few times
+    a second, only two would run between two looks.
+    """
+    from lambda_standin import Places, standing
+    from servers import s3
+
+    with tempfile.TemporaryDirectory() as folder, s3.running(Path(folder) / "s3") as gateway:
+        limits = {"max_workers": calls, "runtime_timeout": 600, "runtime_memory": MEMORY_MIB}
+        with standing(Places(), quota=QUOTA, s3=gateway, **limits) as made:
             yield made.executor
 
 
@@ -81,6 +85,8 @@ def run(executor: Any, partials: int, histograms: int, bins: int, most: int) -> 
         "wall_s": wall_s,
         "reduce_wall_s": report.path.get("reduce", 0.0),
         "last_fold_s": folds[-1] if folds else 0.0,
+        "billed_s": sum(call.worker_s for call in report.calls),
+        "fold_billed_s": sum(call.worker_s for call in report.calls if call.stage == "reduce"),
         "peak_memory_mib": max((call.peak_memory_mib for call in report.calls if call.stage == "reduce"), default=0.0),
     }
 
@@ -96,7 +102,7 @@ def main() -> int:
     given = parser.parse_args()
     sizes = given.partials, given.histograms, given.bins
     most = {"single": given.partials, "tree": max(2, round(given.partials**0.5))}
-    with PLACES[given.place]() as executor:
+    with PLACES[given.place](given.partials) as executor:
         for shape in most if given.only is None else (given.only,):
             print(json.dumps({"place": given.place, "shape": shape, **run(executor, *sizes, most[shape])}), flush=True)
     return 0

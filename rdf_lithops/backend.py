@@ -23,17 +23,18 @@ from typing import Any
 from . import credentials, cutting, dataset, halving, interrupts, job, live, output, payload, progress, replaying, running
 from .badfiles import without_bad_files
 from .columns import shape_of
-from .cost import Bill, default_calls, prices_of
+from .cost import Bill, Speeds, default_calls, prices_of
 from .errors import PlanError, RdfLithopsError, RunError
 from .events import CallEnded, Consumer, Event, FileSkipped, FilesMerged
 from .limits import ROOT_MEMORY_MIB
 from .options import Options
-from .outlook import FoldLimits, Outlook, fold_shape
+from .outlook import Outlook, fold_shape
 from .planning import Plan, clusters_of, pack_calls, work_of
 from .reporting import Recorder, Report
 from .worker import access, arrays, execute, partials, warm
 from .worker import ranges as adapter
 from .worker.envelope import Envelope, unpack
+from .worker.folding import FoldLimits, one_fold_s
 from .worker.shelf import Shelf
 from .worker.task import MapTask, MergeTask, ReduceTask, Surroundings
 
@@ -42,7 +43,7 @@ import ROOT
 from ROOT._distrdf import ComputationGraphGenerator, DataFrame, HeadNode, Proxy, Ranges
 from ROOT._distrdf.Backends import Base
 from ROOT._distrdf.Node import Node
-from ROOT._distrdf.Operation import create_op
+from ROOT._distrdf.Operation import Action, create_op
 from ROOT._distrdf.PythonMergeables import SnapshotResult
 from ROOT._pythonization._rdataframe import AsNumpyResult
 
@@ -53,6 +54,9 @@ logger = logging.getLogger(__name__)
 arrays.register()  # live drawing folds here too
 SERVERLESS_PARTITIONS = 32  # ranges by default where a backend offers hundreds of workers and the load is not known
 SHELVED_BYTES = 16 * 2**10  # partials that will be folded in a tree travel in envelopes up to this size
+FEW_PARTIALS = 256  # of any size that one call may fold are handed to it through Lithops
+MANY_PARTIALS = 4096  # are folded by a tree however small they are
+ROUND_S = 2.5  # a round of the tree, beside its folding: 1.6 s on localhost, 3.6 s on Lambda's stand-in (benchmarks/fold.py)
 DEFAULT_FOLD_MEMORY_MIB = 4096  # where a call's memory is not set apart
 
 
@@ -75,6 +79,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.consumers: tuple[Consumer, ...] = ()
         self.skipped: list[FileSkipped] = []
         self.reports: list[Report] = []
+        self.fetched = access.Fetched()  # by this process, for the next report
         self._thread = threading.local()
 
     def optimize_npartitions(self) -> int:
@@ -83,6 +88,13 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def make_dataframe(self, *args: Any, npartitions: int | None = None) -> Any:
         """A distributed RDataFrame over ``args`` (those of ROOT.RDataFrame) that runs here."""
+        with dataset.counted(self._account):
+            return self._make_dataframe(args, npartitions)
+
+    def _account(self, more: access.Fetched) -> None:
+        self.fetched += more
+
+    def _make_dataframe(self, args: tuple[Any, ...], npartitions: int | None) -> Any:
         args = dataset.resolved(args, self._reader_folder)
         if self.options.on_bad_file == "skip" and not isinstance(args[0], int):
             args, self.skipped = without_bad_files(args)
@@ -108,14 +120,17 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         recorder = self._thread.recorder = Recorder(time.time())
         graph: Any = head()
         try:
-            type(graph).execute_graph(graph)
+            with dataset.counted(self._account):
+                type(graph).execute_graph(graph)
         except BaseException as error:
             recorder.error = " ".join(str(error).split())[:300] or type(error).__name__
             raise
         finally:
             self._thread.recorder = None
             if recorder.run_id:
-                report = recorder.finish(time.time(), **self.session.describe())
+                fetched, self.fetched = self.fetched, access.Fetched()
+                known = {"survey_bytes": fetched.bytes, "survey_fetches": fetched.requests}
+                report = recorder.finish(time.time(), **self.session.describe(), **known)
                 self.reports.append(dataclasses.replace(report, bill=self._bill(report)))
 
     def _bill(self, report: Report) -> Bill:
@@ -375,8 +390,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             range_ids,
             surroundings,
             groups=_groups(iterdata),
-            fold_partials=limits.partials,
-            fold_bytes=limits.bytes,
+            limits=limits,
         )
         return Plan(iterdata, map_task, reduce_task, _no_delivery, outlook=self._outlook(iterdata, travelling.graph.nodes))
 
@@ -385,6 +399,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         offer, options, experience = self.session.offer(), self.options, self.session.experience
         shape = shape_of(nodes)
         speeds, works = experience.speeds(shape), [work_of(item) for item in iterdata]
+        if speeds.fold_partial_s == Speeds.fold_partial_s:  # no fold has told yet
+            results = sum(isinstance(node.operation, Action) for node in nodes)
+            speeds = dataclasses.replace(speeds, fold_partial_s=one_fold_s(results, 0))
         return Outlook(
             offer,
             self.session.limits(),
@@ -395,7 +412,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             options.attempts,
             options.deadline_s,
             options.budget_usd,
-            tuple(fold_shape(len(iterdata), speeds.partial_bytes, self._fold_limits())),
+            tuple(fold_shape(len(iterdata), speeds.partial_bytes, speeds.fold_one_s, self._fold_limits())),
             *experience.begins(shape, len(iterdata), offer.workers, time.time()),
             clusters_of(iterdata),
         )
@@ -404,7 +421,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         """What one call folds at most. It holds one partial at a time, and the sum; more is folded sooner by several."""
         memory_mib = self.session.offer().memory_mib or DEFAULT_FOLD_MEMORY_MIB
         fold_mib = self.options.fold_mib or max(16.0, (memory_mib - ROOT_MEMORY_MIB) / 5)
-        return FoldLimits(self.options.fold_partials, int(fold_mib * 2**20))
+        most, most_bytes = self.options.fold_partials, int(fold_mib * 2**20)
+        return FoldLimits(MANY_PARTIALS, most_bytes, ROUND_S) if most is None else FoldLimits(most, most_bytes)
 
     @contextmanager
     def _directed(self, directive: Any) -> Iterator[None]:
@@ -420,7 +438,7 @@ def _shelf(place: job.Place, calls: int, limits: FoldLimits) -> Shelf | None:
     """Where partials go that are too large to be handed to one reducer with all the others; None if they cannot be."""
     if calls <= 2:
         return None
-    few = calls <= limits.partials
+    few = calls <= min(limits.partials, FEW_PARTIALS)
     return Shelf(f"{place.prefix}/partials", limits.bytes // calls if few else min(limits.bytes // calls, SHELVED_BYTES))
 
 
@@ -487,7 +505,8 @@ def plan(node: Any) -> Plan:
         raise PlanError("expected at least one action (Histo1D, Count, …) booked on the data frame, got none")
 
     prepared = backend._prepared(taken.ranges, taken.mapper, taken.reducer)
-    ready = prepared.__enter__()
+    with dataset.counted(backend._account):
+        ready = prepared.__enter__()
 
     def deliver(data: bytes) -> None:
         if [item.node_id for item in head._get_action_nodes()] != planned:

@@ -18,7 +18,6 @@ import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from typing import Any
 
 from . import credentials
@@ -28,7 +27,7 @@ from .worker import access, remote, xrootd
 # isort: split
 import ROOT
 
-__all__ = ["expand", "expanded_spec", "pinned", "reach", "refused", "resolved", "signed", "variables", "versions"]
+__all__ = ["counted", "expand", "expanded_spec", "pinned", "reach", "refused", "resolved", "signed", "variables", "versions"]
 
 SIDE_BY_SIDE = 32  # requests at a time from the driver
 MAX_ASKED = 200  # XRootD files, one after the other; of more only the first ones are asked for
@@ -125,15 +124,71 @@ def _open_from_here(names: Sequence[str], reader_folder: Any) -> None:
         raise DataAccessError.of(failed)
 
 
-_standing: list[Connection[Any, Any]] = []  # the grant with which this process's ROOT opens files: the newest
+_standing: list[access.Standing] = []  # the grant with which this process's ROOT opens files: the newest
 
 
-def _stand_on(control: Connection[Any, Any]) -> None:
-    """Keep the grant of that connection in force, and end the one before it."""
+def _stand_on(newest: access.Standing) -> None:
+    """Keep that grant in force, and end the one before it."""
     with _signed_lock:
-        ended, _standing[:] = _standing[:], [control]
-    for connection in ended:
-        connection.close()
+        ended, _standing[:] = _standing[:], [newest]
+    for grant in ended:
+        _books.close(grant)
+
+
+class _Books:
+    """What this process has fetched of remote files, so that each byte is in the account of one data frame at most."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.over = self.accounted = access.Fetched()  # under grants that have ended; what is in an account, or in none
+        self.counting = 0
+
+    def add(self, more: access.Fetched) -> None:
+        """Enter what did not come through the reader."""
+        with self.lock:
+            self.over += more
+
+    def close(self, grant: access.Standing) -> None:
+        """End a grant, and keep its figures."""
+        with self.lock:
+            self.over += grant.fetched()
+        grant.close()
+
+    def begin(self) -> None:
+        """What is fetched from now on is for somebody."""
+        with self.lock:
+            if not self.counting:
+                self.accounted = self._so_far()
+            self.counting += 1
+
+    def take(self) -> access.Fetched:
+        """What was fetched since somebody began, or took; to be called once for each who began."""
+        with self.lock:
+            self.counting -= 1
+            before, self.accounted = self.accounted, self._so_far()
+            return self.accounted - before
+
+    def _so_far(self) -> access.Fetched:
+        with _signed_lock:
+            standing = list(_standing)
+        return sum((grant.fetched() for grant in standing), self.over)
+
+
+_books = _Books()
+
+
+@contextlib.contextmanager
+def counted(account: Callable[[access.Fetched], None]) -> Iterator[None]:
+    """Tell ``account``, at the end of the block, what this process has fetched of remote files meanwhile.
+
+    Of blocks that overlap in several threads, each byte is told to one. What another part of the program reads in that time
+    is told, too.
+    """
+    _books.begin()
+    try:
+        yield
+    finally:
+        account(_books.take())
 
 
 _signed: OrderedDict[str, str] = OrderedDict()  # by the name that stands for it: the newest signed URL of this program
@@ -318,6 +373,7 @@ def versions(names: Iterable[str]) -> dict[str, str]:
                 signatures = signed(single)
                 wanted = [signatures.get(name, name) for name in single]
                 found.update(zip(single, pool.map(lambda url: remote.version_of(url, known), wanted), strict=True))
+                _books.add(access.Fetched(len(single), len(single)))  # a version is told with one byte
     except remote.AccessFailure as failure:
         raise DataAccessError.of(failure.plain) from failure
     return found

@@ -96,7 +96,8 @@ class CallEnded(_Happened):
 
 @dataclass(frozen=True)
 class CallFailed(_Happened):
-    """A call ended, or was given up, without a partial: ``kind`` and ``why``. A ``final`` failure ends the run."""
+    """A call ended, or was given up, without a partial: ``kind`` and ``why``. A ``final`` failure ends the run. ``facts``
+    are there if a ROOT process lived to tell them."""
 
     call_id: int
     attempt: int
@@ -105,6 +106,7 @@ class CallFailed(_Happened):
     final: bool
     log_tail: str = field(default="", repr=False)
     status: dict[str, Any] = field(default_factory=dict, repr=False)
+    facts: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

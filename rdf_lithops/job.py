@@ -700,7 +700,10 @@ class LithopsSubmission:
         return {position for position, future in self._open.items() if future.call_id in there}
 
     def beats(self) -> dict[int, dict[str, Any]]:
-        read = zip(self._open, self._each(self._beat, self._open.values()), strict=True)
+        # where the storage is far, one list instead of a request for each call that waits
+        there = None if self._is_near else self._calls_with(self.job_key, f"/{BEAT_NAME}")
+        wanted = {i: future for i, future in self._open.items() if there is None or future.call_id in there}
+        read = zip(wanted, self._each(self._beat, wanted.values()), strict=True)
         return {position: beat for position, beat in read if beat is not None}
 
     def _beat(self, future: Any) -> dict[str, Any] | None:

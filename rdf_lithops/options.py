@@ -77,8 +77,8 @@ class Options:
     """Merge a Snapshot's parts into files of about this size, by a second ``map_reduce``. None: leave one per range."""
     arrays_mib: float = _option(8.0, float, int, above=-1)
     """Columns of a call's AsNumpy that are larger go to the driver through Lithops' storage, past the reducer."""
-    fold_partials: int = _option(256, int, above=1)
-    """How many partials one call folds; more are folded by a tree of calls."""
+    fold_partials: int | None = _option(None, int, above=1)
+    """How many partials one call folds; more are folded by a tree of calls. None: as many as it folds sooner than a tree."""
     fold_mib: float | None = _option(None, float, int, above=0)
     """How much of partials one call folds; more are folded by a tree of calls. None: a fifth of the memory of a call."""
     budget_usd: float | None = _option(None, float, int, above=0)

@@ -17,36 +17,24 @@ from .cost import Bill, Offer, Prices, Speeds, Work
 from .errors import PlanError
 from .layout import EVEN, unevenness
 from .limits import Demand, Limits, misfits
+from .worker.folding import FoldLimits
 
-__all__ = ["FoldLimits", "Outlook", "fold_shape", "groups"]
+__all__ = ["Outlook", "fold_shape"]
 
 ROOM = 1.5  # a call may take this much longer than expected before a budget ends it, or the plan is refused
 
 
-@dataclass(frozen=True)
-class FoldLimits:
-    """How much one call folds at most; more is folded by a tree of calls. Two partials are folded whatever their size."""
-
-    partials: int
-    bytes: int
-
-
-def fold_shape(partials: int, partial_bytes: float, limits: FoldLimits) -> list[int]:
-    """Calls in each round of the fold, the last one being 1; ``[1]`` means that one call folds all.
+def fold_shape(partials: int, partial_bytes: float, one_s: float, limits: FoldLimits) -> list[int]:
+    """Calls in each round of the fold, the last one being 1; ``[1]`` means that one call folds all. ``one_s`` is what a
+    partial takes.
 
     Each round but the last has one call more, which finds that it is too much and hands it on.
     """
     shape = [1]
-    while partials > 2 and (partials > limits.partials or partials * partial_bytes > limits.bytes):
-        partials = groups(partials, partial_bytes, limits)
+    while limits.ask_for_a_tree(partials, partials * partial_bytes, one_s):
+        partials = limits.groups(partials, partial_bytes)
         shape.insert(-1, partials)
     return shape
-
-
-def groups(partials: int, partial_bytes: float, limits: FoldLimits) -> int:
-    """Into how many groups to cut partials, so that groups, and what comes of them, are of a size and within the limits."""
-    most = max(2, min(limits.partials, int(limits.bytes / max(1.0, partial_bytes))))
-    return max(math.ceil(partials / most), min(math.ceil(math.sqrt(partials)), partials // 2))
 
 
 @dataclass(frozen=True)

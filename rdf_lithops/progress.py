@@ -33,6 +33,7 @@ __all__ = ["Bar", "Lines", "Tally", "consumer", "in_notebook"]
 logger = logging.getLogger(__name__)
 
 FIRST_BAR_S = 1.0  # a query that takes less needs no bar, which would flash in terminals and leave its trace in notebooks
+TELLING_S = 1.0  # of entries that come: a shorter time says how long it took to start, and not how long the rest takes
 FIRST_LINE_S, LAST_GAP_S = 10.0, 300.0  # lines of a log: after these seconds, then in gaps that double up to that
 
 
@@ -94,17 +95,22 @@ class Tally:
 
     @property
     def entries_per_s(self) -> float:
-        """The pace: since the first entries were heard of, and for the first second after that since the run began."""
+        """The pace: since the first entries were heard of, and as long as that says little since the run began."""
         at, entries = self.first or (self.now, 0)
-        if self.now - at < 1.0:
+        if not self._is_telling:
             at, entries = self.began_at, 0
         return (self.entries - entries) / (self.now - at) if self.now > at else 0.0
+
+    @property
+    def _is_telling(self) -> bool:
+        """Whether entries have come for long enough to tell the pace of the rest."""
+        return self.first is not None and self.now - self.first[0] >= TELLING_S and self.entries > self.first[1]
 
     @property
     def left_s(self) -> float | None:
         """Seconds that the rest will take at this pace; None as long as nobody can tell."""
         if self.total is not None:
-            return max(0, self.total - self.entries) / self.entries_per_s if self.entries_per_s > 0 else None
+            return max(0, self.total - self.entries) / self.entries_per_s if self._is_telling else None
         done = len(self.finished)
         return (self.calls - done) * self.elapsed_s / done if done else None
 

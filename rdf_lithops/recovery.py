@@ -46,13 +46,15 @@ class CallEnd:
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a call gave no partial; ``range_ids`` and ``crashes`` of a ROOT process that ended or stood still in a range."""
+    """Why a call gave no partial; ``range_ids`` and ``crashes`` of a ROOT process that ended or stood still in a range;
+    ``facts`` of one that told them."""
 
     kind: str
     why: str
     log_tail: str = ""
     range_ids: tuple[int, ...] = ()
     crashes: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def never_cut(plain: Plain) -> list[Plain]:
@@ -118,7 +120,8 @@ class Books:
         else:
             self.trouble[call_id] = trouble
             self._count_crashes(call_id, trouble)
-        self.tell(CallFailed(call_id, attempt, trouble.kind, trouble.why, final, trouble.log_tail, end.status))
+        found = trouble.kind, trouble.why, final, trouble.log_tail, end.status, trouble.facts
+        self.tell(CallFailed(call_id, attempt, *found))
 
     def _count_crashes(self, call_id: int, trouble: Trouble) -> None:
         if trouble.kind not in CRASHES:
@@ -199,7 +202,8 @@ def _read(end: CallEnd, call: Plain) -> Trouble | tuple[Envelope, bytes]:
     error = envelope.error
     if error is not None:
         range_ids = tuple(error.get("range_ids", ()))
-        return Trouble(error["kind"], error["message"], error.get("log_tail", ""), range_ids, error.get("crashes", 0))
+        found = error["kind"], error["message"], error.get("log_tail", ""), range_ids, error.get("crashes", 0)
+        return Trouble(*found, envelope.facts)
     if envelope.range_ids != tuple(sorted(plain["id"] for plain in call["ranges"])):
         return Trouble("damaged", f"it hands back ranges {list(envelope.range_ids)}, which are not its own")
     return envelope, end.data

@@ -16,7 +16,6 @@ import itertools
 import math
 from typing import Any
 
-from .outlook import FoldLimits, groups
 from .planning import Plan
 from .worker.envelope import Envelope, unpack
 from .worker.shelf import size_of, unbundle
@@ -30,10 +29,9 @@ def next_round(plan: Plan, envelope: Envelope) -> Plan:
     task = plan.reduce_task
     by_call = _by_call(unbundle(envelope), task.groups)
     sizes = [size_of(unpack(each)) for some in by_call for each in some]
-    limits = FoldLimits(task.fold_partials, task.fold_bytes)
     # rounded, so that a call that came in several parts, which are a little more together, does not change the tree
     mean_bytes = 2.0 ** round(math.log2(max(1.0, sum(sizes) / len(by_call))))
-    count = groups(len(by_call), mean_bytes, limits)
+    count = task.limits.groups(len(by_call), mean_bytes)
     edges = [len(by_call) * number // count for number in range(count + 1)]
     first = 1 + max(item["call"]["id"] for item in plan.iterdata)
     iterdata = [

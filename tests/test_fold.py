@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 import rdf_lithops
 from rdf_lithops.events import Event, FoldRoundEnded, ReduceEnded
-from rdf_lithops.outlook import FoldLimits, fold_shape, groups
+from rdf_lithops.outlook import fold_shape
 from rdf_lithops.worker import warm, wire
 from rdf_lithops.worker.beats import Pulse
 from rdf_lithops.worker.envelope import Envelope, EnvelopeError, pack, unpack
+from rdf_lithops.worker.folding import FoldLimits, one_fold_s
 from rdf_lithops.worker.shelf import Shelf, Shelved, bundle, shelf_of, size_of, unbundle
 
 PROGRAM = """
@@ -38,21 +39,41 @@ SMALL = {"ranges_per_call": 1, "fold_partials": 3}
 def test_every_round_is_smaller(partials: int, partial_bytes: float, most: int, most_bytes: int) -> None:
     """A tree ends: whatever the sizes and limits, each round has fewer calls than the one before, and the last has one."""
     limits = FoldLimits(most, most_bytes)
-    shape = fold_shape(partials, partial_bytes, limits)
+    shape = fold_shape(partials, partial_bytes, one_fold_s(1, partial_bytes), limits)
     assert 1 == shape[-1]
     assert sorted(shape, reverse=True) == shape
     assert shape == [1] or shape[0] < partials
     if partials > 2:
-        assert 1 <= groups(partials, partial_bytes, limits) < partials
+        assert 1 <= limits.groups(partials, partial_bytes) < partials
 
 
 def test_one_reducer_for_a_few() -> None:
     """A tree is for many partials, or large ones."""
     limits = FoldLimits(256, 500 * 2**20)
-    assert [1] == fold_shape(256, 50e3, limits)
-    assert [32, 1] == fold_shape(1000, 50e3, limits)
-    assert [8, 4, 2, 1] == fold_shape(16, 200e6, limits)
-    assert [1] == fold_shape(2, 9e9, limits)
+    assert [1] == fold_shape(256, 50e3, 1.0, limits)
+    assert [32, 1] == fold_shape(1000, 50e3, 1.0, limits)
+    assert [8, 4, 2, 1] == fold_shape(16, 200e6, 1.0, limits)
+    assert [1] == fold_shape(2, 9e9, 9.0, limits)
+
+
+def test_a_tree_where_it_is_sooner() -> None:
+    """Without a number from the user it depends on what folding takes; benchmarks/README.md says where the two meet."""
+    limits = FoldLimits(4096, 2**31, round_s=2.5)
+    many, one = one_fold_s(200, 310e3), one_fold_s(1, 1.5e3)
+    assert [1] == fold_shape(100, 310e3, many, limits)
+    assert [32, 1] == fold_shape(1000, 310e3, many, limits)
+    assert [1] == fold_shape(1000, 1.5e3, one, limits)
+    assert [1] == fold_shape(4, 400e6, one_fold_s(10_000, 400e6), limits), "two groups of two save nothing"
+
+
+def test_the_reducer_asks_for_a_tree(fexec: Any) -> None:
+    """It is asked for by how much there is to fold, as the partials are: many histograms, and not one."""
+    for histograms, rounds in ((1, 0), (200, 1)):
+        frame = ROOT.RDataFrame(400, executor=fexec, npartitions=200, options={"ranges_per_call": 1})
+        events = told(frame)
+        booked = [frame.Histo1D((f"h{i}", "", 4, 0.0, 400.0), "rdfentry_") for i in range(histograms)]
+        assert 400 == booked[-1].GetEntries()
+        assert rounds == sum(isinstance(event, FoldRoundEnded) for event in events)
 
 
 class Folder:

@@ -101,6 +101,20 @@ def test_the_report_counts_what_lambda_counts(aws: lithops.FunctionExecutor, aws
     assert sum(report.path.values()) == pytest.approx(report.wall_s)
 
 
+def test_calls_that_wait_are_not_asked_after(aws: lithops.FunctionExecutor, aws_service: Service) -> None:
+    """Beats are read of calls that have written one: of thousands that wait for a worker each look would be a request."""
+    before = len(aws_service.requests)
+    options = {"ranges_per_call": 1, "beat_s": 0.2}
+    slow = ROOT.RDataFrame(12, executor=aws, npartitions=6, options=options).Define("x", "gSystem->Sleep(400); return 1.0;")
+    assert 12.0 == slow.Sum("x").GetValue()
+    beats = [request for request in aws_service.requests[before:] if request.path.endswith("/beat.json")]
+    assert {"GET", "PUT"} == {request.method for request in beats}
+    written: set[str] = set()
+    for request in beats:
+        written |= {request.path} if request.method == "PUT" else set()
+        assert request.path in written
+
+
 @pytest.mark.slow
 def test_refused_invocations_are_an_error(aws: lithops.FunctionExecutor, aws_service: Service) -> None:
     """An invocation that the account may not make ends the run soon, in an error with the backend's words and the remedy."""

@@ -50,9 +50,19 @@ def test_pace_and_time_left() -> None:
     assert tallied(began(4)).left_s is None
     events = [*began(4), beat(0, 500, 2.0), beat(1, 500, 2.0)]
     tally = tallied(events)
-    assert (4000, 500.0, 6.0) == (tally.total, tally.entries_per_s, tally.left_s)
+    assert (4000, 500.0) == (tally.total, tally.entries_per_s)
     tally = tallied([*events, beat(0, 1000, 7.0), beat(1, 1000, 7.0)])
     assert (300.0, pytest.approx(2000 / 300)) == (tally.entries_per_s, tally.left_s), "start-up is over and does not count"
+
+
+def test_nothing_is_said_of_the_time_left_until_the_pace_is_known() -> None:
+    """The first entries come when workers have started and compiled, which the rest need not: they would say hours."""
+    events = [*began(4, 10**9), beat(0, 1000, 10.0), beat(0, 2000, 10.4)]
+    assert tallied(events).left_s is None
+    assert tallied(events).brief().endswith("00:10 gone")
+    assert "left" not in tallied(events).line()
+    assert tallied([*events, beat(0, 2000, 11.5)]).left_s == pytest.approx((4e9 - 2000) / (1000 / 1.5))
+    assert tallied([*began(4), beat(0, 500, 2.0), CallBegan(at=BEGAN + 4, call_id=1, attempt=1)]).left_s is None, "a halt"
 
 
 def test_without_entries_calls_are_the_measure() -> None:
@@ -88,7 +98,7 @@ def test_the_bar_shows_entries() -> None:
     """Share, entries, pace, calls by state; and it is gone when the run has ended."""
     screen = io.StringIO()
     bar = Bar(lambda **given: tqdm(file=screen, mininterval=0, **{**given, "dynamic_ncols": False, "ncols": 150}))
-    for event in [*began(4), CallBegan(at=BEGAN + 1, call_id=0, attempt=1), beat(0, 800, 2.0)]:
+    for event in [*began(4), CallBegan(at=BEGAN + 1, call_id=0, attempt=1), beat(0, 400, 2.0), beat(0, 800, 3.0)]:
         bar(event)
     shown = screen.getvalue().split("\r")[-1]
     assert " 20%|" in shown
@@ -102,7 +112,8 @@ def test_the_bar_fits_into_a_terminal() -> None:
     """Millions of entries, hundreds of calls: nothing is cut off at the right of 100 columns, and there is a bar yet."""
     screen = io.StringIO()
     bar = Bar(lambda **given: tqdm(file=screen, mininterval=0, **{**given, "dynamic_ncols": False, "ncols": 100}))
-    for event in [*began(400, 123_456_789), *(beat(i, 1_234_567, 2.0) for i in range(250))]:
+    beats = [beat(i, number * 1_234_567, 1.0 + number) for number in (1, 2) for i in range(250)]
+    for event in [*began(400, 123_456_789), *beats]:
         bar(event)
     shown = screen.getvalue().split("\r")[-1]
     assert shown.endswith(" left")

@@ -66,6 +66,18 @@ def test_bytes_are_those_that_root_counts(tmp_path: Path, fexec: Any) -> None:
     assert report.totals["decompression"] > 0 and report.totals["read"] > 0
 
 
+def test_the_peak_is_that_of_the_system(fexec: Any) -> None:
+    """Memory of a call with a large result is what the system counted in its ROOT process, packing included."""
+    frame = ROOT.RDataFrame(1000, executor=fexec, npartitions=1)
+    booked = [frame.Histo1D((f"large{i}", "", 1_000_000, 0.0, 1000.0), "rdfentry_") for i in range(25)]
+    assert 1000 == booked[0].GetEntries()
+    (call,) = rdf_lithops.report(frame).maps
+    status = Path(f"/proc/{call.pid}/status").read_text()
+    most_mib = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    assert most_mib > 25e6 * 8 * 3 / 2**20
+    assert most_mib == pytest.approx(call.peak_memory_mib, rel=0.03)
+
+
 def test_a_later_query_compiles_nothing(fexec: Any) -> None:
     """The compiled graph is found again: the report shows it, and that nothing had to start."""
 

@@ -163,7 +163,7 @@ def _first_of_each_process(ends: list[tuple[_CallEvent, int]]) -> dict[tuple[Any
 
 def _facts_of(event: _CallEvent) -> dict[str, Any]:
     """What was said of this call, in its task or by the ROOT process."""
-    return {} if isinstance(event, CallFailed) else event.facts
+    return event.facts
 
 
 def _measured(status: dict[str, Any], facts: dict[str, Any], submitted_at: float, seen_at: float, is_first: bool) -> Call:
@@ -199,6 +199,8 @@ def _measured(status: dict[str, Any], facts: dict[str, Any], submitted_at: float
         parts={name: parts[name] for name in CALL_PARTS},
         cold=cold,
         read_bytes=int(facts.get("read_bytes", 0)),
+        fetched_bytes=int(facts.get("fetched_bytes", 0)),
+        fetches=int(facts.get("fetches", 0)),
         peak_memory_mib=float(facts.get("peak_memory_mib", 0.0)),
         clock_shift_s=shift,
     )

@@ -42,6 +42,8 @@ def _rates(report: Report) -> Iterator[str]:
         yield f"{report.entries:,} entries, {quantity(report.entries / report.wall_s)} entries/s"
     if report.read_bytes:
         yield f"{quantity(report.read_bytes, 'B')} read"
+    if report.fetched_bytes:
+        yield f"{quantity(report.fetched_bytes, 'B')} fetched ({quantity(report.survey_bytes, 'B')} by the driver)"
     peak = max((call.peak_memory_mib for call in report.calls), default=0.0)
     if peak:
         of = f" of {report.memory_mib}" if report.memory_mib else ""

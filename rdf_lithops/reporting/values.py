@@ -50,7 +50,9 @@ class Call:
     ``stage`` is "map", "reduce" or "files" (which merges files of a Snapshot); ``outcome`` is "ok" or the kind of failure,
     which ``why`` explains; ``host`` and ``pid`` say which ROOT process ran it. ``submitted_at`` to ``seen_at`` is its time
     for the driver, ``began_at`` to ``ended_at`` that in which a worker had it (and was billed); both are 0.0 if no worker
-    told. ``clock_shift_s`` was added to the worker's times because they did not fit between the driver's.
+    told. ``clock_shift_s`` was added to the worker's times because they did not fit between the driver's. ``read_bytes``
+    is what ROOT read, from wherever; ``fetched_bytes`` what servers of S3 and http sent in ``fetches`` requests: less where
+    it was there already, more where gaps were bridged.
     """
 
     stage: str
@@ -69,6 +71,8 @@ class Call:
     parts: dict[str, float] = field(default_factory=dict)
     cold: bool = False
     read_bytes: int = 0
+    fetched_bytes: int = 0
+    fetches: int = 0
     result_bytes: int = 0
     peak_memory_mib: float = 0.0
     clock_shift_s: float = 0.0
@@ -94,7 +98,8 @@ class Report:
     """One run: what ran, where the time went, what it cost, what to do better.
 
     ``path`` are the parts of ``wall_s`` along the critical path and add up to it; ``totals`` are the parts of all map calls
-    together. Print it, or let a notebook show it; ``to_json``, ``to_html`` and ``plot`` take it elsewhere.
+    together. ``survey_bytes`` is what the driver fetched of remote files in ``survey_fetches`` requests: versions, headers,
+    layouts. Print it, or let a notebook show it; ``to_json``, ``to_html`` and ``plot`` take it elsewhere.
     """
 
     run_id: str
@@ -109,6 +114,8 @@ class Report:
     workers: int | None = None
     backups: int = 0
     repeated: int = 0
+    survey_bytes: int = 0
+    survey_fetches: int = 0
     skipped_files: tuple[str, ...] = ()
     error: str | None = None
     notes: tuple[str, ...] = ()
@@ -128,6 +135,17 @@ class Report:
     def read_bytes(self) -> int:
         """Bytes that ROOT read in all calls."""
         return sum(call.read_bytes for call in self.calls)
+
+    @property
+    def fetched_bytes(self) -> int:
+        """Bytes of files that servers of S3 and http sent for this run: to its driver and its calls, those that failed and
+        told of it included."""
+        return self.survey_bytes + sum(call.fetched_bytes for call in self.calls)
+
+    @property
+    def fetches(self) -> int:
+        """The requests for them."""
+        return self.survey_fetches + sum(call.fetches for call in self.calls)
 
     @property
     def totals(self) -> dict[str, float]:
@@ -172,6 +190,8 @@ class Report:
         derived = {
             "entries": self.entries,
             "read_bytes": self.read_bytes,
+            "fetched_bytes": self.fetched_bytes,
+            "fetches": self.fetches,
             "totals": self.totals,
             "advice": list(self.advice),
         }

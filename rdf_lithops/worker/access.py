@@ -19,8 +19,11 @@ from typing import Any
 from . import credentials, reader, remote, warm, wire
 
 __all__ = [
+    "Fetched",
     "Grant",
+    "Standing",
     "broken_off",
+    "fetched",
     "granted",
     "hold",
     "install",
@@ -53,6 +56,45 @@ class Grant:
     def read(cls, plain: dict[str, Any] | None) -> Grant:
         """From a dictionary of its fields, as it travels."""
         return cls(**(plain or {}))
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Bytes of files that the reader has fetched, or was about to, and its requests for them."""
+
+    bytes: int = 0
+    requests: int = 0
+
+    def __add__(self, other: Fetched) -> Fetched:
+        return Fetched(self.bytes + other.bytes, self.requests + other.requests)
+
+    def __sub__(self, other: Fetched) -> Fetched:
+        return Fetched(self.bytes - other.bytes, self.requests - other.requests)
+
+
+@dataclass(eq=False)
+class Standing:
+    """A grant that is in force at the reader, under that ``name``, until this is closed or this process ends."""
+
+    control: Connection[Any, Any]
+    name: str
+
+    def fetched(self) -> Fetched:
+        """What was fetched so far for what was opened with it; nothing where the reader is gone."""
+        import ROOT
+
+        ROOT.rdf_lithops.settle()
+        try:
+            return Fetched(**ask(self.control, {"op": "fetched", "grant": self.name}))
+        except (OSError, EOFError, ValueError):
+            return Fetched()
+
+    def close(self) -> None:
+        """End it."""
+        self.control.close()
+
+
+_in_force: list[Standing] = []  # within ``granted``
 
 
 def is_remote(name: str) -> bool:
@@ -101,9 +143,10 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
         if urls:
             if folder is None:
                 raise RuntimeError("expected a private folder for the reader of remote files, got none")
-            standing.enter_context(prepare(folder, grant, urls, announce=True))
+            _in_force[:] = [standing.enter_context(contextlib.closing(prepare(folder, grant, urls, announce=True)))]
         yield
     finally:
+        _in_force.clear()
         standing.close()
         for name, value in kept.items():
             if value is None:
@@ -112,9 +155,14 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
                 os.environ[name] = value
 
 
-def prepare(folder: str, grant: Grant, urls: list[str], announce: bool) -> Connection[Any, Any]:
-    """From now on this process's ROOT opens remote files at the reader of ``folder``, with ``grant``, until the returned
-    connection is closed; the reader is told to open ``urls`` now, if they are to be announced."""
+def fetched() -> Fetched:
+    """What the reader has fetched under the grant that ``granted`` put in force; nothing without one."""
+    return _in_force[0].fetched() if _in_force else Fetched()
+
+
+def prepare(folder: str, grant: Grant, urls: list[str], announce: bool) -> Standing:
+    """From now on this process's ROOT opens remote files at the reader of ``folder``, with ``grant``, until what is returned
+    is closed; the reader is told to open ``urls`` now, if they are to be announced."""
     import ROOT
 
     install()
@@ -131,7 +179,7 @@ def prepare(folder: str, grant: Grant, urls: list[str], announce: bool) -> Conne
     except BaseException:
         control.close()
         raise
-    return control
+    return Standing(control, name)
 
 
 def _variables(grant: Grant) -> dict[str, str]:

@@ -11,13 +11,12 @@ import functools
 import itertools
 import pickle
 import re
-import resource
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from .envelope import Envelope, pack, unpack
-from .seconds import whereabouts
+from .seconds import peak_memory_mib, whereabouts
 
 __all__ = ["dumped", "fold", "loaded", "merge_results"]
 
@@ -99,7 +98,8 @@ def merge_results(reducer: Reducer, into: Any, other: Any) -> Any:
     merged = reducer(into, other)
     mergeables: list[Any] = getattr(merged, "mergeables", None) or []
     for index, mergeable in enumerate(mergeables):
-        value = mergeable.GetValue() if type(mergeable).__name__.startswith("RMergeableValue<") else None
+        kind = type(mergeable).__name__
+        value = mergeable.GetValue() if kind.startswith("RMergeableValue<") and "RCutFlowReport" in kind else None
         if isinstance(value, ROOT.RDF.RCutFlowReport):
             ROOT.gInterpreter.Declare(_REPORT_HEADER)
             mergeables[index] = ROOT.rdf_lithops.mergeable_again(value)
@@ -141,7 +141,7 @@ def fold(reducer: bytes, partials: Iterable[bytes], order: list[Any], began: dic
     facts = {
         **whereabouts(began),
         "fold_s": time.perf_counter() - started,
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mib": peak_memory_mib(sum(map(len, pickles))),
         "calls": _facts_of_calls(heads),
     }
     entries = None if None in counts else sum(count for count in counts if count is not None)

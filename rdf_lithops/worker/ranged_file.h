@@ -9,6 +9,7 @@
 //                                                           them where the remote one has them, until it is cut short
 //    3 ahead     body: as read                              no answer: the reader may fetch them now
 //    5 send      body: as read                              answer: those bytes, never a file
+//    6 settle    no body                                    answer: nothing; what was asked for before is counted
 //
 // Nothing here takes Python's lock: ROOT reads from threads of its own while the main thread waits for them.
 #ifndef RDF_LITHOPS_RANGED_FILE
@@ -74,12 +75,17 @@ inline std::string why_not(const std::string &url)
    return file && !file->IsZombie() ? "" : text + "it cannot be opened";
 }
 
+class Remote;
+inline std::mutex open_files_mutex;
+inline std::vector<Remote *> open_files;
+
 // One file at the reader. Every method throws std::runtime_error, and keeps its text as `failure`.
 class Remote {
    int fSocket = -1;
    int fKept = -1;        // the reader's own copy of what it has of this file: read without it
    std::string fKeptPath;
    std::int64_t fSize = 0;
+   bool fSettled = true;  // nothing was asked for without waiting for the answer
    std::mutex fMutex; // RNTuple's thread reads beside the main one
 
    [[noreturn]] void Fail(const std::string &why)
@@ -180,11 +186,17 @@ public:
       Request(1, body.data(), body.size());
       Answer(sizeof(fSize));
       Receive(&fSize, sizeof(fSize));
+      std::lock_guard<std::mutex> lock(open_files_mutex);
+      open_files.push_back(this);
    }
    Remote(const Remote &) = delete;
    Remote &operator=(const Remote &) = delete;
    ~Remote()
    {
+      {
+         std::lock_guard<std::mutex> lock(open_files_mutex);
+         open_files.erase(std::find(open_files.begin(), open_files.end(), this));
+      }
       ::close(fSocket);
       if (fKept >= 0)
          ::close(fKept);
@@ -200,6 +212,7 @@ public:
          total += extent.second;
       std::lock_guard<std::mutex> lock(fMutex);
       Request(2, extents.data(), extents.size() * sizeof(Extent));
+      fSettled = true;
       if (!Answer(total)) {
          if (ReadKept(extents, into))
             return;
@@ -216,8 +229,32 @@ public:
          return;
       std::lock_guard<std::mutex> lock(fMutex);
       Request(3, extents.data(), extents.size() * sizeof(Extent));
+      fSettled = false;
+   }
+
+   // When it returns, the reader has begun to fetch all that it was asked for.
+   void Settle()
+   {
+      std::lock_guard<std::mutex> lock(fMutex);
+      if (fSettled)
+         return;
+      Request(6, nullptr, 0);
+      Answer(0);
+      fSettled = true;
    }
 };
+
+// Settle the files of this process that are open; a reader that is gone fetches nothing.
+inline void settle()
+{
+   std::lock_guard<std::mutex> lock(open_files_mutex);
+   for (auto *file : open_files) {
+      try {
+         file->Settle();
+      } catch (const std::runtime_error &) {
+      }
+   }
+}
 
 // What TFile::Open makes of a remote URL. Read only.
 class RangedFile : public TFile {

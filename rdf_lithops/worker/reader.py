@@ -5,8 +5,8 @@
 
 ``ranged_file.h`` is the other end and says what is spoken. A control connection (``op`` in JSON) grants environment
 variables (credentials among them: they stay in memory, and until soon after the last such connection is closed), announces
-files that will be opened soon, or holds the process alive. It ends when its holder (a driver) is gone, or after a while
-without connections. It knows no ROOT.
+files that will be opened soon, asks what was fetched under its grant, or holds the process alive. It ends when its holder (a
+driver) is gone, or after a while without connections. It knows no ROOT.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,7 @@ from .extents import Cache, Cached, Extent, merge_near, split, subtract, union
 __all__ = ["SOCKET_NAME", "Reader"]
 
 SOCKET_NAME = "reader.sock"
-OPEN, READ, AHEAD, CONTROL, SEND = 1, 2, 3, 4, 5  # what a request is; see ranged_file.h
+OPEN, READ, AHEAD, CONTROL, SEND, SETTLE = 1, 2, 3, 4, 5, 6  # what a request is; see ranged_file.h
 BYTES, REFUSED, KEPT = 0, 1, 2  # and an answer
 PARALLEL = 32  # requests at a time
 MAX_KNOWN = 10_000
@@ -53,6 +53,37 @@ _SECRET = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "A
 Arriving = concurrent.futures.Future[None]
 
 
+class _Traffic:
+    """Bytes of files that travelled for somebody, and requests: counted when asked for, and mended where fewer come."""
+
+    def __init__(self) -> None:
+        self.bytes = self.requests = 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int, requests: int = 0) -> None:
+        """``count`` bytes more, or fewer."""
+        with self._lock:
+            self.bytes += count
+            self.requests += requests
+
+    def mended(self, pieces: Iterable[Any], expected: int) -> Iterator[Any]:
+        """``pieces``; what of ``expected`` bytes, which are counted, does not come before they end is taken away again."""
+        came, ended = 0, False
+        try:
+            for piece in pieces:
+                came += len(piece)
+                yield piece
+            ended = True
+        finally:
+            if not ended:
+                self.add(came - expected)
+
+    @property
+    def plain(self) -> dict[str, int]:
+        """As an answer has it."""
+        return {"bytes": self.bytes, "requests": self.requests}
+
+
 class _Source:
     """One version of a remote file, what is cached of it, and what is on its way."""
 
@@ -64,12 +95,14 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Grant:
-    """What a run may use, the versions that it expects, signed URLs by the names that stand for them, and what it opened."""
+    """What a run may use, the versions that it expects, signed URLs by the names that stand for them; what it opened, and
+    what was fetched for it."""
 
     variables: dict[str, str]
     versions: dict[str, str]
     signed: dict[str, str]
     opened: dict[str, concurrent.futures.Future[_Source]] = field(default_factory=dict)
+    traffic: _Traffic = field(default_factory=_Traffic)
 
     @property
     def digest(self) -> str:
@@ -88,9 +121,11 @@ def _digest(variables: dict[str, str]) -> str:
 
 @dataclass
 class _Client:
-    """What a connection stands for: the file that it reads, the process that it holds, the grants that end with it."""
+    """What a connection stands for: the file that it reads and who pays for it, the process that it holds, the grants that
+    end with it."""
 
     source: _Source | None = None
+    traffic: _Traffic = field(default_factory=_Traffic)
     held: bool = False
     grants: list[str] = field(default_factory=list)
 
@@ -125,11 +160,13 @@ class Reader:
                 if body is None:
                     return
                 if what == OPEN:
-                    client.source = self._answer_open(plug, body.tobytes().decode())
+                    self._answer_open(plug, client, body.tobytes().decode())
                 elif what == CONTROL:
                     self._control(plug, client, json.loads(body.tobytes()))
+                elif what == SETTLE:  # by now what was asked for before is counted
+                    plug.sendall(_ANSWER.pack(BYTES, 0))
                 elif client.source is not None:
-                    self._answer_read(plug, client.source, what, list(struct.iter_unpack("=qq", body)))
+                    self._answer_read(plug, client, what, list(struct.iter_unpack("=qq", body)))
         except (BrokenPipeError, ConnectionResetError):
             pass  # the client died or was killed while it was answered: nobody is there to be told
         finally:
@@ -152,6 +189,9 @@ class Reader:
         elif message["op"] == "hold":
             with self.lock:
                 self.holders, self.was_held, client.held = self.holders + 1, True, True
+        elif message["op"] == "fetched":
+            with self.lock:
+                answer = self.grants[message["grant"]].traffic.plain
         elif message["op"] == "facts":
             answer = {"cached_bytes": self.cache.bytes, "pid": os.getpid(), "at_rest": self.at_rest}
         encoded = json.dumps(answer).encode()
@@ -175,8 +215,9 @@ class Reader:
             self.at_rest = True
         remote.give_up_stores()
 
-    def _answer_open(self, plug: socket.socket, body: str) -> _Source | None:
+    def _answer_open(self, plug: socket.socket, client: _Client, body: str) -> None:
         grant, _, url = body.partition("\n")
+        client.source = None
         try:
             source = self._expect(grant, url).result()
         except Exception as error:
@@ -184,20 +225,23 @@ class Reader:
                 if grant in self.grants:  # else it has ended meanwhile, or never was
                     self.grants[grant].opened.pop(url, None)  # asked for again, it is tried again
             _refuse(plug, error)
-            return None
+            return
+        client.source = source
+        with self.lock:
+            if grant in self.grants:
+                client.traffic = self.grants[grant].traffic
         plug.sendall(_ANSWER.pack(BYTES, _SIZE.size) + _SIZE.pack(source.found.size))
-        return source
 
-    def _answer_read(self, plug: socket.socket, source: _Source, what: int, pairs: list[tuple[int, int]]) -> None:
+    def _answer_read(self, plug: socket.socket, client: _Client, what: int, pairs: list[tuple[int, int]]) -> None:
         extents = [(start, start + size) for start, size in pairs]
         if what == AHEAD:
-            self._request(source, extents)
+            self._request(client, extents)
             return
         try:
-            kept = None if what == SEND else self._kept(source, extents)
+            kept = None if what == SEND else self._kept(client, extents)
             answer = bytearray(0 if kept is not None else sum(size for _, size in pairs))
             if kept is None:
-                self._fill(source, extents, memoryview(answer))
+                self._fill(client, extents, memoryview(answer))
         except Exception as error:
             _refuse(plug, error)
             return
@@ -227,7 +271,7 @@ class Reader:
             self.cache.keep(source.cached, found.size - len(found.tail), [found.tail])
             source.found = dataclasses.replace(found, tail=b"")
         if found.whole and source.cached.missing([(0, found.size)]):
-            self.cache.keep(source.cached, 0, found.pieces(0, found.size))
+            self.cache.keep(source.cached, 0, _pieces(found, 0, found.size, grant.traffic))
         return source
 
     def _opened(self, grant: _Grant, url: str) -> _Source:
@@ -239,6 +283,7 @@ class Reader:
             return known  # the driver has seen, for this run, that it is still this version
         signed = grant.signed.get(url, url)
         found = remote.open_object(signed, grant.variables, known.found if known is not None else None)
+        grant.traffic.add(len(found.tail), requests=1)
         if expected is not None and found.identity != expected:
             raise remote.changed(url)
         if known is not None and found.identity == known.found.identity:
@@ -254,39 +299,54 @@ class Reader:
 
     # -- extents --
 
-    def _request(self, source: _Source, extents: Sequence[Extent]) -> list[tuple[Extent, concurrent.futures.Future[None]]]:
+    def _request(self, client: _Client, extents: Sequence[Extent]) -> list[tuple[Extent, concurrent.futures.Future[None]]]:
         """Start to fetch what of ``extents`` is neither here nor on its way; returns all of theirs that is on its way."""
+        source = _source_of(client)
         wanted = union(extents)
         if wanted and wanted[0][0] < HEAD_BYTES:
             wanted = union([(0, min(HEAD_BYTES, source.found.size)), *wanted])
         with source.lock:
             missing = subtract(source.cached.missing(wanted), union(source.coming))
             for start, end in split(merge_near(missing)):
-                source.coming[start, end] = self.fetching.submit(self._fetch, source, start, end)
+                pieces = _pieces(source.found, start, end, client.traffic)
+                source.coming[start, end] = self.fetching.submit(self._fetch, source, start, end, pieces)
             return [(place, future) for place, future in source.coming.items() if subtract(wanted, [place]) != wanted]
 
-    def _fetch(self, source: _Source, start: int, end: int) -> None:
+    def _fetch(self, source: _Source, start: int, end: int, pieces: Iterator[Any]) -> None:
         try:
-            self.cache.keep(source.cached, start, source.found.pieces(start, end))
+            self.cache.keep(source.cached, start, pieces)
         finally:
             with source.lock:
                 source.coming.pop((start, end), None)
 
-    def _kept(self, source: _Source, extents: Sequence[Extent]) -> bytes | None:
+    def _kept(self, client: _Client, extents: Sequence[Extent]) -> bytes | None:
         """The path of the file that has all of ``extents``, once it does; None where they were not kept."""
-        cached = source.cached
-        for _, future in self._request(source, extents):
+        cached = _source_of(client).cached
+        for _, future in self._request(client, extents):
             future.result()
         return None if cached.missing(union(extents)) else os.fsencode(cached.path)
 
-    def _fill(self, source: _Source, extents: Sequence[Extent], into: memoryview) -> None:
+    def _fill(self, client: _Client, extents: Sequence[Extent], into: memoryview) -> None:
         """Put the bytes of ``extents`` behind one another ``into``: what could not be kept is fetched, and not kept."""
-        at = 0
+        source, at = _source_of(client), 0
         for start, end in extents:
             piece = into[at : at + end - start]
             at += end - start
             for begin, stop in source.cached.copy(start, piece):
+                client.traffic.add(source.found.travelling(begin, stop), requests=1)
                 piece[begin - start : stop - start] = source.found.fetch(begin, stop)
+
+
+def _source_of(client: _Client) -> _Source:
+    assert client.source is not None, "nothing is read before it was opened"
+    return client.source
+
+
+def _pieces(found: remote.RemoteObject, start: int, end: int, traffic: _Traffic) -> Iterator[Any]:
+    """Bytes [start, end), of which ``traffic`` knows from now on."""
+    expected = found.travelling(start, end)
+    traffic.add(expected, requests=1)
+    return traffic.mended(found.pieces(start, end), expected)
 
 
 def _receive(plug: socket.socket, size: int) -> memoryview | None:

@@ -221,6 +221,10 @@ class RemoteObject:
         """Differs between versions of the file."""
         return _version(self.etag, self.modified, self.size)
 
+    def travelling(self, start: int, end: int) -> int:
+        """How many bytes its server sends where bytes [start, end) are asked for."""
+        return self.size if self.whole else end - start
+
     def fetch(self, start: int, end: int) -> Any:
         """Bytes [start, end) as a buffer; AccessFailure when there are fewer, or the file is no longer this version."""
         with _explained(self.url):
@@ -287,7 +291,7 @@ def open_object(url: str, variables: Mapping[str, str], known: RemoteObject | No
             meta, tail, whole = answer.meta, bytes(answer.bytes()), False
         except obstore.exceptions.NotModifiedError:
             assert known is not None, "only asked for with a version that is known"
-            return replace(known, store=store, path=path)
+            return replace(known, store=store, path=path, tail=b"")
         except obstore.exceptions.NotSupportedError:  # a server that gives all or nothing, or does not know our header
             meta, tail, whole = obstore.head(store, path), b"", True
         return RemoteObject(url, meta["size"], meta["e_tag"], _modified(meta), store, path, tail, whole)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Stopwatch", "began_here", "note_invocation", "watch_reads", "whereabouts"]
+__all__ = ["Stopwatch", "began_here", "note_invocation", "peak_memory_mib", "watch_reads", "whereabouts"]
 
 _INVOKED = "RDF_LITHOPS_INVOKED"  # in the environment of a backend's process, which the task inherits
 
@@ -106,6 +106,13 @@ def whereabouts(began: dict[str, float]) -> dict[str, Any]:
     }
 
 
+def peak_memory_mib(packed_bytes: int = 0) -> float:
+    """The most memory that this process has had, or will have while it packs a result of as many bytes, which is a copy."""
+    with open("/proc/self/statm") as statm:
+        now_mib = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, now_mib + packed_bytes / 2**20)
+
+
 def _process_start(pid: int) -> float:
     """When process ``pid`` was started, in Unix seconds; 0 where /proc does not say."""
     try:
@@ -148,8 +155,8 @@ class Stopwatch:
     def _read_so_far(self) -> tuple[float, float]:
         return float(self.clock.open_s + self.clock.read_s), float(self.clock.decompress_s)
 
-    def facts(self) -> dict[str, Any]:
-        """Plain numbers of the call so far.
+    def facts(self, packed_bytes: int = 0) -> dict[str, Any]:
+        """Plain numbers of the call so far, before a result of ``packed_bytes`` is packed.
 
         ``initialise_s`` is from the call of the task's function to the start of work in this process: the start of ROOT
         where there was none, and the way there. The ``_s`` of all parts do not overlap; ``call_s`` is the whole.
@@ -165,7 +172,7 @@ class Stopwatch:
             "decompress_s": decompress_s,
             "call_s": now - self.began["asked"],
             "read_bytes": max(from_files, by_system) if self.counts_system_reads else from_files,
-            "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_memory_mib": peak_memory_mib(packed_bytes),
         }
 
 

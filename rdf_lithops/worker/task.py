@@ -18,13 +18,14 @@ from . import access, credentials, execute, faults, output, partials, payload, w
 from . import ranges as adapter
 from .beats import STATUS_NAME, Counter, Pulse, Stalled, key_of
 from .envelope import Envelope, pack, unpack
-from .folding import check_each_range_once, flat, fold_order
+from .folding import FoldLimits, check_each_range_once, flat, fold_order, one_fold_s
 from .seconds import began_here, whereabouts
 from .shelf import Shelf, Shelved, bundle, shelf_of, size_of
 
 __all__ = ["POISON_CRASHES", "FoldTask", "MapTask", "MergeTask", "ReduceTask", "Surroundings"]
 
 MAX_TRIES = 2  # a ROOT process killed from outside is not the range's fault: once more, in a new one
+HANDED_ON_BYTES = 64 * 2**20
 POISON_CRASHES = 3  # but a range in which three of them ended is at fault
 
 
@@ -246,9 +247,8 @@ class ReduceTask:
 
     ``reducer`` is cloudpickled; ``range_ids`` are all that the plan has: a shortfall is an error that names them;
     ``kept`` are packed partials of earlier attempts, to be folded with those of this one; ``groups`` the range ids of each
-    call of the plan (none: the calls are those whose partials come). More than ``fold_partials``, or than ``fold_bytes`` in
-    all, are not folded here but handed on together, for a round of ``FoldTask``. A large result goes
-    to the shelf on which its partials lay.
+    call of the plan (none: the calls are those whose partials come). What is more than the ``limits`` say is not folded here
+    but handed on together, for a round of ``FoldTask``. A large result goes to the shelf on which its partials lay.
     """
 
     reducer: bytes
@@ -257,8 +257,7 @@ class ReduceTask:
     kept: tuple[bytes, ...] = ()
     groups: tuple[tuple[int, ...], ...] = ()
     attempt: int = 1
-    fold_partials: int = 2**31
-    fold_bytes: int = 2**63
+    limits: FoldLimits = field(default_factory=FoldLimits)
 
     def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
         """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
@@ -286,10 +285,17 @@ class ReduceTask:
         envelopes = [envelope for envelope, _ in arrived.values()]
         check_each_range_once(self.range_ids, envelopes)
         packed = [data for _, data in arrived.values()]
-        if len(packed) > 2 and (len(packed) > self.fold_partials or sum(map(size_of, envelopes)) > self.fold_bytes):
+        if self._ask_for_a_tree(envelopes):
             return bundle(packed, whereabouts(began))
         folded = _fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage, began)
         return _shelved(folded, shelf_of(envelopes), self.surroundings, storage)
+
+    def _ask_for_a_tree(self, envelopes: list[Envelope]) -> bool:
+        """Whether it is too much for one call; what lies in no storage would go by way of the driver, and not for speed."""
+        all_bytes, here_bytes = sum(map(size_of, envelopes)), sum(len(envelope.body) for envelope in envelopes)
+        results = max(len(envelope.pickles) for envelope in envelopes)
+        one_s = one_fold_s(results, all_bytes / len(envelopes)) if here_bytes <= HANDED_ON_BYTES else 0.0
+        return self.limits.ask_for_a_tree(len(envelopes), all_bytes, one_s)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from .watchdog import LABEL, VARIABLE, set_frozen
 
 HANDLER = "rdf_lithops.worker.lambda_handler.handler"
 LAMBDA_USER = "993:990"
-POLL_S = 0.01
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from . import watchdog
-from .environment import POLL_S, Answer, Environment, Function, Places
+from .environment import Answer, Environment, Function, Places
 
 EVENT_DELIVERIES = 3  # Lambda delivers an event that failed twice more
 REDELIVERY_S = 0.2  # a minute on Lambda
@@ -330,7 +330,7 @@ class Service:
         """An idle environment of ``function`` or a new one, as soon as the quota allows."""
         with self._lock:
             while self._busy >= self.quota and self._open:
-                self._lock.wait(POLL_S * 10)
+                self._lock.wait()  # thousands may: one is woken for each that ends
             if not self._open:
                 yield None
                 return
@@ -353,7 +353,7 @@ class Service:
                 if reusable:
                     idle.append(environment)
                 self._busy -= 1
-                self._lock.notify_all()
+                self._lock.notify()
 
     def logs(self) -> str:
         """All that the environments printed."""
