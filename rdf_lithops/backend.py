@@ -56,7 +56,7 @@ SERVERLESS_PARTITIONS = 32  # ranges by default where a backend offers hundreds 
 SHELVED_BYTES = 16 * 2**10  # partials that will be folded in a tree travel in envelopes up to this size
 FEW_PARTIALS = 256  # of any size that one call may fold are handed to it through Lithops
 MANY_PARTIALS = 4096  # are folded by a tree however small they are
-ROUND_S = 2.5  # a round of the tree, beside its folding: 1.6 s on localhost, 3.6 s on Lambda's stand-in (benchmarks/fold.py)
+ROUND_S = 2.5  # a round of the tree, beside its folding: up to 1.6 s on localhost, 3.6 s on Lambda's stand-in (benchmarks)
 DEFAULT_FOLD_MEMORY_MIB = 4096  # where a call's memory is not set apart
 
 
