@@ -35,6 +35,7 @@ demo: $(VENV)/.stamp-root
 test: SELECTION := -m "not slow"
 test-all: SELECTION :=
 test-data: SELECTION := $(wildcard $(addprefix tests/test_,servers.py extents.py remote*.py friends.py replic*.py output*.py *credentials.py flaky*.py))
+test-all test-data: export EXTRA_CLING_ARGS := -O2
 test-data: export RDF_LITHOPS_ALL_SERVERS := $(if $(filter 0,$(shell id -u)),yes)
 test test-all test-data: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \

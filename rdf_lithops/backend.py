@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import copy
 import dataclasses
 import functools
-import hashlib
 import logging
 import math
 import os
-import re
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from . import credentials, cutting, dataset, halving, interrupts, job, live, output, payload, progress, replaying, running
@@ -31,6 +28,7 @@ from .options import Options
 from .outlook import Outlook, fold_shape
 from .planning import Plan, clusters_of, pack_calls, work_of
 from .reporting import Recorder, Report
+from .travelling import Travelling, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
 from .worker import access, arrays, execute, partials, warm
 from .worker import ranges as adapter
 from .worker.envelope import Envelope, unpack
@@ -40,10 +38,9 @@ from .worker.task import MapTask, MergeTask, ReduceTask, Surroundings
 
 # isort: split
 import ROOT
-from ROOT._distrdf import ComputationGraphGenerator, DataFrame, HeadNode, Proxy, Ranges
+from ROOT._distrdf import DataFrame, HeadNode, Proxy
 from ROOT._distrdf.Backends import Base
-from ROOT._distrdf.Node import Node
-from ROOT._distrdf.Operation import Action, create_op
+from ROOT._distrdf.Operation import Action
 from ROOT._distrdf.PythonMergeables import SnapshotResult
 from ROOT._pythonization._rdataframe import AsNumpyResult
 
@@ -227,7 +224,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             except RunError as failure:
                 self._keep_failed(failure, ready)
                 raise
-            learner.teach(self.session, shape_of(_nodes_of(mapper)))
+            learner.teach(self.session, shape_of(nodes_of(mapper)))
             logger.debug("%s", outcome)
             return ready.receive(result)
 
@@ -239,17 +236,17 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         brings_files = any((self.headers, self.shared_libraries, self.pcms, self.files))
         if self.session.warm_folder is None or not self.options.warm or self.options.credentials is not None or brings_files:
             return nothing
-        shape = shape_of(_nodes_of(mapper))
+        shape = shape_of(nodes_of(mapper))
         if shape in self.session.compiled_ahead:
             return nothing
         self.session.compiled_ahead.add(shape)  # also where it is not asked for below: once is enough to find that out
-        graph = _graph_to_travel(mapper, merging=self.options.file_mib is not None)
-        plain_ranges, shared = _plain(ranges)
+        graph = graph_to_travel(mapper, merging=self.options.file_mib is not None)
+        plain_ranges, shared = plain_of(ranges)
         remote = any(map(access.is_remote, adapter.files_of(plain_ranges, shared)))
         if remote or shared["friends"] is not None or graph.destinations or not graph.nodes:
             return nothing
         pickled, user_code = payload.dumps((graph.mapper, reducer)), payload.gather(self)
-        lease = {"payload": str(user_code.plain["sha256"]), "graph": _digest(pickled, plain_ranges, {})}
+        lease = {"payload": str(user_code.plain["sha256"]), "graph": digest_of(pickled, plain_ranges, {})}
         message = {
             "op": "compile",
             "call": {"id": 0, "ranges": plain_ranges[:1]},
@@ -299,7 +296,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         large results) is in place while this lasts. A failure inside removes what the run has written."""
         self.session = job.rouse(self.executor, self.options)
         user_code = payload.gather(self)
-        travelling = _travelling(ranges, mapper, merging=self.options.file_mib is not None)
+        travelling = travelling_of(ranges, mapper, merging=self.options.file_mib is not None)
         inputs = adapter.files_of(travelling.plain_ranges, travelling.dataset)
         there = output.check(travelling.graph.destinations, self.options.overwrite, inputs)
         with contextlib.ExitStack() as stack:
@@ -360,7 +357,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         return credentials.for_run(credentials.kinds_for(urls) if kinds is None else kinds, self.options.deadline_s)
 
     def _plan(
-        self, travelling: _Travelling, reducer: Callable[..., Any], surroundings: Surroundings, place: job.Place
+        self, travelling: Travelling, reducer: Callable[..., Any], surroundings: Surroundings, place: job.Place
     ) -> Plan:
         pickled = payload.dumps((travelling.graph.mapper, reducer))
         outputs = tuple(destination.plain() for destination in travelling.graph.destinations)
@@ -374,7 +371,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             "versions": versions,
             "settings": job.reader_settings(self.options),
         }
-        digest = _digest(pickled, travelling.plain_ranges, versions)
+        digest = digest_of(pickled, travelling.plain_ranges, versions)
         range_ids = tuple(plain["id"] for plain in travelling.plain_ranges)
         iterdata = pack_calls(
             travelling.plain_ranges, self.session.workers(), self.options.ranges_per_call, travelling.loads
@@ -616,234 +613,3 @@ def _receive(
                     mergeables[index].filenames = [destination.spelt(name) for name in mergeables[index].filenames]
     output.finish(destinations, written, there)
     return result
-
-
-# -- the graph that travels -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Graph:
-    """A graph as workers get it: our runner in the mapper, placeholders for what Snapshots write.
-
-    ``nodes`` are those of DistRDF, none of a mapper of another make; ``counts_entries``: it uses ``rdfentry_``.
-    """
-
-    mapper: Any
-    nodes: list[Any] = field(default_factory=list)
-    counts_entries: bool = False
-    destinations: list[output.Destination] = field(default_factory=list)
-    has_arrays: bool = False
-
-
-@dataclass(frozen=True)
-class _Travelling:
-    """A graph and its ranges as workers get them: ``loads`` are the seconds of each range, if its files were surveyed, and
-    ``versions`` of files those for which the ranges were made."""
-
-    graph: _Graph
-    loads: list[float] | None
-    versions: dict[str, str]
-    plain_ranges: list[dict[str, Any]]
-    dataset: dict[str, Any]
-
-
-def _travelling(ranges: list[Any], mapper: Any, merging: bool) -> _Travelling:
-    graph = _graph_to_travel(mapper, merging)
-    plain_ranges, dataset = _plain(ranges)
-    if graph.counts_entries:
-        _add_first_entries(plain_ranges, ranges)
-    _add_expectations(plain_ranges, ranges)
-    loads = [item.piece.load for item in ranges if isinstance(item, cutting.CutRange)] or None
-    versions = {name: seen for item in ranges for name, seen in getattr(item, "versions", {}).items()}
-    return _Travelling(graph, loads, versions, plain_ranges, dataset)
-
-
-def _plain(ranges: list[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """DistRDF's ranges as they travel, and what they share."""
-    plain_ranges, dataset = adapter.to_plain(ranges)
-    if any(_is_rntuple(item) for item in ranges):
-        for plain in plain_ranges:
-            plain["rntuple"] = True
-    return plain_ranges, dataset
-
-
-def _graph_to_travel(mapper: Any, merging: bool) -> _Graph:
-    """What of the graph depends on neither ranges nor files: it is the same before they are cut and after."""
-    nodes, parts = _take_apart(mapper)
-    if nodes is None:
-        return _Graph(mapper)
-    given = list(nodes.values())
-    nodes, counts_entries = _with_global_entry_numbers(_with_default_columns(nodes))
-    snapshots, destinations = output.planned(nodes, merging)
-    moved = {node_id: _node(operation, nodes[node_id].parent_id) for node_id, operation in snapshots.items()}
-    nodes = {**nodes, **moved}
-    has_arrays = any(getattr(node.operation, "name", "") == "AsNumpy" for node in nodes.values())
-    return _Graph(_put_together(mapper, nodes, parts), given, counts_entries, destinations, has_arrays)
-
-
-def _nodes_of(mapper: Any) -> list[Any]:
-    """The nodes of DistRDF's graph; none of a mapper of another make."""
-    return list((_take_apart(mapper)[0] or {}).values())
-
-
-def _take_apart(mapper: Any) -> tuple[dict[int, Any] | None, dict[str, Any]]:
-    """The graph's nodes and the other parts of DistRDF's mapper; (None, {}) for a mapper of another make."""
-    keywords = getattr(mapper, "keywords", {})
-    generator: Any = keywords.get("computation_graph_callable")
-    if getattr(generator, "func", None) is not ComputationGraphGenerator.trigger_computation_graph:
-        return None, {}
-    return generator.args[0], keywords
-
-
-def _put_together(mapper: Any, nodes: dict[int, Any], parts: dict[str, Any]) -> Any:
-    """The mapper that travels: ours runs the graph (timed, compiled once), the payload has run the user's set-up."""
-    return functools.partial(
-        mapper.func,
-        build_rdf_from_range=parts["build_rdf_from_range"],
-        computation_graph_callable=functools.partial(execute.graph_runner, nodes),
-        initialization_fn=execute.no_initialisation,
-        code_to_declare="",
-    )
-
-
-def _digest(graph: bytes, plain_ranges: list[dict[str, Any]], versions: dict[str, str]) -> str:
-    """Names a compiled graph: its pickle, and the files it reads as they are now (compiled code depends on the types)."""
-    digest = hashlib.sha256(graph)
-    for name in sorted({name for plain in plain_ranges for name in plain.get("files") or ()}):
-        try:
-            seen = None if name in versions else os.stat(name)
-            version = versions[name] if seen is None else f"{seen.st_size}:{seen.st_mtime_ns}"
-            digest.update(f"{name}:{version}".encode())
-        except OSError:
-            digest.update(name.encode())
-    return digest.hexdigest()
-
-
-def _is_rntuple(item: Any) -> bool:
-    exec_id = getattr(item, "exec_id", None)  # PyRDF's ranges have none
-    return getattr(exec_id, "rdf_uuid", None) == "RNTuple"
-
-
-# -- default branches: DistRDF takes them from the user and loses them on the way to the worker -------------------------
-
-_DEFAULT_COLUMNS = {  # operation: (arguments before the columns, columns that it reads)
-    "Histo1D": (1, 1),
-    "Histo2D": (1, 2),
-    "Histo3D": (1, 3),
-    "Profile1D": (1, 2),
-    "Profile2D": (1, 3),
-    "Profile3D": (1, 4),
-    "Graph": (0, 2),
-    "GraphAsymmErrors": (0, 6),
-    **dict.fromkeys(("Max", "Mean", "Min", "Stats", "StdDev", "Sum"), (0, 1)),
-}
-
-
-def _with_default_columns(nodes: dict[int, Any]) -> dict[int, Any]:
-    """The graph with the data frame's default branches named where an action names no column."""
-    defaults = [str(name) for name in getattr(nodes[min(nodes)], "defaultbranches", None) or ()]
-    filled = dict(nodes)
-    for node_id, node in nodes.items() if defaults else ():
-        leading, columns = _DEFAULT_COLUMNS.get(getattr(node.operation, "name", ""), (-1, 0))
-        if len(getattr(node.operation, "args", ())) == leading and not node.operation.kwargs:
-            operation = copy.copy(node.operation)
-            operation.args = [*operation.args, *defaults[:columns]]
-            filled[node_id] = _node(operation, node.parent_id)
-    return filled
-
-
-# -- rdfentry_: DistRDF counts it within a task's own chain; here it is the entry number in the whole dataset ---------
-
-_ENTRY = re.compile(r"\brdfentry_\b")
-_GLOBAL_ENTRY = "(rdfentry_ + ::rdf_lithops::first_entry)"
-_EXPRESSION_AT = {"Filter": 0, "Define": 1, "Redefine": 1, "Vary": 1}  # where these take C++; their other strings are names
-
-
-def _with_global_entry_numbers(nodes: dict[int, Any]) -> tuple[dict[int, Any], bool]:
-    """The graph with ``rdfentry_`` meaning the entry number in the dataset, and whether it is used at all.
-
-    C++ expressions add the range's first entry; an operation that names the column itself gets a helper column to read.
-    """
-    renumbered: dict[int, Any] = {}
-    helper_id = max(nodes) + 1
-    for node_id, node in nodes.items():
-        operation, parent_id = node.operation, node.parent_id
-        rewritten = None if operation is None else _renumber(operation, f"{execute.ENTRY_COLUMN}{helper_id}_")
-        if rewritten is None:
-            renumbered[node_id] = node
-            continue
-        copied, helper_column = rewritten
-        if helper_column is not None:
-            renumbered[helper_id] = _node(create_op("Define", helper_column, _GLOBAL_ENTRY), parent_id)
-            parent_id, helper_id = helper_id, helper_id + 1
-        renumbered[node_id] = _node(copied, parent_id)
-    return renumbered, any(renumbered[node_id] is not node for node_id, node in nodes.items())
-
-
-def _renumber(operation: Any, helper_column: str) -> tuple[Any, str | None] | None:
-    """The operation with its uses of ``rdfentry_`` rewritten, and the helper column if it needs one; None if no use."""
-    position = _EXPRESSION_AT.get(operation.name)
-    if operation.name == "Snapshot":
-        if any("rdfentry_" in value for value in operation.args if isinstance(value, (list, tuple))):
-            logger.warning("Snapshot writes rdfentry_ as it counts within a range, not within the dataset")
-        return None
-    copied = copy.copy(operation)
-    copied.args = [
-        _in_expression(value) if index == position else _as_column(value, helper_column, position is None)
-        for index, value in enumerate(operation.args)
-    ]
-    copied.kwargs = {
-        name: _in_expression(value) if name == "expression" else _as_column(value, helper_column, position is None)
-        for name, value in operation.kwargs.items()
-    }
-    if copied.args == operation.args and copied.kwargs == operation.kwargs:
-        return None
-    columns = [*copied.args, *copied.kwargs.values()]
-    needs_helper = any(value == helper_column or (isinstance(value, list) and helper_column in value) for value in columns)
-    return copied, helper_column if needs_helper else None
-
-
-def _in_expression(value: Any) -> Any:
-    return _ENTRY.sub(_GLOBAL_ENTRY, value) if isinstance(value, str) else value
-
-
-def _as_column(value: Any, helper_column: str, strings_are_columns: bool) -> Any:
-    """``rdfentry_`` as the name of a column: a string of its own (in an action or Alias), or one in a list of names."""
-    if isinstance(value, str) and strings_are_columns:
-        return helper_column if value == "rdfentry_" else value
-    if isinstance(value, list) and "rdfentry_" in value:
-        return [helper_column if item == "rdfentry_" else item for item in value]
-    return value
-
-
-def _node(operation: Any, parent_id: int) -> Any:
-    made = Node.__new__(Node)
-    made.__setstate__({"operation": operation, "parent_id": parent_id})
-    return made
-
-
-def _add_expectations(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> None:
-    """Tell each range of a surveyed dataset how many entries, clusters and compressed bytes of what it reads it has."""
-    for plain, item in zip(plain_ranges, ranges, strict=True):
-        if isinstance(item, cutting.CutRange):
-            piece = item.piece
-            plain["entries"], plain["read_bytes"], plain["clusters"] = piece.entries, piece.read_bytes, piece.clusters
-
-
-def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> None:
-    """Tell each range the entry number, in the dataset, of its first file's first entry. Opens every file once."""
-    counted: dict[tuple[str, str], int] = {}
-    before = 0
-    for plain, item in zip(plain_ranges, ranges, strict=True):
-        plain["first_entry"] = 0
-        if isinstance(item, cutting.CutRange) and plain["files"] is not None:
-            plain["first_entry"] = item.first_entry
-            continue
-        if plain["kind"] != "files" or plain["files"] is None:
-            continue  # empty sources and chains with friends count globally by themselves
-        plain["first_entry"] = before
-        finished = plain["files"] if plain["end_fraction"] == 1 else plain["files"][:-1]
-        for name, tree in zip(finished, plain["trees"], strict=False):
-            if (name, tree) not in counted:
-                counted[name, tree] = int(Ranges.get_clusters_and_entries(item.exec_id.rdf_uuid, tree, name)[1])
-            before += counted[name, tree]

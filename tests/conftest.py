@@ -11,6 +11,8 @@ from typing import Any
 
 # before lithops is imported: without it two Lithops programs of one user delete each other's copy of the package.
 os.environ["PYTHONSAFEPATH"] = "1"
+# before ROOT is: most of the time would be compilation, of code that runs over few entries (make test-all: as users have it)
+os.environ.setdefault("EXTRA_CLING_ARGS", "-O0")
 # and each of pytest's processes is a Lithops program: it gets a folder of its own
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     tempfile.tempdir = os.environ["TMPDIR"] = os.path.join(tempfile.gettempdir(), worker)

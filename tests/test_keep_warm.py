@@ -67,7 +67,7 @@ def test_the_next_program_finds_its_graph_compiled(tmp_path: Path) -> None:
     config = configuration(tmp_path, keep_warm=True, idle_limit_s=6.0)
     first, second = ran(config, 7), ran(config, 7)
     assert set(second["pids"]) <= set(first["pids"])
-    assert first["compiled_s"] > 0.1
+    assert first["compiled_s"] > 0.0
     assert second["compiled_s"] == 0.0
     changed, elsewhere = ran(config, 8), ran(config, 7, RDF_TEST_VARIABLE="1")
     assert not {*elsewhere["pids"]} & {*first["pids"], *changed["pids"]}
