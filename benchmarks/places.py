@@ -40,11 +40,13 @@ class Opened:
 
 @dataclass(frozen=True)
 class Place:
-    """A place by the name that tables give it. ``kept``: an earlier program has been there, and left it warm."""
+    """A place by the name that tables give it. ``kept``: an earlier program has been there, and left it warm.
+    ``forgets_cpu``: the seconds of its workers are lost when they end, and look as if somebody else had spent them."""
 
     label: str
     open: Callable[[int], AbstractContextManager[Opened]]
     kept: bool = False
+    forgets_cpu: bool = False
 
 
 @contextmanager
@@ -141,7 +143,7 @@ PLACES = {
     "one_thread": Place("one thread", _one_thread),
     "implicit_mt": Place("implicit MT", _implicit_mt),
     "dask": Place("Dask", _dask),
-    "spark": Place("Spark", _spark),
+    "spark": Place("Spark", _spark, forgets_cpu=True),  # pyspark's daemon ignores SIGCHLD
     "naive": Place("naive Lithops", _naive),
     "rdf_lithops": Place("rdf_lithops", _rdf_lithops),
     KEPT: Place("- kept warm", functools.partial(_rdf_lithops, keep_warm=True), kept=True),

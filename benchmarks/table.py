@@ -148,7 +148,7 @@ def _remarks(lines: Sequence[Line]) -> list[str]:
             remarks.append(f"FAILED: {who}: {line['error'].splitlines()[0]}")
         elif line["left_behind"]:
             remarks.append(f"REMARK: {who} left {line['left_behind']} processes behind, which were killed")
-    worst = max(_others_share(line) for line in lines)
+    worst = max((_others_share(line) for line in lines if not PLACES[line["place"]].forgets_cpu), default=0.0)
     if worst > NOISE:
         remarks.append(f"REMARK: up to {worst:.0%} of the machine was busy with something else; run it again, alone")
     return ["", *remarks] if remarks else []
