@@ -172,7 +172,10 @@ def run_program(schedule: Schedule, question: Question, place: str, repetition: 
     busy, ours = processes.machine_cpu_s(), processes.cpu_s() + _own_cpu_s()
     with _scratch() as scratch:
         if PLACES[place].kept:
-            _go_before(order, question, scratch, time.monotonic() + schedule.limit_s)
+            record.error = _go_before(order, question, scratch, time.monotonic() + schedule.limit_s)
+        if record.error:  # nothing was left warm: what follows would be measured under a wrong name
+            processes.end_all(grace_s=0.0)
+            return record
         last = repetition == schedule.repetitions - 1
         watched = _Watched(order, question, record, answers, scratch, sampled=last)
         try:
@@ -187,16 +190,16 @@ def run_program(schedule: Schedule, question: Question, place: str, repetition: 
     return record
 
 
-def _go_before(order: Order, question: Question, scratch: str, deadline: float) -> None:
-    """Run the first query of ``order`` in a program of its own, which leaves behind what the place keeps."""
+def _go_before(order: Order, question: Question, scratch: str, deadline: float) -> str:
+    """Run the first query of ``order`` in a program of its own, which leaves behind what the place keeps; why it failed, or
+    nothing."""
     first = Record(question.name, order.place, 0, 0, 0, order.ranges)
     watched = _Watched(replace(order, later=0), question, first, Answers(), scratch, sampled=False)
     try:
         watched.until(deadline)
     finally:
         watched.end(leave=True)
-    if first.error:
-        print(f"the program before: {first.error}", file=sys.stderr)
+    return f"the program before: {first.error}" if first.error else ""
 
 
 def _own_cpu_s() -> float:

@@ -119,10 +119,7 @@ def _dead_folders(places: Places) -> Iterator[Leftover]:
                 continue
             seen = entry.stat(follow_symlinks=False)
             if entry.is_dir(follow_symlinks=False):
-                kind, locks = (
-                    "folder",
-                    [os.path.join(entry.path, name) for name in (DRIVER_LOCK, "root.lock", "reader.lock")],
-                )
+                kind, locks = "folder", [os.path.join(entry.path, name) for name in _LOCKS_OF_A_FOLDER]
             elif entry.name.startswith(KEY_PREFIX) and entry.is_file(follow_symlinks=False):
                 kind, locks = "key", [entry.path]
             else:

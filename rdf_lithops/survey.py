@@ -133,6 +133,8 @@ extern "C" void rdf_lithops_%(function)s(
       give(numbers.data(), numbers.size(), nullptr);
    } catch (const std::exception &error) {
       give(nullptr, 0, error.what());
+   } catch (...) { // which must not pass through C
+      give(nullptr, 0, "an exception that says nothing");
    }
 }
 """
