@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         RunError,
     )
     from .options import Options
+    from .output import parts
     from .planning import Plan
     from .registration import RDataFrame
     from .reporting import Report
@@ -45,6 +46,7 @@ __all__ = [
     "RunError",
     "__version__",
     "expand",
+    "parts",
     "plan",
     "report",
 ]
@@ -55,6 +57,7 @@ _HOMES = {
     "Plan": "planning",
     "Report": "reporting",
     "expand": "dataset",
+    "parts": "output",
     "plan": "backend",
     "report": "backend",
 }

@@ -209,6 +209,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             self._prepared(cutting.cut_now(ranges), mapper, reducer) as ready,
         ):
             run_plan = ready.plan
+            output.begin(ready.destinations)
             if on_partial is not None and isinstance(run_plan.map_task, MapTask):  # partials are wanted here as they arrive
                 run_plan = dataclasses.replace(run_plan, map_task=dataclasses.replace(run_plan.map_task, shelf=None))
             run_plan.validate()
@@ -240,7 +241,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         if shape in self.session.compiled_ahead:
             return nothing
         self.session.compiled_ahead.add(shape)  # also where it is not asked for below: once is enough to find that out
-        graph = graph_to_travel(mapper, merging=self.options.file_mib is not None)
+        graph = graph_to_travel(mapper)
         plain_ranges, shared = plain_of(ranges)
         remote = any(map(access.is_remote, adapter.files_of(plain_ranges, shared)))
         if remote or shared["friends"] is not None or graph.destinations or not graph.nodes:
@@ -296,12 +297,13 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         large results) is in place while this lasts. A failure inside removes what the run has written."""
         self.session = job.rouse(self.executor, self.options)
         user_code = payload.gather(self)
-        travelling = travelling_of(ranges, mapper, merging=self.options.file_mib is not None)
+        travelling = travelling_of(ranges, mapper)
+        destinations = travelling.graph.destinations
         inputs = adapter.files_of(travelling.plain_ranges, travelling.dataset)
-        there = output.check(travelling.graph.destinations, self.options.overwrite, inputs)
+        output.check(destinations, self.options.overwrite, inputs, len(travelling.plain_ranges))
         with contextlib.ExitStack() as stack:
-            place = stack.enter_context(job.opened(self.session, user_code))
-            found = self._credentials(inputs | {destination.url for destination in travelling.graph.destinations})
+            place = stack.enter_context(job.opened(self.session, user_code, [each.place for each in destinations]))
+            found = self._credentials(inputs | {destination.url for destination in destinations})
             found += credentials.of_signed_urls(dataset.signed(inputs))
             sealed, extra_env = stack.enter_context(job.delivered(self.session, found))
             surroundings = Surroundings(
@@ -318,11 +320,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             run_plan = dataclasses.replace(self._plan(travelling, reducer, surroundings, place), extra_env=extra_env)
             try:
                 merge = functools.partial(self._merge, run_plan, place)
-                yield _Ready(
-                    run_plan, place, functools.partial(_receive, travelling.graph.destinations, there, place, merge)
-                )
+                yield _Ready(run_plan, place, functools.partial(_receive, destinations, place, merge), destinations)
             except (Exception, KeyboardInterrupt):
-                output.discard(travelling.graph.destinations, there)
+                output.discard(destinations)
                 raise
 
     def _merge(self, run_plan: Plan, place: job.Place, destination: output.Destination, written: _Written) -> None:
@@ -577,6 +577,7 @@ class _Ready:
     plan: Plan
     place: job.Place
     receive: Callable[[Envelope], Any]
+    destinations: list[output.Destination]
 
 
 class _Written(SnapshotResult):  # type: ignore[misc]  # ROOT has no type information
@@ -589,7 +590,6 @@ class _Written(SnapshotResult):  # type: ignore[misc]  # ROOT has no type inform
 
 def _receive(
     destinations: list[output.Destination],
-    there: dict[str, list[str]],
     place: job.Place,
     merge: Callable[[output.Destination, Any], None],
     envelope: Envelope,
@@ -599,7 +599,7 @@ def _receive(
         envelope = unpack(place.take(envelope.stored["key"]))
     result = partials.loaded(envelope)
     mergeables: list[Any] = getattr(result, "mergeables", None) or []
-    written: list[str] = []
+    written: dict[output.Destination, _Written] = {}
     for index, mergeable in enumerate(mergeables):
         if isinstance(mergeable, arrays.ArrayParts):
             mergeables[index] = AsNumpyResult({}, [])
@@ -609,7 +609,8 @@ def _receive(
             for destination in destinations:
                 if destination.wrote(mergeable.filenames[0]):
                     merge(destination, mergeables[index])
-                    written += mergeables[index].filenames
-                    mergeables[index].filenames = [destination.spelt(name) for name in mergeables[index].filenames]
-    output.finish(destinations, written, there)
+                    written[destination] = mergeables[index]
+    published = output.finish({destination: each.filenames for destination, each in written.items()})
+    for destination, names in published.items():
+        written[destination].filenames = names
     return result

@@ -15,13 +15,24 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 
-__all__ = ["KEY_PREFIX", "RECORD_NAME", "RUNS_PREFIX", "Leftover", "Places", "claim", "describe_driver", "find", "remove"]
+__all__ = [
+    "KEY_PREFIX",
+    "RECORD_NAME",
+    "RUNS_PREFIX",
+    "Leftover",
+    "Places",
+    "claim",
+    "describe_driver",
+    "find",
+    "lives",
+    "remove",
+]
 
 RUNS_PREFIX = "rdf_lithops/runs"
 RECORD_NAME = "run.json"
@@ -42,12 +53,14 @@ class Places:
 
 @dataclass(frozen=True)
 class Leftover:
-    """What one dead run or process left: a name, its age, keys in the storage, paths on this machine."""
+    """What one dead run or process left: a name, its age, keys in the storage, paths on this machine, and Snapshots that
+    it was writing: folder, stem and run of each."""
 
     name: str
     age_s: float
     keys: tuple[str, ...] = field(default=(), repr=False)
     paths: tuple[str, ...] = ()
+    outputs: tuple[tuple[str, str, str], ...] = ()
 
 
 def claim(folder: str) -> Any:
@@ -62,7 +75,7 @@ def describe_driver() -> dict[str, Any]:
     return {"host": socket.gethostname(), "pid": os.getpid(), "pid_began": psutil.Process().create_time()}
 
 
-def _lives(driver: dict[str, Any]) -> bool | None:
+def lives(driver: dict[str, Any]) -> bool | None:
     """Whether the process that described itself so still runs; None if it ran on another machine."""
     if driver.get("host") != socket.gethostname():
         return None
@@ -85,7 +98,7 @@ def _dead_runs(storage: Any, places: Places) -> Iterator[Leftover]:
         if not began.isdigit():
             continue  # not ours
         record = _read_record(storage, f"{RUNS_PREFIX}/{run_id}/{RECORD_NAME}")
-        if _lives(record) is True:
+        if lives(record) is True:
             continue
         own = [key for key in keys if key.split("/")[2] == run_id]
         paths: list[str] = []
@@ -95,7 +108,8 @@ def _dead_runs(storage: Any, places: Places) -> Iterator[Leftover]:
         if record.get("executor_id"):  # its functions; only Lithops' own executors of that name use them
             own += storage.list_keys(storage.bucket, f"{places.jobs_prefix}/{record['executor_id']}/")
         there = tuple(path for path in paths if os.path.exists(path))
-        yield Leftover(f"run {run_id}", time.time() - int(began), tuple(own), there)
+        outputs = tuple((str(folder), str(stem), str(run)) for folder, stem, run in record.get("outputs", ()))
+        yield Leftover(f"run {run_id}", time.time() - int(began), tuple(own), there, outputs)
 
 
 def _names_of(job_key: str) -> tuple[str, ...]:
@@ -140,9 +154,11 @@ def _is_locked(path: str) -> bool:
     return False
 
 
-def remove(storage: Any, leftovers: list[Leftover]) -> None:
-    """Delete them; what is gone already is no error."""
+def remove(storage: Any, leftovers: list[Leftover], tidy: Callable[[str, str, str], None]) -> None:
+    """Delete them; what is gone already is no error. ``tidy`` brings a Snapshot to its end, or takes it back."""
     for leftover in leftovers:
+        for place in leftover.outputs:
+            tidy(*place)
         if leftover.keys:
             storage.delete_objects(storage.bucket, list(leftover.keys))
         for path in leftover.paths:

@@ -418,6 +418,7 @@ class Place:
     payload: dict[str, Any]
     storage: Any = field(repr=False)
     job_keys: list[str] = field(default_factory=list)
+    outputs: Sequence[tuple[str, str, str]] = ()  # where its Snapshots go: folder, stem, run
     bundle: bytes | None = field(default=None, repr=False)
 
     def take(self, key: str) -> bytes:
@@ -426,8 +427,9 @@ class Place:
 
 
 @contextlib.contextmanager
-def opened(session: Session, payload: Payload) -> Iterator[Place]:
-    """A place for one run, with the payload's bundle in it; what lies there when the run ends is deleted."""
+def opened(session: Session, payload: Payload, outputs: Sequence[tuple[str, str, str]] = ()) -> Iterator[Place]:
+    """A place for one run, with the payload's bundle in it; what lies there when the run ends is deleted. ``outputs`` is
+    what ``gc`` is to tidy up if this driver is killed: folder, stem and run of each Snapshot."""
     storage = session.executor.storage
     run_id = f"{int(time.time())}-{os.urandom(6).hex()}"
     prefix = f"{RUNS_PREFIX}/{run_id}"
@@ -437,7 +439,7 @@ def opened(session: Session, payload: Payload) -> Iterator[Place]:
         key = f"{prefix}/{bundle_sha256}.tar"
         storage.put_object(storage.bucket, key, payload.bundle)
         plain = {**plain, "bundle": {"bucket": storage.bucket, "key": key, "sha256": bundle_sha256}}
-    place = Place(run_id, prefix, plain, storage, bundle=payload.bundle)
+    place = Place(run_id, prefix, plain, storage, outputs=outputs, bundle=payload.bundle)
     try:
         yield place
     finally:
@@ -514,7 +516,8 @@ def _record(session: Session, place: Place) -> None:
     keys = [f"{session.executor.executor_id}-{kind}{number}" for kind in "MR"]
     place.job_keys.extend(keys)
     session.open_keys.update(keys)
-    record = {**describe_driver(), "executor_id": session.executor.executor_id, "job_keys": place.job_keys}
+    named = {"executor_id": session.executor.executor_id, "job_keys": place.job_keys, "outputs": place.outputs}
+    record = {**describe_driver(), **named}
     storage = session.executor.storage
     storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
 

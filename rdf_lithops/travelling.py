@@ -45,9 +45,9 @@ class Travelling:
     dataset: dict[str, Any]
 
 
-def travelling_of(ranges: list[Any], mapper: Any, merging: bool) -> Travelling:
-    """What of DistRDF's ``ranges`` and ``mapper`` travels. ``merging``: parts of a Snapshot will be merged later."""
-    graph = graph_to_travel(mapper, merging)
+def travelling_of(ranges: list[Any], mapper: Any) -> Travelling:
+    """What of DistRDF's ``ranges`` and ``mapper`` travels."""
+    graph = graph_to_travel(mapper)
     plain_ranges, dataset = plain_of(ranges)
     if graph.counts_entries:
         _add_first_entries(plain_ranges, ranges)
@@ -66,14 +66,14 @@ def plain_of(ranges: list[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return plain_ranges, dataset
 
 
-def graph_to_travel(mapper: Any, merging: bool) -> Graph:
+def graph_to_travel(mapper: Any) -> Graph:
     """What of the graph depends on neither ranges nor files: it is the same before they are cut and after."""
     nodes, parts = _take_apart(mapper)
     if nodes is None:
         return Graph(mapper)
     given = list(nodes.values())
     nodes, counts_entries = with_global_entry_numbers(with_default_columns(nodes))
-    snapshots, destinations = output.planned(nodes, merging)
+    snapshots, destinations = output.planned(nodes)
     moved = {node_id: made_node(operation, nodes[node_id].parent_id) for node_id, operation in snapshots.items()}
     nodes = {**nodes, **moved}
     has_arrays = any(getattr(node.operation, "name", "") == "AsNumpy" for node in nodes.values())

@@ -79,14 +79,16 @@ def test_snapshot_to_s3(
 
     written = write(3)
     expected = expected_events(files)
-    assert 3 == len(keys(s3, s3_bucket, "out/"))
-    assert expected == events(downloaded(s3, s3_bucket, "out/", tmp_path))
+    assert 3 == len(keys(s3, s3_bucket, "out/skim_"))
+    assert ["out/skim.rdf_lithops.json"] == [key for key in keys(s3, s3_bucket, "out/") if not key.endswith(".root")]
+    assert expected == events(downloaded(s3, s3_bucket, "out/skim_", tmp_path))
+    assert keys(s3, s3_bucket, "out/skim_") == [url.partition(f"{s3_bucket}/")[2] for url in rdf_lithops.parts(url)]
     assert len(expected["i"]) == written.Count().GetValue()
     with pytest.raises(OutputError, match="there is a dataset of the name"):
         write(2)
-    first = keys(s3, s3_bucket, "out/")
+    first = keys(s3, s3_bucket, "out/skim_")
     write(2, overwrite=True)
-    second = keys(s3, s3_bucket, "out/")
+    second = keys(s3, s3_bucket, "out/skim_")
     assert (2, set()) == (len(second), set(first) & set(second))
 
 
@@ -125,25 +127,28 @@ def test_killed_calls_leave_nothing_behind(
     )
     slowed = selected(frame).Filter("gSystem->Sleep(2); return true;")
     outcome: dict[str, Any] = {}
+    folder = f"killed-{os.urandom(4).hex()}/"  # what fails first would be in the way of a second try
 
     def run() -> None:
         try:
-            outcome["written"] = slowed.Snapshot("skim", f"s3://{s3_bucket}/killed/skim.root", ["i", "q"])
+            outcome["written"] = slowed.Snapshot("skim", f"s3://{s3_bucket}/{folder}skim.root", ["i", "q"])
         except Exception as error:
             outcome["error"] = error
 
     thread = threading.Thread(target=run)
     thread.start()
-    killed = kill_tasks(own_fexec, lambda: len(keys(s3, s3_bucket, "killed/")) >= 3, 2)
-    thread.join(LIMIT_S)
+    try:
+        killed = kill_tasks(own_fexec, lambda: len(keys(s3, s3_bucket, f"{folder}skim_")) >= 3, 2)
+    finally:
+        thread.join(LIMIT_S)
     assert not thread.is_alive()
     assert 2 == killed
     assert "error" not in outcome, outcome
-    found = keys(s3, s3_bucket, "killed/")
-    names = [re.fullmatch(r"killed/skim_([0-9a-f]{8})_\d{5}\.root", key) for key in found]
+    found = [key for key in keys(s3, s3_bucket, folder) if not key.endswith("/skim.rdf_lithops.json")]
+    names = [re.fullmatch(folder + r"skim_([0-9a-f]{8})_\d{5}\.root", key) for key in found]
     assert None not in names, "nothing stray, uploads that nobody ended included"
     assert len({key.rpartition("_")[2] for key in found}) == len(found), "each range has one object"
-    paths = downloaded(s3, s3_bucket, "killed/", tmp_path)
+    paths = downloaded(s3, s3_bucket, f"{folder}skim_", tmp_path)
     expected = expected_events(files)
     assert expected == events(paths)
     with_uproot = uproot.concatenate([f"{path}:skim" for path in paths], ["i", "q"], library="np")
@@ -160,9 +165,10 @@ def kill_tasks(executor: lithops.FunctionExecutor, ready: Callable[[], bool], nu
         time.sleep(0.02)
     while killed < number and time.monotonic() < deadline:
         tasks = [process for process in psutil.process_iter(["cmdline"]) if is_task(process, folder)]
-        if tasks:
-            os.kill(tasks[0].pid, signal.SIGKILL)
-            killed += 1
+        with contextlib.suppress(ProcessLookupError):  # the call has just ended: then it is another one's turn
+            if tasks:
+                os.kill(tasks[0].pid, signal.SIGKILL)
+                killed += 1
         time.sleep(0.3)
     return killed
 

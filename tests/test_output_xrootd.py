@@ -14,6 +14,7 @@ from conftest import LOCALHOST_CONFIG
 from datasets import Datasets
 from test_output import selected
 
+import rdf_lithops
 from rdf_lithops import Options, OutputError, job
 from rdf_lithops.worker import stores
 
@@ -43,7 +44,7 @@ def check_snapshots(fexec: lithops.FunctionExecutor, files: Datasets, url: str, 
         return selected(frame).Snapshot("skim", url, COLUMNS)
 
     def there() -> list[str]:
-        return sorted(map(str, folder.iterdir()))
+        return sorted(map(str, folder.glob("*.root")))
 
     written = write(3)
     expected = selected(ROOT.RDataFrame("events", files.main)).AsNumpy(COLUMNS)
@@ -55,6 +56,8 @@ def check_snapshots(fexec: lithops.FunctionExecutor, files: Datasets, url: str, 
     first = there()
     write(2, overwrite=True, file_mib=100)
     assert 1 == len(there())
+    assert {"skim.rdf_lithops.json", os.path.basename(there()[0])} == {path.name for path in folder.iterdir()}
+    assert [f"{url.rpartition('/')[0]}/{os.path.basename(there()[0])}"] == rdf_lithops.parts(url)
     assert set() == set(first) & set(there())
     assert expected["i"].tolist() == ROOT.RDataFrame("skim", there()).AsNumpy(["i"])["i"].tolist()
 

@@ -44,7 +44,9 @@ def command(config: str | None, older_than_hours: float, remove: bool, as_json: 
         storage = executor.storage
         found = cleaning.find(storage, places(executor), older_than_hours * HOUR_S)
         if remove:
-            cleaning.remove(storage, found)
+            from ..output import tidy
+
+            cleaning.remove(storage, found, tidy)
     if as_json:
         plain = [{"name": each.name, "age_s": each.age_s, "objects": len(each.keys), "paths": each.paths} for each in found]
         click.echo(json.dumps({"leftovers": plain, "removed": remove}))

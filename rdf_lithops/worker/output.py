@@ -16,7 +16,7 @@ __all__ = ["FOLDER", "Output", "clear", "merge", "part_url", "placeholder", "pub
 
 FOLDER = "output"  # of the ROOT process, below its meeting folder
 _PLACEHOLDER = "/rdf_lithops/output/"
-Output = dict[str, Any]  # plain: "folder" (a URL or path with its slash), "stem", "run" (None: DistRDF's names)
+Output = dict[str, Any]  # plain: "folder" (a URL or path with its slash), "stem", "run", "ending" (of the parts' names)
 
 
 def placeholder(index: int) -> str:
@@ -27,9 +27,7 @@ def placeholder(index: int) -> str:
 def part_url(output: Output, range_id: int, piece: Sequence[int] = ()) -> str:
     """Where the part of that range, or of that ``piece`` of a range that was halved, goes. Names of a run sort in the order
     of its ranges."""
-    end = "".join(f"_{side}" for side in piece) + ".root"
-    if output["run"] is None:
-        return f"{output['folder']}{output['stem']}_{range_id}{end}"
+    end = "".join(f"_{side}" for side in piece) + ".root" + output.get("ending", "")
     return f"{output['folder']}{output['stem']}_{output['run']}_{range_id:05d}{end}"
 
 
@@ -54,7 +52,7 @@ def publish(result: Any, outputs: tuple[Output, ...], folder: str, plain: dict[s
         for item in ours:
             index = int(os.path.basename(os.path.dirname(item.filenames[0])))
             url = part_url(outputs[index], plain["id"], plain.get("piece", ()))
-            stores.put(item.filenames[0], url, replace=outputs[index]["run"] is None)
+            stores.put(item.filenames[0], url, replace=False)
             item.local, item.filenames = item.filenames[0], [url]
     finally:
         for item in ours:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -22,6 +23,7 @@ from .webdav import WebDAV
 
 __all__ = ["StoreFailure", "fetch", "put", "remove", "s3_client", "sizes", "split", "store_of"]
 
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
 SINGLE_PUT_BYTES = 5 * 2**30  # of S3: up to here an object is one request, and nothing half done can stay behind
 
 
@@ -73,8 +75,7 @@ class _Folders:
                 if replace:
                     os.replace(staging, url)
                 else:
-                    with contextlib.suppress(FileExistsError):
-                        os.link(staging, url)
+                    _link(staging, url)
             finally:
                 with contextlib.suppress(OSError):
                     os.unlink(staging)
@@ -101,6 +102,19 @@ class _Folders:
             self.remove(
                 entry.path for entry in os.scandir(folder) if entry.name.startswith(prefix) and entry.name.endswith(PART)
             )
+
+
+def _link(staging: str, url: str) -> None:
+    """Give a file a name that nobody has yet: by a hard link, or a rename where the file system has none (EOS, SMB)."""
+    try:
+        os.link(staging, url)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if not os.path.exists(url):  # who writes it meanwhile writes the same
+            os.rename(staging, url)
 
 
 @contextlib.contextmanager
@@ -210,7 +224,13 @@ _COPY = """
 #define __attr_access(x)
 #endif
 #include "XrdCl/XrdClCopyProcess.hh"
+#include "XrdCl/XrdClFileSystem.hh"
 namespace rdf_lithops {
+std::string move_file(const std::string &from, const std::string &to) {
+   XrdCl::URL source(from), target(to);
+   auto status = XrdCl::FileSystem(source).Mv(source.GetPath(), target.GetPath());
+   return status.IsOK() ? "" : status.ToStr();
+}
 std::string copy_whole(const std::string &from, const std::string &to) {
    XrdCl::CopyProcess copy;
    XrdCl::PropertyList job, result;
@@ -237,26 +257,35 @@ class _XRootD:
         ROOT.gSystem.MakeDirectory(folder)  # one that is there is no error
 
     def put(self, path: str, url: str, replace: bool) -> None:
-        """Replaces in either case: XRootD's copy makes a file whole or not at all, but has no condition."""
-        why = self._copied(f"file://localhost{os.path.abspath(path)}", url)
+        """Sends the file under another name and moves it: who replaces a file while it is sent shows half of it."""
+        if not replace and url in self.sizes(*split(url)):
+            return
+        staged, source = f"{url}.{secrets.token_hex(4)}{PART}", f"file://localhost{os.path.abspath(path)}"
+        why = self._copied(source, staged) or self._moved(staged, url)
+        if why:
+            self.remove([staged])
+        if "exists" in why:  # a server that moves onto no file
+            why = self._copied(source, url)
         if why:
             final = any(sign in why for sign in ("Auth failed", "not permitted", "ermission denied"))
             raise StoreFailure(f"cannot write {url}", why, final)
 
     def fetch(self, url: str, path: str) -> None:
-        import ROOT
-
-        if not ROOT.TFile.Cp(url, path, False):
-            raise StoreFailure(f"cannot read {url}", "ROOT's copy of it failed; the log's tail says why", False)
+        why = self._copied(url, f"file://localhost{os.path.abspath(path)}")
+        if why:
+            raise StoreFailure(f"cannot read {url}", why, False)
 
     def sizes(self, folder: str, prefix: str) -> dict[str, int]:
+        return self._listed(folder, prefix, staged=False)
+
+    def _listed(self, folder: str, prefix: str, staged: bool) -> dict[str, int]:
         import ROOT
 
         found = {}
         directory = ROOT.gSystem.OpenDirectory(folder)
         try:
             while directory and (name := str(ROOT.gSystem.GetDirEntry(directory) or "")):
-                if name.startswith(prefix):
+                if name.startswith(prefix) and (PART in name) == staged:
                     status = ROOT.FileStat_t()
                     ROOT.gSystem.GetPathInfo(folder + name, status)
                     found[folder + name] = int(status.fSize)
@@ -272,20 +301,34 @@ class _XRootD:
             ROOT.gSystem.Unlink(url)
 
     def abandon(self, folder: str, prefix: str) -> None:
-        """Nothing: the server removes what was not closed."""
+        """The server removes what was not closed; what was closed and not moved is here."""
+        self.remove(self._listed(folder, prefix, staged=True))
 
     def _copied(self, source: str, target: str) -> str:
         """Copy; why it failed, or nothing. A ROOT without XRootD's headers copies by itself, without POSC."""
+        import ROOT
+
+        self._declare()
+        if hasattr(ROOT.rdf_lithops, "copy_whole"):
+            return str(ROOT.rdf_lithops.copy_whole(source, target))
+        copied = ROOT.TFile.Cp(*(name.removeprefix("file://localhost") for name in (source, target)), False)
+        return "" if copied else "ROOT's copy failed; the log's tail says why"
+
+    def _moved(self, source: str, target: str) -> str:
+        """Rename; why it failed, or nothing."""
+        import ROOT
+
+        if hasattr(ROOT.rdf_lithops, "move_file"):
+            return str(ROOT.rdf_lithops.move_file(source, target))
+        return "this ROOT has no XRootD headers, so nothing is moved to what exists"
+
+    def _declare(self) -> None:
         import ROOT
 
         if not hasattr(ROOT, "rdf_lithops") or not hasattr(ROOT.rdf_lithops, "copy_whole"):
             ROOT.gInterpreter.AddIncludePath(f"-I{ROOT.gROOT.GetIncludeDir()}/xrootd")
             ROOT.gSystem.Load("libXrdCl")
             ROOT.gInterpreter.Declare(_COPY)
-        if hasattr(ROOT.rdf_lithops, "copy_whole"):
-            return str(ROOT.rdf_lithops.copy_whole(source, target))
-        copied = ROOT.TFile.Cp(source.removeprefix("file://localhost"), target, False)
-        return "" if copied else "ROOT's copy failed; the log's tail says why"
 
 
 _XROOTD = _XRootD()
