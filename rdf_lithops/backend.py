@@ -17,7 +17,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from . import credentials, cutting, dataset, halving, interrupts, job, live, output, payload, progress, replaying, running
+from . import (
+    credentials,
+    cutting,
+    dataset,
+    halving,
+    interrupts,
+    job,
+    live,
+    output,
+    payload,
+    progress,
+    replaying,
+    running,
+    selecting,
+)
 from .badfiles import without_bad_files
 from .columns import shape_of
 from .cost import Bill, Speeds, default_calls, prices_of
@@ -27,8 +41,9 @@ from .limits import ROOT_MEMORY_MIB
 from .options import Options
 from .outlook import Outlook, fold_shape
 from .planning import Plan, clusters_of, pack_calls, work_of
+from .reference import has_run, name_by_keys
 from .reporting import Recorder, Report
-from .travelling import Travelling, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
+from .travelling import Travelling, check_entries, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
 from .worker import access, arrays, execute, partials, warm
 from .worker import ranges as adapter
 from .worker.envelope import Envelope, unpack
@@ -97,6 +112,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             args, self.skipped = without_bad_files(args)
         if isinstance(args[0], ROOT.TChain):
             args = dataset.resolved(_rntuple_arguments(args), self._reader_folder)
+        args, selected = selecting.of_arguments(args)
         try:
             head = HeadNode.get_headnode(self, npartitions, *args)
         except TypeError as error:
@@ -106,6 +122,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             shown = ", ".join(map(repr, args))
             why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{why}") from error
+        name_by_keys(head, args)
+        head.rdf_lithops_selection = selected
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
         head.execute_graph = functools.partial(self._execute, weakref.ref(head))
         if cutting.reads_files(head):
@@ -119,6 +137,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         try:
             with dataset.counted(self._account):
                 type(graph).execute_graph(graph)
+            has_run(graph)
         except BaseException as error:
             recorder.error = " ".join(str(error).split())[:300] or type(error).__name__
             raise
@@ -147,9 +166,12 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             return default_calls(load_s, offer, self.options.target_s)
 
         speeds = self.session.experience.speeds(shape_of(frame.graph_nodes))
-        pinned = functools.partial(dataset.pinned, reader_folder=functools.partial(self.session.reader, self.options))
-        cut = functools.partial(cutting.cut_by_load, frame, self.options.survey, offer.is_local, speeds.load, count, pinned)
+        given = (self.options.survey, offer.is_local, speeds.load, count, self._pinned)
+        cut = functools.partial(cutting.cut_by_load, frame, *given)
         return cutting.Uncut(type(frame)._build_ranges(frame), cut)
+
+    def _pinned(self, names: list[str]) -> contextlib.AbstractContextManager[dict[str, str]]:
+        return dataset.pinned(names, self._reader_folder)
 
     def _reader_folder(self) -> str:
         return self.session.reader(self.options)
@@ -242,12 +264,12 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             return nothing
         self.session.compiled_ahead.add(shape)  # also where it is not asked for below: once is enough to find that out
         graph = graph_to_travel(mapper)
-        plain_ranges, shared = plain_of(ranges)
+        plain_ranges, shared = plain_of(ranges, graph)
         remote = any(map(access.is_remote, adapter.files_of(plain_ranges, shared)))
         if remote or shared["friends"] is not None or graph.destinations or not graph.nodes:
             return nothing
         pickled, user_code = payload.dumps((graph.mapper, reducer)), payload.gather(self)
-        lease = {"payload": str(user_code.plain["sha256"]), "graph": digest_of(pickled, plain_ranges, {})}
+        lease = {"payload": str(user_code.plain["sha256"]), "graph": digest_of(pickled, plain_ranges, shared, {})}
         message = {
             "op": "compile",
             "call": {"id": 0, "ranges": plain_ranges[:1]},
@@ -297,7 +319,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         large results) is in place while this lasts. A failure inside removes what the run has written."""
         self.session = job.rouse(self.executor, self.options)
         user_code = payload.gather(self)
-        travelling = travelling_of(ranges, mapper)
+        travelling = travelling_of(ranges, mapper, self._pinned)
         destinations = travelling.graph.destinations
         inputs = adapter.files_of(travelling.plain_ranges, travelling.dataset)
         output.check(destinations, self.options.overwrite, inputs, len(travelling.plain_ranges))
@@ -320,7 +342,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             run_plan = dataclasses.replace(self._plan(travelling, reducer, surroundings, place), extra_env=extra_env)
             try:
                 merge = functools.partial(self._merge, run_plan, place)
-                yield _Ready(run_plan, place, functools.partial(_receive, destinations, place, merge), destinations)
+                receive = functools.partial(_receive, travelling, place, merge)
+                yield _Ready(run_plan, place, receive, destinations)
             except (Exception, KeyboardInterrupt):
                 output.discard(destinations)
                 raise
@@ -368,10 +391,10 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         versions = {**dataset.versions(sorted(names - travelling.versions.keys())), **travelling.versions}
         grant = {
             "variables": dataset.variables(),
-            "versions": versions,
+            "versions": {name: seen for name, seen in versions.items() if access.is_remote(name)},
             "settings": job.reader_settings(self.options),
         }
-        digest = digest_of(pickled, travelling.plain_ranges, versions)
+        digest = digest_of(pickled, travelling.plain_ranges, travelling.dataset, versions)
         range_ids = tuple(plain["id"] for plain in travelling.plain_ranges)
         iterdata = pack_calls(
             travelling.plain_ranges, self.session.workers(), self.options.ranges_per_call, travelling.loads
@@ -589,7 +612,7 @@ class _Written(SnapshotResult):  # type: ignore[misc]  # ROOT has no type inform
 
 
 def _receive(
-    destinations: list[output.Destination],
+    travelling: Travelling,
     place: job.Place,
     merge: Callable[[output.Destination, Any], None],
     envelope: Envelope,
@@ -598,6 +621,8 @@ def _receive(
     if envelope.stored is not None:
         envelope = unpack(place.take(envelope.stored["key"]))
     result = partials.loaded(envelope)
+    check_entries(travelling.entries, result)
+    destinations = travelling.graph.destinations
     mergeables: list[Any] = getattr(result, "mergeables", None) or []
     written: dict[output.Destination, _Written] = {}
     for index, mergeable in enumerate(mergeables):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["columns_read", "shape_of"]
+__all__ = ["columns_named", "columns_read", "shape_of"]
 
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
 _READS_ALL = {"Snapshot": 2, "AsNumpy": 0}  # they take every column unless told which: arguments before the list of columns
@@ -31,6 +31,33 @@ def columns_read(nodes: Iterable[Any]) -> frozenset[str] | None:
             return None
         names.update(_names_in([*operation.args, operation.kwargs]))
     return frozenset(names)
+
+
+def columns_named(nodes: Iterable[Any]) -> frozenset[str] | None:
+    """As ``columns_read``, without what is surely another name: of an object, a tree, a file or a cut."""
+    names: set[str] = set()
+    for node in nodes:
+        names.update(_NAME.findall(" ".join(map(str, getattr(node, "defaultbranches", None) or ()))))
+        operation = getattr(node, "operation", None)
+        if operation is None:
+            continue
+        if operation.name in _READS_ALL and not _says_columns(operation, _READS_ALL[operation.name]):
+            return None
+        others = _other_names(operation)
+        columns = [value for number, value in enumerate(operation.args) if number not in others]
+        names.update(_names_in([*columns, {key: value for key, value in operation.kwargs.items() if key != "name"}]))
+    return frozenset(names)
+
+
+def _other_names(operation: Any) -> set[int]:
+    """Which arguments of an operation name no columns."""
+    if operation.name == "Snapshot":
+        return {0, 1}
+    if operation.name.startswith(("Histo", "Profile")):
+        return set() if operation.args and isinstance(operation.args[0], str) else {0}
+    if operation.name == "Filter":
+        return {1} if len(operation.args) > 1 and isinstance(operation.args[1], str) else set()
+    return {0} if operation.name in ("Define", "DefinePerSample") else set()
 
 
 def shape_of(nodes: Iterable[Any]) -> str:

@@ -3,7 +3,7 @@
 DistRDF's own range says "from this fraction of the first file to that fraction of the last", and the worker rounds both up
 to the next cluster. Here the fractions are chosen so that they round to the very clusters at which a piece was cut
 (``Cut``). So nothing on the far side changes: friends, samples, RNTuple and the check that each entry was processed once
-are DistRDF's own; and should a file have changed since it was surveyed, ranges still tile it. With friends DistRDF gives
+are DistRDF's own. With friends DistRDF gives
 all files to each range, and opens them there; here a range has those that it needs (``friends.py``).
 """
 
@@ -22,6 +22,7 @@ from . import survey
 from .columns import columns_read
 from .friends import Friend, entries_before, first_needed, narrowed
 from .layout import FileLayout, Load, Piece, cluster_loads, cut, even_count
+from .worker.fingerprints import fingerprints
 
 __all__ = ["CutRange", "Uncut", "cut_by_load", "cut_now", "fraction", "reads_files"]
 
@@ -38,13 +39,14 @@ class CutRange(Ranges.TreeRangePerc):  # type: ignore[misc]  # ROOT has no type 
     """DistRDF's range of files, with the piece of the dataset that it stands for.
 
     ``first_entry`` is the entry number, in the dataset, of its first file's first entry. ``is_narrow``: its friends are its
-    own, and have the files that it needs; ``versions`` are those of the files in which that is true.
+    own, and have the files that it needs; ``versions`` are those of the files, local ones' too, in which all this is true.
     """
 
     piece: Piece
     first_entry: int = 0
     is_narrow: bool = False
     versions: dict[str, str] = field(default_factory=dict)
+    file_entries: list[int] = field(default_factory=list)  # of each of its files
 
 
 class Uncut(list[Any]):
@@ -106,13 +108,13 @@ def _surveyed(head: Any, pinned: Pinned) -> _Files | None:
     files, trees = [str(name) for name in head.inputfiles], [str(name) for name in _trees(head)]
     is_ntuple = isinstance(head, HeadNode.RNTupleHeadNode)
     columns, info = columns_read(head.graph_nodes), getattr(head, "friendinfo", None)
-    if info is None:
-        layouts = survey.read_layouts(files, trees, columns, is_ntuple)
-        return None if layouts is None else _Files(files, trees, layouts, [], {})
-    theirs = [str(name) for names in info.fFriendFileNames for name in names]
-    with pinned([*files, *theirs]) as versions:  # here a layout that is out of date would cost more than balance
+    theirs = [] if info is None else [str(name) for names in info.fFriendFileNames for name in names]
+    with pinned([*files, *theirs]) as remote:
+        versions = {**fingerprints([*files, *theirs]), **remote}
         layouts = survey.read_layouts(files, trees, columns, is_ntuple, versions)
-        return None if layouts is None else _Files(files, trees, layouts, _friends(info, versions), versions)
+        if layouts is None:
+            return None
+        return _Files(files, trees, layouts, [] if info is None else _friends(info, versions), versions)
 
 
 def _friends(info: Any, versions: dict[str, str]) -> list[Friend] | None:
@@ -161,6 +163,7 @@ def _range(head: Any, number: int, piece: Piece, known: _Files) -> Any:
         before[first or 0],
         friends is not None and first is not None,
         known.versions,
+        [layout.entries for layout in known.layouts[held]],
     )
 
 

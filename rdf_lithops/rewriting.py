@@ -17,7 +17,7 @@ from .worker import execute
 from ROOT._distrdf.Node import Node
 from ROOT._distrdf.Operation import create_op
 
-__all__ = ["made_node", "with_default_columns", "with_global_entry_numbers"]
+__all__ = ["GLOBAL_ENTRY", "made_node", "with_default_columns", "with_global_entry_numbers"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def with_default_columns(nodes: dict[int, Any]) -> dict[int, Any]:
 # -- rdfentry_: DistRDF counts it within a task's own chain; here it is the entry number in the whole dataset ---------
 
 _ENTRY = re.compile(r"\brdfentry_\b")
-_GLOBAL_ENTRY = "(rdfentry_ + ::rdf_lithops::first_entry)"
+GLOBAL_ENTRY = "(rdfentry_ + ::rdf_lithops::first_entry)"
 _EXPRESSION_AT = {"Filter": 0, "Define": 1, "Redefine": 1, "Vary": 1}  # where these take C++; their other strings are names
 
 
@@ -71,7 +71,7 @@ def with_global_entry_numbers(nodes: dict[int, Any]) -> tuple[dict[int, Any], bo
             continue
         copied, helper_column = rewritten
         if helper_column is not None:
-            renumbered[helper_id] = made_node(create_op("Define", helper_column, _GLOBAL_ENTRY), parent_id)
+            renumbered[helper_id] = made_node(create_op("Define", helper_column, GLOBAL_ENTRY), parent_id)
             parent_id, helper_id = helper_id, helper_id + 1
         renumbered[node_id] = made_node(copied, parent_id)
     return renumbered, any(renumbered[node_id] is not node for node_id, node in nodes.items())
@@ -101,7 +101,7 @@ def _renumber(operation: Any, helper_column: str) -> tuple[Any, str | None] | No
 
 
 def _in_expression(value: Any) -> Any:
-    return _ENTRY.sub(_GLOBAL_ENTRY, value) if isinstance(value, str) else value
+    return _ENTRY.sub(GLOBAL_ENTRY, value) if isinstance(value, str) else value
 
 
 def _as_column(value: Any, helper_column: str, strings_are_columns: bool) -> Any:

@@ -1,7 +1,7 @@
 """Read the layout of files: their clusters, and what they hold of some columns. Opens files; reads their metadata alone.
 
-Layouts are kept for the life of the program. One that is out of date costs balance and no more: ranges are cut by
-fractions of files, tile whatever the file holds by then, and the workers count entries themselves.
+Layouts are kept for the life of the program, each under the version of its file that was looked at; where nobody knows the
+version, it is read anew each time. Entry numbers are counted from them, so one that is out of date would be a wrong number.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import ROOT
 
 from .layout import FileLayout
+from .worker.fingerprints import fingerprints
 
 __all__ = ["read_layouts", "size_on_disk"]
 
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 MAX_LAYOUTS = 20_000  # a few kB each
 REMOTE_THREADS = 32  # files over the network are waited for, not worked for
-Key = tuple[str, str, frozenset[str] | None, int, int, str]
+Key = tuple[str, str, frozenset[str] | None, str]
 _layouts: OrderedDict[Key, FileLayout] = OrderedDict()
 _layouts_lock = Lock()
 _surveys_lock = Lock()
@@ -210,11 +211,12 @@ def read_layouts(
 ) -> list[FileLayout] | None:
     """The layout of each file's tree (or RNTuple), with the bytes of ``columns`` (None: of all); None if one is unreadable.
 
-    Files over the network are opened at the same time; with ``versions`` their layouts are those of these versions. What is
-    wrong with a file is for the worker to say, which will read it.
+    Files over the network are opened at the same time. ``versions`` are those in which files are opened while this lasts; a
+    file that has none there, and no fingerprint, is looked at each time. What is wrong with a file is for the worker to
+    say, which will read it.
     """
-    known_as = versions or {}
-    keys = [(file, tree, columns, *_seen(file), known_as.get(file, "")) for file, tree in zip(files, trees, strict=True)]
+    known_as = {**fingerprints(file for file in files if file not in (versions or {})), **(versions or {})}
+    keys = [(file, tree, columns, known_as.get(file, "")) for file, tree in zip(files, trees, strict=True)]
     with _layouts_lock:
         known = {key: _layouts[key] for key in keys if key in _layouts}
     missing = list(dict.fromkeys(key for key in keys if key not in known))
@@ -224,25 +226,16 @@ def read_layouts(
         logger.info("ranges are cut by fractions of files, as their layout could not be read: %s", problem)
         return None
     with _layouts_lock:
-        _layouts.update((key, known[key]) for key in missing)
+        _layouts.update((key, known[key]) for key in missing if key[-1])
         while len(_layouts) > MAX_LAYOUTS:
             _layouts.popitem(last=False)
     return [known[key] for key in keys]
 
 
-def _seen(file: str) -> tuple[int, int]:
-    """Size and time of a local file; zeros for others, whose layout is taken for good where no version is given."""
-    try:
-        seen = os.stat(file)
-    except OSError:
-        return 0, 0
-    return seen.st_size, seen.st_mtime_ns
-
-
 def _read_all(keys: Sequence[Key], is_ntuple: bool) -> list[FileLayout]:
     with _surveys_lock:
         read = functools.partial(_read, _surveyor(is_ntuple))  # compiled in this thread
-        remote = sum(size == 0 for *_, size, _, _ in keys)
+        remote = sum("://" in file for file, *_ in keys)
         if remote < 2:
             return list(map(read, keys))
         ROOT.EnableThreadSafety()

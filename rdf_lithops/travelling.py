@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
+import itertools
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import cutting, output
+from . import cutting, output, selecting
+from .errors import DataAccessError, PlanError
+from .reference import add_reference
 from .rewriting import made_node, with_default_columns, with_global_entry_numbers
-from .worker import execute
+from .worker import execute, opening
 from .worker import ranges as adapter
+from .worker.fingerprints import fingerprints
 
 # isort: split
 from ROOT._distrdf import ComputationGraphGenerator, Ranges
 
-__all__ = ["Graph", "Travelling", "digest_of", "graph_to_travel", "nodes_of", "plain_of", "travelling_of"]
+__all__ = ["Graph", "Travelling", "check_entries", "digest_of", "graph_to_travel", "nodes_of", "plain_of", "travelling_of"]
 
 
 @dataclass(frozen=True)
 class Graph:
     """A graph as workers get it: our runner in the mapper, placeholders for what Snapshots write.
 
-    ``nodes`` are those of DistRDF, none of a mapper of another make; ``counts_entries``: it uses ``rdfentry_``.
+    ``nodes`` are those of DistRDF, none of a mapper of another make; ``counts_entries``: it uses ``rdfentry_``;
+    ``selected``: which entries it is to read, None for all; ``tells_samples``: it uses ``rdfsampleinfo_``.
     """
 
     mapper: Any
@@ -31,35 +37,52 @@ class Graph:
     counts_entries: bool = False
     destinations: list[output.Destination] = field(default_factory=list)
     has_arrays: bool = False
+    selected: selecting.Selection | None = None
+    tells_samples: bool = False
 
 
 @dataclass(frozen=True)
 class Travelling:
-    """A graph and its ranges as workers get them: ``loads`` are the seconds of each range, if its files were surveyed, and
-    ``versions`` of files those for which the ranges were made."""
+    """A graph and its ranges as workers get them: ``loads`` are the seconds of each range, if its files were surveyed,
+    ``versions`` of files those for which the ranges were made, and ``entries`` those that files were counted with, by file
+    and tree as DistRDF spells them."""
 
     graph: Graph
     loads: list[float] | None
     versions: dict[str, str]
+    entries: dict[str, int]
     plain_ranges: list[dict[str, Any]]
     dataset: dict[str, Any]
 
 
-def travelling_of(ranges: list[Any], mapper: Any) -> Travelling:
-    """What of DistRDF's ``ranges`` and ``mapper`` travels."""
+def travelling_of(ranges: list[Any], mapper: Any, pinned: cutting.Pinned) -> Travelling:
+    """What of DistRDF's ``ranges`` and ``mapper`` travels; ``pinned`` as for ``cutting.cut_by_load``."""
     graph = graph_to_travel(mapper)
-    plain_ranges, dataset = plain_of(ranges)
+    plain_ranges, dataset = plain_of(ranges, graph)
+    versions = {name: seen for item in ranges for name, seen in getattr(item, "versions", {}).items()}
+    names = adapter.files_of(plain_ranges, dataset)
+    versions.update(fingerprints(sorted(names - versions.keys())))
+    entries: dict[str, int] = {}
     if graph.counts_entries:
-        _add_first_entries(plain_ranges, ranges)
+        with pinned(sorted(names - versions.keys())) as newest:
+            entries = _add_first_entries(plain_ranges, ranges)
+        versions.update(newest)
+    _add_fingerprints(plain_ranges, dataset, versions)
     _add_expectations(plain_ranges, ranges)
     loads = [item.piece.load for item in ranges if isinstance(item, cutting.CutRange)] or None
-    versions = {name: seen for item in ranges for name, seen in getattr(item, "versions", {}).items()}
-    return Travelling(graph, loads, versions, plain_ranges, dataset)
+    return Travelling(graph, loads, versions, entries, plain_ranges, dataset)
 
 
-def plain_of(ranges: list[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def plain_of(ranges: list[Any], graph: Graph) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """DistRDF's ranges as they travel, and what they share."""
     plain_ranges, dataset = adapter.to_plain(ranges)
+    if graph.nodes and cutting.reads_files(graph.nodes[0]):
+        add_reference(graph.nodes[0], dataset)
+    if graph.selected is not None:
+        dataset["selection"], dataset["entry_range"] = graph.selected.packed, graph.selected.entry_range
+    if graph.tells_samples:
+        ends = [plain["end"] for plain in plain_ranges if plain["kind"] == "entries"]
+        dataset["tells_samples"], dataset["entries"] = True, max(ends, default=0)
     if any(_is_rntuple(item) for item in ranges):
         for plain in plain_ranges:
             plain["rntuple"] = True
@@ -72,12 +95,19 @@ def graph_to_travel(mapper: Any) -> Graph:
     if nodes is None:
         return Graph(mapper)
     given = list(nodes.values())
+    selected = getattr(given[0], "rdf_lithops_selection", None)
     nodes, counts_entries = with_global_entry_numbers(with_default_columns(nodes))
+    nodes, tells_samples = selecting.with_local_samples(nodes)
+    if selected is not None:
+        nodes, counts_entries = selecting.with_selection(nodes, selected), True
+    if tells_samples and selected is not None and selected.entry_range is None:
+        raise PlanError("DefinePerSample cannot follow a TEntryList: ROOT tells it of the first file alone; filter instead")
     snapshots, destinations = output.planned(nodes)
     moved = {node_id: made_node(operation, nodes[node_id].parent_id) for node_id, operation in snapshots.items()}
     nodes = {**nodes, **moved}
     has_arrays = any(getattr(node.operation, "name", "") == "AsNumpy" for node in nodes.values())
-    return Graph(_put_together(mapper, nodes, parts), given, counts_entries, destinations, has_arrays)
+    travels = _put_together(mapper, nodes, parts)
+    return Graph(travels, given, counts_entries, destinations, has_arrays, selected, tells_samples)
 
 
 def nodes_of(mapper: Any) -> list[Any]:
@@ -96,26 +126,56 @@ def _take_apart(mapper: Any) -> tuple[dict[int, Any] | None, dict[str, Any]]:
 
 def _put_together(mapper: Any, nodes: dict[int, Any], parts: dict[str, Any]) -> Any:
     """The mapper that travels: ours runs the graph (timed, compiled once), the payload has run the user's set-up."""
+    build = parts["build_rdf_from_range"]
+    source = opening.SOURCES.get(build.__qualname__.partition(".")[0])
     return functools.partial(
         mapper.func,
-        build_rdf_from_range=parts["build_rdf_from_range"],
+        build_rdf_from_range=build if source is None else functools.partial(opening.data_frame, source),
         computation_graph_callable=functools.partial(execute.graph_runner, nodes),
         initialization_fn=execute.no_initialisation,
         code_to_declare="",
     )
 
 
-def digest_of(graph: bytes, plain_ranges: list[dict[str, Any]], versions: dict[str, str]) -> str:
-    """Names a compiled graph: its pickle, and the files it reads as they are now (compiled code depends on the types)."""
-    digest = hashlib.sha256(graph)
-    for name in sorted({name for plain in plain_ranges for name in plain.get("files") or ()}):
-        try:
-            seen = None if name in versions else os.stat(name)
-            version = versions[name] if seen is None else f"{seen.st_size}:{seen.st_mtime_ns}"
-            digest.update(f"{name}:{version}".encode())
-        except OSError:
-            digest.update(name.encode())
-    return digest.hexdigest()
+def digest_of(graph: bytes, plain_ranges: list[dict[str, Any]], dataset: dict[str, Any], versions: dict[str, str]) -> str:
+    """Names a compiled graph: its pickle, and all that it was compiled and will be asked for: the trees and files that it
+    reads and its friends', in their order and as they are now, and the samples with their metadata.
+
+    How all this is cut into ranges does not matter, nor does what the ROOT process is bound to anyway: the user's code
+    (``payload``) and the variables with which it was started.
+    """
+    known = {**fingerprints(sorted(adapter.files_of(plain_ranges, dataset) - versions.keys())), **versions}
+    shared = {name: value for name, value in dataset.items() if name not in ("files", "trees", "friends", "seen")}
+    described = {
+        "kinds": sorted({f"{plain['kind']}:{plain.get('rntuple', False)}" for plain in plain_ranges}),
+        "files": _in_order([dataset, *plain_ranges], known),
+        "friends": _friends_in_order([dataset, *plain_ranges], known),
+        "shared": shared,
+    }
+    return hashlib.sha256(graph + json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _in_order(holders: Sequence[dict[str, Any]], known: dict[str, str]) -> list[tuple[str, str, str | None]]:
+    """File, tree and version of all that ``holders`` name, each once."""
+    pairs = [
+        pair
+        for holder in holders
+        for pair in itertools.zip_longest(holder.get("files") or (), holder.get("trees") or (), fillvalue="")
+    ]
+    return [(name, tree, known.get(name)) for name, tree in dict.fromkeys(pairs)]
+
+
+def _friends_in_order(holders: Sequence[dict[str, Any]], known: dict[str, str]) -> list[tuple[list[str], Any]]:
+    """Of each friend its name and alias, and what ``holders`` have of it."""
+    held = [holder["friends"] for holder in holders if holder.get("friends")]
+    return [
+        (names, _in_order([_one_friend(friends, index) for friends in held], known))
+        for index, names in enumerate(held[0]["names"] if held else ())
+    ]
+
+
+def _one_friend(friends: dict[str, Any], index: int) -> dict[str, Any]:
+    return {"files": friends["files"][index], "trees": friends["trees"][index] if friends.get("trees") else ()}
 
 
 def _is_rntuple(item: Any) -> bool:
@@ -131,14 +191,23 @@ def _add_expectations(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> 
             plain["entries"], plain["read_bytes"], plain["clusters"] = piece.entries, piece.read_bytes, piece.clusters
 
 
-def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> None:
-    """Tell each range the entry number, in the dataset, of its first file's first entry. Opens every file once."""
+def _add_fingerprints(plain_ranges: list[dict[str, Any]], dataset: dict[str, Any], versions: dict[str, str]) -> None:
+    """Tell each range what its local files held when it was made; what all ranges share is told once."""
+    for holder in (dataset, *plain_ranges):
+        names = adapter.files_of([], holder)
+        holder["seen"] = {name: versions[name] for name in sorted(names) if name in versions and "://" not in name}
+
+
+def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> dict[str, int]:
+    """Tell each range the entry number, in the dataset, of its first file's first entry, and return the entries of what was
+    counted for it, as DistRDF tells them. Opens every file once."""
     counted: dict[tuple[str, str], int] = {}
     before = 0
     for plain, item in zip(plain_ranges, ranges, strict=True):
         plain["first_entry"] = 0
         if isinstance(item, cutting.CutRange) and plain["files"] is not None:
             plain["first_entry"] = item.first_entry
+            counted.update(zip(zip(plain["files"], plain["trees"], strict=True), item.file_entries, strict=True))
             continue
         if plain["kind"] != "files" or plain["files"] is None:
             continue  # empty sources and chains with friends count globally by themselves
@@ -148,3 +217,14 @@ def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) ->
             if (name, tree) not in counted:
                 counted[name, tree] = int(Ranges.get_clusters_and_entries(item.exec_id.rdf_uuid, tree, name)[1])
             before += counted[name, tree]
+    return {f"{name}/{tree}": entries for (name, tree), entries in counted.items()}
+
+
+def check_entries(expected: dict[str, int], result: Any) -> None:
+    """Raise DataAccessError for a file that had other entries when it was read than when entry numbers were given out."""
+    found = getattr(getattr(result, "entries_in_trees", None), "trees_with_entries", {})
+    for name, entries in expected.items():
+        if name in found and int(found[name]) != entries:
+            why = f"it was replaced: its entries were numbered when it had {entries}, and read when it had {found[name]}"
+            failed = {"kind": "changed", "url": name.rpartition("/")[0], "why": why, "next_command": "run the query again"}
+            raise DataAccessError.of(failed)

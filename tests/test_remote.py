@@ -156,11 +156,14 @@ def test_a_second_query_moves_nothing(s3_here: S3, bucket: Bucket, fexec: Any, t
 
 
 def test_a_replaced_object_is_read_anew(s3_here: S3, bucket: Bucket, fexec: Any, tmp_path: Path) -> None:
-    """A query after an object was replaced sees the new one, whatever is cached."""
-    url = bucket.put("replaced.root", datasets.write_main_file(tmp_path / "one.root", 0, 100))
-    assert 100 == ROOT.RDataFrame("events", url, executor=fexec, npartitions=1).Count().GetValue()
-    bucket.put("replaced.root", datasets.write_main_file(tmp_path / "two.root", 0, 150))
-    assert 150 == ROOT.RDataFrame("events", url, executor=fexec, npartitions=1).Count().GetValue()
+    """A query after an object was replaced sees the new one, and numbers its entries, whatever is cached."""
+    urls = [bucket.put(f"replaced_{name}.root", datasets.write_main_file(tmp_path / "one.root", 0, 100)) for name in "ab"]
+    for entries in (100, 150):
+        bucket.put("replaced_a.root", datasets.write_main_file(tmp_path / "two.root", 0, entries))
+        frame = ROOT.RDataFrame("events", urls, executor=fexec, npartitions=2, options={"survey": True})
+        numbers, count = frame.AsNumpy(["rdfentry_"]), frame.Count()
+        assert list(range(entries + 100)) == sorted(numbers["rdfentry_"])
+        assert entries + 100 == count.GetValue()
 
 
 def test_an_object_replaced_between_plan_and_run(s3_here: S3, bucket: Bucket, fexec: Any, tmp_path: Path) -> None:

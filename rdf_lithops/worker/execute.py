@@ -21,10 +21,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import access, arrays, output, partials, remote, stores
+from . import access, arrays, opening, output, partials, remote, samples, selection, stores
 from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack
+from .fingerprints import changed_files
 from .seconds import Stopwatch, watch_reads
 
 __all__ = [
@@ -97,7 +98,6 @@ class Results:
 
 _watch: Stopwatch  # of the current call
 _counter: Counter | None = None
-_first_entry = 0  # as C++ has it
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def compile_ahead(graph: bytes, digest: str, call: dict[str, Any], dataset: dict
     plain = min(call["ranges"], key=lambda plain: int(plain["id"]))
     _compiles_only = True
     try:
-        runner.mapper(adapter.from_plain(plain, dataset, runner.exec_id(plain)))
+        runner.mapper(_ready(plain, dataset, runner.exec_id(plain)))
     except _Compiled:
         return True
     except Exception:
@@ -418,22 +418,27 @@ def _forget_execution(digest: str) -> None:
             del register[exec_id]
 
 
-def _tell_first_entry(entry: int) -> None:
-    """Set the C++ variable of that name, unless it has the value: reaching it for the first time takes 0.1 s."""
-    global _first_entry
-    if entry != _first_entry:
-        import ROOT
-
-        ROOT.rdf_lithops.first_entry = _first_entry = entry
+def _ready(plain: dict[str, Any], dataset: dict[str, Any], exec_id: Any) -> Any:
+    """DistRDF's range, with all in C++ that the graph's code asks for while it runs."""
+    opening.tell_first_entry(plain.get("first_entry", 0))
+    selection.install(dataset.get("selection"))
+    if dataset.get("tells_samples"):
+        samples.tell_entries(dataset.get("entries", 0))
+    item = adapter.from_plain(plain, dataset, exec_id)
+    if plain["kind"] == "files":
+        adapter.annotate(item, plain, dataset)
+    return item
 
 
 def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], seed: int) -> Any:
     import ROOT
 
     ROOT.gRandom.SetSeed(range_seed(seed, plain["id"], plain.get("piece", ())))
-    _tell_first_entry(plain.get("first_entry", 0))
     try:
-        result = runner.mapper(adapter.from_plain(plain, dataset, runner.exec_id(plain)))
+        try:
+            result = runner.mapper(_ready(plain, dataset, runner.exec_id(plain)))
+        finally:
+            _refuse_changed_files(plain, dataset)
         for mergeable in getattr(result, "mergeables", None) or ():
             _restore_entry_column(mergeable)
         _refuse_unread_data()
@@ -443,6 +448,12 @@ def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], s
         if not runner.cloned:
             _forget_execution(runner.digest)
     return result
+
+
+def _refuse_changed_files(plain: dict[str, Any], dataset: dict[str, Any]) -> None:
+    """Raise for a local file that is no longer what the driver saw, whatever came of reading it."""
+    for path in changed_files({**dataset.get("seen", {}), **plain.get("seen", {})}):
+        raise remote.changed(path)
 
 
 def _refuse_unread_data() -> None:

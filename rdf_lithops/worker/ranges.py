@@ -15,7 +15,7 @@ from typing import Any
 
 from . import remote
 
-__all__ = ["FORMAT_VERSION", "describe", "files_of", "from_plain", "to_plain"]
+__all__ = ["FORMAT_VERSION", "annotate", "describe", "files_of", "from_plain", "sample_position", "to_plain"]
 
 FORMAT_VERSION = 1
 
@@ -25,11 +25,10 @@ Plain = dict[str, Any]
 def to_plain(ranges: list[Any]) -> tuple[list[Plain], Plain]:
     """Turn DistRDF ranges into ``(range dictionaries, dataset dictionary)``, both JSON-dumpable."""
     dataset: Plain = {"format": FORMAT_VERSION, "friends": None, "samples": [], "files": None, "trees": None}
-    sample_index: dict[str, int] = {}
     plain = []
     for number, item in enumerate(ranges):
         if hasattr(item, "filenames"):
-            plain.append(_files_to_plain(item, dataset, sample_index))
+            plain.append(_files_to_plain(item, dataset))
         elif hasattr(item, "filelist"):
             plain.append(_pyrdf_to_plain(number, item, dataset))
         elif hasattr(item, "start") and hasattr(item, "end"):
@@ -47,7 +46,7 @@ def to_plain(ranges: list[Any]) -> tuple[list[Plain], Plain]:
     return plain, dataset
 
 
-def _files_to_plain(item: Any, dataset: Plain, sample_index: dict[str, int]) -> Plain:
+def _files_to_plain(item: Any, dataset: Plain) -> Plain:
     files, trees = [str(name) for name in item.filenames], [str(name) for name in item.treenames]
     plain = {
         "format": FORMAT_VERSION,
@@ -69,7 +68,7 @@ def _files_to_plain(item: Any, dataset: Plain, sample_index: dict[str, int]) -> 
         dataset["files"], dataset["trees"] = files, trees
         plain["files"] = plain["trees"] = None
     if item.samples is not None:
-        plain["samples"] = [_sample_position(sample, dataset, sample_index) for sample in item.samples]
+        plain["samples"] = [sample_position(sample, dataset) for sample in item.samples]
     return plain
 
 
@@ -104,22 +103,26 @@ def _friends_to_plain(friends: Any) -> Plain:
     }
 
 
-def _sample_position(sample: Any, dataset: Plain, sample_index: dict[str, int]) -> int | None:
+def sample_position(sample: Any, dataset: Plain) -> int | None:
+    """Where in the dataset's samples DistRDF's ``sample`` is; it is put there if it is not. ``number`` is its number in the
+    specification: names need not differ."""
     if sample is None:
         return None
+    number, name = int(sample._sample.GetSampleId()), str(sample._sample.GetSampleName())
+    for position, known in enumerate(dataset["samples"]):
+        if (known["number"], known["name"]) == (number, name):
+            return position
     state = sample.__getstate__()
-    name = str(state["samplenames"])
-    if name not in sample_index:
-        sample_index[name] = len(dataset["samples"])
-        dataset["samples"].append(
-            {
-                "name": name,
-                "trees": [str(tree) for tree in state["treenames"]],
-                "files": [str(file) for file in state["filenames"]],
-                "metadata": str(state["metadata"]),
-            }
-        )
-    return sample_index[name]
+    dataset["samples"].append(
+        {
+            "name": name,
+            "trees": [str(tree) for tree in state["treenames"]],
+            "files": [str(file) for file in state["filenames"]],
+            "metadata": str(state["metadata"]),
+            "number": number,
+        }
+    )
+    return len(dataset["samples"]) - 1
 
 
 def from_plain(plain: Plain, dataset: Plain, exec_id: Any) -> Any:
@@ -134,6 +137,7 @@ def from_plain(plain: Plain, dataset: Plain, exec_id: Any) -> Any:
     if plain["kind"] == "pyrdf":
         return _pyrdf_from_plain(plain, dataset, files)
     trees = plain["trees"] if plain["trees"] is not None else dataset["trees"]
+    samples = _samples_from_plain(dataset["samples"])
     return Ranges.TreeRangePerc(
         exec_id,
         plain["id"],
@@ -144,8 +148,15 @@ def from_plain(plain: Plain, dataset: Plain, exec_id: Any) -> Any:
         plain["start_fraction"],
         plain["end_fraction"],
         _friends_from_plain(plain.get("friends") or dataset["friends"]),
-        _samples_from_plain(plain["samples"], dataset["samples"]),
+        None if plain["samples"] is None else [samples[position] for position in plain["samples"]],
     )
+
+
+def annotate(item: Any, plain: Plain, dataset: Plain) -> None:
+    """Tell a range of files what DistRDF's ranges do not say, and ``opening`` needs."""
+    item.shared, item.positions = dataset, plain["samples"]
+    item.samples_of_dataset = _samples_from_plain(dataset["samples"])
+    item.is_narrow, item.first_entry = bool(plain.get("friends")), plain.get("first_entry", 0)
 
 
 class _Start(int):
@@ -182,15 +193,13 @@ def _friends_from_plain(friends: Plain | None) -> Any:
     )
 
 
-def _samples_from_plain(positions: list[int | None] | None, samples: list[Plain]) -> Any:
-    if positions is None:
-        return None
+def _samples_from_plain(samples: list[Plain]) -> dict[int | None, Any]:
+    """DistRDF's samples by their position in the dataset; None, for a file without one, is none."""
     from ROOT._distrdf.Ranges import SerializableRSample
 
-    built = {}
-    for position in set(positions) - {None}:
-        sample = SerializableRSample.__new__(SerializableRSample)
-        plain = samples[position]  # type: ignore[index]  # None was taken out above
+    built: dict[int | None, Any] = {None: None}
+    for position, plain in enumerate(samples):
+        sample = built[position] = SerializableRSample.__new__(SerializableRSample)
         sample.__setstate__(
             {
                 "samplenames": plain["name"],
@@ -199,8 +208,7 @@ def _samples_from_plain(positions: list[int | None] | None, samples: list[Plain]
                 "metadata": plain["metadata"],
             }
         )
-        built[position] = sample
-    return [None if position is None else built[position] for position in positions]
+    return built
 
 
 def files_of(plain_ranges: list[Plain], dataset: Plain) -> set[str]:
