@@ -276,7 +276,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             "graph_digest": lease["graph"],
             "dataset": shared,
             "shared": True,
-            "cwd": os.getcwd(),
+            **job.working_place(),
             "payload": user_code.plain,
             "payload_folder": None,
             "has_credentials": False,
@@ -329,7 +329,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             found += credentials.of_signed_urls(dataset.signed(inputs))
             sealed, extra_env = stack.enter_context(job.delivered(self.session, found))
             surroundings = Surroundings(
-                cwd=os.getcwd(),
+                **job.working_place(),
                 payload=place.payload,
                 initialisation=user_code.initialisation,
                 warm=self.options.warm,

@@ -69,6 +69,7 @@ __all__ = [
     "run_each",
     "session_for",
     "submit",
+    "working_place",
 ]
 
 logger = logging.getLogger(__name__)
@@ -301,6 +302,18 @@ def _await_preloaded(session: Session) -> None:
         if os.path.exists(os.path.join(str(session.folder), prefork.SOCKET_NAME)):
             return
         time.sleep(0.002)
+
+
+def working_place() -> dict[str, Any]:
+    """This program's working folder ("" for one that is gone) and umask, as tasks are told of them."""
+    try:
+        folder = os.getcwd()
+    except OSError:
+        folder = ""
+    with contextlib.suppress(OSError), open("/proc/self/status") as status:  # Python can only set it, for all threads
+        found = (line.split()[1] for line in status if line.startswith("Umask:"))
+        return {"cwd": folder, "umask": int(next(found, "77"), 8)}
+    return {"cwd": folder, "umask": None}
 
 
 def process_settings(options: Options) -> dict[str, Any]:

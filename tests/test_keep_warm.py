@@ -25,6 +25,8 @@ PROGRAM = """
 import json, os, sys, lithops, ROOT, rdf_lithops
 with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
     frame = ROOT.RDataFrame(1000, executor=fexec, npartitions=2)
+    if "WRITES" in os.environ:
+        frame = frame.Filter('std::ofstream("written") << 1; return true;')
     total = frame.Define("x", f"0.5 * rdfentry_ + {sys.argv[2]}").Filter("x > 100").Sum("x")
     value, calls = total.GetValue(), rdf_lithops.report(total).maps
     compiled_s = sum(call.parts.get("compilation", 0) for call in calls)
@@ -39,11 +41,11 @@ def configuration(folder: Path, **options: Any) -> Path:
     return path
 
 
-def ran(config: Path, offset: int, **variables: str) -> dict[str, Any]:
-    """What a program of its own says of its one run; all temporary files are beside ``config``."""
+def ran(config: Path, offset: int, folder: Path | None = None, **variables: str) -> dict[str, Any]:
+    """What a program of its own, started in ``folder``, says of its one run; all temporary files are beside ``config``."""
     environment = {**os.environ, "TMPDIR": str(config.parent), **variables}
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(config), str(offset)]
-    done = subprocess.run(command, env=environment, **CAPTURED)
+    done = subprocess.run(command, env=environment, cwd=folder, **CAPTURED)
     assert 0 == done.returncode, done.stderr[-2000:]
     said: dict[str, Any] = json.loads(done.stdout)
     return said
@@ -107,3 +109,29 @@ def test_gc_leaves_the_folder_of_a_living_driver(tmp_path: Path) -> None:
         assert cleaning.find(fexec.storage, places, 0.0) == []
         held.close()
         assert [leftover.paths for leftover in cleaning.find(fexec.storage, places, 0.0)] == [(str(folder),)]
+
+
+def test_the_folder_of_the_first_program_may_go(tmp_path: Path) -> None:
+    """A program is served although the folder in which the process was started is deleted, as scratch folders are."""
+    config = configuration(tmp_path, keep_warm=True, idle_limit_s=6.0)
+    scratch, other = tmp_path / "scratch", tmp_path / "other"
+    scratch.mkdir()
+    other.mkdir()
+    first = ran(config, 7, scratch)
+    scratch.rmdir()
+    second = ran(config, 7, other)
+    assert set(second["pids"]) <= set(first["pids"])
+    assert [first["value"], second["value"]] == [expected(7)] * 2
+
+
+def test_programs_keep_their_own_masks(tmp_path: Path) -> None:
+    """Files that a program's graph writes are readable for whom its umask says, whoever started the process."""
+    config, written = configuration(tmp_path, keep_warm=True, idle_limit_s=6.0), tmp_path / "written"
+    for mask, mode in ((0o027, 0o640), (0o022, 0o644)):
+        before = os.umask(mask)
+        try:
+            ran(config, 7, tmp_path, WRITES="yes")
+        finally:
+            os.umask(before)
+        assert mode == written.stat().st_mode & 0o777
+        written.unlink()

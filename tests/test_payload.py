@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
+import pickle
 import shutil
 import subprocess
 from pathlib import Path
@@ -289,3 +291,35 @@ def test_without_a_warm_process(fexec: Any, tmp_path: Path, tag: str) -> None:
 def test_the_registries_are_distrdfs_own() -> None:
     """ROOT's functions write to the class that all back ends share; the fixture of these tests restores it."""
     assert Backends.Base.BaseBackend is rdf_lithops.backend.LithopsBackend.__mro__[1]
+
+
+def test_initialisation_that_fails_beside_a_header(fexec: Any, tmp_path: Path, tag: str) -> None:
+    """The reason is that of ``initialize``, once: what is loaded in part is not loaded again, and its process is replaced."""
+    ROOT.RDF.Distributed.DistributeHeaders([write(tmp_path / "plain.h", f"int thrice_{tag}(int x) {{ return 3 * x; }}\n")])
+
+    def fail() -> None:
+        if "RDF_LITHOPS_WORKER" in os.environ:
+            raise RuntimeError("no calibration for this run")
+
+    ROOT.RDF.Distributed.initialize(fail)
+    for _ in range(2):  # the second query meets no half loaded process
+        with pytest.raises(rdf_lithops.PayloadError, match="RuntimeError: no calibration for this run") as caught:
+            total(fexec, f"thrice_{tag}(1)")
+        assert "the function given to initialize" == caught.value.what
+
+
+def test_python_code_that_does_not_load(fexec: Any) -> None:
+    """A module that raises OSError as it is imported is the user's to mend, and no process that vanished."""
+    plan = rdf_lithops.plan(ROOT.RDataFrame(4, executor=fexec, npartitions=1).Count())
+    map_task = dataclasses.replace(plan.map_task, graph=pickle.dumps(_Unloadable()), graph_digest="unloadable")
+    futures = fexec.map_reduce(map_task, plan.iterdata, plan.reduce_task)
+    with pytest.raises(rdf_lithops.PayloadError, match="OSError: no such device") as caught:
+        plan.deliver(fexec.get_result(futures))
+    assert "the Python code of the graph" == caught.value.what
+
+
+class _Unloadable:
+    """What cannot be unpickled, as a function of a module that opens a library which is not there."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return eval, ("(_ for _ in ()).throw(OSError('no such device'))",)

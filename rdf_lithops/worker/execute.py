@@ -26,6 +26,7 @@ from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack
 from .fingerprints import changed_files
+from .payload import PayloadFailure
 from .seconds import Stopwatch, watch_reads
 
 __all__ = [
@@ -379,7 +380,10 @@ def _graph(graph: bytes, digest: str, folder: str) -> _Graph:
     if digest not in _graphs:
         while len(_graphs) >= MAX_GRAPHS:
             _forget(next(iter(_graphs)))
-        mapper, reducer = pickle.loads(graph)
+        try:
+            mapper, reducer = pickle.loads(graph)
+        except Exception as error:  # of a module of the user's, whose import may raise anything
+            raise PayloadFailure("the Python code of the graph", f"{type(error).__name__}: {error}") from error
         output.redirected(_nodes(mapper), folder)
         _graphs[digest] = _Graph(digest, mapper, reducer, _can_be_cloned(mapper))
     _graphs.move_to_end(digest)
@@ -530,15 +534,28 @@ def _describe_store_failure(failure: stores.StoreFailure, call: dict[str, Any]) 
 
 
 @contextlib.contextmanager
-def working_folder(path: str | None) -> Iterator[None]:
-    """Run in the driver's working folder where this machine has it, so that relative paths mean the same."""
-    before = os.getcwd()
+def working_folder(path: str | None, umask: int | None = None) -> Iterator[None]:
+    """Run in the driver's working folder where this machine has it, so that relative paths mean the same, and with its
+    ``umask``, so that files are for whom they would be for."""
+    before = _working_folder()
+    mask_before = None if umask is None else os.umask(umask)
     if path and os.path.isdir(path):
         os.chdir(path)
     try:
         yield
     finally:
-        os.chdir(before)
+        if mask_before is not None:
+            os.umask(mask_before)
+        with contextlib.suppress(OSError):  # somebody has deleted it meanwhile
+            os.chdir(before)
+
+
+def _working_folder() -> str:
+    """Where this process is; the root folder if that is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
 
 
 def leave_crashes_to_the_kernel() -> None:

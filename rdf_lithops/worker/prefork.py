@@ -32,6 +32,7 @@ def main() -> None:
     """``python -m rdf_lithops.worker.prefork FOLDER MODULE...``: serve FOLDER until standard input ends."""
     folder, modules = sys.argv[1], sys.argv[2:]
     os.umask(0o077)
+    os.chdir(folder)  # the one in which it was started may be deleted
     signals, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     signal.set_wakeup_fd(wakeup)

@@ -35,6 +35,7 @@
 #include <string>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -79,10 +80,28 @@ class Remote;
 inline std::mutex open_files_mutex;
 inline std::vector<Remote *> open_files;
 
+// A descriptor that is closed with its owner, also with one whose constructor throws.
+class Descriptor {
+   int fNumber = -1;
+
+public:
+   Descriptor() = default;
+   Descriptor(const Descriptor &) = delete;
+   Descriptor &operator=(const Descriptor &) = delete;
+   ~Descriptor() { Set(-1); }
+   void Set(int number)
+   {
+      if (fNumber >= 0)
+         ::close(fNumber);
+      fNumber = number;
+   }
+   operator int() const { return fNumber; }
+};
+
 // One file at the reader. Every method throws std::runtime_error, and keeps its text as `failure`.
 class Remote {
-   int fSocket = -1;
-   int fKept = -1;        // the reader's own copy of what it has of this file: read without it
+   Descriptor fSocket;
+   Descriptor fKept;      // the reader's own copy of what it has of this file: read without it
    std::string fKeptPath;
    std::int64_t fSize = 0;
    bool fSettled = true;  // nothing was asked for without waiting for the answer
@@ -102,7 +121,7 @@ class Remote {
       sockaddr_un address{};
       address.sun_family = AF_UNIX;
       snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/reader.sock", place);
-      fSocket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      fSocket.Set(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
       const int failed = ::connect(fSocket, reinterpret_cast<sockaddr *>(&address), sizeof(address));
       const std::string why = std::strerror(errno);
       ::close(place);
@@ -151,9 +170,7 @@ class Remote {
       if (head[0] != 2)
          Fail(text);
       if (text != fKeptPath || fKept < 0) {
-         if (fKept >= 0)
-            ::close(fKept);
-         fKept = ::open(text.c_str(), O_RDONLY | O_CLOEXEC);
+         fKept.Set(::open(text.c_str(), O_RDONLY | O_CLOEXEC));
          fKeptPath = text;
       }
       return false;
@@ -193,13 +210,8 @@ public:
    Remote &operator=(const Remote &) = delete;
    ~Remote()
    {
-      {
-         std::lock_guard<std::mutex> lock(open_files_mutex);
-         open_files.erase(std::find(open_files.begin(), open_files.end(), this));
-      }
-      ::close(fSocket);
-      if (fKept >= 0)
-         ::close(fKept);
+      std::lock_guard<std::mutex> lock(open_files_mutex);
+      open_files.erase(std::find(open_files.begin(), open_files.end(), this));
    }
 
    std::int64_t Size() const { return fSize; }
@@ -334,14 +346,13 @@ public:
          if (!wanted.IsNull() && !wanted.BeginsWith("READ"))
             throw std::runtime_error(std::string("expected to read ") + url + ", was asked to " + option + " it");
          fRemote = std::make_unique<Remote>(url);
+         fD = -2; // open, without a descriptor
+         Init(kFALSE);
       } catch (const std::exception &error) {
          Error("TFile", "%s", error.what());
          MakeZombie();
          gDirectory = gROOT;
-         return;
       }
-      fD = -2; // open, without a descriptor
-      Init(kFALSE);
    }
    ~RangedFile() override { Close(); }
 
@@ -399,9 +410,23 @@ public:
    Int_t SysClose(Int_t) override { return 0; }
 };
 
-// The same for RNTuple, which reads clusters ahead by itself.
+// The same for RNTuple, which reads clusters ahead by itself, in a thread that catches nothing: what cannot be read there is
+// zeros, whose checksums do not fit, and `failure` says why; whoever asked for the range refuses it then, checksums or not.
 class RangedRaw : public ROOT::Internal::RRawFile {
    std::unique_ptr<Remote> fRemote;
+   std::thread::id fOpener; // it reads what tells where the pages are, and catches
+
+   void ReadOrBlank(const std::vector<Extent> &extents, const std::vector<char *> &into)
+   {
+      try {
+         fRemote->Read(extents, into);
+      } catch (const std::exception &) {
+         if (std::this_thread::get_id() == fOpener)
+            throw;
+         for (size_t i = 0; i < extents.size(); ++i)
+            std::memset(into[i], 0, extents[i].second);
+      }
+   }
 
    std::int64_t Within(std::uint64_t start, std::size_t size) const
    {
@@ -415,13 +440,14 @@ protected:
       if (fOptions.fBlockSize == ROptions::kUseDefaultBlockSize)
          fOptions.fBlockSize = 4096;
       fRemote = std::make_unique<Remote>(fUrl);
+      fOpener = std::this_thread::get_id();
    }
    std::uint64_t GetSizeImpl() override { return fRemote->Size(); }
    size_t ReadAtImpl(void *buffer, size_t size, std::uint64_t start) override
    {
       const auto inside = Within(start, size);
       if (inside > 0)
-         fRemote->Read({{static_cast<std::int64_t>(start), inside}}, {static_cast<char *>(buffer)});
+         ReadOrBlank({{static_cast<std::int64_t>(start), inside}}, {static_cast<char *>(buffer)});
       return inside;
    }
    void ReadVImpl(RIOVec *requests, unsigned int count) override
@@ -433,7 +459,7 @@ protected:
          extents.emplace_back(requests[i].fOffset, requests[i].fOutBytes);
          into.push_back(static_cast<char *>(requests[i].fBuffer));
       }
-      fRemote->Read(extents, into);
+      ReadOrBlank(extents, into);
    }
 
 public:

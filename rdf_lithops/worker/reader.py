@@ -395,6 +395,7 @@ def main() -> None:
     parser.add_argument("--cache_limit_mib", type=float, default=1024.0)
     given = parser.parse_args()
     os.umask(0o077)
+    os.chdir(given.folder)  # the one in which it was started may be deleted while others come
     faulthandler.enable()
     with open(os.path.join(given.folder, "reader.lock"), "wb") as lock:
         try:

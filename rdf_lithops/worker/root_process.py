@@ -33,6 +33,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import sys
 import time
 import traceback
@@ -46,6 +47,7 @@ from . import credentials, execute, output, slot_process, warm, wire
 from .beats import adopt_orphans, die_with_parent
 
 _KINDS_OF_FILES = (credentials.FOLDER, output.FOLDER)
+FIRST_WORD_S = 1  # for the rest of a first message of which some has come
 FIRST_GRAPH_S = 1.0  # a driver that has just started us books its first graph meanwhile: compile that one, not ours
 
 
@@ -113,6 +115,7 @@ class Parent:
         self.waiting: deque[Lease] = deque()
         self.unborn: dict[int, Unborn] = {}
         self.was_held = False
+        self.newcomers: dict[int, Connection[Any, Any]] = {}  # who have not said yet what they want
         self.watchers: list[Connection[Any, Any]] = []  # told once that the warm-up is over
         self.warm_as: str | None = None
         self.last_use = time.monotonic()
@@ -158,6 +161,9 @@ class Parent:
         for fd, _ in self.epoll.poll(timeout_s):
             if fd == self.listener.fileno():
                 self._accept()
+            elif fd in self.newcomers:
+                self.epoll.unregister(fd)
+                self._hear(self.newcomers.pop(fd))
             elif fd in self.holders:
                 self._drop_holder(fd)
             elif fd in self.unborn:
@@ -178,12 +184,23 @@ class Parent:
         if wire.peer_user(plug) != os.getuid():
             plug.close()
             return
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", FIRST_WORD_S, 0))
         connection: Connection[Any, Any] = Connection(plug.detach())
+        if connection.poll(0):
+            self._hear(connection)
+        else:
+            self.newcomers[connection.fileno()] = connection
+            self.epoll.register(connection.fileno(), select.EPOLLIN | select.EPOLLRDHUP)
+
+    def _hear(self, connection: Connection[Any, Any]) -> None:
+        """What somebody wants who has begun to speak: whoever stops before that, or in the middle, stops nobody else."""
         try:
             message, _ = wire.receive(connection)
         except (EOFError, OSError, ValueError):
             connection.close()
             return
+        with socket.socket(fileno=os.dup(connection.fileno())) as plug:
+            plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, 0))
         self.last_use = time.monotonic()
         if message["op"] == "hold":
             self.hold(connection)
@@ -301,7 +318,7 @@ class Parent:
         controls = [*(slot.control for slot in slots), *(twin.control for twin in unborn)]
         clients = [slot.client for slot in slots if slot.client is not None]
         others = [lease.client for lease in (*leases, *self.waiting)]
-        return [*self.holders.values(), *self.watchers, *clients, *others, *controls]
+        return [*self.holders.values(), *self.newcomers.values(), *self.watchers, *clients, *others, *controls]
 
     def _become_slot(self, control: socket.socket, log: str) -> NoReturn:
         code = 1
@@ -376,6 +393,8 @@ class Parent:
         slot.control.close()
         del self.slots[slot.pid]
         self._release_queue(slot)
+        with contextlib.suppress(ProcessLookupError):  # code of the user's may have closed what it did not open
+            os.kill(slot.pid, signal.SIGKILL)  # one that has ended, or is ending, ends as it would have
         _, status = os.waitpid(slot.pid, 0)
         for kind in _KINDS_OF_FILES:
             shutil.rmtree(slot_process.place_of(self.folder, kind, slot.pid), ignore_errors=True)
@@ -387,6 +406,13 @@ class Parent:
         for path in (slot.log, slot_process.counter_path(slot.log)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
+
+    def refuse_all(self, why: str, trace: str) -> None:
+        """Answer all who wait, and who knock at this moment, that ROOT is not there."""
+        self._handle_events(0)
+        for client in (*(lease.client for lease in self.waiting), *self.watchers):
+            with client, contextlib.suppress(OSError):
+                wire.send(client, {"reply": "error", "why": why, "traceback": trace, "log_tail": ""})
 
     def close(self) -> None:
         """Kill the slots and leave nothing behind."""
@@ -434,6 +460,17 @@ def _only_one(folder: str) -> Iterator[bool]:
         yield True
 
 
+def _initialised(parent: Parent) -> str:
+    """Bring ROOT up; where that cannot be, whoever asked ``parent`` for it is told why."""
+    try:
+        root = execute.initialise()
+        execute.prepare()
+    except Exception as error:
+        parent.refuse_all(f"ROOT does not start here: {type(error).__name__}: {error}", traceback.format_exc())
+        raise
+    return root
+
+
 def main() -> None:
     """``python -m rdf_lithops.worker.root_process FOLDER``: serve FOLDER until idle."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -446,7 +483,9 @@ def main() -> None:
     parser.add_argument("--lingers", type=int, default=0, help="when the last holder is gone, wait until idle for others")
     given = parser.parse_args()
     os.umask(0o077)
+    os.chdir(given.folder)  # the one in which it was started may be deleted while others come
     faulthandler.enable()
+    code = 1
     with _only_one(given.folder) as first:
         if not first:
             return
@@ -456,8 +495,7 @@ def main() -> None:
         try:
             if given.held:
                 parent.hold(Connection(_taken_from_stdin()))
-            root = execute.initialise()
-            execute.prepare()
+            root = _initialised(parent)
             execute.leave_crashes_to_the_kernel()
             parent.wait_for_work(0.0 if given.eager else FIRST_GRAPH_S)
             with execute.compiling_quickly() if given.eager else contextlib.nullcontext():
@@ -466,10 +504,14 @@ def main() -> None:
                     pass
             parent.announce_warm(root)
             parent.serve()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             parent.close()
             sys.stdout.flush()
-            os._exit(0)  # ROOT's own tear-down of a process that forked is not worth its risks
+            sys.stderr.flush()
+            os._exit(code)  # ROOT's own tear-down of a process that forked is not worth its risks
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ no credentials in place, one thread.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import math
 import os
 import socket
 import sys
@@ -49,17 +51,32 @@ def serve(control: socket.socket, folder: str, log: str) -> None:
     slot = _Slot(folder)
     slot.begin(control, log)
     while True:
-        _, descriptors, _, _ = socket.recv_fds(slot.control, 8, 1)
+        _, descriptors, _, _ = socket.recv_fds(slot.control, 8, 1)  # a slot that is spoiled gets none any more
         if not descriptors:
             return
         slot.serve(Connection(descriptors[0]))
 
 
+class _ClientGone(Exception):
+    """The task that asked has gone away: nobody is there to be answered."""
+
+
+@contextlib.contextmanager
+def _talking() -> Iterator[None]:
+    """Errors in this block are those of the socket, and not of the work: the task at its other end is gone."""
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise _ClientGone from error
+
+
 def _asked_of(client: Connection[Any, Any]) -> Iterator[bytes]:
     """What the task has to be folded, one by one."""
     while True:
-        wire.send(client, {"event": "next"})
-        yield wire.receive(client)[1][0]
+        with _talking():
+            wire.send(client, {"event": "next"})
+            piece = wire.receive(client)[1][0]
+        yield piece
 
 
 class _Slot:
@@ -74,6 +91,7 @@ class _Slot:
         self.parent = os.getppid()
         self.loaded = ""
         self.compiled: set[str] = set()
+        self.spoiled = False  # the payload was loaded in part: what is here now is nobody's
         self.compilation = (0.0, 0.0)  # when the last graph was compiled ahead: from, until (perf_counter)
 
     def begin(self, control: socket.socket, log: str) -> None:
@@ -93,18 +111,23 @@ class _Slot:
         self.counter.begin_range(None)
         with client:
             try:
-                wire.send(client, {"event": "slot", "pid": os.getpid(), "counter": self.counter.path})
-                message, blobs = wire.receive(client)
+                with _talking():
+                    wire.send(client, {"event": "slot", "pid": os.getpid(), "counter": self.counter.path})
+                    message, blobs = wire.receive(client)
                 secret = blobs.pop(0) if message["has_credentials"] else None
                 initialisation, *blobs = blobs
                 if self._is_twin_after_compiling(message, initialisation, blobs):
                     return
                 reply, reply_blobs = self._answer(client, message, initialisation, blobs, secret)
-            except (EOFError, OSError):
+            except _ClientGone:
                 self._say_done()
                 return
-            except Exception:
-                reply, reply_blobs = {"reply": "error", "traceback": traceback.format_exc()}, []
+            except payload.PayloadFailure as failure:
+                self.spoiled = True
+                reply, reply_blobs = {"reply": "payload", "what": failure.what, "why": failure.why}, []
+            except Exception as error:
+                why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                reply, reply_blobs = {"reply": "error", "why": why, "traceback": traceback.format_exc()}, []
             sys.stdout.flush()
             if reply["reply"] != "ok":
                 reply["log_tail"] = warm.log_tail(self.log, log_start)
@@ -121,7 +144,7 @@ class _Slot:
     def _say_done(self) -> None:
         with open("/proc/self/statm") as statm:
             resident_mib = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-        self.control.send(f"done {resident_mib:.1f}".encode())
+        self.control.send(f"done {math.inf if self.spoiled else resident_mib:.1f}".encode())
 
     def _answer(
         self,
@@ -131,16 +154,14 @@ class _Slot:
         blobs: list[bytes],
         secret: bytes | None,
     ) -> Answer:
-        """Run what ``message`` asks for; user errors are part of the answer, ours are raised."""
+        """Run what ``message`` asks for; errors of the user's graph are part of the answer, others are raised: ours, and
+        PayloadFailure."""
         started = time.perf_counter()
         with (
             credentials.installed(secret, place_of(self.folder, credentials.FOLDER, os.getpid())),
-            execute.working_folder(message["cwd"]),
+            execute.working_folder(message["cwd"], message.get("umask")),
         ):
-            try:
-                self._load(message, initialisation)
-            except payload.PayloadFailure as failure:
-                return {"reply": "payload", "what": failure.what, "why": failure.why}, []
+            self._load(message, initialisation)
             if message["op"] == "compile":  # which was done, or could not be
                 return {"reply": "ok"}, []
             if message["op"] == "fold":
@@ -175,10 +196,13 @@ class _Slot:
         is such a fork."""
         if message["op"] not in ("run", "compile"):
             return False
-        if not (self._may_fork(message) and self._compile_ahead(message, initialisation, blobs[0])):
-            self.control.send(b"alone")
+        compiled = False
+        try:
+            compiled = self._may_fork(message) and self._compile_ahead(message, initialisation, blobs[0])
+        finally:  # also where the payload failed, which is the answer: what waits for this slot is told what it meets
+            self.control.send(b"compiled" if compiled else b"alone")
+        if not compiled:
             return False
-        self.control.send(b"compiled")
         while True:
             word, descriptors, _, _ = socket.recv_fds(self.control, 4096, 1)
             if not word:
@@ -200,11 +224,8 @@ class _Slot:
 
     def _compile_ahead(self, message: dict[str, Any], initialisation: bytes, graph: bytes) -> bool:
         place = place_of(self.folder, output.FOLDER, os.getpid())
-        with execute.working_folder(message["cwd"]):
-            try:
-                self._load(message, initialisation)
-            except payload.PayloadFailure:  # met again, and told, by what follows
-                return False
+        with execute.working_folder(message["cwd"], message.get("umask")):
+            self._load(message, initialisation)
             began = time.perf_counter()
             if not execute.compile_ahead(graph, message["graph_digest"], message["call"], message["dataset"], place):
                 return False

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from . import access, credentials, execute, faults, output, partials, payload, warm
 from . import ranges as adapter
 from .beats import STATUS_NAME, Counter, Pulse, Stalled, key_of
+from .connections import leave_inherited
 from .envelope import Envelope, pack, unpack
 from .folding import FoldLimits, check_each_range_once, flat, fold_order, one_fold_s
 from .seconds import began_here, whereabouts
@@ -34,15 +35,16 @@ class Surroundings:
     """What both tasks need to know of where they run, and the user's code that they run with.
 
     ``payload`` is plain; ``initialisation`` the user's function, cloudpickled. ``warm_folder`` is the driver's own meeting
-    folder (None, or absent on this machine: one per user); ``warm`` False runs ROOT in the task itself; ``cwd`` is the
-    driver's working folder; ``settings`` go to a process that is started; ``beats`` says where and how often a call says
-    that it lives (see ``beats.Pulse``), or None; ``sealed`` are the run's credentials; ``faults`` is a script for tests
-    (see ``faults``).
+    folder (None, or absent on this machine: one per user); ``warm`` False runs ROOT in the task itself; ``cwd`` and
+    ``umask`` are those of the driver; ``settings`` go to a process that is started; ``beats`` says where and how often a
+    call says that it lives (see ``beats.Pulse``), or None; ``sealed`` are the run's credentials; ``faults`` is a script for
+    tests (see ``faults``).
     """
 
     cwd: str
     payload: dict[str, Any]
     initialisation: bytes
+    umask: int | None = None
     warm: bool = True
     warm_folder: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Surroundings:
         message = {
             **message,
             "cwd": self.cwd,
+            "umask": self.umask,
             "payload": self.payload,
             "payload_folder": payload.unpack(self.payload, storage, folder),
             "has_credentials": secret is not None,
@@ -157,7 +160,7 @@ class _CallTask:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             pulse = stack.enter_context(contextlib.closing(Pulse(code.beats, storage)))
             stack.enter_context(_beating(pulse, folder))
-            stack.enter_context(execute.working_folder(code.cwd))
+            stack.enter_context(execute.working_folder(code.cwd, code.umask))
             stack.enter_context(credentials.installed(secret, os.path.join(folder, credentials.FOLDER)))
             execute.initialise()
             started = time.perf_counter()
@@ -382,6 +385,7 @@ def _beating(pulse: Pulse, folder: str) -> Iterator[None]:
 
 def _beat_until_orphaned(pulse: Pulse, parent: int) -> NoReturn:
     try:
+        leave_inherited()  # the parent puts results where this one puts beats, at the same time
         while os.getppid() == parent:
             pulse.tick()
             time.sleep(pulse.every_s)
@@ -414,6 +418,6 @@ def _persistent_request(
             if reply["reply"] == "payload":
                 raise payload.PayloadFailure(reply["what"], reply["why"], reply["log_tail"])
             if reply["reply"] == "error":
-                raise RuntimeError(reply["traceback"])
+                raise RuntimeError(reply["why"]) from RuntimeError(reply["traceback"])
             return reply, reply_blobs
     raise AssertionError("the loop above returns or raises")

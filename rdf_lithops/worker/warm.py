@@ -120,6 +120,10 @@ def _log_of(module: str) -> str:
     return "root.log" if module == "root_process" else f"{module}.log"
 
 
+def _lock_of(module: str) -> str:
+    return "root.lock" if module == "root_process" else f"{module}.lock"
+
+
 def let_go(folder: str) -> None:
     """Forget the processes that this one started for ``folder``, if any: they may go on when this one ends."""
     for key in [key for key in _started if key[0] == folder]:
@@ -170,7 +174,7 @@ def connected(
         begun = _started.get((folder, module))
         if begun is None or begun.poll() is not None:
             start(folder, settings, module)
-        return _wait_for(folder, module, name)
+        return _wait_for(folder, settings, module, name)
 
 
 @contextlib.contextmanager
@@ -184,16 +188,35 @@ def _alone(folder: str, module: str) -> Iterator[None]:
         raise WarmProcessUnavailable(f"cannot start {module} in {folder}: {error}") from error
 
 
-def _wait_for(folder: str, module: str, name: str) -> Connection[Any, Any]:
-    deadline = time.monotonic() + START_LIMIT_S
+def _wait_for(folder: str, settings: dict[str, Any] | None, module: str, name: str) -> Connection[Any, Any]:
+    """Connect once somebody listens: the process that was started, or one that was there when it came.
+
+    That one may have been ending: then another is started, once. One that failed is not waited for.
+    """
+    deadline, again = time.monotonic() + START_LIMIT_S, True
     while True:
-        try:
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
             return wire.connect(folder, name)
-        except (FileNotFoundError, ConnectionRefusedError):
-            if time.monotonic() > deadline:
-                tail = log_tail(os.path.join(folder, _log_of(module)))
-                raise WarmProcessUnavailable(f"no {module} listens after {START_LIMIT_S} s: {tail}") from None
-            time.sleep(0.005)
+        begun = _started.get((folder, module))
+        code = None if begun is None else begun.poll()
+        alone = code == 0 and not _is_locked(os.path.join(folder, _lock_of(module)))
+        if alone and again:
+            again = False
+            start(folder, settings, module)
+        elif code or alone or time.monotonic() > deadline:
+            how = f"no {module} listens after {START_LIMIT_S} s" if code is None else f"{module} ended at its start ({code})"
+            raise WarmProcessUnavailable(f"{how}: {log_tail(os.path.join(folder, _log_of(module)))}")
+        time.sleep(0.005)
+
+
+def _is_locked(path: str) -> bool:
+    """Whether a process holds this lock, as one does that serves a folder, is about to, or is ending."""
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def hold(folder: str, settings: dict[str, Any]) -> Connection[Any, Any]:
@@ -249,7 +272,12 @@ def wait_until_warm(folder: str, limit_s: float) -> str | None:
     try:
         with connected(folder, None) as connection:
             wire.send(connection, {"op": "watch"})
-            return str(wire.receive(connection)[0]["root"]) if connection.poll(limit_s) else None
+            if not connection.poll(limit_s):
+                return None
+            reply = wire.receive(connection)[0]
+            if reply["reply"] == "error":
+                raise WarmProcessDied(reply["why"], reply["traceback"])
+            return str(reply["root"])
     except (EOFError, OSError) as error:
         raise WarmProcessDied("the warm ROOT process ended", log_tail(os.path.join(folder, "root.log"))) from error
 
