@@ -35,7 +35,7 @@ from . import (
 from .badfiles import without_bad_files
 from .columns import shape_of
 from .cost import Bill, Speeds, default_calls, prices_of
-from .errors import PlanError, RdfLithopsError, RunError
+from .errors import DataAccessError, PlanError, RdfLithopsError, RunError
 from .events import CallEnded, Consumer, Event, FileSkipped, FilesMerged
 from .limits import ROOT_MEMORY_MIB
 from .options import Options
@@ -245,6 +245,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
                 outcome = running.run(submit, run_plan, self._with_backups(), consumers, ready.place.run_id, halving.halves)
                 result = running.read_result(outcome.envelope)
             except RunError as failure:
+                if isinstance(failure, DataAccessError):
+                    credentials.told_beside(failure)
                 self._keep_failed(failure, ready)
                 raise
             learner.teach(self.session, shape_of(nodes_of(mapper)))
@@ -377,7 +379,10 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def _credentials(self, urls: set[str]) -> list[credentials.Credential]:
         kinds = self.options.credentials
-        return credentials.for_run(credentials.kinds_for(urls) if kinds is None else kinds, self.options.deadline_s)
+        limit_s = self.options.deadline_s
+        if kinds is None:
+            return credentials.for_run(credentials.kinds_for(urls), limit_s)
+        return credentials.for_run(kinds, limit_s, asked=True)
 
     def _plan(
         self, travelling: Travelling, reducer: Callable[..., Any], surroundings: Surroundings, place: job.Place

@@ -19,10 +19,23 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import CredentialsError
-from .worker.credentials import Sealed, pack, token_places
+from .errors import CredentialsError, DataAccessError
+from .tickets import principal_and_end
+from .worker import credentials as far
+from .worker.credentials import Sealed, pack, read_found, token_places
 
-__all__ = ["KINDS", "Credential", "Keyring", "describe", "find", "for_run", "is_usable", "kinds_for", "of_signed_urls"]
+__all__ = [
+    "KINDS",
+    "Credential",
+    "Keyring",
+    "describe",
+    "find",
+    "for_run",
+    "is_usable",
+    "kinds_for",
+    "of_signed_urls",
+    "told_beside",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -76,21 +89,21 @@ def find(kinds: Iterable[str] | None = None) -> list[Credential]:
 
 def _kerberos() -> Credential | None:
     """KRB5CCNAME, or the default cache; only caches that are files can be copied."""
-    name = os.environ.get("KRB5CCNAME") or f"FILE:/tmp/krb5cc_{os.getuid()}"
+    chosen, default = os.environ.get("KRB5CCNAME"), f"FILE:{far.SHARED}/krb5cc_{os.getuid()}"
+    name = chosen or default
     kind, _, path = name.rpartition(":")
     if kind not in ("", "FILE"):
-        default = f"FILE:/tmp/krb5cc_{os.getuid()}"
         why = f"a cache of type {kind} cannot be copied; run: export KRB5CCNAME={default}; kinit"
         return Credential("krb5", name, trouble=why)
-    data, trouble = _read(path)
+    data, trouble = _read(path, bool(chosen))
     if data is None:
         return Credential("krb5", path, trouble=trouble) if trouble else None
     files, environment = {"krb5cc": data}, {"KRB5CCNAME": "FILE:{folder}/krb5cc"}
-    settings, _ = _read(os.environ.get("KRB5_CONFIG") or "/etc/krb5.conf")
+    settings, _ = read_found(os.environ.get("KRB5_CONFIG") or "/etc/krb5.conf", chosen=True)
     if settings is not None:
         files["krb5.conf"], environment["KRB5_CONFIG"] = settings, "{folder}/krb5.conf"
     try:
-        holder, expires = _read_ticket(data)
+        holder, expires = principal_and_end(data)
     except ValueError:
         return Credential("krb5", path, trouble="this is not a Kerberos cache of format 4")
     trouble = "" if expires is not None else "there is no ticket-granting ticket in it"
@@ -98,8 +111,9 @@ def _kerberos() -> Credential | None:
 
 
 def _proxy() -> Credential | None:
-    path = os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"
-    data, trouble = _read(path)
+    chosen = os.environ.get("X509_USER_PROXY")
+    path = chosen or f"{far.SHARED}/x509up_u{os.getuid()}"
+    data, trouble = _read(path, bool(chosen))
     if data is None:
         return Credential("x509", path, trouble=trouble) if trouble else None
     from cryptography import x509
@@ -120,8 +134,8 @@ def _token() -> Credential | None:
     value = os.environ.get("BEARER_TOKEN")
     if value:
         return _read_token("BEARER_TOKEN", value.encode())
-    for path in token_places():
-        data, trouble = _read(path)
+    for path, chosen in token_places():
+        data, trouble = _read(path, chosen)
         if data is not None:
             return _read_token(path, data)
         if trouble:
@@ -145,7 +159,7 @@ def _read_token(source: str, data: bytes) -> Credential:
 def _shared_secret() -> Credential | None:
     variable = next((name for name in ("XrdSecSSSKT", "XrdSecsssKT") if os.environ.get(name)), None)
     path = os.environ[variable] if variable else os.path.expanduser("~/.xrd/sss.keytab")
-    data, trouble = _read(path)
+    data, trouble = _read(path, variable is not None)
     if data is None:
         return Credential("sss", path, trouble=trouble) if trouble else None
     words = [
@@ -163,7 +177,7 @@ def _s3_keys() -> Credential | None:
     """The chain of AWS's own libraries (variables, profiles, roles) where botocore is installed, else the variables."""
     keys, source, expires, environment = _aws_chain()
     if keys is None:
-        return None
+        return Credential("s3", "AWS", trouble=source) if source else None
     profile = configparser.RawConfigParser()
     profile["default"] = keys
     text = io.StringIO()
@@ -177,22 +191,28 @@ def _s3_keys() -> Credential | None:
 
 
 def _aws_chain() -> tuple[dict[str, str] | None, str, datetime | None, dict[str, str]]:
-    """The keys, where they were found, when they end, and the endpoint and region that the user's profile names."""
+    """The keys, where they were found, when they end, and the endpoint and region that the user's profile names.
+
+    Without keys the second is why they cannot be had, or empty where there are none.
+    """
     try:
         import botocore.exceptions
         import botocore.session
     except ModuleNotFoundError:
         given: Any = [os.environ.get(f"AWS_{name}") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")]
-        return _aws_keys(*given), "AWS_ACCESS_KEY_ID", None, {}
+        keys = _aws_keys(*given)
+        return keys, "AWS_ACCESS_KEY_ID" if keys else "", None, {}
     session = botocore.session.Session()
     try:
         credentials, settings = session.get_credentials(), session.get_scoped_config()
-    except botocore.exceptions.BotoCoreError as error:
+        if credentials is None:
+            return None, "", None, {}
+        frozen = credentials.get_frozen_credentials()  # asks the service that gives them, where they are not at hand
+    except botocore.exceptions.ProfileNotFound as error:
         logger.warning("no S3 keys: %s", error)
         return None, "", None, {}
-    if credentials is None:
-        return None, "", None, {}
-    frozen = credentials.get_frozen_credentials()
+    except botocore.exceptions.BotoCoreError as error:
+        return None, f"they cannot be had: {error}", None, {}
     expires = getattr(credentials, "_expiry_time", None)  # of those that a role gave
     named = {"AWS_ENDPOINT_URL": settings.get("endpoint_url"), "AWS_DEFAULT_REGION": session.get_config_variable("region")}
     environment = {name: str(value) for name, value in named.items() if value}
@@ -216,54 +236,21 @@ _FINDERS: dict[str, Callable[[], Credential | None]] = {
 KINDS = tuple(_FINDERS)
 
 
-def _read(path: str) -> tuple[bytes | None, str]:
-    """The file's contents, or why it cannot be used; neither where there is none."""
-    try:
-        with open(path, "rb") as stream:
-            return stream.read(), ""
-    except FileNotFoundError:
-        return None, ""
-    except OSError as error:
-        return None, f"it cannot be read: {error.strerror}"
+def _read(path: str, chosen: bool) -> tuple[bytes | None, str]:
+    """As ``read_found``; of a file that others can read the user is told."""
+    data, trouble = read_found(path, chosen)
+    if data is not None and os.path.isfile(path) and os.stat(path).st_mode & 0o044:
+        _warn_once("others can read your credential in %s: run chmod 600 %s", path, path)
+    return data, trouble
 
 
-def _read_ticket(cache: bytes) -> tuple[str, datetime | None]:
-    """Principal and end of the ticket-granting ticket of a Kerberos cache (MIT's file format, version 4)."""
-    stream = io.BytesIO(cache)
+_warned: set[tuple[str, ...]] = set()  # of this program: a notebook asks for the same credentials at each query
 
-    def number(size: int) -> int:
-        data = stream.read(size)
-        if len(data) < size:
-            raise ValueError("cut short")
-        return int.from_bytes(data, "big")
 
-    def principal() -> tuple[str, list[str]]:
-        stream.seek(4, os.SEEK_CUR)  # its type
-        count = number(4)
-        realm, *parts = [stream.read(number(4)).decode() for _ in range(count + 1)]
-        return realm, parts
-
-    if number(2) != 0x0504:
-        raise ValueError("another format")
-    stream.seek(number(2), os.SEEK_CUR)
-    realm, parts = principal()
-    holder, expires = f"{'/'.join(parts)}@{realm}", None
-    while stream.tell() < len(cache):
-        principal()
-        service_realm, service = principal()
-        stream.seek(2, os.SEEK_CUR)
-        stream.seek(number(4), os.SEEK_CUR)  # the session key
-        _, _, end_s, _ = (number(4) for _ in range(4))
-        stream.seek(5, os.SEEK_CUR)
-        for _ in range(2):  # addresses, authorisation data
-            for _ in range(number(4)):
-                stream.seek(2, os.SEEK_CUR)
-                stream.seek(number(4), os.SEEK_CUR)
-        for _ in range(2):  # tickets
-            stream.seek(number(4), os.SEEK_CUR)
-        if service[:1] == ["krbtgt"] and not service_realm.startswith("X-CACHECONF"):
-            expires = datetime.fromtimestamp(end_s, timezone.utc)
-    return holder, expires
+def _warn_once(message: str, *given: str) -> None:
+    if (message, *given) not in _warned:
+        _warned.add((message, *given))
+        logger.warning(message, *given)
 
 
 def of_signed_urls(signed: Mapping[str, str]) -> list[Credential]:
@@ -285,27 +272,54 @@ def kinds_for(urls: Iterable[str]) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind in wanted)
 
 
-def for_run(kinds: Sequence[str], limit_s: float | None, now: datetime | None = None) -> list[Credential]:
+def for_run(
+    kinds: Sequence[str], limit_s: float | None, asked: bool = False, now: datetime | None = None
+) -> list[Credential]:
     """The usable credentials of ``kinds`` for a run of at most ``limit_s`` (None: not limited by the user).
 
-    What has expired is left out; CredentialsError when that leaves none, and when one would end before a limit that the
-    user has set. Without a limit, one that ends within the hour is warned about.
+    Whether a server wants one nobody knows before it is asked: what cannot be used is left out with a warning, and so is
+    told what ends before the limit, or, without one, within the hour. If the user has ``asked`` for these kinds himself,
+    one that cannot be used, or ends before the limit, is a CredentialsError.
     """
     now = now or datetime.now(timezone.utc)
     found = find(kinds)
-    usable = [item for item in found if is_usable(item, now)]
-    if found and not usable:
-        listed = "; ".join(f"{item.kind} ({item.source}): {item.trouble or f'expired at {item.expires}'}" for item in found)
-        raise CredentialsError("no credential for this run's data can be used", listed, f"renew it: {RENEW[found[0].kind]}")
-    for item in usable:
-        if limit_s is not None and _ends_within(item, limit_s, now):
+    for item in found:
+        why, until = _unusable(item, now), f"{item.source} ends at {item.expires}"
+        if why and asked:
+            raise CredentialsError(f"the {item.kind} credential of options.credentials cannot be used", why, _renewal(item))
+        if why:
+            _warn_once("%s: left out, as a server may not want it; if it does: %s", why, RENEW[item.kind])
+        elif limit_s is not None and _ends_within(item, limit_s, now):
             what = f"the {item.kind} credential would end before the run's deadline of {limit_s} s"
-            raise CredentialsError(what, f"{item.source} ends at {item.expires}", f"renew it: {RENEW[item.kind]}")
-        if limit_s is None and _ends_within(item, 3600, now):
-            logger.warning(
-                "the %s credential in %s ends at %s; renew it for a long run", item.kind, item.source, item.expires
-            )
-    return usable
+            if asked:
+                raise CredentialsError(what, until, _renewal(item))
+            _warn_once("%s: %s; renew it if a server wants it: %s", what, until, RENEW[item.kind])
+        elif limit_s is None and _ends_within(item, 3600, now):
+            _warn_once("the %s credential in %s; renew it for a long run: %s", item.kind, until, RENEW[item.kind])
+    return [item for item in found if is_usable(item, now)]
+
+
+def _unusable(credential: Credential, now: datetime) -> str:
+    """Why a credential cannot be used; empty where it can."""
+    why = credential.trouble or f"expired at {credential.expires}"
+    return "" if is_usable(credential, now) else f"{credential.kind} ({credential.source}): {why}"
+
+
+def _renewal(credential: Credential) -> str:
+    return f"renew it: {RENEW[credential.kind]}"
+
+
+REFUSALS = ("denied", "expired", "unauthenticated")
+
+
+def told_beside(refusal: DataAccessError, now: datetime | None = None) -> DataAccessError:
+    """A server's ``refusal``, with what of the user's own credentials for it could not be used, and how to renew that."""
+    now = now or datetime.now(timezone.utc)
+    left_out = [item for item in find(kinds_for([refusal.url])) if not is_usable(item, now)]
+    if refusal.kind in REFUSALS and left_out and not refusal.why:
+        refusal.why = "there are credentials that cannot be used: " + "; ".join(_unusable(item, now) for item in left_out)
+        refusal.next_command = "renew it: " + "; or ".join(RENEW[item.kind] for item in left_out)
+    return refusal
 
 
 def is_usable(credential: Credential, now: datetime) -> bool:

@@ -18,6 +18,7 @@ import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 from . import credentials
@@ -48,7 +49,7 @@ def variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
 def reach(names: Iterable[str]) -> dict[str, str]:
     """The variables with which this process itself reaches remote files; for https the user's bearer token is one."""
     found = credentials.find(["token"]) if any(name.startswith("https:") for name in names) else []
-    usable = [item for item in found if not item.trouble]
+    usable = [item for item in found if credentials.is_usable(item, datetime.now(timezone.utc))]
     token = {remote.TOKEN: usable[0].files["token"].decode()} if usable else {}
     return {**remote.relevant(os.environ), **token}
 
@@ -121,7 +122,7 @@ def _open_from_here(names: Sequence[str], reader_folder: Any) -> None:
         _stand_on(access.prepare(reader_folder(), grant, [], announce=False))
     failed = access.unreadable(names[:1])
     if failed is not None:
-        raise DataAccessError.of(failed)
+        raise _refusal(failed)
 
 
 _standing: list[access.Standing] = []  # the grant with which this process's ROOT opens files: the newest
@@ -229,7 +230,11 @@ def _is_rntuple(name: str, url: str) -> bool:
 def refused() -> DataAccessError | None:
     """What the reader last refused to this process's ROOT, as an error to raise, or None."""
     failed = access.take_failure()
-    return None if failed is None else DataAccessError.of(failed)
+    return None if failed is None else _refusal(failed)
+
+
+def _refusal(failed: dict[str, Any]) -> DataAccessError:
+    return credentials.told_beside(DataAccessError.of(failed))
 
 
 # -- patterns -----------------------------------------------------------------------------------------------------------
@@ -269,7 +274,7 @@ def _matches(pattern: str) -> list[str]:
     try:
         found = sorted(_walk(f"{scheme}://{host}/{lead}", path.strip("/").split("/")))
     except remote.AccessFailure as failure:
-        raise DataAccessError.of(failure.plain) from failure
+        raise _refusal(failure.plain) from failure
     return found
 
 
@@ -375,5 +380,5 @@ def versions(names: Iterable[str]) -> dict[str, str]:
                 found.update(zip(single, pool.map(lambda url: remote.version_of(url, known), wanted), strict=True))
                 _books.add(access.Fetched(len(single), len(single)))  # a version is told with one byte
     except remote.AccessFailure as failure:
-        raise DataAccessError.of(failure.plain) from failure
+        raise _refusal(failure.plain) from failure
     return found

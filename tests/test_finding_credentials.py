@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -201,16 +202,23 @@ def test_only_what_the_data_may_need(urls: list[str], kinds: tuple[str, ...]) ->
 
 
 def test_expiry_is_held_against_the_run(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Expired is an error with the command that renews; ending within the user's deadline too; else a warning."""
+    """What has expired is left out and told, with the command that renews; so is what ends before the user's deadline, or
+    soon. Only where the user asks for it by name are the first two errors."""
+    monkeypatch.setattr(credentials, "_warned", set())
     monkeypatch.setenv("BEARER_TOKEN", token(NOW))
+    assert [] == credentials.for_run(["token", "x509"], None, now=NOW)
+    assert re.search(r"token \(BEARER_TOKEN\): expired at 2030.*htgettoken", caplog.text)
     with pytest.raises(CredentialsError, match=r"token \(BEARER_TOKEN\): expired at 2030(.|\n)*next: .*htgettoken"):
-        credentials.for_run(["token", "x509"], None, NOW)
+        credentials.for_run(["token", "x509"], None, True, NOW)
     before = NOW - timedelta(seconds=600)
+    assert ["token"] == [item.kind for item in credentials.for_run(["token"], 900.0, now=before)]
+    assert "would end before the run's deadline of 900" in caplog.text
     with pytest.raises(CredentialsError, match="would end before the run's deadline of 900"):
-        credentials.for_run(["token"], 900.0, before)
-    assert ["token"] == [item.kind for item in credentials.for_run(["token"], 500.0, before)]
+        credentials.for_run(["token"], 900.0, True, before)
+    caplog.clear()
+    assert ["token"] == [item.kind for item in credentials.for_run(["token"], 500.0, now=before)]
     assert [] == caplog.records
-    assert ["token"] == [item.kind for item in credentials.for_run(["token"], None, before)]
+    assert ["token"] == [item.kind for item in credentials.for_run(["token"], None, now=before)]
     assert "renew it" in caplog.text
     assert token(NOW) not in caplog.text
 

@@ -16,6 +16,7 @@ import json
 import os
 import resource
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,11 +24,13 @@ from typing import Any
 __all__ = [
     "FOLDER",
     "KEY_VARIABLE",
+    "SHARED",
     "CredentialsUnreadable",
     "Sealed",
     "bearer_token",
     "installed",
     "pack",
+    "read_found",
     "s3_keys",
     "s3_variables",
     "signed_urls",
@@ -38,6 +41,7 @@ __all__ = [
 ]
 
 KEY_VARIABLE = "RDF_LITHOPS_RUN_KEY"
+SHARED = "/tmp"  # where grids put tokens, tickets and proxies
 FOLDER = "credentials"  # of the ROOT process, below its meeting folder
 _PLACE = "{folder}"  # in a variable's value: where the files lie
 
@@ -128,20 +132,51 @@ def s3_variables() -> dict[str, str]:
     return {name.upper(): value for name, value in s3_keys().items()}
 
 
-def token_places() -> list[str]:
-    """The files in which a bearer token is looked for, in WLCG's order; the variable BEARER_TOKEN goes before them."""
-    name = f"bt_u{os.getuid()}"
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    places = [os.environ.get("BEARER_TOKEN_FILE"), os.path.join(runtime, name) if runtime else None, f"/tmp/{name}"]
-    return [place for place in places if place]
+def read_found(path: str, chosen: bool) -> tuple[bytes | None, str]:
+    """A file's contents, or why it cannot be used; neither where there is none.
+
+    What the user has not ``chosen`` by a variable was found at a name that everybody knows, often in /tmp: it has to be his
+    or root's, and nobody else may be able to write it. Whoever plants a token there would have the run act for him.
+    """
+    try:
+        if not chosen and (why := _distrusted(os.lstat(path))):  # a link, too: what it names may be a secret of the user's
+            return None, why
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if chosen else os.O_NONBLOCK)), "rb") as stream:
+            if not chosen and (why := _distrusted(os.fstat(stream.fileno()))):
+                return None, why
+            return stream.read(), ""
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        return None, f"it cannot be read: {error.strerror}"
+
+
+def _distrusted(seen: os.stat_result) -> str:
+    """Why a file, or a link, that was found somewhere is not used; empty where it is."""
+    if seen.st_uid not in (os.getuid(), 0):
+        return f"it belongs to user {seen.st_uid}, and not to you"
+    if stat.S_ISLNK(seen.st_mode):
+        return ""
+    if not stat.S_ISREG(seen.st_mode):
+        return "it is no regular file"
+    return "others can write it: chmod 600 it if it is yours" if seen.st_mode & 0o022 else ""
+
+
+def token_places() -> list[tuple[str, bool]]:
+    """The files in which a bearer token is looked for, in WLCG's order, and whether the user has chosen each himself; the
+    variable BEARER_TOKEN goes before them."""
+    name, chosen, runtime = f"bt_u{os.getuid()}", os.environ.get("BEARER_TOKEN_FILE"), os.environ.get("XDG_RUNTIME_DIR")
+    places = [(chosen, True), (os.path.join(runtime, name) if runtime else None, False), (f"{SHARED}/{name}", False)]
+    return [(place, is_chosen) for place, is_chosen in places if place]
 
 
 def bearer_token() -> str:
     """The installed bearer token, else the one that is found here; "" where there is none."""
     given = token_variables().get("BEARER_TOKEN") or os.environ.get("BEARER_TOKEN", "")
     for place in [] if given else token_places():
-        with contextlib.suppress(OSError), open(place) as stream:
-            return stream.read().strip()
+        data, _ = read_found(*place)
+        if data is not None:
+            return data.decode("latin-1").strip()
     return given.strip()
 
 

@@ -46,6 +46,8 @@ TAIL_BYTES = 256 << 10  # fetched with the size: keys, streamers and the tree of
 RETRIES: dict[str, Any] = {"max_retries": 4, "retry_timeout": datetime.timedelta(seconds=60)}
 TOKEN = "BEARER_TOKEN"
 AUTHORITIES = ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_UNSIGNED = {"AWS_SKIP_SIGNATURE": "true"}
+_public: set[str] = set()  # buckets that have answered without keys, when they had refused ours
 _token_wanted: set[str] = set()  # hosts that have refused a request without one
 _TRUE = ("1", "true", "yes", "on")
 
@@ -126,8 +128,11 @@ def _http_store(base: str, frozen: tuple[tuple[str, str], ...], token: str) -> A
 
 def _asked_at(url: str, variables: Mapping[str, str], ask: Callable[[Any, str], T]) -> T:
     """What ``ask(store, path)`` gives for that URL. An https server that refuses is asked once more with the bearer token,
-    if there is one, and from then on at once: nobody gets a token who did not ask for it."""
+    if there is one, and from then on at once: nobody gets a token who did not ask for it. S3 refuses keys that it does not
+    know where it would ask for none, so it is asked once more without."""
     host = urlsplit(url).netloc
+    if url.startswith("s3:"):
+        return _with_or_without_keys(url, host, variables, lambda given: ask(*store_for(url, given)))
     brought_one = host in _token_wanted  # looked up before: others that ask at the same time add to it
     try:
         return ask(*store_for(url, variables))
@@ -139,11 +144,32 @@ def _asked_at(url: str, variables: Mapping[str, str], ask: Callable[[Any, str], 
     return ask(*store_for(url, variables))
 
 
+def _with_or_without_keys(url: str, bucket: str, variables: Mapping[str, str], ask: Callable[[Mapping[str, str]], T]) -> T:
+    """What ``ask`` gives with our keys, or without any if the store refuses those; raises what was said to our keys."""
+    if _is_anonymous(variables):
+        return ask(variables)
+    unsigned = {**variables, **_UNSIGNED}
+    if bucket in _public:
+        with contextlib.suppress(Exception):  # public in part: ours may open the others
+            return ask(unsigned)
+    try:
+        return ask(variables)
+    except Exception as error:
+        if explained(error, url).kind not in ("denied", "expired", "unauthenticated"):
+            raise
+        with contextlib.suppress(Exception):
+            found = ask(unsigned)
+            _public.add(bucket)
+            return found
+        raise
+
+
 def give_up_stores() -> None:
     """Let go of all stores, and so of their keys and open connections; those that objects still have stay with them."""
     _s3_store.cache_clear()
     _http_store.cache_clear()
     _token_wanted.clear()
+    _public.clear()
 
 
 def _client_options(url: str, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -356,9 +382,13 @@ def list_folder(url: str, variables: Mapping[str, str]) -> tuple[list[str], list
     import obstore
 
     bucket, _, prefix = url[len("s3://") :].partition("/")
-    store, prefix = _s3_store(bucket, tuple(sorted(variables.items()))), prefix.strip("/")
+    prefix = prefix.strip("/")
+
+    def ask(given: Mapping[str, str]) -> Any:
+        return obstore.list_with_delimiter(_s3_store(bucket, tuple(sorted(given.items()))), prefix or None)
+
     try:
-        found = obstore.list_with_delimiter(store, prefix or None)
+        found = _with_or_without_keys(url, bucket, variables, ask)
     except AccessFailure:
         raise
     except Exception as error:
