@@ -21,6 +21,7 @@ from . import credentials, cutting, dataset, halving, interrupts, job, live, out
 from .badfiles import without_bad_files
 from .columns import shape_of
 from .cost import Bill, Speeds, default_calls, prices_of
+from .emptiness import results_of_nothing
 from .errors import PlanError, RdfLithopsError, RunError
 from .events import CallEnded, Consumer, Event, FileSkipped, FilesMerged
 from .limits import ROOT_MEMORY_MIB
@@ -29,7 +30,7 @@ from .outlook import Outlook, fold_shape
 from .planning import Plan, clusters_of, pack_calls, work_of
 from .reporting import Recorder, Report
 from .travelling import Travelling, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
-from .worker import access, arrays, execute, partials, warm
+from .worker import access, arrays, execute, masks, partials, warm
 from .worker import ranges as adapter
 from .worker.envelope import Envelope, unpack
 from .worker.folding import FoldLimits, one_fold_s
@@ -108,6 +109,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{why}") from error
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
         head.execute_graph = functools.partial(self._execute, weakref.ref(head))
+        if isinstance(head, HeadNode.TreeHeadNode) and masks.are_in(head.rdf_node.GetColumnNames()):
+            head._generate_rdf_creator = _masked
         if cutting.reads_files(head):
             head._build_ranges = functools.partial(self._uncut, weakref.ref(head))
         return DataFrame.RDataFrame(head)
@@ -116,6 +119,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         """DistRDF's ``execute_graph``, where a run's clock starts: ranges are made there before we are asked to run."""
         recorder = self._thread.recorder = Recorder(time.time())
         graph: Any = head()
+        self._thread.frame = graph.rdf_node
         try:
             with dataset.counted(self._account):
                 type(graph).execute_graph(graph)
@@ -123,7 +127,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             recorder.error = " ".join(str(error).split())[:300] or type(error).__name__
             raise
         finally:
-            self._thread.recorder = None
+            self._thread.recorder = self._thread.frame = None
             if recorder.run_id:
                 fetched, self.fetched = self.fetched, access.Fetched()
                 known = {"survey_bytes": fetched.bytes, "survey_fetches": fetched.requests}
@@ -296,6 +300,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         """A run that can go; what its tasks need beside the plan (the payload's bundle, the run's key, a place for
         large results) is in place while this lasts. A failure inside removes what the run has written."""
         self.session = job.rouse(self.executor, self.options)
+        frame = getattr(self._thread, "frame", None)
         user_code = payload.gather(self)
         travelling = travelling_of(ranges, mapper)
         destinations = travelling.graph.destinations
@@ -320,7 +325,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             run_plan = dataclasses.replace(self._plan(travelling, reducer, surroundings, place), extra_env=extra_env)
             try:
                 merge = functools.partial(self._merge, run_plan, place)
-                yield _Ready(run_plan, place, functools.partial(_receive, destinations, place, merge), destinations)
+                outputs = [destination.plain() for destination in destinations]
+                nothing = functools.partial(results_of_nothing, frame, travelling.graph.mapper, outputs)
+                yield _Ready(run_plan, place, functools.partial(_receive, destinations, place, merge, nothing), destinations)
             except (Exception, KeyboardInterrupt):
                 output.discard(destinations)
                 raise
@@ -476,6 +483,11 @@ def _groups(iterdata: list[dict[str, Any]]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(plain["id"] for plain in item["call"]["ranges"]) for item in iterdata)
 
 
+def _masked() -> Callable[..., Any]:
+    """What DistRDF's ``_generate_rdf_creator`` gives for trees with masks."""
+    return masks.frame_of
+
+
 def _no_delivery(data: bytes) -> None:
     raise AssertionError("a plan that runs inside execute_graph is delivered by it")
 
@@ -503,6 +515,7 @@ def plan(node: Any) -> Plan:
 
     prepared = backend._prepared(taken.ranges, taken.mapper, taken.reducer)
     with dataset.counted(backend._account):
+        backend._thread.frame = head.rdf_node
         ready = prepared.__enter__()
 
     def deliver(data: bytes) -> None:
@@ -592,12 +605,15 @@ def _receive(
     destinations: list[output.Destination],
     place: job.Place,
     merge: Callable[[output.Destination, Any], None],
+    nothing: Callable[[], list[Any] | None],
     envelope: Envelope,
 ) -> Any:
     """DistRDF's result: arrays whole, Snapshots with the files that the workers have put where they belong."""
     if envelope.stored is not None:
         envelope = unpack(place.take(envelope.stored["key"]))
     result = partials.loaded(envelope)
+    if hasattr(result, "mergeables") and result.mergeables is None:  # no range had an entry
+        result.mergeables = nothing()
     mergeables: list[Any] = getattr(result, "mergeables", None) or []
     written: dict[output.Destination, _Written] = {}
     for index, mergeable in enumerate(mergeables):

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import access, arrays, output, partials, remote, stores
+from . import access, arrays, masks, output, partials, remote, stores
 from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack
@@ -33,13 +33,16 @@ __all__ = [
     "compile_ahead",
     "compiling_quickly",
     "count_into",
+    "declare_first_entry",
     "forget_graphs",
     "give_back_memory",
     "graph_runner",
     "initialise",
     "merge_files",
     "no_initialisation",
+    "nodes_of",
     "prepare",
+    "restore_entry_columns",
     "run_call",
     "warm_up",
 ]
@@ -137,6 +140,13 @@ def initialise() -> str:
     ROOT.TH1.AddDirectory(False)
     arrays.register()
     return str(ROOT.gROOT.GetVersion())
+
+
+def declare_first_entry() -> None:
+    """Have the C++ variable that expressions with ``rdfentry_`` use, where no range is run."""
+    import ROOT
+
+    ROOT.gInterpreter.Declare(_SOURCE_HEADER)
 
 
 def prepare() -> None:
@@ -245,7 +255,7 @@ def compile_ahead(graph: bytes, digest: str, call: dict[str, Any], dataset: dict
     when the graph runs. Arguments as in ``run_call``."""
     global _compiles_only
     runner = _graph(graph, digest, folder)
-    operations = {getattr(node.operation, "name", "") for node in _nodes(runner.mapper).values()}
+    operations = {getattr(node.operation, "name", "") for node in nodes_of(runner.mapper).values()}
     if not operations or "Snapshot" in operations:  # ROOT warns of Snapshots that never run
         return False
     plain = min(call["ranges"], key=lambda plain: int(plain["id"]))
@@ -380,7 +390,7 @@ def _graph(graph: bytes, digest: str, folder: str) -> _Graph:
         while len(_graphs) >= MAX_GRAPHS:
             _forget(next(iter(_graphs)))
         mapper, reducer = pickle.loads(graph)
-        output.redirected(_nodes(mapper), folder)
+        output.redirected(nodes_of(mapper), folder)
         _graphs[digest] = _Graph(digest, mapper, reducer, _can_be_cloned(mapper))
     _graphs.move_to_end(digest)
     return _graphs[digest]
@@ -388,10 +398,20 @@ def _graph(graph: bytes, digest: str, folder: str) -> _Graph:
 
 def _can_be_cloned(mapper: Any) -> bool:
     """Whether DistRDF's action cloning gives the right answer for all of the graph (see _UNCLONABLE)."""
-    return not any(getattr(node.operation, "name", "") in _UNCLONABLE for node in _nodes(mapper).values())
+    if getattr(mapper, "keywords", {}).get("build_rdf_from_range") is masks.frame_of:
+        return False
+    operations = [node.operation for node in nodes_of(mapper).values()]
+    return not any(getattr(item, "name", "") in _UNCLONABLE or _includes_variations(item) for item in operations)
 
 
-def _nodes(mapper: Any) -> dict[int, Any]:
+def _includes_variations(operation: Any) -> bool:
+    """Whether it is a Snapshot whose action ROOT cannot clone."""
+    if getattr(operation, "name", "") != "Snapshot":
+        return False
+    return any(getattr(argument, "fIncludeVariations", False) for argument in operation.args[3:])
+
+
+def nodes_of(mapper: Any) -> dict[int, Any]:
     """The nodes of a graph that travelled with our own runner; none of another's."""
     generator: Any = getattr(mapper, "keywords", {}).get("computation_graph_callable")
     return generator.args[0] if getattr(generator, "func", None) is graph_runner else {}
@@ -434,8 +454,7 @@ def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], s
     _tell_first_entry(plain.get("first_entry", 0))
     try:
         result = runner.mapper(adapter.from_plain(plain, dataset, runner.exec_id(plain)))
-        for mergeable in getattr(result, "mergeables", None) or ():
-            _restore_entry_column(mergeable)
+        restore_entry_columns(result)
         _refuse_unread_data()
     except Exception as error:
         raise RangeFailure(plain["id"]) from error
@@ -452,12 +471,13 @@ def _refuse_unread_data() -> None:
         raise remote.AccessFailure(**failed)
 
 
-def _restore_entry_column(mergeable: Any) -> None:
+def restore_entry_columns(result: Any) -> None:
     """AsNumpy of ``rdfentry_`` was booked on a helper column: give the array the name that the user asked for."""
-    arrays = getattr(mergeable, "_py_arrays", None)
-    if arrays:
-        named = {("rdfentry_" if name.startswith(ENTRY_COLUMN) else name): array for name, array in arrays.items()}
-        mergeable._py_arrays = named
+    for mergeable in getattr(result, "mergeables", None) or ():
+        arrays = getattr(mergeable, "_py_arrays", None)
+        if arrays:
+            named = {("rdfentry_" if name.startswith(ENTRY_COLUMN) else name): array for name, array in arrays.items()}
+            mergeable._py_arrays = named
 
 
 def range_seed(seed: int, range_id: int, piece: Sequence[int] = ()) -> int:
