@@ -34,7 +34,7 @@ def results_of_nothing(frame: Any, mapper: Any, outputs: Sequence[Output]) -> li
         why = "local RDataFrame crashes over an RNTuple without entries (ROOT 6.40)"
         raise RunError("the dataset has no entries", why=why, next_command="leave it out, or write it as a TTree")
     execute.declare_first_entry()
-    with tempfile.TemporaryDirectory(prefix="rdf_lithops_nothing") as folder:
+    with tempfile.TemporaryDirectory(prefix="rdf_lithops-nothing-") as folder:
         redirected(nodes, folder)
         promises = generator.generate_computation_graph(nodes, ROOT.RDF.AsRNode(frame), 0)
         ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(frame))

@@ -6,6 +6,7 @@ import errno
 import glob
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 import ROOT
+from chaos import overwrite
+from servers import daemons
 
 import rdf_lithops
 from rdf_lithops import OutputError, cleaning, identity, manifest, output
@@ -244,3 +247,20 @@ def test_an_interrupted_publication_is_finished_by_its_readers(
     monkeypatch.undo()
     output.tidy(f"{tmp_path}/", "skim", "0123abc0")
     assert {END, "skim_0.root", "skim_1.root"} == {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [("folder", 6), *(pytest.param(name, 8, marks=pytest.mark.slow) for name in ("s3", "xrootd", "webdav"))],
+)
+def test_killed_at_each_step(name: str, kills: int, tmp_path: Path) -> None:
+    """The last steps of a driver that overwrites, which are those that publish: whatever it was doing when it was killed,
+    there is the old dataset or the new one, and the next run leaves nothing else. `make overwrite` has all the steps."""
+    tmp_path.chmod(0o755)  # servers have users of their own
+    try:
+        with overwrite.place(name, tmp_path) as made:
+            overwrite.kill_at_each_step(made, kills, random.Random(1))
+            made.end()
+    except daemons.ServerMissing as missing:
+        pytest.skip(str(missing))
+    assert kills == made.tally["killed"] == made.tally["old"] + made.tally["new"]
