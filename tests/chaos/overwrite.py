@@ -28,6 +28,7 @@ import ROOT
 from servers import daemons, s3, web, xrootd
 
 import rdf_lithops
+from rdf_lithops import manifest, output
 from rdf_lithops.worker import stores
 
 ENTRIES = 40
@@ -117,6 +118,11 @@ class Place:
         self.tally[seen] += 1
         return seen
 
+    def tidy(self) -> None:
+        """What `rdf-lithops gc` does for runs whose driver was killed."""
+        for run in manifest.look(self.folder, "skim").runs:
+            output.tidy(self.folder, "skim", run)
+
     def end(self) -> None:
         """A program that nobody kills leaves its version, its manifest, the neighbours, and nothing else."""
         assert self.overwrite() == 0, (self.work / "said").read_text()
@@ -141,6 +147,7 @@ def place(name: str, work: Path) -> Iterator[Place]:
     (work / "config.yaml").write_text(CONFIGURATION)
     before = dict(os.environ)
     os.environ["LITHOPS_CONFIG_FILE"] = str(work / "config.yaml")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     with contextlib.ExitStack() as stack:
         try:
             folder = stack.enter_context(_FOLDERS[name](work / "server"))
@@ -276,7 +283,7 @@ def _actions(folder: str) -> Iterator[tuple[object, str, Means]]:
         yield botocore.client.BaseClient, "_make_api_call", lambda client, what, *_: what
     elif folder.startswith("root:"):
         for name in ("_copied", "_moved", "_listed", "remove", "prepare"):
-            yield stores._XRootD, name, lambda *_: "asks the server"
+            yield stores._XRootD, name, lambda *_, **__: "asks the server"
     else:
         yield webdav, "_asked", lambda method, *_, **__: method
 
@@ -296,14 +303,19 @@ def _marked(owner: object, name: str, means: Means, mark: Callable[[str], None])
 
 
 def kill_at_each_step(made: Place, kills: int, dice: random.Random) -> None:
-    """Kill ``kills`` programs: one right before each step, as far as they go, then within steps."""
+    """Kill ``kills`` programs: one right before each step, as far as they go, then within steps. Some have fewer steps than
+    the first one, and end before: others are killed in their stead."""
     count = len(made.steps())
     at_steps = [(step, 0.0) for step in range(count)]
     if kills < count:  # the later ones are those that publish
         at_steps = at_steps[-kills:]
-    within = [(dice.randrange(count), dice.uniform(0.0002, 0.01)) for _ in range(kills - len(at_steps))]
-    for step, late_s in at_steps + within:
+    for number, (step, late_s) in enumerate(at_steps):
         made.kill(step, late_s)
+        if number % 3:  # else the next program has more to do, before it comes to these steps
+            made.tidy()
+    while made.tally["killed"] < kills:
+        made.kill(dice.randrange(count), dice.uniform(0.0002, 0.01))
+        made.tidy()
 
 
 def main() -> int:
@@ -323,9 +335,7 @@ def main() -> int:
                     kill_at_each_step(made, given.kills, random.Random(given.seed))
                     made.end()
                 tally = made.tally
-                told = (
-                    f"{given.kills} programs, {tally['killed']} killed: {tally['old']} times old, {tally['new']} times new"
-                )
+                told = f"{tally['killed']} killed: {tally['old']} times the old dataset, {tally['new']} times the new"
                 print(f"{name}: {steps} steps; {told}; never a mixture, never a neighbour touched", flush=True)
             except (AssertionError, rdf_lithops.RdfLithopsError, daemons.ServerMissing) as error:
                 bad += 1
