@@ -199,10 +199,14 @@ def remains(seen: Seen) -> None:
 
 
 def settle(folder: str, manifest: Manifest) -> None:
-    """Give the files of a published dataset their own names. OSError where that may not be."""
+    """Give the files of a published dataset their own names. OSError where that may not be.
+
+    Most often it was done before. What lies under a staged name and is another file is the part of a call that nobody
+    waited for any more: it does not get the name.
+    """
     for file in manifest.files:
-        if file.staged:
-            with contextlib.suppress(FileNotFoundError):  # it was done before, or somebody else did
+        if file.staged and mark_of(folder + file.staged) == file.mark:
+            with contextlib.suppress(FileNotFoundError):  # somebody else has just done it
                 os.replace(folder + file.staged, folder + file.name)
 
 

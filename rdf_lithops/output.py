@@ -151,7 +151,7 @@ def _recovered(destination: Destination) -> Seen:
 def _tidied(seen: Seen) -> Seen:
     """The records of dead runs stay until a new one is published, whose manifest knows them: their calls may go on."""
     manifest.remains(seen)
-    for run in _dead(seen):
+    for run in (*_dead(seen), *([seen.manifest.run] if seen.manifest else ())):
         manifest.take_back(seen, run)
     return manifest.look(seen.folder, seen.stem)
 

@@ -307,8 +307,8 @@ def kill_at_each_step(made: Place, kills: int, dice: random.Random) -> None:
     the first one, and end before: others are killed in their stead."""
     count = len(made.steps())
     at_steps = [(step, 0.0) for step in range(count)]
-    if kills < count:  # the later ones are those that publish
-        at_steps = at_steps[-kills:]
+    if kills < count:
+        at_steps = [at_steps[number * count // kills] for number in range(kills)]
     for number, (step, late_s) in enumerate(at_steps):
         made.kill(step, late_s)
         if number % 3:  # else the next program has more to do, before it comes to these steps
