@@ -9,7 +9,7 @@ JOBS ?= 2
 # Two Lithops programs of one user delete each other's copy of the package without it.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test test-all test-data test-lambda chaos soak interrupts faults-table bench-recovery image audit lint bench bench-quick clean
+.PHONY: help demo test test-all test-data test-lambda chaos soak interrupts overwrite faults-table bench-recovery image audit lint bench bench-quick clean
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
@@ -21,6 +21,7 @@ help:
 	@echo "make audit     known vulnerabilities of what is in the image"
 	@echo "make chaos     200 runs while processes are killed at random (SEED=1); make soak: 550 runs that must not hang"
 	@echo "make interrupts  Ctrl-C at random moments of 80 runs and 20 programs"
+	@echo "make overwrite  the driver killed at each step of overwriting a Snapshot, 100 times, in a folder, S3, XRootD and WebDAV"
 	@echo "make faults-table  after how many seconds each scripted fault is noticed, in the map, the reducer and their ROOT processes"
 	@echo "make lint      ruff and mypy"
 	@echo "make bench     the same analyses in ROOT, Dask, Spark, plain Lithops and here, side by side (bench-quick: five minutes)"
@@ -66,7 +67,7 @@ audit: $(VENV)/.stamp-test
 	$(BIN)/pip-audit --strict --no-deps --disable-pip -r runtime/requirements.txt -r runtime/requirements-generic.txt
 
 # Random kills: SEED picks them, ARGS="--runs 20" makes it shorter.
-chaos soak interrupts: $(VENV)/.stamp-test
+chaos soak interrupts overwrite: $(VENV)/.stamp-test $(if $(filter overwrite,$(MAKECMDGOALS)),$(VENV)/.stamp-servers)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m $(if $(filter chaos,$@),chaos,chaos.$@) $(if $(filter soak,$@),,--seed $(SEED)) $(ARGS)
 

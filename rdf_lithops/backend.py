@@ -25,6 +25,7 @@ from . import (
     interrupts,
     job,
     live,
+    masks,
     output,
     payload,
     progress,
@@ -126,6 +127,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         head.rdf_lithops_selection = selected
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
         head.execute_graph = functools.partial(self._execute, weakref.ref(head))
+        head.rdf_lithops_has_masks = isinstance(head, HeadNode.TreeHeadNode) and masks.are_in(head.rdf_node.GetColumnNames())
         if cutting.reads_files(head):
             head._build_ranges = functools.partial(self._uncut, weakref.ref(head))
         return DataFrame.RDataFrame(head)
@@ -531,6 +533,7 @@ def plan(node: Any) -> Plan:
 
     prepared = backend._prepared(taken.ranges, taken.mapper, taken.reducer)
     with dataset.counted(backend._account):
+        backend._thread.frame = head.rdf_node
         ready = prepared.__enter__()
 
     def deliver(data: bytes) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "Seen",
     "begin",
     "commit",
+    "forget",
     "is_local",
     "look",
     "mark_of",
@@ -173,12 +174,16 @@ def begin(folder: str, stem: str, run: str) -> None:
 
 
 def take_back(seen: Seen, run: str) -> None:
-    """Remove what a run that has ended wrote beside what is published, and its record. Raises stores.StoreFailure."""
+    """Remove what a run that has ended wrote beside what is published. Raises stores.StoreFailure."""
     published = {file.name for file in seen.manifest.files} if seen.manifest else set()
     names = [name for name in seen.sizes if (found := run_of(seen.stem, name)) and found[:-1] == run[:-1]]
     stores.remove(seen.folder + name for name in names if name not in published)
     for beginning in (f"{seen.stem}_{run[:-1]}", f"{seen.stem}.{run}", f"{seen.stem}{END}"):
         stores.store_of(seen.folder).abandon(seen.folder, beginning)
+
+
+def forget(seen: Seen, run: str) -> None:
+    """Remove the record of a run, if there is one. Raises stores.StoreFailure."""
     stores.remove([_record(seen.folder, seen.stem, run)])
 
 
@@ -194,10 +199,14 @@ def remains(seen: Seen) -> None:
 
 
 def settle(folder: str, manifest: Manifest) -> None:
-    """Give the files of a published dataset their own names. OSError where that may not be."""
+    """Give the files of a published dataset their own names. OSError where that may not be.
+
+    Most often it was done before. What lies under a staged name and is another file is the part of a call that nobody
+    waited for any more: it does not get the name.
+    """
     for file in manifest.files:
-        if file.staged:
-            with contextlib.suppress(FileNotFoundError):  # it was done before, or somebody else did
+        if file.staged and mark_of(folder + file.staged) == file.mark:
+            with contextlib.suppress(FileNotFoundError):  # somebody else has just done it
                 os.replace(folder + file.staged, folder + file.name)
 
 
@@ -213,7 +222,7 @@ def _record(folder: str, stem: str, run: str) -> str:
 
 def _read(url: str) -> str | None:
     """The text that is stored there; None if it has just gone."""
-    with tempfile.TemporaryDirectory(prefix="rdf_lithops_manifest") as folder:
+    with tempfile.TemporaryDirectory(prefix="rdf_lithops-manifest-") as folder:
         path = os.path.join(folder, "text")
         try:
             stores.fetch(url, path)
@@ -226,7 +235,8 @@ def _read(url: str) -> str | None:
 
 
 def _write(url: str, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", prefix="rdf_lithops_manifest") as stream:
-        stream.write(text)
-        stream.flush()
-        stores.put(stream.name, url, replace=True)
+    with tempfile.TemporaryDirectory(prefix="rdf_lithops-manifest-") as folder:  # gc knows folders of such names
+        path = os.path.join(folder, "text")
+        with open(path, "w") as stream:
+            stream.write(text)
+        stores.put(path, url, replace=True)

@@ -149,10 +149,16 @@ def _recovered(destination: Destination) -> Seen:
 
 
 def _tidied(seen: Seen) -> Seen:
+    """The records of dead runs stay until a new one is published, whose manifest knows them: their calls may go on."""
     manifest.remains(seen)
-    for run in [run for run, driver in seen.runs.items() if cleaning.lives(driver) is False]:
+    for run in (*_dead(seen), *([seen.manifest.run] if seen.manifest else ())):
         manifest.take_back(seen, run)
     return manifest.look(seen.folder, seen.stem)
+
+
+def _dead(seen: Seen) -> list[str]:
+    """The recorded runs whose driver was killed, on this machine."""
+    return [run for run, driver in seen.runs.items() if cleaning.lives(driver) is False]
 
 
 def _refuse(destination: Destination, seen: Seen, may_overwrite: bool, inputs: Collection[str], count: int) -> None:
@@ -282,7 +288,8 @@ def _published(destination: Destination, seen: Seen, urls: Sequence[str]) -> Man
     if blocked:
         why = f"they came while the run lasted: {_listed(blocked)}"
         raise OutputError(f"{destination.url} cannot be written beside files that are in its way", why=why)
-    past = (*seen.manifest.past, seen.manifest.run)[-manifest.PAST_RUNS :] if seen.manifest else ()
+    before = (*seen.manifest.past, seen.manifest.run) if seen.manifest else ()
+    past = tuple(dict.fromkeys((*before, *_dead(seen))))[-manifest.PAST_RUNS :]
     if not manifest.is_local(destination.folder):
         sizes = _sizes(destination, urls)
         missing = [url for url in urls if url not in sizes]
@@ -314,7 +321,10 @@ def _clear(destination: Destination) -> None:
     """Remove what this run has left beside its dataset, or all that it wrote if that is none; and what it replaced."""
     seen = manifest.look(destination.folder, destination.stem)
     manifest.remains(seen)
-    manifest.take_back(seen, destination.run)
+    published = seen.manifest is not None and seen.manifest.run == destination.run
+    for run in (destination.run, *(_dead(seen) if published else ())):
+        manifest.take_back(seen, run)
+        manifest.forget(seen, run)
 
 
 def discard(destinations: Sequence[Destination]) -> None:
@@ -328,6 +338,7 @@ def tidy(folder: str, stem: str, run: str) -> None:
     seen = manifest.look(folder, stem)
     manifest.remains(seen)
     manifest.take_back(seen, run)
+    manifest.forget(seen, run)
 
 
 def parts(name: str) -> list[str]:

@@ -6,6 +6,7 @@ import errno
 import glob
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 import ROOT
+from chaos import overwrite
+from servers import daemons
 
 import rdf_lithops
 from rdf_lithops import OutputError, cleaning, identity, manifest, output
@@ -244,3 +247,35 @@ def test_an_interrupted_publication_is_finished_by_its_readers(
     monkeypatch.undo()
     output.tidy(f"{tmp_path}/", "skim", "0123abc0")
     assert {END, "skim_0.root", "skim_1.root"} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_part_that_comes_too_late_replaces_nothing(fexec: Any, tmp_path: Path) -> None:
+    """A call that was given up may deliver once more when the dataset is there: readers do not notice, and the
+    next run takes it away."""
+    write(fexec, "skim.root", version=1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    late = json.loads((tmp_path / END).read_text())["files"][1]["staged"]
+    local("late.root")
+    os.rename("late.root", late)
+    assert of(1) == events(rdf_lithops.parts("skim.root"))
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name != late}
+    write(fexec, "skim.root", version=2)
+    assert (of(2), False) == (events(rdf_lithops.parts("skim.root")), (tmp_path / late).exists())
+
+
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [("folder", 8), *(pytest.param(name, 8, marks=pytest.mark.slow) for name in ("s3", "xrootd", "webdav"))],
+)
+def test_killed_at_each_step(name: str, kills: int, tmp_path: Path) -> None:
+    """All along the way of a driver that overwrites: whatever it was doing when it was killed, there is the old dataset or
+    the new one, and the next run leaves nothing else. `make overwrite` has all the steps."""
+    tmp_path.chmod(0o755)  # servers have users of their own
+    try:
+        with overwrite.place(name, tmp_path) as made:
+            overwrite.kill_at_each_step(made, kills, random.Random(1))
+            made.end()
+    except daemons.ServerMissing as missing:
+        pytest.skip(str(missing))
+    assert kills == made.tally["killed"]
+    assert made.tally["old"] and made.tally["new"]

@@ -392,7 +392,15 @@ def _graph(graph: bytes, digest: str, folder: str) -> _Graph:
 
 def _can_be_cloned(mapper: Any) -> bool:
     """Whether DistRDF's action cloning gives the right answer for all of the graph (see _UNCLONABLE)."""
-    return not any(getattr(node.operation, "name", "") in _UNCLONABLE for node in _nodes(mapper).values())
+    operations = [node.operation for node in _nodes(mapper).values()]
+    return not any(getattr(item, "name", "") in _UNCLONABLE or _includes_variations(item) for item in operations)
+
+
+def _includes_variations(operation: Any) -> bool:
+    """Whether it is a Snapshot whose action ROOT cannot clone."""
+    if getattr(operation, "name", "") != "Snapshot":
+        return False
+    return any(getattr(argument, "fIncludeVariations", False) for argument in operation.args[3:])
 
 
 def _nodes(mapper: Any) -> dict[int, Any]:
@@ -443,8 +451,7 @@ def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], s
             result = runner.mapper(_ready(plain, dataset, runner.exec_id(plain)))
         finally:
             _refuse_changed_files(plain, dataset)
-        for mergeable in getattr(result, "mergeables", None) or ():
-            _restore_entry_column(mergeable)
+        _restore_entry_columns(result)
         _refuse_unread_data()
     except Exception as error:
         raise RangeFailure(plain["id"]) from error
@@ -467,12 +474,13 @@ def _refuse_unread_data() -> None:
         raise remote.AccessFailure(**failed)
 
 
-def _restore_entry_column(mergeable: Any) -> None:
+def _restore_entry_columns(result: Any) -> None:
     """AsNumpy of ``rdfentry_`` was booked on a helper column: give the array the name that the user asked for."""
-    arrays = getattr(mergeable, "_py_arrays", None)
-    if arrays:
-        named = {("rdfentry_" if name.startswith(ENTRY_COLUMN) else name): array for name, array in arrays.items()}
-        mergeable._py_arrays = named
+    for mergeable in getattr(result, "mergeables", None) or ():
+        arrays = getattr(mergeable, "_py_arrays", None)
+        if arrays:
+            named = {("rdfentry_" if name.startswith(ENTRY_COLUMN) else name): array for name, array in arrays.items()}
+            mergeable._py_arrays = named
 
 
 def range_seed(seed: int, range_id: int, piece: Sequence[int] = ()) -> int:

@@ -153,10 +153,11 @@ def _tree(item: Any, files: Sequence[Pair], start: int, end: int, is_odd: bool) 
     import ROOT
     from ROOT._distrdf import _graph_cache
 
-    if is_odd:
+    has_masks = bool(item.shared.get("has_masks"))
+    if is_odd or has_masks:
         _graph_cache._RDF_REGISTER.pop(item.exec_id, None)
         _graph_cache._ACTIONS_REGISTER.pop(item.exec_id, None)
-        return _of_chain(files, start, end)
+        return _of_chain(files, start, end, files[0][1] if has_masks else "", _friends(item.friendinfo))
     spec = ROOT.RDF.Experimental.RDatasetSpec()
     for position, group in itertools.groupby(files, key=lambda pair: pair[2]):
         pairs = list(group)
@@ -191,16 +192,29 @@ def _friends(info: Any) -> list[tuple[str, list[str], list[str]]]:
     return [(alias, names, list(trees) or [name] * len(names)) for (name, alias), names, trees in triples]
 
 
-_chains: list[Any] = []  # the one that the newest frame reads
+_chains: list[Any] = []  # those that the newest frame reads: ROOT's frames do not own them
 
 
-def _of_chain(files: Sequence[Pair], start: int, end: int) -> Any:
+def _of_chain(
+    files: Sequence[Pair], start: int, end: int, name: str, friends: Sequence[tuple[str, list[str], list[str]]]
+) -> Any:
+    """A frame over a chain of that ``name``, by which ROOT finds masks, and not over a specification, which has none."""
     import ROOT
 
-    chain = ROOT.TChain("")
-    for name, tree, _ in files:
-        chain.AddFile(name, ROOT.TTree.kMaxEntries, tree)
-    _chains[:] = [chain]
-    frame = ROOT.RDataFrame(chain)
+    chains = [_chain(name, [(file, tree) for file, tree, _ in files])]
+    for alias, names, trees in friends:
+        chains.append(_chain(trees[0], list(zip(names, trees, strict=True))))
+        chains[0].AddFriend(chains[-1], alias)
+    _chains[:] = chains
+    frame = ROOT.RDataFrame(chains[0])
     ROOT.Internal.RDF.ChangeBeginAndEndEntries(ROOT.RDF.AsRNode(frame), start, end)
     return frame
+
+
+def _chain(name: str, files: Sequence[tuple[str, str]]) -> Any:
+    import ROOT
+
+    chain = ROOT.TChain(name)
+    for file, tree in files:
+        chain.AddFile(file, ROOT.TTree.kMaxEntries, tree)
+    return chain
