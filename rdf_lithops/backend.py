@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
@@ -117,6 +116,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         recorder = self._thread.recorder = Recorder(time.time())
         graph: Any = head()
         try:
+            interrupts.check()
             with dataset.counted(self._account):
                 type(graph).execute_graph(graph)
         except BaseException as error:
@@ -300,6 +300,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         inputs = adapter.files_of(travelling.plain_ranges, travelling.dataset)
         there = output.check(travelling.graph.destinations, self.options.overwrite, inputs)
         with contextlib.ExitStack() as stack:
+            interrupts.check()
             place = stack.enter_context(job.opened(self.session, user_code))
             found = self._credentials(inputs | {destination.url for destination in travelling.graph.destinations})
             found += credentials.of_signed_urls(dataset.signed(inputs))
@@ -553,12 +554,11 @@ def run_graphs(handles: list[Any]) -> int:
     """Run the distinct graphs of ``handles`` at the same time; returns their number. Every failure is raised.
 
     One failure is raised as it is; several as a RunError-like RdfLithopsError that lists them. Graphs that succeeded
-    keep their results and do not run again.
+    keep their results and do not run again. Ctrl-C ends them all, and comes back when they have ended.
     """
     graphs = list({handle.proxied_node.get_head(): handle for handle in handles}.values())
-    with concurrent.futures.ThreadPoolExecutor(max_workers=len(graphs)) as pool:
-        running = [pool.submit(Proxy.execute_graph, handle.proxied_node) for handle in graphs]
-    failures = [failure for future in running if (failure := future.exception()) is not None]
+    ran = interrupts.at_once([functools.partial(Proxy.execute_graph, handle.proxied_node) for handle in graphs])
+    failures = [failure for future in ran if (failure := future.exception()) is not None]
     if len(failures) == 1:
         raise failures[0]
     if failures:

@@ -14,6 +14,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
+from . import interrupts
 from .attempts import Attempt
 from .errors import RunError
 from .events import CallBegan, CallProgressed
@@ -168,6 +169,7 @@ class Watch:
         """Wait before the next attempt, within the deadline."""
         until_s = time.monotonic() + pause_s
         while (left_s := until_s - time.monotonic()) > 0:
+            interrupts.check()
             self.check_deadline(books)
             time.sleep(min(left_s, 0.1))
 
