@@ -675,9 +675,7 @@ class _Abandoned(Exception):  # a signal that leaves map_reduce, not an error
 
 def _call_limit_s(plan: Plan, options: Options) -> float | None:
     """After how long Lithops ends a call; None leaves it to the executor's configuration."""
-    if plan.outlook is None or options.budget_usd is None or plan.outlook.offer.is_local:
-        return options.deadline_s
-    return plan.outlook.call_limit_s
+    return min((limit for limit in (plan.call_limit_s, options.deadline_s) if limit is not None), default=None)
 
 
 class LithopsSubmission:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import interrupts
+from .account import Account
 from .attempts import Attempt, Submission
 from .errors import CredentialsError, DataAccessError, OutputError, PayloadError, RangeError, RunError, SubmissionError
 from .events import (
@@ -58,6 +59,11 @@ class Outcome:
     attempts: int
     repeated_calls: int
 
+    @property
+    def took_s(self) -> float:
+        """From the first submission to the result."""
+        return self.submit_s + self.wait_s
+
 
 Submit = Callable[[Plan], Submission]
 
@@ -69,18 +75,20 @@ def run(
     consumers: tuple[Consumer, ...] = (),
     run_id: str = "",
     cut: Cut = never_cut,
+    account: Account | None = None,
 ) -> Outcome:
     """Run ``plan`` with as many attempts as ``options`` allows; ``submit`` starts one ``map_reduce`` of a plan.
 
     ``consumers`` are told each event as it happens; ``cut`` gives the two halves of a range that was too much for a worker,
-    or nothing. Raises RunError when no answer is to be had; a failure of the user's graph is inside the outcome's envelope
-    (see ``read_result``).
+    or nothing; every submission draws on ``account``, the plan's own if none is given. Raises RunError when no answer is to
+    be had; a failure of the user's graph is inside the outcome's envelope (see ``read_result``).
     """
-    running = _Run(submit, plan, options, Books(plan, consumers, cut))
+    account = account or Account(plan.outlook)
+    running = _Run(submit, plan, options, Books(plan, consumers, cut), account)
     running.books.tell(RunBegan(plan, run_id))
     error: str | None = "interrupted"
     try:
-        outcome = finish(submit, plan, options, running.until_done(), consumers)
+        outcome = finish(submit, plan, options, running.until_done(), consumers, account)
         found = outcome.envelope.error
         error = None if found is None else str(found["message"]).partition("\n")[0]
         return outcome
@@ -91,16 +99,23 @@ def run(
         running.books.tell(RunEnded(running.attempts, time.perf_counter() - running.began, error))
 
 
-def finish(submit: Submit, plan: Plan, options: Options, outcome: Outcome, consumers: tuple[Consumer, ...] = ()) -> Outcome:
+def finish(
+    submit: Submit,
+    plan: Plan,
+    options: Options,
+    outcome: Outcome,
+    consumers: tuple[Consumer, ...] = (),
+    account: Account | None = None,
+) -> Outcome:
     """Fold in rounds what the reducer of ``plan`` handed on, if it did; the outcome of all together."""
-    number = 0
+    number, account = 0, account or Account(plan.outlook)
     while outcome.envelope.parts:
         number += 1
         plan = next_round(plan, outcome.envelope)
         events: list[Event] = []
         left_s = options.deadline_s and max(0.001, options.deadline_s - outcome.submit_s - outcome.wait_s)
         books = Books(plan, (events.append,))
-        last = _Run(submit, plan, dataclasses.replace(options, deadline_s=left_s), books).until_done()
+        last = _Run(submit, plan, dataclasses.replace(options, deadline_s=left_s), books, account).until_done()
         outcome = dataclasses.replace(
             last,
             submit_s=outcome.submit_s + last.submit_s,
@@ -116,7 +131,8 @@ def finish(submit: Submit, plan: Plan, options: Options, outcome: Outcome, consu
 class _Run:
     """One run: the attempts under way (one; two while a backup runs) and what is known of the calls."""
 
-    def __init__(self, submit: Submit, plan: Plan, options: Options, books: Books) -> None:
+    def __init__(self, submit: Submit, plan: Plan, options: Options, books: Books, account: Account) -> None:
+        self.account = account
         self.submit, self.plan, self.options, self.books = submit, plan, options, books
         self.watch = Watch(options, plan)
         self.live: list[Attempt] = []
@@ -166,6 +182,7 @@ class _Run:
 
     def _begin(self) -> None:
         part = self.books.next_part(self.attempts + 1)
+        part = dataclasses.replace(part, call_limit_s=self.account.draw(len(part.iterdata)))
         self.attempts += 1
         self.submitted += len(part.iterdata)
         self.repeated += len(part.iterdata) if self.attempts > 1 else 0

@@ -89,7 +89,7 @@ class Told:
     clock: Clock
     script: Script
     attempts: list[list[int]] = field(default_factory=list)
-    limits: list[Any] = field(default_factory=list)
+    limits: list[float | None] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -99,6 +99,7 @@ class Told:
 
     def submit(self, part: Plan) -> _Scripted:
         self.attempts.append([item["call"]["id"] for item in part.iterdata])
+        self.limits.append(part.call_limit_s)
         return _Scripted(part, self)
 
 
