@@ -860,9 +860,17 @@ def _withdraw(session: Session, keys: set[str], error: BaseException) -> None:
 
 def _delete_job(session: Session, job_key: str) -> None:
     _delete_below(session, f"{JOBS_PREFIX}/{job_key}")
-    bucket = session.executor.storage.bucket
-    with contextlib.suppress(OSError):  # what version 1 hands a job's process, which deletes it unless it is killed
-        os.unlink(os.path.join(LITHOPS_TEMP_DIR, bucket, JOBS_PREFIX, f"{job_key}-job.json"))
+    _delete_job_file(session, job_key)
+
+
+def _delete_job_file(session: Session, job_key: str) -> None:
+    """What localhost version 1 hands a job's process, which deletes it unless it is killed, and fails where it is gone."""
+    if not session.local:
+        return
+    if session.closed or job_key in session.cancelled_keys or LocalJobs(session.executor.compute_handler).has_ended(job_key):
+        with contextlib.suppress(OSError):
+            bucket = session.executor.storage.bucket
+            os.unlink(os.path.join(LITHOPS_TEMP_DIR, bucket, JOBS_PREFIX, f"{job_key}-job.json"))
 
 
 def _delete_below(session: Session, prefix: str) -> None:
@@ -886,6 +894,8 @@ def _sweep(session: Session) -> None:
             for path in (os.path.join(JOBS_DIR, f"{job_key}.done"), os.path.join(LOGS_DIR, f"{job_key}.log")):
                 with contextlib.suppress(OSError):
                     os.unlink(path)
+            _delete_job_file(session, job_key)
         session.job_keys.clear()
-        for job_key in session.cancelled_keys:  # whose processes were killed, or were about to be, while they wrote
+        # their processes were killed while they wrote; other threads add to them
+        for job_key in tuple(session.cancelled_keys):
             _delete_job(session, job_key)

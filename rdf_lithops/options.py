@@ -83,8 +83,8 @@ class Options:
     fold_mib: float | None = _option(None, float, int, above=0)
     """How much of partials one call folds; more are folded by a tree of calls. None: a fifth of the memory of a call."""
     budget_usd: float | None = _option(None, float, int, above=0)
-    """A run that could cost more, with all attempts, backups and merging of files, is an error before it begins, and calls are
-    ended before they cost more."""
+    """A run that could cost more, with all attempts, backups and merging of files, is an error before it begins, and calls
+    are ended before they cost more."""
     usd_per_gb_s: float | None = _option(None, float, int)
     """Your price, instead of the table's."""
     faults: dict[str, Any] | None = _option(None, dict, shown=False)  # noqa: RUF009  # makes a field

@@ -1,4 +1,4 @@
-"""A budget is what a run may cost however it goes: attempts, backups, divided calls, rounds of the fold and merging included."""
+"""A budget is what a run may cost however it goes: with attempts, backups, divided calls, rounds of folding, and merging."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ OF_EIGHT = outlook(calls=8, works=None)
 
 def worst_usd(plan: Outlook, attempts: list[list[int]], limits: list[float | None]) -> float:
     """What these submissions cost if each call, and each reducer, runs as long as it may."""
-    seconds = sum(len(calls) * (limit or 0.0) + (plan.offer.timeout_s or 0.0) for calls, limit in zip(attempts, limits))
+    submitted = zip(attempts, limits, strict=True)
+    seconds = sum(len(calls) * (limit or 0.0) + (plan.offer.timeout_s or 0.0) for calls, limit in submitted)
     return Bill.of(seconds, sum(len(calls) + 1 for calls in attempts), plan.offer, plan.prices).cost_usd or 0.0
 
 
