@@ -20,6 +20,7 @@ from test_warm import in_thread
 
 import rdf_lithops
 from rdf_lithops import job, running
+from rdf_lithops.events import CallBegan
 from rdf_lithops.options import Options
 from rdf_lithops.planning import Plan
 from rdf_lithops.running import CallEnd
@@ -42,7 +43,7 @@ def own_fexec(request: pytest.FixtureRequest) -> Iterator[lithops.FunctionExecut
 
 def slow_sum(fexec: lithops.FunctionExecutor, calls: int = 4, milliseconds: int = 40) -> Any:
     """A float sum whose last digits depend on the order of folding; each of 40 entries takes some milliseconds."""
-    frame = ROOT.RDataFrame(40, executor=fexec, npartitions=calls, options=Options(ranges_per_call=1))
+    frame = ROOT.RDataFrame(40, executor=fexec, npartitions=calls, options=Options(ranges_per_call=1, beat_s=0.1))
     return frame.Define("x", f"gSystem->Sleep({milliseconds}); return 1.0 / (3.0 + rdfentry_);").Sum("x")
 
 
@@ -71,8 +72,10 @@ VICTIMS = {
 def test_killed_process_costs_time_alone(own_fexec: lithops.FunctionExecutor, victim: str) -> None:
     """SIGKILL of one process of each kind in mid-run: the same bits as undisturbed, within the time limit."""
     expected = slow_sum(own_fexec, milliseconds=0).GetValue()
-    thread, outcome = in_thread(slow_sum(own_fexec))
-    time.sleep(0.7)
+    query, began = slow_sum(own_fexec), threading.Event()
+    query.proxied_node.get_head().backend.consumers = (lambda event: began.set() if isinstance(event, CallBegan) else None,)
+    thread, outcome = in_thread(query)
+    assert began.wait(LIMIT_S)
     until, killed = time.monotonic() + LIMIT_S, None
     while thread.is_alive() and killed is None and time.monotonic() < until:
         for process in processes(own_fexec, *VICTIMS[victim])[:1]:
