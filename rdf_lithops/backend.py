@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
@@ -33,6 +32,7 @@ from . import (
     running,
     selecting,
 )
+from .account import Account
 from .badfiles import without_bad_files
 from .columns import shape_of
 from .cost import Bill, Speeds, default_calls, prices_of
@@ -137,6 +137,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         recorder = self._thread.recorder = Recorder(time.time())
         graph: Any = head()
         try:
+            interrupts.check()
             with dataset.counted(self._account):
                 type(graph).execute_graph(graph)
             has_run(graph)
@@ -240,11 +241,13 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             learner = _Learner(run_plan)
             consumers: tuple[Consumer, ...] = (*self._consumers(on_partial), learner)
             submit = functools.partial(self._submit, ready.place)
+            how = self._with_backups()
             for event in self.skipped:
                 for consumer in consumers:
                     consumer(event)
             try:
-                outcome = running.run(submit, run_plan, self._with_backups(), consumers, ready.place.run_id, halving.halves)
+                given = consumers, ready.place.run_id, halving.halves, ready.account
+                outcome = running.run(submit, run_plan, how, *given)
                 result = running.read_result(outcome.envelope)
             except RunError as failure:
                 if isinstance(failure, DataAccessError):
@@ -253,7 +256,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
                 raise
             learner.teach(self.session, shape_of(nodes_of(mapper)))
             logger.debug("%s", outcome)
-            return ready.receive(result)
+            return ready.receive(result, outcome.took_s)
 
     def _compiling_ahead(
         self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]
@@ -328,6 +331,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         inputs = adapter.files_of(travelling.plain_ranges, travelling.dataset)
         output.check(destinations, self.options.overwrite, inputs, len(travelling.plain_ranges))
         with contextlib.ExitStack() as stack:
+            interrupts.check()
             place = stack.enter_context(job.opened(self.session, user_code, [each.place for each in destinations]))
             found = self._credentials(inputs | {destination.url for destination in destinations})
             found += credentials.of_signed_urls(dataset.signed(inputs))
@@ -345,15 +349,25 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             )
             run_plan = dataclasses.replace(self._plan(travelling, reducer, surroundings, place), extra_env=extra_env)
             try:
-                merge = functools.partial(self._merge, run_plan, place)
+                account = Account(run_plan.outlook)
+                merge = functools.partial(self._merge, run_plan, place, account)
                 receive = functools.partial(_receive, travelling, place, merge)
-                yield _Ready(run_plan, place, receive, destinations)
+                yield _Ready(run_plan, place, receive, account, destinations)
             except (Exception, KeyboardInterrupt):
                 output.discard(destinations)
                 raise
 
-    def _merge(self, run_plan: Plan, place: job.Place, destination: output.Destination, written: _Written) -> None:
-        """Merge the files of a Snapshot into larger ones, by a second ``map_reduce`` in the surroundings of the first."""
+    def _merge(
+        self,
+        run_plan: Plan,
+        place: job.Place,
+        account: Account,
+        destination: output.Destination,
+        written: _Written,
+        took_s: float,
+    ) -> None:
+        """Merge the files of a Snapshot into larger ones, by a second ``map_reduce`` in the surroundings of the first, from
+        the same account, and within the deadline of which ``took_s`` are gone."""
         if self.options.file_mib is None:
             return
         file_bytes = self.options.file_mib * 2**20
@@ -367,11 +381,13 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         assert isinstance(run_plan.map_task, MapTask), "a run begins with its map"
         merge_task = MergeTask(surroundings, access=run_plan.map_task.access)
         merging = Plan(iterdata, merge_task, reduce_task, _no_delivery, run_plan.extra_env)
+        left_s = self.options.deadline_s and max(0.001, self.options.deadline_s - took_s)
+        how = dataclasses.replace(self._with_backups(), deadline_s=left_s)
         shown, events = progress.consumer(self.options.progress), list[Event]()
         consumers = (events.append, *([shown] if shown else []))
         submit, began = functools.partial(self._submit, place), time.perf_counter()
         try:
-            outcome = running.run(submit, merging, self._with_backups(), consumers, f"{place.run_id}-merge")
+            outcome = running.run(submit, merging, how, consumers, f"{place.run_id}-merge", account=account)
         finally:
             recorder = getattr(self._thread, "recorder", None)
             for consumer in (*([recorder] if recorder else []), *self.consumers):
@@ -419,7 +435,16 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             groups=_groups(iterdata),
             limits=limits,
         )
-        return Plan(iterdata, map_task, reduce_task, _no_delivery, outlook=self._outlook(iterdata, travelling.graph.nodes))
+        outlook = self._outlook(iterdata, travelling.graph.nodes)
+        merge_calls = self._merge_calls(len(range_ids)) if self.options.file_mib else 0
+        merges = len(travelling.graph.destinations) if merge_calls else 0
+        outlook = dataclasses.replace(outlook, merge_calls=merge_calls * merges, merges=merges)
+        return Plan(iterdata, map_task, reduce_task, _no_delivery, outlook=outlook)
+
+    def _merge_calls(self, parts: int) -> int:
+        """How many calls merge so many parts, two or more to a file, at most."""
+        ranges = [{"id": number} for number in range(parts // 2)]
+        return len(pack_calls(ranges, self.session.workers(), self.options.ranges_per_call)) if ranges else 0
 
     def _outlook(self, iterdata: list[dict[str, Any]], nodes: Iterable[Any]) -> Outlook:
         """What is known beforehand of running these calls."""
@@ -541,8 +566,8 @@ def plan(node: Any) -> Plan:
             raise PlanError("the graph has changed since it was planned: plan it again")
         merged = running.Outcome(unpack(data), 0.0, 0.0, 1, 0)
         submit = functools.partial(backend._submit, ready.place)
-        outcome = running.finish(submit, ready.plan, backend._with_backups(), merged)
-        result = ready.receive(running.read_result(outcome.envelope))
+        outcome = running.finish(submit, ready.plan, backend._with_backups(), merged, account=ready.account)
+        result = ready.receive(running.read_result(outcome.envelope), outcome.took_s)
         with backend._directed(result):
             head.execute_graph()
         closing()
@@ -584,12 +609,11 @@ def run_graphs(handles: list[Any]) -> int:
     """Run the distinct graphs of ``handles`` at the same time; returns their number. Every failure is raised.
 
     One failure is raised as it is; several as a RunError-like RdfLithopsError that lists them. Graphs that succeeded
-    keep their results and do not run again.
+    keep their results and do not run again. Ctrl-C ends them all, and comes back when they have ended.
     """
     graphs = list({handle.proxied_node.get_head(): handle for handle in handles}.values())
-    with concurrent.futures.ThreadPoolExecutor(max_workers=len(graphs)) as pool:
-        running = [pool.submit(Proxy.execute_graph, handle.proxied_node) for handle in graphs]
-    failures = [failure for future in running if (failure := future.exception()) is not None]
+    ran = interrupts.at_once([functools.partial(Proxy.execute_graph, handle.proxied_node) for handle in graphs])
+    failures = [failure for future in ran if (failure := future.exception()) is not None]
     if len(failures) == 1:
         raise failures[0]
     if failures:
@@ -607,7 +631,8 @@ class _Ready:
 
     plan: Plan
     place: job.Place
-    receive: Callable[[Envelope], Any]
+    receive: Callable[[Envelope, float], Any]
+    account: Account
     destinations: list[output.Destination]
 
 
@@ -622,10 +647,12 @@ class _Written(SnapshotResult):  # type: ignore[misc]  # ROOT has no type inform
 def _receive(
     travelling: Travelling,
     place: job.Place,
-    merge: Callable[[output.Destination, Any], None],
+    merge: Callable[[output.Destination, Any, float], None],
     envelope: Envelope,
+    took_s: float,
 ) -> Any:
     """DistRDF's result: arrays whole, Snapshots with the files that the workers have put where they belong."""
+    began = time.monotonic()
     if envelope.stored is not None:
         envelope = unpack(place.take(envelope.stored["key"]))
     result = partials.loaded(envelope)
@@ -641,7 +668,7 @@ def _receive(
             mergeables[index] = _Written(mergeable.treename, mergeable.filenames)
             for destination in destinations:
                 if destination.wrote(mergeable.filenames[0]):
-                    merge(destination, mergeables[index])
+                    merge(destination, mergeables[index], took_s + time.monotonic() - began)
                     written[destination] = mergeables[index]
     published = output.finish({destination: each.filenames for destination, each in written.items()})
     for destination, names in published.items():

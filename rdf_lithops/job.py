@@ -37,6 +37,7 @@ from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 from lithops.storage.utils import StorageNoSuchKeyError, create_init_key, create_status_key
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
+from . import interrupts
 from .cleaning import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, Places, claim, describe_driver
 from .cost import Offer
 from .credentials import Credential, Keyring
@@ -81,6 +82,7 @@ LOCAL_POLL_S = 0.004
 REMOTE_POLL_S = 0.5
 LOCAL_BEAT_S = 0.5
 REMOTE_BEAT_S = 10.0
+HALF_WRITTEN_S = 2.0  # longer is damaged
 STORAGE_PATIENCE_S = 60.0  # of errors in a row, beyond the storage client's own repetitions
 SWEEP_AGAIN_S = 1.0
 READERS = 16  # threads that read objects of a remote storage at a time
@@ -228,11 +230,15 @@ def session_for(executor: Any, options: Options) -> Session:
             session = Session(weakref.proxy(executor), executor.mode == LOCALHOST)
             _make_safe(executor, session)
             _sessions[executor] = session
-        if session.closed:
-            raise PlanError("expected an open Lithops executor, got one that was closed; create a new FunctionExecutor")
+        _check_open(session)
         if session.local and options.warm:
             _warm_this_machine(session, options)
     return session
+
+
+def _check_open(session: Session) -> None:
+    if session.closed:
+        raise PlanError("expected an open Lithops executor, got one that was closed; create a new FunctionExecutor")
 
 
 def anticipate() -> None:
@@ -271,6 +277,7 @@ def _rouse(session: Session, options: Options) -> None:
     """Start what an earlier attempt has lost, and what waited until there is something to run."""
     if session.local and options.warm:
         with _sessions_lock:
+            _check_open(session)
             folder = _warm_this_machine(session, options)
             if session.prefork is None or session.prefork.poll() is not None:
                 _preload_python(session, folder)
@@ -589,11 +596,13 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
             _rouse(session, options)
             _await_preloaded(session)
             with session.lock:
+                _check_wanted(session)
                 _sweep(session)
                 _record(session, place)
                 with _submitting(session):
                     futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
             return LithopsSubmission(session, futures[:-1], futures[-1])
+        _check_wanted(session)
         gate = _Gate(session, place)
         maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given))
         return LithopsSubmission(session, maps, None, gate)
@@ -602,6 +611,12 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
         if isinstance(error, Exception) and _may_pass(error):
             raise SubmissionError(f"Lithops could not submit the calls: {type(error).__name__}: {error}") from error
         raise
+
+
+def _check_wanted(session: Session) -> None:
+    """Raise if the executor was closed, or the run interrupted, while it waited for its turn to submit."""
+    interrupts.check()
+    _check_open(session)
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -625,6 +640,8 @@ class _Gate:
         """The futures of the maps, once they are submitted."""
         threading.Thread(target=self._run, args=(map_reduce,), name="rdf_lithops map_reduce", daemon=True).start()
         try:
+            while not concurrent.futures.wait([self._maps], interrupts.POLL_S).done:
+                interrupts.check()
             return self._maps.result()
         except BaseException:  # interrupted, perhaps: nobody will open it
             self.abandon()
@@ -634,6 +651,9 @@ class _Gate:
         self._session.gates.current = self
         try:
             with self._session.lock, _submitting(self._session):
+                if self._abandoned:
+                    raise _Abandoned
+                _check_open(self._session)
                 _sweep(self._session)
                 _record(self._session, self._place)
                 self.futures = map_reduce()
@@ -671,9 +691,7 @@ class _Abandoned(Exception):  # a signal that leaves map_reduce, not an error
 
 def _call_limit_s(plan: Plan, options: Options) -> float | None:
     """After how long Lithops ends a call; None leaves it to the executor's configuration."""
-    if plan.outlook is None or options.budget_usd is None or plan.outlook.offer.is_local:
-        return options.deadline_s
-    return plan.outlook.call_limit_s
+    return min((limit for limit in (plan.call_limit_s, options.deadline_s) if limit is not None), default=None)
 
 
 class LithopsSubmission:
@@ -687,6 +705,7 @@ class LithopsSubmission:
         self._readers = concurrent.futures.ThreadPoolExecutor(READERS)  # starts no thread before it is needed
         self._storage = session.executor.storage
         self._silent_since_s: float | None = None
+        self._unreadable_since_s: dict[tuple[str, ...], float] = {}
 
     @property
     def job_key(self) -> str:
@@ -763,6 +782,7 @@ class LithopsSubmission:
         return answer
 
     def reduce_end(self) -> CallEnd | None:
+        _check_open(self.session)  # a run in another thread ends with its executor
         if self._gate is not None and self._gate.error is not None:
             return CallEnd(why=f"the reducer could not be submitted: {self._gate.error!r}")
         return None if self.reduce is None else self._end(self.reduce)
@@ -788,9 +808,11 @@ class LithopsSubmission:
         storage = self.session.executor.internal_storage
         try:
             status = self._ask(lambda: storage.get_call_status(*ids))
-        except ValueError:  # localhost writes objects in place: this one is half written
-            return None
-        if status is None or status["type"] != "__end__":
+        except ValueError as damage:  # localhost writes objects in place: this one is half written, unless it stays so
+            since_s = self._unreadable_since_s.setdefault(ids, time.monotonic())
+            is_damaged = not self._is_near or time.monotonic() - since_s > HALF_WRITTEN_S
+            return CallEnd(None, f"its status cannot be read: {damage!r}", kind="damaged") if is_damaged else None
+        if status is None:
             return None
         end: CallEnd | None = self._ask(lambda: read_status(status, lambda: storage.get_call_output(*ids)))
         if (
@@ -854,9 +876,17 @@ def _withdraw(session: Session, keys: set[str], error: BaseException) -> None:
 
 def _delete_job(session: Session, job_key: str) -> None:
     _delete_below(session, f"{JOBS_PREFIX}/{job_key}")
-    bucket = session.executor.storage.bucket
-    with contextlib.suppress(OSError):  # what version 1 hands a job's process, which deletes it unless it is killed
-        os.unlink(os.path.join(LITHOPS_TEMP_DIR, bucket, JOBS_PREFIX, f"{job_key}-job.json"))
+    _delete_job_file(session, job_key)
+
+
+def _delete_job_file(session: Session, job_key: str) -> None:
+    """What localhost version 1 hands a job's process, which deletes it unless it is killed, and fails where it is gone."""
+    if not session.local:
+        return
+    if session.closed or job_key in session.cancelled_keys or LocalJobs(session.executor.compute_handler).has_ended(job_key):
+        with contextlib.suppress(OSError):
+            bucket = session.executor.storage.bucket
+            os.unlink(os.path.join(LITHOPS_TEMP_DIR, bucket, JOBS_PREFIX, f"{job_key}-job.json"))
 
 
 def _delete_below(session: Session, prefix: str) -> None:
@@ -880,6 +910,8 @@ def _sweep(session: Session) -> None:
             for path in (os.path.join(JOBS_DIR, f"{job_key}.done"), os.path.join(LOGS_DIR, f"{job_key}.log")):
                 with contextlib.suppress(OSError):
                     os.unlink(path)
+            _delete_job_file(session, job_key)
         session.job_keys.clear()
-        for job_key in session.cancelled_keys:  # whose processes were killed, or were about to be, while they wrote
+        # their processes were killed while they wrote; other threads add to them
+        for job_key in tuple(session.cancelled_keys):
             _delete_job(session, job_key)

@@ -24,13 +24,17 @@ class LocalJobs:
     def is_over(self, job_key: str) -> bool:
         """Whether nothing of a job runs or will run: it has ended, or it is nowhere to be found."""
         entry = self._handler.env.jobs.get(job_key)
-        ended = entry is not None and (bool(entry.done) if hasattr(entry, "done") else entry.poll() is not None)
-        if ended:
+        if self.has_ended(job_key):
             return True
         if self._is_somewhere(job_key, entry):
             self._missed_since_s.pop(job_key, None)
             return False
         return time.monotonic() - self._missed_since_s.setdefault(job_key, time.monotonic()) > GONE_AFTER_S
+
+    def has_ended(self, job_key: str) -> bool:
+        """Whether a job is known that has ended."""
+        entry = self._handler.env.jobs.get(job_key)
+        return entry is not None and (bool(entry.done) if hasattr(entry, "done") else entry.poll() is not None)
 
     def _is_somewhere(self, job_key: str, entry: Any) -> bool:
         """Whether a process of the job runs, or the job waits in the queue."""

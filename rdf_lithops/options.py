@@ -48,7 +48,8 @@ class Options:
     live_picture: str | None = _option(None, str)
     """A file that ROOT's LiveVisualize rewrites with each partial that arrives; its ending says the format."""
     deadline_s: float | None = _option(None, float, int, above=0)
-    """A run that takes longer is an error. None: the executor's own limit."""
+    """A run that takes longer, rounds of the fold and merging of files included, is an error. None: the executor's own
+    limit."""
     beat_s: float | None = _option(None, float, int, above=0)
     """How often a call says that it lives and how many entries it has done, by an object in Lithops' storage. None: 0.5 s on
     localhost, 10 s elsewhere."""
@@ -82,7 +83,8 @@ class Options:
     fold_mib: float | None = _option(None, float, int, above=0)
     """How much of partials one call folds; more are folded by a tree of calls. None: a fifth of the memory of a call."""
     budget_usd: float | None = _option(None, float, int, above=0)
-    """A run that could cost more is an error before it begins, and calls are ended before they cost more."""
+    """A run that could cost more, with all attempts, backups and merging of files, is an error before it begins, and calls
+    are ended before they cost more."""
     usd_per_gb_s: float | None = _option(None, float, int)
     """Your price, instead of the table's."""
     faults: dict[str, Any] | None = _option(None, dict, shown=False)  # noqa: RUF009  # makes a field

@@ -1,7 +1,7 @@
 """What a plan is expected to take and to cost, and the most that it can cost. Pure: a value made of values.
 
     calls ──Speeds──> seconds ──Offer──> GB-s ──Prices──> expected Bill
-    attempts x calls x the longest that a call may run ───> ceiling
+    attempts x calls x the longest that a call may run ───> ceiling (backups are attempts; merging files is calls)
 
 A budget is kept by making calls end: it sets the longest that one may run, so that the ceiling is within it.
 """
@@ -41,7 +41,8 @@ def fold_shape(partials: int, partial_bytes: float, one_s: float, limits: FoldLi
 class Outlook:
     """What is known of a run before it. ``works`` is what the calls are given; None where the files were not surveyed.
 
-    ``clusters`` are those of the files, of which calls consist. The first ``starting`` calls start a worker; the next
+    ``clusters`` are those of the files, of which calls consist. At most ``merge_calls`` calls, in ``merges`` submissions,
+    merge the files that it writes. The first ``starting`` calls start a worker; the next
     ``compiling`` ones find one that has not run this graph. ``expected`` is what the run takes if nothing fails;
     ``ceiling`` if every call runs as long as it may (``call_limit_s``), in every attempt. Both None where they cannot be
     told.
@@ -60,6 +61,8 @@ class Outlook:
     starting: int = 0
     compiling: int = 0
     clusters: int | None = None
+    merge_calls: int = 0
+    merges: int = 0
 
     @property
     def loads_s(self) -> tuple[float, ...] | None:
@@ -111,7 +114,8 @@ class Outlook:
             return self._bill(0.0, self.attempts)
         if longest_s is None or fold_s is None:
             return None
-        return self._bill(self.attempts * (self.calls * longest_s + self.fold_calls * fold_s), self.attempts)
+        seconds = self._most_calls * longest_s + (self.fold_calls + self.merges) * fold_s
+        return self._bill(self.attempts * seconds, self.attempts, self.merge_calls + self.merges)
 
     @property
     def call_limit_s(self) -> float | None:
@@ -119,17 +123,27 @@ class Outlook:
         given = [limit for limit in (self.offer.timeout_s, self.deadline_s, self._affordable_s()) if limit is not None]
         return min(given, default=None)
 
-    def _affordable_s(self) -> float | None:
-        """Seconds per call that the budget pays for in every attempt, once the fold is paid at its dearest."""
-        if self.budget_usd is None or self.prices is None or self.prices.gb_s * self.offer.memory_gb <= 0:
-            return None
-        per_s = self.attempts * self.prices.gb_s * self.offer.memory_gb
-        fixed = self._bill(0.0, self.attempts).cost_usd or 0.0
-        folds = self.fold_calls * (self.offer.timeout_s or 0.0) * per_s
-        return (self.budget_usd - fixed - folds) / (per_s * self.calls)
+    @property
+    def _most_calls(self) -> int:
+        return self.calls + self.merge_calls
 
-    def _bill(self, seconds: float, attempts: int) -> Bill:
-        return Bill.of(seconds, attempts * (self.calls + self.fold_calls), self.offer, self.prices)
+    @property
+    def usd_per_s(self) -> float | None:
+        """What a second of a call costs; None where nobody bills it, or nobody knows."""
+        per_s = 0.0 if self.prices is None or self.offer.is_local else self.prices.gb_s * self.offer.memory_gb
+        return per_s if per_s > 0 else None
+
+    def _affordable_s(self) -> float | None:
+        """Seconds per call that the budget pays for in every attempt, once the folds are paid at their dearest."""
+        if self.budget_usd is None or self.usd_per_s is None:
+            return None
+        per_s = self.attempts * self.usd_per_s
+        fixed = self._bill(0.0, self.attempts, self.merge_calls + self.merges).cost_usd or 0.0
+        folds = (self.fold_calls + self.merges) * (self.offer.timeout_s or 0.0) * per_s
+        return (self.budget_usd - fixed - folds) / (per_s * self._most_calls)
+
+    def _bill(self, seconds: float, attempts: int, more_calls: int = 0) -> Bill:
+        return Bill.of(seconds, attempts * (self.calls + self.fold_calls + more_calls), self.offer, self.prices)
 
     def problems(self) -> list[str]:
         """Why this cannot run, or must not: each with the change that would help; empty if it may."""
@@ -147,7 +161,7 @@ class Outlook:
             return []
         wanted = "not known" if self.expected is None else f"{self.expected}"
         return [
-            f"budget: {self.budget_usd:g} USD for {self.attempts} attempts of {self.calls} calls leaves "
+            f"budget: {self.budget_usd:g} USD for {self.attempts} attempts of {self._most_calls} calls leaves "
             f"{max(0.0, affordable_s):.3g} s a call, and {wanted} is expected of an undisturbed run; "
             "raise options.budget_usd, lower options.attempts or runtime_timeout, or read fewer files"
         ]
@@ -171,7 +185,9 @@ class Outlook:
         yielded.append(f"memory    {self.speeds.memory_mib:.0f} MiB a call")
         yielded.append(f"deadline  {'none' if self.call_limit_s is None else f'{self.call_limit_s:.4g} s a call'}")
         yielded.append(f"expected  {'not known: the files were not surveyed' if self.expected is None else self.expected}")
-        yielded.append(f"ceiling   {'none' if self.ceiling is None else self.ceiling}, of {self.attempts} attempts")
+        merging = f", of which {self.merge_calls} calls merge files" if self.merges else ""
+        of = f"{self.attempts} attempts, backups included"
+        yielded.append(f"ceiling   {'none' if self.ceiling is None else self.ceiling}, of {of}{merging}")
         yielded.append(f"prices    {'not known' if self.prices is None else self.prices}")
         return yielded
 
@@ -214,6 +230,7 @@ class Outlook:
             "budget_usd": self.budget_usd,
             "prices": None if self.prices is None else vars(self.prices),
             "fold": list(self.fold),
+            "merge_calls": self.merge_calls,
         }
 
 

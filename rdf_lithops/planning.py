@@ -38,6 +38,7 @@ class Plan:
     deliver: Callable[[bytes], None] = field(repr=False, compare=False)
     extra_env: dict[str, str] = field(default_factory=dict, repr=False)
     outlook: Outlook | None = field(default=None, compare=False)
+    call_limit_s: float | None = field(default=None, repr=False, compare=False)  # of a part that is submitted, by its budget
 
     @property
     def calls(self) -> int:

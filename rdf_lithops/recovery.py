@@ -5,14 +5,16 @@ range, payload, credentials, output, access       nothing: it would fail again, 
 memory, timeout                                   the call's ranges one by one; a single range in two, down to one cluster
 died, hung (ROOT ended or stood still in a range) the same again; the same range three times is poison, the run ends
 lost, killed, damaged, worker, fold, transfer     the same again (transfer: a remote file could not be read just now)
+
+All of it holds for a call of which no copy runs any more: as long as one does, what became of another copy decides nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,15 +65,18 @@ def never_cut(plain: Plain) -> list[Plain]:
 
 
 class Books:
-    """The calls that a run is divided into now, every partial that it has, and the latest trouble of each call."""
+    """The calls that a run is divided into now, every partial that it has, the copies of each call that have not ended, and
+    the trouble of those that have, by call and attempt."""
 
     def __init__(self, plan: Plan, consumers: tuple[Consumer, ...] = (), cut: Cut = never_cut) -> None:
         self.plan, self.consumers, self.cut = plan, consumers, cut
         self.calls: dict[int, Plain] = {item["call"]["id"]: item["call"] for item in plan.iterdata}
         self.kept: dict[int, bytes] = {}
-        self.trouble: dict[int, Trouble] = {}
+        self.copies: defaultdict[int, set[int]] = defaultdict(set)  # the attempts in which a call has not ended
+        self.trouble: dict[tuple[int, int], Trouble] = {}
         self.final: bytes | None = None
         self.poison: LostRangesError | None = None
+        self._finals: dict[int, bytes | None] = {}  # by call, as long as another copy may deliver yet
         self._crashes: Counter[int] = Counter()  # by range id
         self._ids = itertools.count(max(self.calls, default=-1) + 1)
 
@@ -89,64 +94,89 @@ class Books:
         for consumer in self.consumers:
             consumer(event)
 
-    def enter(self, call_id: int, attempt: int, end: CallEnd) -> bool:
-        """Sort the end of a call into partial, final failure, or trouble that another attempt may cure; and tell of it.
+    def expect(self, call_ids: Sequence[int], attempt: int) -> None:
+        """A copy of each of these calls was submitted."""
+        for call_id in call_ids:
+            self.copies[call_id].add(attempt)
 
-        Returns whether a partial has come; one that was there already is not taken twice.
+    def enter(self, call_id: int, attempt: int, end: CallEnd) -> bool:
+        """Sort the end of a copy into partial, final failure, or trouble that another attempt may cure; and tell of it.
+
+        Returns whether a partial has come; one that was there already is not taken twice. A failure is final once no other
+        copy of the call runs.
         """
+        self.copies[call_id].discard(attempt)
         if call_id not in self.calls:  # cut meanwhile
             return False
         read = _read(end, self.calls[call_id])
-        if isinstance(read, Trouble) or call_id in self.kept:
-            if isinstance(read, Trouble) and call_id not in self.kept:
-                self._fail(call_id, attempt, read, end)
-            return not isinstance(read, Trouble)
-        envelope, data = read
-        self.kept[call_id] = data
-        self.trouble.pop(call_id, None)
-        found = envelope.range_ids, envelope.entries, envelope.facts, end.status, data
-        self.tell(CallEnded(call_id, attempt, *found))
+        if isinstance(read, Trouble):
+            self._fail(call_id, attempt, read, end)
+            return False
+        if self.owes(call_id):
+            envelope, self.kept[call_id] = read
+            self._forgive(call_id)
+            found = envelope.range_ids, envelope.entries, envelope.facts, end.status, self.kept[call_id]
+            self.tell(CallEnded(call_id, attempt, *found))
         return True
 
+    def _forgive(self, call_id: int) -> None:
+        """What became of other copies of a call that has delivered is of no interest."""
+        self._finals.pop(call_id, None)
+        for known in [known for known in self.trouble if known[0] == call_id]:
+            del self.trouble[known]
+
     def lose(self, call_id: int, attempt: int, why: str) -> None:
-        """Give up, for this attempt, a call that has not ended."""
-        if self.owes(call_id) and call_id not in self.trouble:
+        """Give up a copy that has not ended."""
+        if attempt in self.copies[call_id]:
+            self.copies[call_id].discard(attempt)
             self._fail(call_id, attempt, Trouble("lost", why), CallEnd())
 
     def _fail(self, call_id: int, attempt: int, trouble: Trouble, end: CallEnd) -> None:
-        final = trouble.kind in FINAL
-        if final:
-            self.final = end.data
+        if not self.owes(call_id):
+            return
+        if trouble.kind in FINAL:
+            self._finals[call_id] = end.data
         else:
-            self.trouble[call_id] = trouble
-            self._count_crashes(call_id, trouble)
-        found = trouble.kind, trouble.why, final, trouble.log_tail, end.status, trouble.facts
+            self.trouble[call_id, attempt] = trouble
+            self._count_crashes(trouble)
+        is_last = not self.copies[call_id]
+        is_final = is_last and call_id in self._finals
+        if is_final:
+            self.final = self._finals[call_id]
+        elif is_last:
+            self.poison = self._poison(call_id, trouble)
+        found = trouble.kind, trouble.why, is_final, trouble.log_tail, end.status, trouble.facts
         self.tell(CallFailed(call_id, attempt, *found))
 
-    def _count_crashes(self, call_id: int, trouble: Trouble) -> None:
-        if trouble.kind not in CRASHES:
-            return
-        self._crashes.update(dict.fromkeys(trouble.range_ids, trouble.crashes))
-        worst = [range_id for range_id in trouble.range_ids if self._crashes[range_id] >= POISON_CRASHES]
-        if worst:
-            self.poison = LostRangesError(
-                f"range {', '.join(map(str, worst))} is poison: ROOT ended or stood still {POISON_CRASHES} times in it",
-                where=f"call {call_id} of {self.plan.calls}",
-                why=trouble.why,
-                log_tail=trouble.log_tail,
-                range_ids=tuple(worst),
-                call_id=call_id,
-            )
+    def _count_crashes(self, trouble: Trouble) -> None:
+        if trouble.kind in CRASHES:
+            self._crashes.update(dict.fromkeys(trouble.range_ids, trouble.crashes))
+
+    def _poison(self, call_id: int, trouble: Trouble) -> LostRangesError | None:
+        """The error of a call that has a range in which ROOT has crashed too often, if it has one."""
+        ids = [plain["id"] for plain in self.calls[call_id]["ranges"]]
+        worst = [range_id for range_id in ids if self._crashes[range_id] >= POISON_CRASHES]
+        if not worst:
+            return None
+        return LostRangesError(
+            f"range {', '.join(map(str, worst))} is poison: ROOT ended or stood still {POISON_CRASHES} times in it",
+            where=f"call {call_id} of {self.plan.calls}",
+            why=trouble.why,
+            log_tail=trouble.log_tail,
+            range_ids=tuple(worst),
+            call_id=call_id,
+        )
 
     def next_part(self, attempt: int) -> Plan:
         """The part of the plan that has no partial yet, with a reducer that folds the kept ones in.
 
         With nothing missing (the reducer itself was lost) the last call runs again: map_reduce wants one.
         """
-        for call_id, trouble in list(self.trouble.items()):
-            if self.owes(call_id):
-                self._divide(call_id, trouble)
-        self.trouble.clear()
+        for call_id, number in list(self.trouble):
+            if not self.copies[call_id]:  # else another copy may deliver it whole
+                trouble = self.trouble.pop((call_id, number))
+                if self.owes(call_id):
+                    self._divide(call_id, trouble)
         again = self.owed or list(self.calls)[-1:]
         kept = tuple(data for call_id, data in self.kept.items() if call_id not in again)
         calls = [{**self.calls[call_id], "attempt": attempt, **self._tries(call_id)} for call_id in again]
@@ -173,8 +203,9 @@ class Books:
 
     def describe(self) -> str:
         """The troubles of this attempt, in one line."""
-        names = {call_id: "the reducer" if call_id == REDUCER else f"call {call_id}" for call_id in self.trouble}
-        listed = [f"{names[call_id]}: {trouble.why}" for call_id, trouble in sorted(self.trouble.items())]
+        latest = {call_id: trouble for (call_id, _), trouble in sorted(self.trouble.items())}
+        names = {call_id: "the reducer" if call_id == REDUCER else f"call {call_id}" for call_id in latest}
+        listed = [f"{names[call_id]}: {trouble.why}" for call_id, trouble in latest.items()]
         return "; ".join(listed[:5]) + (f"; and {len(listed) - 5} more" if len(listed) > 5 else "")
 
     def gave_up(self, attempts: int) -> LostRangesError:

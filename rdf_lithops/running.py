@@ -2,7 +2,8 @@
 
     attempt 1: map_reduce over all calls ──> some calls raised, were killed or got lost
     attempt 2: map_reduce over those calls alone; its reducer gets the kept partials too, and folds all in range order
-    backup:    where one call takes much longer than the others, such an attempt begins while the first one still runs
+    backup:    where one call takes much longer than the others, such an attempt begins while the first one still runs; both
+               go on until one of them delivers, whatever becomes of the other
 
 The fold is always that of the plan (ranges within their call, then calls, in order), so a recovered run gives the same bits
 as an undisturbed one, unless a single range had to be cut in two. A failure of the user's graph, data or payload is final.
@@ -18,10 +19,12 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from . import interrupts
+from .account import Account
+from .attempts import Attempt, Submission
 from .errors import CredentialsError, DataAccessError, OutputError, PayloadError, RangeError, RunError, SubmissionError
 from .events import (
     AttemptBegan,
@@ -46,46 +49,6 @@ __all__ = ["CallEnd", "Outcome", "Submission", "finish", "read_result", "run"]
 logger = logging.getLogger(__name__)
 
 
-class Submission(Protocol):
-    """One ``map_reduce`` under way, as the seam with Lithops offers it. Calls are counted from 0 within it."""
-
-    poll_s: float
-
-    @property
-    def job_key(self) -> str:
-        """Lithops' name of the map job."""
-
-    def map_ends(self) -> dict[int, CallEnd]:
-        """Calls that have ended since the last time this was asked."""
-
-    def begun(self) -> set[int]:
-        """Calls that a worker has begun."""
-
-    def beats(self) -> dict[int, dict[str, Any]]:
-        """The latest sign of life of each call that has not ended, where there is one."""
-
-    def lost(self) -> set[int]:
-        """Calls that will never end: what should run them is gone."""
-
-    def maps_delivered(self) -> None:
-        """All partials are there: a reducer that was held back begins."""
-
-    def reduce_end(self) -> CallEnd | None:
-        """How the reducer ended, or None while it has not."""
-
-    def reduce_beat(self) -> int | None:
-        """How often the reducer has said that it lives: 0 once it has begun, None before."""
-
-    def reduce_lost(self) -> bool:
-        """Whether the reducer will never end."""
-
-    def cancel(self, error: BaseException) -> None:
-        """Stop what still runs, where the backend can."""
-
-    def forget(self) -> None:
-        """Delete what it wrote."""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """The merged result of a run as it came back; seconds; attempts made; calls that had to be run again."""
@@ -96,16 +59,10 @@ class Outcome:
     attempts: int
     repeated_calls: int
 
-
-@dataclass
-class Attempt:
-    """One submission of some of the calls. ``calls`` are their ids, by position; ``delivered`` those that gave a partial."""
-
-    number: int
-    calls: list[int]
-    submission: Submission
-    delivered: set[int] = field(default_factory=set)
-    merged: bytes | None = None
+    @property
+    def took_s(self) -> float:
+        """From the first submission to the result."""
+        return self.submit_s + self.wait_s
 
 
 Submit = Callable[[Plan], Submission]
@@ -118,18 +75,20 @@ def run(
     consumers: tuple[Consumer, ...] = (),
     run_id: str = "",
     cut: Cut = never_cut,
+    account: Account | None = None,
 ) -> Outcome:
     """Run ``plan`` with as many attempts as ``options`` allows; ``submit`` starts one ``map_reduce`` of a plan.
 
     ``consumers`` are told each event as it happens; ``cut`` gives the two halves of a range that was too much for a worker,
-    or nothing. Raises RunError when no answer is to be had; a failure of the user's graph is inside the outcome's envelope
-    (see ``read_result``).
+    or nothing; every submission draws on ``account``, the plan's own if none is given. Raises RunError when no answer is to
+    be had; a failure of the user's graph is inside the outcome's envelope (see ``read_result``).
     """
-    running = _Run(submit, plan, options, Books(plan, consumers, cut))
+    account = account or Account(plan.outlook)
+    running = _Run(submit, plan, options, Books(plan, consumers, cut), account)
     running.books.tell(RunBegan(plan, run_id))
     error: str | None = "interrupted"
     try:
-        outcome = finish(submit, plan, options, running.until_done(), consumers)
+        outcome = finish(submit, plan, options, running.until_done(), consumers, account)
         found = outcome.envelope.error
         error = None if found is None else str(found["message"]).partition("\n")[0]
         return outcome
@@ -140,16 +99,23 @@ def run(
         running.books.tell(RunEnded(running.attempts, time.perf_counter() - running.began, error))
 
 
-def finish(submit: Submit, plan: Plan, options: Options, outcome: Outcome, consumers: tuple[Consumer, ...] = ()) -> Outcome:
+def finish(
+    submit: Submit,
+    plan: Plan,
+    options: Options,
+    outcome: Outcome,
+    consumers: tuple[Consumer, ...] = (),
+    account: Account | None = None,
+) -> Outcome:
     """Fold in rounds what the reducer of ``plan`` handed on, if it did; the outcome of all together."""
-    number = 0
+    number, account = 0, account or Account(plan.outlook)
     while outcome.envelope.parts:
         number += 1
         plan = next_round(plan, outcome.envelope)
         events: list[Event] = []
         left_s = options.deadline_s and max(0.001, options.deadline_s - outcome.submit_s - outcome.wait_s)
         books = Books(plan, (events.append,))
-        last = _Run(submit, plan, dataclasses.replace(options, deadline_s=left_s), books).until_done()
+        last = _Run(submit, plan, dataclasses.replace(options, deadline_s=left_s), books, account).until_done()
         outcome = dataclasses.replace(
             last,
             submit_s=outcome.submit_s + last.submit_s,
@@ -165,11 +131,12 @@ def finish(submit: Submit, plan: Plan, options: Options, outcome: Outcome, consu
 class _Run:
     """One run: the attempts under way (one; two while a backup runs) and what is known of the calls."""
 
-    def __init__(self, submit: Submit, plan: Plan, options: Options, books: Books) -> None:
+    def __init__(self, submit: Submit, plan: Plan, options: Options, books: Books, account: Account) -> None:
+        self.account = account
         self.submit, self.plan, self.options, self.books = submit, plan, options, books
         self.watch = Watch(options, plan)
         self.live: list[Attempt] = []
-        self.attempts = self.repeated = 0
+        self.attempts = self.repeated = self.submitted = self.backups = self.folds = 0
         self.submit_s = 0.0
         self.began = time.perf_counter()
 
@@ -200,31 +167,44 @@ class _Run:
         """Begin the next attempt, after a pause that doubles; raises when attempts are used up."""
         if self.attempts:
             logger.warning("attempt %d of %d: %s", self.attempts, self.options.attempts, self.books.describe())
-            if self.attempts >= self.options.attempts:
+            if self._are_used_up():
                 raise self.books.gave_up(self.attempts)
             self.watch.pause(self.options.backoff_s * 2 ** (self.attempts - 1), self.books)
         self._begin()
 
+    def _are_used_up(self) -> bool:
+        """Whether there was attempt enough. Where a backup took one, and nothing is missing but a fold that no attempt could
+        make, one more is within what so many whole attempts would have been."""
+        if self.attempts < self.options.attempts or self.books.owed:
+            return self.attempts >= self.options.attempts
+        has_room = self.submitted < self.options.attempts * self.plan.calls and self.folds < self.options.attempts
+        return not has_room or self.attempts >= self.options.attempts + self.backups
+
     def _begin(self) -> None:
         part = self.books.next_part(self.attempts + 1)
+        part = dataclasses.replace(part, call_limit_s=self.account.draw(len(part.iterdata)))
         self.attempts += 1
+        self.submitted += len(part.iterdata)
         self.repeated += len(part.iterdata) if self.attempts > 1 else 0
         submitting = time.perf_counter()
         try:
             submission = self.submit(part)
         except SubmissionError as trouble:
-            self.books.trouble[REDUCER] = Trouble("submit", str(trouble))
+            self.books.trouble[REDUCER, self.attempts] = Trouble("submit", str(trouble))
             return
         submit_s = time.perf_counter() - submitting
         self.submit_s += submit_s
         calls = [item["call"]["id"] for item in part.iterdata]
         self.live.append(Attempt(self.attempts, calls, submission))
+        self.books.expect(calls, self.attempts)
         self.watch.expect(self.attempts)
         self.books.tell(AttemptBegan(self.attempts, tuple(calls), submit_s, submission.job_key))
 
     def _back_up(self) -> None:
-        """Begin a second copy of calls that take much longer than the others did."""
-        if self.options.backups and len(self.live) == 1 and self.watch.is_straggling(self.live[0], self.books):
+        """Begin a second copy of calls that take much longer than the others did: it is one of the attempts."""
+        may = self.options.backups and self.attempts < self.options.attempts and len(self.live) == 1
+        if may and self.watch.is_straggling(self.live[0], self.books):
+            self.backups += 1
             self.books.tell(BackupStarted(tuple(self.books.owed), self.attempts + 1))
             self._begin()
 
@@ -234,14 +214,15 @@ class _Run:
         self.watch.look(attempt, self.books, end is not None)
         if attempt.delivered.issuperset(attempt.calls):
             attempt.submission.maps_delivered()
-        stuck = self._has_no_more_to_tell() or self.watch.is_stuck(attempt, self.books, end is not None)
+        is_over = self._has_no_more_to_tell() or self.watch.is_over(attempt, self.books, end is not None)
         if self._has_no_more_to_tell():  # what ends the run may have been seen just now, in the last look at what was gone
             return
-        end = attempt.submission.reduce_end() if stuck and end is None else end  # it may have delivered just before it went
+        if is_over and end is None:
+            end = attempt.submission.reduce_end()  # it may have delivered just before it went
         if end is not None and end.data is not None and (facts := _merged_facts(end.data)) is not None:
             attempt.merged = end.data
             self.books.tell(ReduceEnded(attempt.number, facts, end.status))
-        if attempt.merged is not None or stuck:
+        if attempt.merged is not None or is_over:
             self._close(attempt, end)
 
     def _has_no_more_to_tell(self) -> bool:
@@ -250,10 +231,12 @@ class _Run:
     def _close(self, attempt: Attempt, end: CallEnd | None) -> None:
         """An attempt is over: what it did not deliver is in trouble; where nothing is, the reducer was."""
         if attempt.merged is None:
+            has_delivered = attempt.delivered.issuperset(attempt.calls)
+            self.folds += has_delivered
             for call_id in attempt.calls:
                 self.books.lose(call_id, attempt.number, "it never ended: what ran it is gone")
-            if not self.books.trouble:
-                self.books.trouble[REDUCER] = _reducer_trouble(end)
+            if has_delivered:
+                self.books.trouble[REDUCER, attempt.number] = _reducer_trouble(end)
         self.live.remove(attempt)
         self._stop(attempt, RunError("this attempt is over"))
         missing = tuple(call_id for call_id in attempt.calls if self.books.owes(call_id))

@@ -3,7 +3,7 @@
 what is wrong                                           how it is noticed, and when
 what should run the calls is gone (this machine)        the submission says so; at once
 a call that beat has fallen silent                      no new beat for options.silence_s
-calls that never began                                  options.start_s in which no call of the run began or ended
+calls, or a reducer, that never began                   options.start_s in which no call of the run began or ended
 a slot that stands still                                the task itself, by entries and CPU time (options.stall_s)
 the run as a whole                                      options.deadline_s
 """
@@ -13,16 +13,14 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from . import interrupts
+from .attempts import Attempt
 from .errors import RunError
 from .events import CallBegan, CallProgressed
 from .options import Options
 from .planning import Plan
 from .recovery import REDUCER, Books
-
-if TYPE_CHECKING:
-    from .running import Attempt
 
 __all__ = ["Watch"]
 
@@ -74,8 +72,8 @@ class Watch:
             self._last_news_s = now_s
             known = attempt.calls[position], attempt.number
             begun_s = self._begun_s.get(known, self._submitted_s[attempt.number])
-            self._durations_s.setdefault(attempt.calls[position], now_s - begun_s)
             if books.enter(attempt.calls[position], attempt.number, end):
+                self._durations_s.setdefault(attempt.calls[position], now_s - begun_s)
                 attempt.delivered.add(attempt.calls[position])
         if self.beat_s is not None and now_s >= self._next_beats_s.get(attempt.number, 0.0) and not last:
             self._next_beats_s[attempt.number] = now_s + self.beat_s
@@ -100,17 +98,23 @@ class Watch:
                 self._signs[known] = _Sign(beat["beat"], now_s)
                 books.tell(CallProgressed(*known, beat["entries"], beat["cpu_s"], beat["host"]))
 
-    def is_stuck(self, attempt: Attempt, books: Books, reducer_over: bool) -> bool:
-        """Whether waiting longer is in vain: every call has ended or is lost, and some without a partial; or no reducer."""
+    def is_over(self, attempt: Attempt, books: Books, reducer_over: bool) -> bool:
+        """Whether nothing more is to be had of an attempt that has not merged: it runs no call that is owed, and no reducer.
+
+        A call that runs, and that another attempt has delivered meanwhile, is waited for only if this attempt can merge yet.
+        """
         lost = {attempt.calls[position] for position in attempt.submission.lost()}
         if lost:
             self.look(attempt, books, True)  # what is gone may have delivered just before it went
+        for call_id in lost:
+            books.lose(call_id, attempt.number, "it never ended: what ran it is gone")
         self._give_up_silent(attempt, books)
-        if not any(books.owes(call_id) for call_id in attempt.calls):
-            return reducer_over or (
-                not books.owed and (attempt.submission.reduce_lost() or self._is_reducer_silent(attempt))
-            )
-        return all(not books.owes(call_id) or call_id in books.trouble or call_id in lost for call_id in attempt.calls)
+        runs = [call_id for call_id in attempt.calls if attempt.number in books.copies[call_id]]
+        if any(map(books.owes, runs)):
+            return False
+        if attempt.delivered.issuperset(attempt.calls):
+            return reducer_over or attempt.submission.reduce_lost() or self._is_reducer_silent(attempt)
+        return reducer_over or len(attempt.delivered) + len(runs) < len(attempt.calls)
 
     def _give_up_silent(self, attempt: Attempt, books: Books) -> None:
         """Calls that have stopped to beat, or that nobody began for too long, count as lost."""
@@ -120,6 +124,8 @@ class Watch:
         silence_s = self._silence_s(self.beat_s)
         nobody_begins = now_s - self._last_news_s > self.options.start_s
         for call_id in attempt.calls:
+            if call_id in attempt.delivered:
+                continue
             sign = self._signs.get((call_id, attempt.number))
             if sign is not None and now_s - sign.at_s > silence_s + self.beat_s:
                 books.lose(call_id, attempt.number, f"its worker has not said that it lives for {silence_s:g} s")
@@ -127,14 +133,14 @@ class Watch:
                 books.lose(call_id, attempt.number, f"no worker began it within {self.options.start_s:g} s")
 
     def _is_reducer_silent(self, attempt: Attempt) -> bool:
-        """Whether the reducer, with all partials there for it, has begun and does not say that it lives."""
+        """Whether the reducer, with all partials there, does not begin, or has begun and does not say that it lives."""
         now_s = time.monotonic()
         if self.beat_s is None or now_s < self._next_beats_s.get(-attempt.number, 0.0):
             return False
         self._next_beats_s[-attempt.number] = now_s + self.beat_s
         beat = attempt.submission.reduce_beat()
         if beat is None:
-            return False
+            return now_s - self._last_news_s > self.options.start_s
         known = REDUCER, attempt.number
         if known not in self._signs or self._signs[known].beat != beat:
             self._signs[known] = _Sign(beat, now_s)
@@ -148,14 +154,11 @@ class Watch:
 
         A call that nobody has begun waits for a worker, as its copy would: it is not late.
         """
-        late = [call_id for call_id in attempt.calls if books.owes(call_id)]
-        if (
-            not late
-            or len(books.kept) < STRAGGLER_SHARE * len(books.calls)
-            or any(call_id in books.trouble for call_id in late)
-        ):
+        late = [call_id for call_id in attempt.calls if books.owes(call_id) and attempt.number in books.copies[call_id]]
+        durations_s = [self._durations_s[call_id] for call_id in books.kept if call_id in self._durations_s]
+        if not late or not durations_s or len(books.kept) < STRAGGLER_SHARE * len(books.calls):
             return False
-        median_s = statistics.median(self._durations_s[call_id] for call_id in books.kept if call_id in self._durations_s)
+        median_s = statistics.median(durations_s)
         limit_s = max(STRAGGLER_FACTOR * median_s, median_s + STRAGGLER_LEAST_S)
         begun_s = [self._begun_s.get((call_id, attempt.number)) for call_id in late]
         if self.beat_s is None:  # nobody says when a call begins
@@ -166,6 +169,7 @@ class Watch:
         """Wait before the next attempt, within the deadline."""
         until_s = time.monotonic() + pause_s
         while (left_s := until_s - time.monotonic()) > 0:
+            interrupts.check()
             self.check_deadline(books)
             time.sleep(min(left_s, 0.1))
 

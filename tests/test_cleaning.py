@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,10 @@ from click.testing import CliRunner
 from conftest import CAPTURED, LOCALHOST_CONFIG
 
 import rdf_lithops
-from rdf_lithops import cleaning
+from rdf_lithops import cleaning, job
 from rdf_lithops.cli import FAILED, main
+from rdf_lithops.errors import RunError
+from rdf_lithops.events import Event, ReduceEnded
 from rdf_lithops.options import Options
 
 LIMIT_S = 90.0
@@ -119,6 +123,64 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     assert "KeyboardInterrupt" in complaint
     wait_until(lambda: not processes_in(tmp_path / "tmp"))
     assert [] == of_runs(tmp_path / "tmp")
+
+
+def test_jobs_that_are_cancelled_during_a_sweep(fexec: lithops.FunctionExecutor) -> None:
+    """One thread submits, which sweeps, while others cancel theirs: neither meets the other's work half done."""
+    session = job.session_for(fexec, Options())
+    over, failures = threading.Event(), list[BaseException]()
+
+    def cancel() -> None:
+        try:
+            for number in range(3000):
+                job._stop(session, {f"{fexec.executor_id}-M{number}-never"}, RunError("cancelled"))
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            over.set()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    try:
+        while not over.is_set():
+            job._sweep(session)
+    finally:
+        thread.join()
+        session.cancelled_keys.clear()
+    assert [] == failures
+
+
+def test_a_jobs_own_file_is_its_process_to_delete(tmp_path: Path) -> None:
+    """A job whose result is there, and whose process is about to end, keeps its file: else Lithops says that it failed."""
+    config = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"version": 1}}
+    with lithops.FunctionExecutor(config=config, log_level=None) as executor:
+        assert 10 == ROOT.RDataFrame(10, executor=executor, npartitions=1).Count().GetValue()
+        folder = Path(lithops.constants.LITHOPS_TEMP_DIR) / executor.storage.bucket / lithops.constants.JOBS_PREFIX
+        stopped: list[psutil.Process] = []
+
+        def stop(event: Event) -> None:
+            if isinstance(event, ReduceEnded):
+                stopped.extend(psutil.Process(job._sessions[executor].prefork.pid).children())  # type: ignore[union-attr]
+                for process in stopped:
+                    with contextlib.suppress(psutil.Error):
+                        process.suspend()
+
+        held: list[Path] = []
+        for _ in range(20):
+            frame = ROOT.RDataFrame(10, executor=executor, npartitions=1)
+            frame._headnode.backend.consumers = (stop,)
+            before = {path.name for path in folder.glob("*-job.json")}
+            assert 10 == frame.Count().GetValue()
+            waiting = [process for process in stopped if process.is_running() and process.status() == psutil.STATUS_STOPPED]
+            held += [path for path in folder.glob("*-R*-job.json") if path.name not in before] if waiting else []
+            for process in stopped:
+                with contextlib.suppress(psutil.Error):
+                    process.resume()
+            stopped.clear()
+            if held:
+                break
+        assert held, "no process that was met before it had ended has its file"
+        wait_until(lambda: not any(path.exists() for path in held))
 
 
 DROPPED = """

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 import zlib
+from pathlib import Path
 from typing import Any
 
 import lithops
@@ -22,6 +23,7 @@ from lambda_standin import Service, Standing, account, actions
 
 import rdf_lithops
 from rdf_lithops import demo, policies
+from rdf_lithops.events import BackupStarted, Event, FilesMerged
 
 LIMIT_S = 120.0
 
@@ -201,3 +203,43 @@ def readable(body: bytes) -> bytes:
         return zlib.decompress(base64.b64decode(json.loads(body)["logs"]))
     except (ValueError, KeyError, TypeError):
         return b""
+
+
+def test_a_budget_pays_for_backups_and_merging(
+    aws: lithops.FunctionExecutor, aws_service: Service, standing_lambda: Standing, tmp_path: Path
+) -> None:
+    """A Snapshot whose last range is late, and whose files are merged, with a budget: it holds for all that was invoked; a
+    little less than the ceiling shortens calls, and a budget that pays for nothing invokes nothing."""
+    shared = Path(str(standing_lambda.service.places.volume))
+    mark = shared / f"{tmp_path.name}-slept"
+    late = f"""
+        if (rdfentry_ == 15 && gSystem->AccessPathName("{mark}")) {{ std::ofstream("{mark}") << 1; gSystem->Sleep(40000); }}
+        return int(rdfentry_);
+    """
+    heard: list[Event] = []
+
+    def snapshot(budget_usd: float) -> Any:
+        options = {"budget_usd": budget_usd, "usd_per_gb_s": 1e-3, "file_mib": 100.0, "backups": True, "beat_s": 0.5}
+        frame = ROOT.RDataFrame(16, executor=aws, npartitions=8, options={**options, "ranges_per_call": 1, "attempts": 2})
+        frame._headnode.backend.consumers = (heard.append,)
+        lazy = ROOT.RDF.RSnapshotOptions()
+        lazy.fLazy = True
+        return frame.Define("x", late).Snapshot("t", str(shared / f"{tmp_path.name}.root"), ["x"], lazy)
+
+    before = len(aws_service.invocations)
+    with pytest.raises(rdf_lithops.PlanError, match=r"budget: 0\.01 USD for 2 attempts of 12 calls"):
+        snapshot(0.01).GetValue()
+    assert before == len(aws_service.invocations)
+    budget_usd = 2.0
+    written = snapshot(budget_usd).GetValue()
+    names = [str(name) for name in shared.glob(f"{tmp_path.name}*.root")]
+    assert (1, sum(range(16))) == (len(names), ROOT.RDataFrame("t", names).Sum("x").GetValue())
+    assert any(isinstance(event, BackupStarted) for event in heard)
+    assert any(isinstance(event, FilesMerged) for event in heard)
+    until = time.monotonic() + LIMIT_S
+    while any(not each.ended for each in aws_service.invocations[before:]):  # the one that was late has a limit
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    memory_gb = aws.config["aws_lambda"]["runtime_memory"] / 1024
+    assert 0 < aws_service.billed_s(aws_service.invocations[before:]) * memory_gb * 1e-3 <= budget_usd
+    del written

@@ -9,8 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import lithops
 import psutil
@@ -20,10 +19,10 @@ from chaos import family
 from test_warm import in_thread
 
 import rdf_lithops
-from rdf_lithops import job, running, watching
+from rdf_lithops import job, running
+from rdf_lithops.events import CallBegan
 from rdf_lithops.options import Options
 from rdf_lithops.planning import Plan
-from rdf_lithops.recovery import Books, never_cut
 from rdf_lithops.running import CallEnd
 from rdf_lithops.worker import access
 from rdf_lithops.worker.envelope import Envelope, pack
@@ -44,7 +43,7 @@ def own_fexec(request: pytest.FixtureRequest) -> Iterator[lithops.FunctionExecut
 
 def slow_sum(fexec: lithops.FunctionExecutor, calls: int = 4, milliseconds: int = 40) -> Any:
     """A float sum whose last digits depend on the order of folding; each of 40 entries takes some milliseconds."""
-    frame = ROOT.RDataFrame(40, executor=fexec, npartitions=calls, options=Options(ranges_per_call=1))
+    frame = ROOT.RDataFrame(40, executor=fexec, npartitions=calls, options=Options(ranges_per_call=1, beat_s=0.1))
     return frame.Define("x", f"gSystem->Sleep({milliseconds}); return 1.0 / (3.0 + rdfentry_);").Sum("x")
 
 
@@ -73,8 +72,10 @@ VICTIMS = {
 def test_killed_process_costs_time_alone(own_fexec: lithops.FunctionExecutor, victim: str) -> None:
     """SIGKILL of one process of each kind in mid-run: the same bits as undisturbed, within the time limit."""
     expected = slow_sum(own_fexec, milliseconds=0).GetValue()
-    thread, outcome = in_thread(slow_sum(own_fexec))
-    time.sleep(0.7)
+    query, began = slow_sum(own_fexec), threading.Event()
+    query.proxied_node.get_head().backend.consumers = (lambda event: began.set() if isinstance(event, CallBegan) else None,)
+    thread, outcome = in_thread(query)
+    assert began.wait(LIMIT_S)
     until, killed = time.monotonic() + LIMIT_S, None
     while thread.is_alive() and killed is None and time.monotonic() < until:
         for process in processes(own_fexec, *VICTIMS[victim])[:1]:
@@ -285,35 +286,3 @@ def test_attempts_are_limited() -> None:
     """attempts=1 means: no second try."""
     with pytest.raises(rdf_lithops.LostRangesError, match="in 1 attempts"):
         scripted_run(2, {0: ["lost"]}, attempts=1)
-
-
-def test_calls_that_wait_for_a_worker_are_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With more calls than workers the last ones begin late: only one that has begun, and then takes much
-    longer than they did, gets a copy."""
-    clock = [0.0]
-    monkeypatch.setattr(watching.time, "monotonic", lambda: clock[0])
-    run_plan = made_plan(8)
-    books, watch = Books(run_plan, (), never_cut), watching.Watch(Options(), run_plan)
-    watch.beat_s = 1.0
-    begun: set[int] = set()
-    ends: dict[int, CallEnd] = {}
-    told = SimpleNamespace(map_ends=lambda: dict(ends), begun=lambda: set(begun), beats=dict)
-    attempt = running.Attempt(1, list(range(8)), cast(Any, told))
-    watch.expect(1)
-    for call_id in range(7):  # one after the other, ten seconds each
-        clock[0] += 1.0
-        begun.add(call_id)
-        watch.look(attempt, books, False)
-        clock[0] += 10.0
-        ends[call_id] = CallEnd(partial(call_id))
-        watch.look(attempt, books, False)
-    assert [7] == list(books.owed)
-    assert not watch.is_straggling(attempt, books), "nobody has begun it"
-    clock[0] += 1000.0
-    assert not watch.is_straggling(attempt, books)
-    begun.add(7)
-    watch.look(attempt, books, False)
-    clock[0] += 10.0
-    assert not watch.is_straggling(attempt, books), "it takes as long as the others"
-    clock[0] += 30.0
-    assert watch.is_straggling(attempt, books)
