@@ -294,7 +294,7 @@ def test_the_registries_are_distrdfs_own() -> None:
 
 
 def test_initialisation_that_fails_beside_a_header(fexec: Any, tmp_path: Path, tag: str) -> None:
-    """The reason is that of ``initialize``, once: what is loaded in part is not loaded again, and its process is replaced."""
+    """The reason is that of ``initialize``: what is loaded in part is not loaded again, and its process is replaced."""
     ROOT.RDF.Distributed.DistributeHeaders([write(tmp_path / "plain.h", f"int thrice_{tag}(int x) {{ return 3 * x; }}\n")])
 
     def fail() -> None:

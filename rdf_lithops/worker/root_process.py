@@ -409,6 +409,8 @@ class Parent:
 
     def refuse_all(self, why: str, trace: str) -> None:
         """Answer all who wait, and who knock at this moment, that ROOT is not there."""
+        while select.select([self.listener], [], [], 0)[0]:
+            self._accept()
         self._handle_events(0)
         for client in (*(lease.client for lease in self.waiting), *self.watchers):
             with client, contextlib.suppress(OSError):
