@@ -6,7 +6,6 @@ this machine meet the warm ROOT process, and what was changed on the executor (s
 
 from __future__ import annotations
 
-import atexit
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -21,6 +20,7 @@ import pickle
 import secrets
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -50,6 +50,7 @@ from .options import Options
 from .payload import Payload
 from .planning import Plan
 from .recovery import CallEnd
+from .releasing import release_with
 from .statuses import read_status
 from .worker import access, first, launcher, prefork, warm
 from .worker.beats import BEAT_NAME
@@ -85,6 +86,8 @@ REMOTE_BEAT_S = 10.0
 HALF_WRITTEN_S = 2.0  # longer is damaged
 STORAGE_PATIENCE_S = 60.0  # of errors in a row, beyond the storage client's own repetitions
 SWEEP_AGAIN_S = 1.0
+END_LIMIT_S = 10.0  # of the preloaded Python, once its input has ended
+OF_THE_EXECUTOR = ("keep_warm", "idle_limit_s", "memory_limit_mib", "cache_limit_mib")  # options of its processes
 READERS = 16  # threads that read objects of a remote storage at a time
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 _sessions_lock = threading.Lock()
@@ -107,11 +110,16 @@ def is_executor(candidate: Any) -> bool:
 class Session:
     """What is kept for one executor from its first data frame to its end."""
 
-    executor: Any
+    executor: Any  # a proxy: what is kept here must not keep the executor
     local: bool
+    storage: Any = field(repr=False)
+    executor_id: str
     lock: threading.RLock = field(default_factory=threading.RLock)
     folder: str | None = None  # of this driver, on localhost with warm runs
     warm_folder: str | None = None  # where the ROOT process is met: the same, or one that outlives the driver
+    settled: Options | None = None  # of the first data frame that wants warm processes: they are started with these
+    anticipated: Options | None = None  # with which the ROOT process was started before there was a data frame
+    warned: set[str] = field(default_factory=set)  # options that came too late
     alive: Any = field(default=None, repr=False)  # the lock of a folder that no process of ours keeps alive
     hold: Connection[Any, Any] | None = None
     prefork: subprocess.Popen[bytes] | None = None
@@ -166,10 +174,15 @@ class Session:
 
     def end_preloaded(self) -> None:
         """End the preloaded Python: it lives as long as its standard input is open."""
-        if self.prefork is not None and self.prefork.stdin is not None:
-            self.prefork.stdin.close()
-            self.prefork.wait(timeout=10)
-            self.prefork = None
+        ending, self.prefork = self.prefork, None
+        if ending is None or ending.stdin is None:
+            return
+        ending.stdin.close()
+        try:
+            ending.wait(END_LIMIT_S)
+        except subprocess.TimeoutExpired:  # stopped, perhaps; its children end with it
+            ending.kill()
+            ending.wait()
 
     def reader(self, options: Options) -> str:
         """The folder that this driver's reader of remote files serves; it is started when it is first asked for.
@@ -181,12 +194,21 @@ class Session:
                 self.folder = self.folder or tempfile.mkdtemp(prefix="rdf_lithops-")
                 self.reader_folder = self.warm_folder or self.folder
             if self.reader_hold is None or self.reader_hold.poll():  # nothing is sent unasked: readable means gone
-                self.reader_hold = access.hold(self.reader_folder, reader_settings(options))
+                self.reader_hold = access.hold(self.reader_folder, reader_settings(self.settled or options))
             return self.reader_folder
 
     def close(self) -> None:
         """End the warm ROOT process of this executor and remove what is left of its runs. Twice does nothing."""
         self.closed = True
+        self.end_processes()
+        for end in (_sweep, Session._delete_functions):
+            try:
+                end(self)
+            except Exception as problem:  # of the storage's own kind: an end must end, and gc finds what is left
+                logger.warning("objects of this executor stay in the storage (%s): rdf-lithops gc removes them", problem)
+
+    def end_processes(self) -> None:
+        """End what this driver has started for the executor, or let it go where others may come, and remove its folder."""
         if self.hold is not None:
             self.hold.close()
             self.hold = None
@@ -203,34 +225,59 @@ class Session:
         if self.alive is not None:
             self.alive.close()
         self.folder = self.warm_folder = self.reader_folder = self.alive = None
-        try:
-            _sweep(self)
-        except Exception as problem:  # of the storage's own kind: an end must end, and gc finds what is left
-            logger.warning("objects of cancelled jobs stay in the storage (%s): rdf-lithops gc removes them", problem)
-        self._delete_functions()
+
+    def settle(self, options: Options) -> None:
+        """The options of a data frame are those of this executor's processes, if it is the first; else they come too late.
+
+        A process that was started before there was a data frame, and otherwise, is ended.
+        """
+        foreseen, self.anticipated = self.anticipated, None
+        if foreseen is not None and (not options.warm or _of_the_executor(foreseen) != _of_the_executor(options)):
+            self.end_processes()
+        if not options.warm:
+            return
+        self.settled = self.settled or options
+        known = _of_the_executor(self.settled)
+        late = {name: value for name, value in _of_the_executor(options).items() if value != known[name]}
+        for name, value in late.items():
+            if f"{name}={value}" not in self.warned:
+                self.warned.add(f"{name}={value}")
+                logger.warning(
+                    "options.%s = %r comes too late: this executor's processes have %r, from its first data frame; give it "
+                    "there, or in section rdf_lithops of Lithops' configuration",
+                    *(name, value, known[name]),
+                )
 
     def _delete_functions(self) -> None:
         keys, self.function_keys = sorted(self.function_keys), set()
-        storage = self.executor.storage
         if keys:
-            storage.delete_objects(storage.bucket, keys)
-        if storage.backend == LOCALHOST:
+            self.storage.delete_objects(self.storage.bucket, keys)
+        if self.storage.backend == LOCALHOST:
             with contextlib.suppress(OSError):  # there are the user's own functions, too
-                os.rmdir(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, JOBS_PREFIX, self.executor.executor_id))
+                os.rmdir(os.path.join(LITHOPS_TEMP_DIR, self.storage.bucket, JOBS_PREFIX, self.executor_id))
 
 
-def session_for(executor: Any, options: Options) -> Session:
+def _of_the_executor(options: Options) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in OF_THE_EXECUTOR}
+
+
+def session_for(executor: Any, options: Options, ahead: bool = False) -> Session:
     """The session of ``executor``; on localhost its first one starts the warm ROOT process, in the background.
 
-    Raises PlanError for an executor that was closed.
+    ``ahead``: there is no data frame yet, and the next one may say otherwise. Raises PlanError for an executor that was
+    closed.
     """
     with _sessions_lock:
         session = _sessions.get(executor)
         if session is None:
-            session = Session(weakref.proxy(executor), executor.mode == LOCALHOST)
+            session = Session(weakref.proxy(executor), executor.mode == LOCALHOST, executor.storage, executor.executor_id)
             _make_safe(executor, session)
             _sessions[executor] = session
         _check_open(session)
+        if ahead and session.settled is None:
+            session.anticipated = options
+        elif session.local:
+            session.settle(options)
         if session.local and options.warm:
             _warm_this_machine(session, options)
     return session
@@ -246,11 +293,12 @@ def anticipate() -> None:
     made = [item for item in gc.get_objects() if issubclass(type(item), lithops.FunctionExecutor)]
     if len(made) == 1 and made[0].mode == LOCALHOST:
         with contextlib.suppress(TypeError, PlanError):  # met again, and told, by the constructor
-            session_for(made[0], options_of(made[0], None))
+            session_for(made[0], options_of(made[0], None), ahead=True)
 
 
 def _warm_this_machine(session: Session, options: Options) -> str:
     """Start the ROOT process in the background, or start it again if it has died; returns this driver's folder."""
+    options = session.settled or options
     if session.warm_folder is None:
         session.folder = session.folder or tempfile.mkdtemp(prefix="rdf_lithops-")
         session.warm_folder = session.folder
@@ -356,9 +404,9 @@ def _make_safe(executor: Any, session: Session) -> None:
     the futures that it hands to the reducer, into the storage: the local folder is made private, and futures travel without
     keys.
     """
+    if session.local:
+        _make_private(LITHOPS_TEMP_DIR)
     executor.invoker.storage_config = _StorageConfig(executor.invoker.storage_config)
-    if session.local and os.path.isdir(LITHOPS_TEMP_DIR) and os.stat(LITHOPS_TEMP_DIR).st_uid == os.getuid():
-        os.chmod(LITHOPS_TEMP_DIR, 0o700)
     executor.total_jobs += secrets.randbelow(10**9)
     wanted = executor.data_cleaner
     executor.data_cleaner = False
@@ -399,11 +447,26 @@ def _make_safe(executor: Any, session: Session) -> None:
         # the name under which Lithops caches a runtime's Python version: "python" in two environments is not one runtime
         executor.invoker.runtime_name = f"{sys.executable}-{sys.version_info.major}.{sys.version_info.minor}"
 
-    def end() -> None:
-        session.close()
-        executor.data_cleaner = wanted
+    release_with(executor, session.close, functools.partial(_hand_back, wanted))
 
-    atexit.register(end)  # runs before Lithops' own hook, which was registered when the executor was made
+
+def _hand_back(data_cleaner: bool, executor: Any) -> None:
+    """At exit Lithops deletes the rest of what it wrote, if that was its setting."""
+    executor.data_cleaner = data_cleaner
+
+
+def _make_private(folder: str) -> None:
+    """Make ``folder`` ours alone: keys and pickles go through it, and whoever can write there runs as us."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    seen = os.lstat(folder)
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid():
+        raise PlanError(
+            f"expected Lithops' local folder {folder} to be this user's, it belongs to user id {seen.st_uid}; before "
+            "lithops is imported, set TMPDIR to a folder of yours (or USER, which names that folder, to your name)"
+        )
+    if seen.st_mode & 0o077:
+        os.chmod(folder, 0o700)
 
 
 def _end_refused(storage: Any, payload: dict[str, Any], why: str) -> None:
@@ -885,13 +948,13 @@ def _delete_job_file(session: Session, job_key: str) -> None:
         return
     if session.closed or job_key in session.cancelled_keys or LocalJobs(session.executor.compute_handler).has_ended(job_key):
         with contextlib.suppress(OSError):
-            bucket = session.executor.storage.bucket
+            bucket = session.storage.bucket
             os.unlink(os.path.join(LITHOPS_TEMP_DIR, bucket, JOBS_PREFIX, f"{job_key}-job.json"))
 
 
 def _delete_below(session: Session, prefix: str) -> None:
     """Delete all objects of a folder of Lithops' storage; on localhost they are files, and the folder goes with them."""
-    storage = session.executor.storage
+    storage = session.storage
     if session.local and storage.backend == LOCALHOST:
         shutil.rmtree(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, prefix), ignore_errors=True)
         return

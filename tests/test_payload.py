@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
+import io
 import itertools
 import os
 import pickle
 import shutil
 import subprocess
+import tarfile
+import types
 from pathlib import Path
 from typing import Any
 
+import lithops
 import pytest
 import ROOT
+from conftest import LOCALHOST_CONFIG
 from ROOT._distrdf import Backends
 
 import rdf_lithops
+from rdf_lithops import job
+from rdf_lithops.worker import payload
 
 pytestmark = pytest.mark.usefixtures("registries")
 
@@ -294,7 +303,7 @@ def test_the_registries_are_distrdfs_own() -> None:
 
 
 def test_initialisation_that_fails_beside_a_header(fexec: Any, tmp_path: Path, tag: str) -> None:
-    """The reason is that of ``initialize``, once: what is loaded in part is not loaded again; its process is replaced."""
+    """The reason is that of ``initialize``: what is loaded in part is not loaded again, and its process is replaced."""
     ROOT.RDF.Distributed.DistributeHeaders([write(tmp_path / "plain.h", f"int thrice_{tag}(int x) {{ return 3 * x; }}\n")])
 
     def fail() -> None:
@@ -323,3 +332,45 @@ class _Unloadable:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return eval, ("(_ for _ in ()).throw(OSError('no such device'))",)
+
+
+def bundle(name: str) -> tuple[dict[str, Any], Any]:
+    """A payload with a bundle of one file, and the storage that has it."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo("files/name.txt")
+        member.size = len(name)
+        archive.addfile(member, io.BytesIO(name.encode()))
+    data = packed.getvalue()
+    plain = {"bundle": {"bucket": "b", "key": name, "sha256": hashlib.sha256(data).hexdigest()}}
+    return plain, types.SimpleNamespace(get_object=lambda bucket, key: data)
+
+
+def test_unpacked_code_does_not_pile_up(tmp_path: Path) -> None:
+    """Of what was unpacked for earlier runs two bundles stay, and those that somebody uses; the disk of a worker that is
+    reused does not fill."""
+    with contextlib.ExitStack() as using:
+        used = using.enter_context(payload.at_hand(*bundle("used"), str(tmp_path)))
+        for number in range(10):
+            with payload.at_hand(*bundle(str(number)), str(tmp_path)) as place:
+                assert str(number) == Path(str(place), "files", "name.txt").read_text()
+        assert used is not None
+        assert "used" == Path(used, "files", "name.txt").read_text()
+        assert payload.MAX_UNUSED + 2 >= len(list((tmp_path / "payloads").iterdir()))
+        payload.clear(str(tmp_path / "payloads"), 0)
+        assert [Path(used)] == list((tmp_path / "payloads").iterdir())
+    payload.clear(str(tmp_path / "payloads"), 0)
+    assert [] == list((tmp_path / "payloads").iterdir())
+
+
+def test_headers_that_are_edited_do_not_pile_up(registries: Any, tmp_path: Path, tag: str) -> None:
+    """A session in which a header is edited again and again keeps no more copies of it than processes that use one."""
+    with lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG), log_level=None) as own:
+        for value in range(10):
+            registries.headers.clear()
+            registries.headers.add(write(tmp_path / "edited.h", f"inline int edited_{tag}() {{ return {value}; }}\n"))
+            frame = ROOT.RDataFrame(4, executor=own, npartitions=1)
+            called = f'gInterpreter->ProcessLine("edited_{tag}();")'
+            assert 4 * value == frame.Define("x", f"double({called})").Sum("x").GetValue()
+        kept = list(Path(str(job._sessions[own].warm_folder), "payloads").iterdir())
+        assert payload.MAX_UNUSED + (os.cpu_count() or 1) + 1 >= len(kept)

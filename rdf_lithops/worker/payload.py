@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import io
 import os
@@ -9,11 +11,13 @@ import pickle
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["FILES_VARIABLE", "PayloadFailure", "load", "unpack"]
+__all__ = ["FILES_VARIABLE", "PayloadFailure", "at_hand", "clear", "load"]
 
 FILES_VARIABLE = "RDF_LITHOPS_FILES"  # where distributed files lie, for user code in Python and C++
+MAX_UNUSED = 2  # unpacked bundles stay for who comes again; a header that is edited is another bundle each time
 
 
 class PayloadFailure(Exception):
@@ -29,24 +33,73 @@ class PayloadFailure(Exception):
         return f"{self.what}: {self.why}"
 
 
-def unpack(payload: dict[str, Any], storage: Any, folder: str) -> str | None:
-    """Fetch and unpack the bundle of ``payload`` below ``folder`` unless it is there; returns its folder or None.
+@contextlib.contextmanager
+def at_hand(payload: dict[str, Any], storage: Any, folder: str) -> Iterator[str | None]:
+    """The folder, below ``folder``, that has the unpacked bundle of ``payload``, or None for one without; it stays there
+    while this lasts, and as long as a process lives that has loaded it.
 
-    ``storage`` is Lithops' Storage, or anything with ``get_object(bucket, key) -> bytes``. The digest is checked
-    before anything is unpacked; the folder appears complete or not at all.
+    ``storage`` is Lithops' Storage, or anything with ``get_object(bucket, key) -> bytes``. The digest is checked before
+    anything is unpacked; the folder appears complete or not at all. Of those that nobody uses MAX_UNUSED stay.
     """
-    bundle = payload["bundle"]
-    if bundle is None:
+    if payload["bundle"] is None:
+        yield None
+        return
+    place = os.path.join(folder, "payloads")
+    target = os.path.join(place, payload["bundle"]["sha256"])
+    while (held := _held(target)) is None:
+        clear(place, MAX_UNUSED)
+        try:
+            _unpack(payload["bundle"], storage, target)
+        except OSError:  # a full disk, perhaps: what nobody uses makes room
+            clear(place, 0)
+            _unpack(payload["bundle"], storage, target)
+    try:
+        os.utime(target)
+        yield target
+    finally:
+        os.close(held)
+
+
+def _held(target: str) -> int | None:
+    """An open descriptor of the folder ``target``, whose lock keeps others from removing it; None if it is not there."""
+    try:
+        descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
         return None
-    target = os.path.join(folder, "payloads", bundle["sha256"])
-    if os.path.isdir(target):
-        return target
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    if os.path.isdir(target) and os.path.samestat(os.fstat(descriptor), os.stat(target)):
+        return descriptor
+    os.close(descriptor)  # it was removed meanwhile
+    return None
+
+
+def clear(place: str, kept: int) -> None:
+    """Remove the unpacked bundles in ``place`` that no process uses, but for the ``kept`` newest of all."""
+    with contextlib.suppress(OSError):  # there is none yet
+        found = sorted(os.scandir(place), key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
+        for entry in found[kept:]:
+            with contextlib.suppress(OSError):
+                _remove_unused(entry.path)
+
+
+def _remove_unused(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where somebody uses it
+        shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _unpack(bundle: dict[str, Any], storage: Any, target: str) -> None:
     data = storage.get_object(bundle["bucket"], bundle["key"])
     if hashlib.sha256(data).hexdigest() != bundle["sha256"]:
         raise PayloadFailure(f"payload {bundle['key']}", "its SHA-256 is not the one that the driver wrote: damaged")
     os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
     staging = tempfile.mkdtemp(dir=os.path.dirname(target))
+    descriptor = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             archive.extractall(staging, filter="data")
         try:
@@ -55,8 +108,8 @@ def unpack(payload: dict[str, Any], storage: Any, folder: str) -> str | None:
             if not os.path.isdir(target):  # else another task of this machine was faster, with the same bytes
                 raise
     finally:
+        os.close(descriptor)
         shutil.rmtree(staging, ignore_errors=True)
-    return target
 
 
 def load(payload: dict[str, Any], initialisation: bytes, folder: str | None) -> None:
@@ -65,6 +118,7 @@ def load(payload: dict[str, Any], initialisation: bytes, folder: str | None) -> 
 
     place = folder or ""
     if folder is not None:
+        _held(folder)  # as long as this process lives, and what is forked from it
         os.environ[FILES_VARIABLE] = os.path.join(folder, "files")
     for header in payload["headers"]:
         ROOT.gInterpreter.AddIncludePath(f"-I{os.path.dirname(os.path.join(place, header['path']))}")  # ROOT quotes it

@@ -43,7 +43,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, NoReturn
 
-from . import credentials, execute, output, slot_process, warm, wire
+from . import credentials, execute, output, payload, slot_process, warm, wire
 from .beats import adopt_orphans, die_with_parent
 
 _KINDS_OF_FILES = (credentials.FOLDER, output.FOLDER)
@@ -409,6 +409,8 @@ class Parent:
 
     def refuse_all(self, why: str, trace: str) -> None:
         """Answer all who wait, and who knock at this moment, that ROOT is not there."""
+        while select.select([self.listener], [], [], 0)[0]:
+            self._accept()
         self._handle_events(0)
         for client in (*(lease.client for lease in self.waiting), *self.watchers):
             with client, contextlib.suppress(OSError):
@@ -418,6 +420,7 @@ class Parent:
         """Kill the slots and leave nothing behind."""
         for slot in list(self.slots.values()):
             self._kill(slot)
+        payload.clear(os.path.join(self.folder, "payloads"), 0)
         if self.owns_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
         else:

@@ -71,14 +71,15 @@ class Surroundings:
             "cwd": self.cwd,
             "umask": self.umask,
             "payload": self.payload,
-            "payload_folder": payload.unpack(self.payload, storage, folder),
             "has_credentials": secret is not None,
         }
         lease = {"payload": self.lease_digest(), "graph": graph_digest, "settings": self.settings}
         secrets = [] if secret is None else [secret]
         if self.faults is not None:
             message["faults"] = self.faults
-        with contextlib.closing(Pulse(self.beats, storage)) as pulse:
+        pulsing, unpacked = contextlib.closing(Pulse(self.beats, storage)), payload.at_hand(self.payload, storage, folder)
+        with pulsing as pulse, unpacked as place:
+            message["payload_folder"] = place
             return _persistent_request(folder, lease, message, [*secrets, self.initialisation, *blobs], pulse, more)
 
     def key_of(self, name: str) -> str:
@@ -164,7 +165,9 @@ class _CallTask:
             stack.enter_context(credentials.installed(secret, os.path.join(folder, credentials.FOLDER)))
             execute.initialise()
             started = time.perf_counter()
-            payload.load(code.payload, code.initialisation, payload.unpack(code.payload, storage, folder))
+            payload.load(
+                code.payload, code.initialisation, stack.enter_context(payload.at_hand(code.payload, storage, folder))
+            )
             payload_s = time.perf_counter() - started
             packed, blobs = self._work(call, os.path.join(folder, output.FOLDER), began, payload_s)
             _store(storage, blobs)
