@@ -17,7 +17,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from . import credentials, cutting, dataset, halving, interrupts, job, live, output, payload, progress, replaying, running
+from . import (
+    credentials,
+    cutting,
+    dataset,
+    halving,
+    interrupts,
+    job,
+    live,
+    output,
+    payload,
+    progress,
+    replaying,
+    running,
+    signatures,
+)
 from .badfiles import without_bad_files
 from .columns import shape_of
 from .cost import Bill, Speeds, default_calls, prices_of
@@ -34,6 +48,7 @@ from .worker import ranges as adapter
 from .worker.envelope import Envelope, unpack
 from .worker.folding import FoldLimits, one_fold_s
 from .worker.shelf import Shelf
+from .worker.signatures import cleaned
 from .worker.task import MapTask, MergeTask, ReduceTask, Surroundings
 
 # isort: split
@@ -103,9 +118,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             refused = dataset.refused()
             if refused is not None:
                 raise refused from error
-            shown = ", ".join(map(repr, args))
+            shown = cleaned(", ".join(map(repr, args)))
             why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
-            raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{why}") from error
+            raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{cleaned(str(why))}") from error
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
         head.execute_graph = functools.partial(self._execute, weakref.ref(head))
         if cutting.reads_files(head):
@@ -304,7 +319,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         with contextlib.ExitStack() as stack:
             place = stack.enter_context(job.opened(self.session, user_code))
             found = self._credentials(inputs | {destination.url for destination in travelling.graph.destinations})
-            found += credentials.of_signed_urls(dataset.signed(inputs))
+            found += credentials.of_signed_urls(signatures.of(inputs))
             sealed, extra_env = stack.enter_context(job.delivered(self.session, found))
             surroundings = Surroundings(
                 cwd=os.getcwd(),

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import cutting, output
 from .rewriting import made_node, with_default_columns, with_global_entry_numbers
+from .signatures import named_plain
 from .worker import execute
 from .worker import ranges as adapter
 
@@ -60,6 +61,7 @@ def travelling_of(ranges: list[Any], mapper: Any, merging: bool) -> Travelling:
 def plain_of(ranges: list[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """DistRDF's ranges as they travel, and what they share."""
     plain_ranges, dataset = adapter.to_plain(ranges)
+    plain_ranges, dataset = [named_plain(plain) for plain in plain_ranges], named_plain(dataset)
     if any(_is_rntuple(item) for item in ranges):
         for plain in plain_ranges:
             plain["rntuple"] = True

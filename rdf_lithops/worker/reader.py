@@ -32,7 +32,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import remote, wire
+from . import credentials, remote, wire
 from .extents import Cache, Cached, Extent, merge_near, split, subtract, union
 
 __all__ = ["SOCKET_NAME", "Reader"]
@@ -395,6 +395,7 @@ def main() -> None:
     parser.add_argument("--cache_limit_mib", type=float, default=1024.0)
     given = parser.parse_args()
     os.umask(0o077)
+    credentials.leave_no_core()  # it is told keys and signed URLs
     faulthandler.enable()
     with open(os.path.join(given.folder, "reader.lock"), "wb") as lock:
         try:
