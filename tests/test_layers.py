@@ -26,6 +26,7 @@ USERS_OF_ROOT = {
     "cutting.py",
     "dataset.py",
     "live.py",
+    "openable.py",
     "registration.py",
     "rewriting.py",
     "signatures.py",
