@@ -354,6 +354,7 @@ def versions(names: Iterable[str]) -> dict[str, str]:
     """
     names = list(names)
     known, urls = reach(names), signatures.of(names)
+    sealed.teach(_behind_xrootd(names))
     by_folder: dict[str, list[str]] = defaultdict(list)
     found: dict[str, str] = {}
     for name in dict.fromkeys(names):
