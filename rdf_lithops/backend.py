@@ -31,6 +31,7 @@ from . import (
     replaying,
     running,
     selecting,
+    signatures,
 )
 from .account import Account
 from .badfiles import without_bad_files
@@ -50,6 +51,7 @@ from .worker import ranges as adapter
 from .worker.envelope import Envelope, unpack
 from .worker.folding import FoldLimits, one_fold_s
 from .worker.shelf import Shelf
+from .worker.signatures import cleaned
 from .worker.task import MapTask, MergeTask, ReduceTask, Surroundings
 
 # isort: split
@@ -120,9 +122,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             refused = dataset.refused()
             if refused is not None:
                 raise refused from error
-            shown = ", ".join(map(repr, args))
+            shown = cleaned(", ".join(map(repr, args)))
             why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
-            raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{why}") from error
+            raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{cleaned(str(why))}") from error
         name_by_keys(head, args)
         head.rdf_lithops_selection = selected
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
@@ -334,7 +336,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             interrupts.check()
             place = stack.enter_context(job.opened(self.session, user_code, [each.place for each in destinations]))
             found = self._credentials(inputs | {destination.url for destination in destinations})
-            found += credentials.of_signed_urls(dataset.signed(inputs))
+            found += credentials.of_signed_urls(signatures.of(inputs))
             sealed, extra_env = stack.enter_context(job.delivered(self.session, found))
             surroundings = Surroundings(
                 **job.working_place(),

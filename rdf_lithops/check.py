@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any
 
 from . import policies, runtime
 from .limits import ROOT_MEMORY_MIB, Demand, limits_of, misfits
+from .worker.signatures import cleaned, name_of
 
 __all__ = ["Finding", "check"]
 
@@ -27,7 +29,7 @@ PREFIX = "rdf_lithops/check"
 CLOCK_LIMIT_S = 60.0  # signatures are refused from five minutes on
 SOURCE_LIMIT_S = 30.0
 IMPATIENT = {"XRD_CONNECTIONWINDOW": "5", "XRD_CONNECTIONRETRY": "1", "XRD_STREAMERRORWINDOW": "1"}  # XRootD waits minutes
-REMOTE = ("http://", "https://", "root://", "roots://", "s3://", "xroot://")
+REMOTE = ("http://", "https://", "root://", "roots://", "s3://", "xroot://", "xroots://")
 
 
 @dataclass(frozen=True)
@@ -345,29 +347,36 @@ def _quota(site: Site) -> Iterator[Finding]:
         yield _ok("quota", f"{site.section.get('max_workers')} of {quota} calls at a time")
 
 
-_OPEN = """
-import sys, ROOT
-ROOT.gErrorIgnoreLevel = ROOT.kFatal
-file = ROOT.TFile.Open(sys.argv[1])
-sys.exit(0 if file and not file.IsZombie() else 1)
-"""
-
-
 def _source(site: Site, source: str) -> Iterator[Finding]:
-    """Data can be opened from here, and by calls as far as that can be seen from here."""
-    shown = source.partition("?")[0]
+    """Data opens from here as a run would open it; whether calls elsewhere reach it, too, cannot be seen from here."""
+    shown, remedy = name_of(source), "is it there, and are the credentials for it?"
     if not source.startswith(REMOTE) and site.backend != "localhost":
         yield _wrong("source", f"{shown} is a path of this machine; calls on {site.backend} cannot read it", "copy it there")
         return
-    command = [sys.executable, "-W", "ignore", "-c", _OPEN, source]
     try:
-        environment = {**IMPATIENT, **os.environ}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SOURCE_LIMIT_S, check=False, env=environment)
+        found = _opened(source)
     except subprocess.TimeoutExpired:
         yield _wrong("source", f"{shown} does not open within {SOURCE_LIMIT_S:.0f} s", "is the server reachable?")
         return
-    if done.returncode == 0:
-        yield _ok("source", f"{shown} opens")
-    else:
-        why = done.stderr.strip().splitlines()[-1][:200] if done.stderr.strip() else "ROOT does not open it"
-        yield _wrong("source", f"{shown}: {why}", "is it there, and are the credentials for it?")
+    if "files" not in found:
+        wrong = found["wrong"] if shown in found["wrong"] else f"{shown}: {found['wrong']}"
+        yield _wrong("source", wrong, found.get("next") or remedy)
+        return
+    count = len(found["files"])
+    yield _ok("source", f"{shown} opens" if count == 1 else f"{shown}: {count} files, of which the first opens")
+
+
+def _opened(source: str) -> dict[str, Any]:
+    """What ``openable`` says of a source, which may hold a secret: arguments are seen by all users of a machine."""
+    package_parent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    search = [package_parent, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    environment = {**IMPATIENT, **os.environ, "PYTHONPATH": os.pathsep.join(search)}
+    with tempfile.TemporaryDirectory(prefix="rdf_lithops-check-") as folder:  # with it goes a reader that was left alone
+        command = [sys.executable, "-W", "ignore", "-m", "rdf_lithops.openable", folder]
+        given: dict[str, Any] = {"capture_output": True, "text": True, "timeout": SOURCE_LIMIT_S, "check": False}
+        done = subprocess.run(command, input=source, env=environment, **given)
+    try:
+        return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    except (ValueError, IndexError):
+        last = done.stderr.strip().splitlines()[-1:] or [f"it ended with {done.returncode}"]
+        return {"wrong": f"it could not be tried: {cleaned(last[0])[:200]}"}

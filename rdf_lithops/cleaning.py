@@ -39,6 +39,7 @@ RECORD_NAME = "run.json"
 WARM_FOLDER_PREFIX = "rdf_lithops-"
 DRIVER_LOCK = "driver.lock"
 _LOCKS_OF_A_FOLDER = (DRIVER_LOCK, "root.lock", "reader.lock")
+_SIGNS_OF_OURS = (*_LOCKS_OF_A_FOLDER, "start.lock", "root.log", "reader.log", "prefork.log")
 KEY_PREFIX = "rdf_lithops-key-"  # a file with the key of a run, locked by its driver
 
 
@@ -132,7 +133,7 @@ def _dead_folders(places: Places) -> Iterator[Leftover]:
             if not entry.name.startswith(WARM_FOLDER_PREFIX):
                 continue
             seen = entry.stat(follow_symlinks=False)
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False) and _is_ours(entry.path):
                 kind, locks = "folder", [os.path.join(entry.path, name) for name in _LOCKS_OF_A_FOLDER]
             elif entry.name.startswith(KEY_PREFIX) and entry.is_file(follow_symlinks=False):
                 kind, locks = "key", [entry.path]
@@ -140,6 +141,15 @@ def _dead_folders(places: Places) -> Iterator[Leftover]:
                 continue
             if seen.st_uid == os.getuid() and not any(map(_is_locked, locks)):
                 yield Leftover(f"{kind} {entry.name}", time.time() - seen.st_mtime, paths=(entry.path,))
+
+
+def _is_ours(folder: str) -> bool:
+    """Whether a folder of our prefix is one in which processes met, or were going to: a user may have one of such a name."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return False
+    return not names or not set(names).isdisjoint(_SIGNS_OF_OURS)
 
 
 def _is_locked(path: str) -> bool:

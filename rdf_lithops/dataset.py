@@ -15,24 +15,24 @@ import os
 import re
 import tempfile
 import threading
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from . import credentials
+from . import credentials, signatures
 from .errors import DataAccessError, PlanError
-from .worker import access, remote, xrootd
+from .worker import access, remote, sealed, xrootd
+from .worker.signatures import is_signed, name_of, parted
 
 # isort: split
 import ROOT
 
-__all__ = ["counted", "expand", "expanded_spec", "pinned", "reach", "refused", "resolved", "signed", "variables", "versions"]
+__all__ = ["counted", "expand", "expanded_spec", "pinned", "reach", "refused", "resolved", "variables", "versions"]
 
 SIDE_BY_SIDE = 32  # requests at a time from the driver
 MAX_ASKED = 200  # XRootD files, one after the other; of more only the first ones are asked for
-MAX_SIGNED = 20_000
 LIST_FROM = 8  # files of one folder: more are looked up by listing it
 NOT_SECRET = re.compile(
     r"AWS_(ENDPOINT_URL(_\w+)?|REGION|DEFAULT_REGION|CA_BUNDLE|NO_SIGN_REQUEST"
@@ -43,7 +43,8 @@ NOT_SECRET = re.compile(
 
 def variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables that tell a worker where this driver's data is. None is a secret."""
-    return {name: value for name, value in environment.items() if NOT_SECRET.fullmatch(name)}
+    named = {name: value for name, value in environment.items() if NOT_SECRET.fullmatch(name)}
+    return {name: value for name, value in named.items() if not is_signed(value)}
 
 
 def reach(names: Iterable[str]) -> dict[str, str]:
@@ -58,8 +59,9 @@ def resolved(args: tuple[Any, ...], reader_folder: Any) -> tuple[Any, ...]:
     """The arguments of a constructor with remote patterns expanded, and ROOT of this process able to open what they name.
 
     ``reader_folder()`` is asked, only where a reader is needed, for the folder that it serves. Raises DataAccessError,
-    PlanError for a pattern that matches nothing.
+    PlanError for a pattern that matches nothing. URLs with secrets in them have become names (see ``signatures``).
     """
+    args = signatures.named_arguments(args)
     if isinstance(args[0], ROOT.RDF.Experimental.RDatasetSpec):
         _check_spec(args[0], reader_folder)
         return args
@@ -74,7 +76,7 @@ def resolved(args: tuple[Any, ...], reader_folder: Any) -> tuple[Any, ...]:
     given = [str(args[1])] if single else [str(name) for name in args[1]]
     if not any(access.is_remote(name) or "**" in name for name in given):
         return args
-    names = [_without_signature(name) for name in expand(given)]
+    names = _expanded_names(given)
     _open_from_here(names, reader_folder)
     if access.need_reader(names[0]) and _is_rntuple(str(args[0]), names[0]):
         names = [remote.spelt_for_rntuple(name) for name in names]
@@ -87,7 +89,7 @@ def _check_spec(spec: Any, reader_folder: Any) -> None:
     names = [*map(str, spec.GetFileNameGlobs()), *friends]
     left = next((name for name in names if _is_pattern(name)), "")
     if left or not names:
-        what = f"the pattern {left}" if left else "samples without files (ROOT drops remote patterns)"
+        what = f"the pattern {name_of(left)}" if left else "samples without files (ROOT drops remote patterns)"
         raise PlanError(f"expected a specification of file names, got one with {what}; use rdf_lithops.expand on its files")
     _open_from_here(names, reader_folder)
 
@@ -98,39 +100,52 @@ def expanded_spec(path: str) -> Iterator[str]:
     with open(path) as stream:
         spec = json.load(stream)
     groups = [group for section in ("samples", "friends") for group in spec.get(section, {}).values()]
-    if not any(_is_pattern(name) for group in groups for name in group["files"]):
+    if not any(_is_pattern(name) or is_signed(name) for group in groups for name in group["files"]):
         yield path
         return
     for group in groups:
         if len(group["trees"]) == len(group["files"]) > 1:
             pairs = [
-                (tree, name) for tree, name in zip(group["trees"], group["files"], strict=True) for name in expand([name])
+                (tree, name)
+                for tree, name in zip(group["trees"], group["files"], strict=True)
+                for name in _expanded_names([name])
             ]
             group["trees"], group["files"] = [tree for tree, _ in pairs], [name for _, name in pairs]
         else:
-            group["files"] = expand(group["files"])
+            group["files"] = _expanded_names(group["files"])
     with tempfile.NamedTemporaryFile("w", suffix=".json") as written:
         json.dump(spec, written)
         written.flush()
         yield written.name
 
 
+def _expanded_names(given: Iterable[str]) -> list[str]:
+    return [signatures.named(name) for name in expand(given)]
+
+
 def _open_from_here(names: Sequence[str], reader_folder: Any) -> None:
     """Let this process's ROOT open ``names``, as long as it lives."""
+    sealed.teach(_behind_xrootd(names))
     if any(access.need_reader(name) for name in names):
-        grant = access.Grant(reach(names), signed=signed(names))
+        grant = access.Grant(reach(names), signed=signatures.of(names))
         _stand_on(access.prepare(reader_folder(), grant, [], announce=False))
     failed = access.unreadable(names[:1])
     if failed is not None:
         raise _refusal(failed)
 
 
+def _behind_xrootd(names: Iterable[str]) -> dict[str, str]:
+    """The URLs that names stand for which ROOT opens without the reader."""
+    return {name: url for name, url in signatures.of(names).items() if not access.need_reader(name)}
+
+
 _standing: list[access.Standing] = []  # the grant with which this process's ROOT opens files: the newest
+_standing_lock = threading.Lock()
 
 
 def _stand_on(newest: access.Standing) -> None:
     """Keep that grant in force, and end the one before it."""
-    with _signed_lock:
+    with _standing_lock:
         ended, _standing[:] = _standing[:], [newest]
     for grant in ended:
         _books.close(grant)
@@ -170,7 +185,7 @@ class _Books:
             return self.accounted - before
 
     def _so_far(self) -> access.Fetched:
-        with _signed_lock:
+        with _standing_lock:
             standing = list(_standing)
         return sum((grant.fetched() for grant in standing), self.over)
 
@@ -190,28 +205,6 @@ def counted(account: Callable[[access.Fetched], None]) -> Iterator[None]:
         yield
     finally:
         account(_books.take())
-
-
-_signed: OrderedDict[str, str] = OrderedDict()  # by the name that stands for it: the newest signed URL of this program
-_signed_lock = threading.Lock()
-
-
-def _without_signature(url: str) -> str:
-    """The name by which ROOT, ranges and messages know a signed URL: the signature is a secret, and travels beside it."""
-    if not remote.is_signed(url):
-        return url
-    name = remote.shown(url)
-    with _signed_lock:
-        _signed[name] = url
-        while len(_signed) > MAX_SIGNED:
-            _signed.popitem(last=False)
-    return name
-
-
-def signed(names: Iterable[str]) -> dict[str, str]:
-    """The signed URLs that those of ``names`` stand for which stand for one."""
-    with _signed_lock:
-        return {name: _signed[name] for name in names if name in _signed}
 
 
 def _is_rntuple(name: str, url: str) -> bool:
@@ -245,7 +238,8 @@ def _is_pattern(name: str) -> bool:
     scheme = name.partition("://")[0].lower() if access.is_remote(name) else ""
     if scheme in ("http", "https"):
         return False
-    return glob.has_magic(name) and (bool(scheme) or "**" in name)
+    place = parted(name)[0] if scheme in xrootd.SCHEMES else name
+    return glob.has_magic(place) and (bool(scheme) or "**" in name)
 
 
 def expand(names: Iterable[str]) -> list[str]:
@@ -258,7 +252,7 @@ def expand(names: Iterable[str]) -> list[str]:
     for name in names:
         matches = _matches(name) if _is_pattern(name) else [name]
         if not matches:
-            raise PlanError(f"expected files that match {name}, found none")
+            raise PlanError(f"expected files that match {name_of(name)}, found none")
         expanded += matches
     return expanded
 
@@ -266,16 +260,19 @@ def expand(names: Iterable[str]) -> list[str]:
 def _matches(pattern: str) -> list[str]:
     if not access.is_remote(pattern):
         return sorted(glob.glob(pattern, recursive=True))
-    scheme, _, rest = pattern.partition("://")
+    scheme = pattern.partition("://")[0]
+    pattern, query, _ = parted(pattern) if scheme in xrootd.SCHEMES else (pattern, "", "")
+    rest = pattern.partition("://")[2]
     host, _, path = rest.partition("/")
     if scheme not in ("s3", *xrootd.SCHEMES) or not path or glob.has_magic(host):
-        raise PlanError(f"expected a pattern of the form s3://bucket/path/*.root or root://host//path/*.root, got {pattern}")
+        what = "expected a pattern of the form s3://bucket/path/*.root or root://host//path/*.root"
+        raise PlanError(f"{what}, got {name_of(pattern)}")
     lead = "/" if path.startswith("/") else ""  # root://host//absolute/path
     try:
         found = sorted(_walk(f"{scheme}://{host}/{lead}", path.strip("/").split("/")))
     except remote.AccessFailure as failure:
         raise _refusal(failure.plain) from failure
-    return found
+    return [f"{name}?{query}" if query else name for name in found]
 
 
 def _walk(folder: str, segments: list[str]) -> Iterator[str]:
@@ -339,7 +336,7 @@ def pinned(names: list[str], reader_folder: Callable[[], str]) -> Iterator[dict[
     """
     found = versions(names)
     urls = list(dict.fromkeys(name for name in names if access.need_reader(name)))
-    free = access.Grant(reach(urls), signed=signed(urls))
+    free = access.Grant(reach(urls), signed=signatures.of(urls))
     if urls:
         _stand_on(access.prepare(reader_folder(), replace(free, versions=found), urls, announce=True))
     try:
@@ -356,12 +353,13 @@ def versions(names: Iterable[str]) -> dict[str, str]:
     by side. Raises DataAccessError for a file that cannot be had.
     """
     names = list(names)
-    known = reach(names)
+    known, urls = reach(names), signatures.of(names)
+    sealed.teach(_behind_xrootd(names))
     by_folder: dict[str, list[str]] = defaultdict(list)
     found: dict[str, str] = {}
     for name in dict.fromkeys(names):
         if access.is_remote(name) and not access.need_reader(name) and len(found) < MAX_ASKED:
-            found[name] = xrootd.version_of(name)
+            found[name] = xrootd.version_of(urls.get(name, name))
         elif access.need_reader(name):
             by_folder[remote.as_given(name).rpartition("/")[0] + "/"].append(name)
     single = []
@@ -375,8 +373,7 @@ def versions(names: Iterable[str]) -> dict[str, str]:
             single += inside
         if single:
             with concurrent.futures.ThreadPoolExecutor(min(SIDE_BY_SIDE, len(single))) as pool:
-                signatures = signed(single)
-                wanted = [signatures.get(name, name) for name in single]
+                wanted = [urls.get(name, name) for name in single]
                 found.update(zip(single, pool.map(lambda url: remote.version_of(url, known), wanted), strict=True))
                 _books.add(access.Fetched(len(single), len(single)))  # a version is told with one byte
     except remote.AccessFailure as failure:

@@ -68,7 +68,6 @@ __all__ = [
     "places",
     "process_settings",
     "rouse",
-    "run_each",
     "session_for",
     "submit",
     "working_place",
@@ -613,35 +612,6 @@ def _submitting(session: Session) -> Iterator[None]:
         yield
     finally:
         session.gates.submitting = False
-
-
-def run_each(
-    executor: Any, task: Any, iterdata: list[dict[str, Any]], extra_env: dict[str, str]
-) -> Iterator[tuple[int, CallEnd]]:
-    """Run ``task``, which returns bytes, once for each of ``iterdata`` as a Lithops map; yields (position, end).
-
-    Calls of a job whose process is gone end with that as their reason. What the job wrote into storage is deleted.
-    """
-    session = session_for(executor, Options(warm=False))
-    with session.lock:
-        futures = list(executor.map(task, iterdata, include_modules=None, extra_env=extra_env))
-    submission = LithopsSubmission(session, futures, futures[-1])
-    left = set(range(len(futures)))
-    try:
-        while left:
-            lost = submission.lost()
-            ends = submission.map_ends()
-            yield from ends.items()
-            left -= set(ends)
-            for position in sorted(lost & left):
-                yield position, CallEnd(why="it never ended: what ran it is gone")
-            left -= lost
-            time.sleep(submission.poll_s if left else 0)
-    except BaseException as error:
-        executor.compute_handler.clear({futures[0].job_key}, exception=error)
-        raise
-    finally:
-        _forget(session, futures, {future.job_key for future in futures})
 
 
 def submit(session: Session, plan: Plan, options: Options, place: Place) -> LithopsSubmission:

@@ -25,6 +25,7 @@ from .manifest import File, Manifest, Seen
 from .worker import stores
 from .worker.output import Output, part_url, placeholder
 from .worker.remote import shown
+from .worker.signatures import is_signed
 from .worker.store import PART
 
 __all__ = ["Destination", "begin", "check", "discard", "finish", "merge_ranges", "parts", "planned", "tidy"]
@@ -93,7 +94,8 @@ def planned(nodes: dict[int, Any]) -> tuple[dict[int, Any], list[Destination]]:
 def _destination(name: str, run: str, may_overwrite: bool = False) -> Destination:
     parts = urlsplit(name)
     remote = bool(parts.scheme)
-    if parts.scheme in ("http", "https") and (parts.query or "@" in parts.netloc):
+    of_web = parts.scheme in ("http", "https") and (parts.query or "@" in parts.netloc)
+    if of_web or is_signed(name):
         raise OutputError(
             f"cannot write {shown(name)}: expected a URL without a query or a user's name",
             why="a signature is that of one file, and the parts of a Snapshot have names of their own",

@@ -2,7 +2,8 @@
 
 The manifest, ``rdf-lithops-manifest.json`` beside the copies, says of each file where it came from, in which version, and
 the SHA-256 of each part that has arrived. Started again, a copy goes on where the manifest ends; a source that has changed
-since is copied anew. A target appears when all its parts are there. Then all of it is read back and compared.
+since is copied anew. A target appears when all its parts are there. Then all of it is read back and compared. What lies in
+the target's place and is not known from the manifest is somebody else's: it is named, and nothing is copied.
 """
 
 from __future__ import annotations
@@ -10,33 +11,33 @@ from __future__ import annotations
 import contextlib
 import glob
 import json
-import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from . import credentials, dataset, job
+from . import credentials, dataset, signatures
 from .errors import DataAccessError, PlanError, RunError
-from .options import Options
+from .parts import Shown, run_parts
 from .worker import access, remote, stores, xrootd
 from .worker.copying import CheckTask, CopyTask
+from .worker.signatures import name_of
 
 __all__ = ["MANIFEST", "CopiedFile", "check", "replicate"]
 
-logger = logging.getLogger(__name__)
 
 MANIFEST = "rdf-lithops-manifest.json"
 PART_BYTES = 32 << 20
 SAVE_S = 1.0  # how often the manifest is written while parts arrive
-ATTEMPTS = 3
-Shown = Callable[[int, int], None]  # parts done, parts in all
 
 
 @dataclass
 class CopiedFile:
-    """One file of a copy: ``parts`` holds, by number (from 1), the SHA-256 and ETag of each part that has arrived."""
+    """One file of a copy: ``parts`` holds, by number (from 1), the SHA-256 and ETag of each part that has arrived.
+
+    ``source`` is a name, without what signs its URL; ``target_version`` what the target was when it had just been written.
+    """
 
     source: str
     version: str
@@ -46,6 +47,7 @@ class CopiedFile:
     upload_id: str | None = None
     parts: dict[str, dict[str, str]] = field(default_factory=dict)
     done: bool = False
+    target_version: str = ""
 
     @property
     def count(self) -> int:
@@ -83,8 +85,11 @@ def replicate(
     if "://" in target and not target.startswith("s3://"):
         reason = "files elsewhere cannot be written in parts by several calls; copy them one by one, with xrdcp or gfal-copy"
         raise PlanError(f"expected a folder or s3://bucket/prefix to copy into, got {remote.shown(target)}: {reason}")
-    names = [match for name in sources for match in _expanded(name)]
-    files = _resumed(_described(names, target, part_bytes), _read_manifest(target))
+    names = [signatures.named(match) for name in sources for match in _expanded(name)]
+    described, before = _described(names, target, part_bytes), _read_manifest(target)
+    files = _resumed(described, before)
+    _refuse_others(target, files, before)
+    _give_up(before, files)
     try:
         _copy(executor, files, target, shown)
     finally:
@@ -107,12 +112,15 @@ def check(executor: Any, target: str, shown: Shown = lambda done, of: None) -> l
             continue
         numbers = range(1, item.count + 1)
         parts += [{**item.part(number), "file": index, "target_version": version} for number in numbers]
-    for answer in _run_parts(executor, CheckTask, parts, shown):
+
+    def compare(answer: dict[str, Any]) -> None:
         item, number = files[answer["file"]], answer["number"]
         part = item.part(number)
         if "error" in answer or answer["sha256"] != item.parts[str(number)]["sha256"]:
             why = answer.get("error", "they are not what was copied")
             wrong.append(f"{item.target}, bytes {part['start']} to {part['end']}: {why}")
+
+    run_parts(executor, CheckTask, parts, shown, compare)
     if wrong:
         raise RunError("the copy differs: " + "; ".join(wrong[:5]), next_command="remove the named files and copy again")
     return files
@@ -123,7 +131,7 @@ def _expanded(name: str) -> list[str]:
     if found == [name] and "://" not in name and glob.has_magic(name):
         found = sorted(glob.glob(name))
     if not found:
-        raise PlanError(f"expected files that match {name}, found none")
+        raise PlanError(f"expected files that match {name_of(name)}, found none")
     return found
 
 
@@ -144,14 +152,14 @@ def _size_and_version(name: str, known: dict[str, str]) -> tuple[int, str]:
         seen_by_root = dataset.versions([name])[name]
         if not seen_by_root:
             failure = access.unreadable([name]) or remote.AccessFailure("failed", name, "it has no size", "try again").plain
-            raise DataAccessError.of(failure)
+            raise credentials.told_beside(DataAccessError.of(failure))
         return int(seen_by_root.rpartition(":")[2]), seen_by_root
     try:
         if "://" in name:
-            return remote.size_and_version(name, known)
+            return remote.size_and_version(signatures.of([name]).get(name, name), known)
         seen = os.stat(name)
     except remote.AccessFailure as failure:
-        raise DataAccessError.of(failure.plain) from failure
+        raise credentials.told_beside(DataAccessError.of(failure.plain)) from failure
     except OSError as error:
         raise DataAccessError.of(
             remote.AccessFailure("missing", name, str(error.strerror), "check the name").plain
@@ -168,6 +176,65 @@ def _resumed(files: list[CopiedFile], before: list[CopiedFile]) -> list[CopiedFi
         same = old is not None and (old.source, old.version) == (item.source, item.version)
         merged.append(old if old is not None and same and _is_there(old) else item)
     return [*merged, *known.values()]
+
+
+def _refuse_others(target: str, files: list[CopiedFile], before: list[CopiedFile]) -> None:
+    """PlanError that names what would be written over and is not ours: a source, or what the manifest does not know."""
+    known = {item.target: item for item in before}
+    begun = [item for item in files if known.get(item.target) is not item]  # from nothing
+    sources = {_identity(item.source) for item in files}
+    if over := [item.target for item in begun if _identity(item.target) in sources]:
+        raise PlanError(
+            f"expected another place than that of the sources, got {', '.join(over[:5])}: it would be overwritten"
+        )
+    there = _listed(target)
+    others = [item.target for item in begun if item.target in there and not _is_ours(known.get(item.target))]
+    others += [item.staged for item in begun if item.staged in there and item.target not in known]
+    if others:
+        listed = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if others[5:] else "")
+        what = f"expected no files of these names but copies of ours in {target}, got {listed}"
+        raise PlanError(f"{what}: move them away, or copy to another place")
+
+
+def _identity(name: str) -> Any:
+    """What two names of one file have in common: device and inode, else the path behind links; a URL is itself."""
+    if "://" in name:
+        return name
+    with contextlib.suppress(OSError):
+        seen = os.stat(name)
+        return seen.st_dev, seen.st_ino
+    return os.path.realpath(name)
+
+
+def _listed(target: str) -> set[str]:
+    """The files in the folder ``target``, spelt as targets are."""
+    folder = f"{target.rstrip('/')}/"
+    if not target.startswith("s3://"):
+        return {folder + name for name in os.listdir(folder)} if os.path.isdir(folder) else set()
+    try:
+        return set(stores.sizes(folder, ""))
+    except stores.StoreFailure as failure:
+        raise RunError(f"{failure.what}: {failure.why}", next_command=f"rdf-lithops auth status {folder}") from failure
+
+
+def _is_ours(before: CopiedFile | None) -> bool:
+    """Whether the target that is there is the copy that the manifest tells of, as we left it."""
+    if before is None or not before.done:  # it would not be there yet
+        return False
+    version = _size_and_version(before.target, dataset.reach([before.target]))[1]
+    return before.target_version in ("", version)  # older manifests do not say
+
+
+def _give_up(before: list[CopiedFile], files: list[CopiedFile]) -> None:
+    """End what was begun of files that are copied anew: a store keeps, and bills, the parts of an upload until then."""
+    for item in before:
+        if item.done or any(item is kept for kept in files):
+            continue
+        if item.upload_id is not None:
+            with _s3(item.target) as (client, where), contextlib.suppress(client.exceptions.ClientError):
+                client.abort_multipart_upload(**where, UploadId=item.upload_id)
+        with contextlib.suppress(OSError):
+            os.unlink(item.staged)
 
 
 def _is_there(item: CopiedFile) -> bool:
@@ -202,35 +269,27 @@ def _copy(executor: Any, files: list[CopiedFile], target: str, shown: Shown) -> 
         if not item.target.startswith("s3://"):
             os.makedirs(os.path.dirname(item.target) or ".", exist_ok=True)
     _write_manifest(target, files)
+    parts = [
+        {**item.part(number), "file": index}
+        for index, item in enumerate(files)
+        if not item.done
+        for number in range(1, item.count + 1)
+        if str(number) not in item.parts
+    ]
     saved = time.monotonic()
-    for attempt in range(1, ATTEMPTS + 1):
-        parts = [
-            {**item.part(number), "file": index}
-            for index, item in enumerate(files)
-            if not item.done
-            for number in range(1, item.count + 1)
-            if str(number) not in item.parts
-        ]
-        trouble = []
-        for answer in _run_parts(executor, CopyTask, parts, shown):
-            item = files[answer["file"]]
-            if "error" in answer:
-                trouble.append(answer["error"])
-                continue
-            item.parts[str(answer["number"])] = {"sha256": answer["sha256"], "etag": answer["etag"]}
-            if time.monotonic() - saved > SAVE_S:
-                _write_manifest(target, files)
-                saved = time.monotonic()
-        if not trouble:
-            break
-        logger.warning("attempt %d of %d: %s", attempt, ATTEMPTS, trouble[0])
-    else:
-        raise RunError(
-            f"{len(trouble)} parts could not be copied: {trouble[0]}", next_command="the same command goes on here"
-        )
+
+    def arrived(answer: dict[str, Any]) -> None:
+        nonlocal saved
+        files[answer["file"]].parts[str(answer["number"])] = {name: answer[name] for name in ("sha256", "etag")}
+        if time.monotonic() - saved > SAVE_S:
+            _write_manifest(target, files)
+            saved = time.monotonic()
+
+    run_parts(executor, CopyTask, parts, shown, arrived)
     for item in files:
         if not item.done:
             _complete(item)
+            item.target_version = _size_and_version(item.target, dataset.reach([item.target]))[1]
             item.done = True
 
 
@@ -249,22 +308,6 @@ def _complete(item: CopiedFile) -> None:
             client.put_object(**where, Body=b"")
             return
         client.complete_multipart_upload(**where, UploadId=item.upload_id, MultipartUpload={"Parts": listed})
-
-
-def _run_parts(executor: Any, kind: Any, parts: list[dict[str, Any]], shown: Shown) -> Iterator[dict[str, Any]]:
-    """Run a task of ``kind`` for each part; yields its answer, or the error with which its call ended."""
-    if not parts:
-        return
-    urls = {part[name] for part in parts for name in ("source", "target")}
-    found = credentials.for_run(credentials.kinds_for(urls), None)
-    session = job.session_for(executor, Options(warm=False))
-    with job.delivered(session, found) as (sealed, extra_env):
-        task = kind(dataset.variables(), sealed)
-        ends = job.run_each(executor, task, [{"part": part} for part in parts], extra_env)
-        for done, (position, end) in enumerate(ends, start=1):
-            shown(done, len(parts))
-            failed = {"file": parts[position]["file"], "number": parts[position]["number"], "error": end.why}
-            yield failed if end.data is None else json.loads(end.data)
 
 
 # -- the manifest -------------------------------------------------------------------------------------------------------

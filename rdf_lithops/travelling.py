@@ -14,6 +14,7 @@ from . import cutting, output, selecting
 from .errors import DataAccessError, PlanError
 from .reference import add_reference
 from .rewriting import made_node, with_default_columns, with_global_entry_numbers
+from .signatures import named_plain
 from .worker import execute, opening
 from .worker import ranges as adapter
 from .worker.fingerprints import fingerprints
@@ -88,7 +89,7 @@ def plain_of(ranges: list[Any], graph: Graph) -> tuple[list[dict[str, Any]], dic
     if any(_is_rntuple(item) for item in ranges):
         for plain in plain_ranges:
             plain["rntuple"] = True
-    return plain_ranges, dataset
+    return [named_plain(plain) for plain in plain_ranges], named_plain(dataset)
 
 
 def graph_to_travel(mapper: Any) -> Graph:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from typing import Any
 
 import lithops
@@ -32,9 +33,9 @@ def shapes(secret: str) -> list[bytes]:
     return [raw, raw.hex().encode(), *encoded]
 
 
-def found_in(data: bytes) -> list[str]:
+def found_in(data: bytes, marks: Iterable[str] = MARKS) -> list[str]:
     """The marked secrets that are in ``data`` in some shape."""
-    return [secret for secret in MARKS if any(shape in data for shape in shapes(secret))]
+    return [secret for secret in marks if any(shape in data for shape in shapes(secret))]
 
 
 def token_query(executor: lithops.FunctionExecutor, options: Options, entries: int = 2, sleep_ms: int = 0) -> Any:

@@ -298,6 +298,16 @@ def test_a_folder_in_which_a_process_lives_is_no_leftover(tmp_path: Path, lock: 
     assert [str(folder)] == [path for each in cleaning._dead_folders(places) for path in each.paths]
 
 
+def test_gc_leaves_folders_of_the_user_alone(tmp_path: Path) -> None:
+    """What merely begins with our name is not ours, unless there is a lock or a log of ours in it, or nothing."""
+    for name in ("rdf_lithops-analysis/results.root", "rdf_lithops-x/driver.lock", "rdf_lithops-y/root.log"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "rdf_lithops-empty").mkdir()
+    found = cleaning._dead_folders(cleaning.Places("", (), str(tmp_path)))
+    assert {"rdf_lithops-x", "rdf_lithops-y", "rdf_lithops-empty"} == {Path(each.paths[0]).name for each in found}
+
+
 def test_a_failed_range_is_kept_and_replayed(fexec: lithops.FunctionExecutor, tmp_path: Path) -> None:
     """The error names the command; it runs that one range here and shows its error, or that it runs without one."""
     mark = tmp_path / "mark"

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from . import credentials, reader, remote, warm, wire
+from . import credentials, reader, remote, sealed, warm, wire
+from .signatures import cleaned
 
 __all__ = [
     "Fetched",
@@ -140,6 +141,8 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
         urls = sorted({name for name in wanted if need_reader(name)})
         if wanted:
             install()
+        signed = {**grant.signed, **credentials.signed_urls()}
+        sealed.teach({name: signed[name] for name in wanted if name in signed and not need_reader(name)})
         if urls:
             if folder is None:
                 raise RuntimeError("expected a private folder for the reader of remote files, got none")
@@ -148,6 +151,7 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
     finally:
         _in_force.clear()
         standing.close()
+        sealed.forget()
         for name, value in kept.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -231,7 +235,7 @@ def unreadable(names: Iterable[str]) -> dict[str, Any] | None:
         import ROOT
 
         install()
-        text = str(ROOT.rdf_lithops.why_not(url))
+        text = cleaned(str(ROOT.rdf_lithops.why_not(url)))
         if not text:
             continue
         name = remote.shown(url)

@@ -29,6 +29,7 @@ __all__ = [
     "Sealed",
     "bearer_token",
     "installed",
+    "leave_no_core",
     "pack",
     "read_found",
     "s3_keys",
@@ -75,6 +76,7 @@ def unseal(sealed: Sealed, key: str | None) -> bytes:
     """What was packed; ``key`` is what ``take_key`` gave. Raises CredentialsUnreadable."""
     from cryptography.fernet import Fernet, InvalidToken
 
+    leave_no_core()
     if sealed.key_file is not None:
         try:
             with open(sealed.key_file) as stream:
@@ -100,7 +102,7 @@ def installed(packed: bytes | None, folder: str) -> Iterator[None]:
         yield
         return
     contents: dict[str, Any] = json.loads(packed)
-    _leave_no_core()
+    leave_no_core()
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder, mode=0o700)
     try:
@@ -121,8 +123,11 @@ def _write_private(path: str, data: bytes) -> None:
         stream.write(data)
 
 
-def _leave_no_core() -> None:
-    """One byte, not none: the kernel takes 0 for "no file", and still pipes a core to a handler that is installed."""
+def leave_no_core() -> None:
+    """For a process that holds secrets.
+
+    One byte, not none: the kernel takes 0 for "no file", and still pipes a core to a handler that is installed.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (1 if hard == resource.RLIM_INFINITY or hard >= 1 else 0, hard))
 

@@ -32,7 +32,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import remote, wire
+from . import credentials, remote, wire
 from .extents import Cache, Cached, Extent, merge_near, split, subtract, union
 
 __all__ = ["SOCKET_NAME", "Reader"]
@@ -396,6 +396,7 @@ def main() -> None:
     given = parser.parse_args()
     os.umask(0o077)
     os.chdir(given.folder)  # the one in which it was started may be deleted while others come
+    credentials.leave_no_core()  # it is told keys and signed URLs
     faulthandler.enable()
     with open(os.path.join(given.folder, "reader.lock"), "wb") as lock:
         try:

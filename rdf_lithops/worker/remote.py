@@ -26,7 +26,6 @@ __all__ = [
     "changed",
     "fetch_extent",
     "give_up_stores",
-    "is_signed",
     "list_folder",
     "open_object",
     "relevant",
@@ -50,11 +49,6 @@ _UNSIGNED = {"AWS_SKIP_SIGNATURE": "true"}
 _public: set[str] = set()  # buckets that have answered without keys, when they had refused ours
 _token_wanted: set[str] = set()  # hosts that have refused a request without one
 _TRUE = ("1", "true", "yes", "on")
-
-
-def is_signed(url: str) -> bool:
-    """Whether the query of ``url`` is a signature: a secret that names no other object."""
-    return url.startswith("http") and "signature=" in urlsplit(url).query.lower()
 
 
 def spelt_for_rntuple(url: str) -> str:

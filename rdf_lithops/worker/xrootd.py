@@ -23,12 +23,20 @@ SCHEMES = ("root", "roots", "xroot", "xroots")
 
 
 def version_of(url: str) -> str:
-    """Time of change and size; empty where the server does not say."""
+    """Time of change and size; its size alone where a token in the URL opens it; empty where the server does not say."""
     import ROOT
 
     access.install()
     status = ROOT.FileStat_t()
-    return f"{status.fMtime}:{status.fSize}" if ROOT.gSystem.GetPathInfo(url, status) == 0 else ""
+    if ROOT.gSystem.GetPathInfo(url, status) == 0:
+        return f"{status.fMtime}:{status.fSize}"
+    if "?" not in url:
+        return ""
+    try:  # ROOT asks for the path without what follows it
+        with ROOT.TFile.Open(f"{url}&filetype=raw") as file:
+            return f"unknown:{file.GetSize()}"
+    except OSError:
+        return ""
 
 
 def read_extent(url: str, start: int, end: int, version: str) -> bytes:

@@ -42,6 +42,7 @@ http {{
     root {root};
     location /forbidden/ {{ return 403; }}
     location /protected/ {{ access_log {folder}/authorization.log authorization; return 401; }}
+    location /signed/ {{ if ($arg_sig != "{signature}") {{ return 403; }} }}
     location /dav/ {{ {writable} }}
   }}
   server {{
@@ -98,7 +99,8 @@ def authority(folder: Path) -> Authority:
 @dataclass(frozen=True)
 class Web:
     """A running nginx: what lies in ``root`` is served at ``http`` and ``https``; ``protected/`` to who has ``token``, and
-    over https alone. ``protected/`` over https, and ``dav/``, can be written."""
+    over https alone; ``signed/`` over http to those whose URL has ``signature`` as its ``sig``. ``protected/`` over https,
+    and ``dav/``, can be written."""
 
     root: Path
     http: str
@@ -106,6 +108,7 @@ class Web:
     authority: Authority
     log: Path
     token: str
+    signature: str
 
     def authorized(self) -> set[tuple[str, str]]:
         """The requests that brought a token: scheme and path."""
@@ -130,13 +133,14 @@ def running(folder: Path) -> Iterator[Web]:
     signer = authority(folder / "authority")
     certificate, key = signer.sign("server", "DNS:localhost", "IP:127.0.0.1")
     http_port, https_port = daemons.free_ports(2)
-    token = f"token-{uuid.uuid4().hex}"
+    token, signature = f"token-{uuid.uuid4().hex}", f"signature-{uuid.uuid4().hex}"
     configuration = folder / "nginx.conf"
     configuration.write_text(
         CONFIGURATION.format(
             module=WEBDAV,
             writable=WRITABLE,
             token=token,
+            signature=signature,
             folder=folder,
             root=root,
             http_port=http_port,
@@ -151,4 +155,4 @@ def running(folder: Path) -> Iterator[Web]:
         for port in (http_port, https_port):
             daemons.wait_until(lambda port=port: daemons.listens(port), [process], log, "nginx")  # type: ignore[misc]
         urls = f"http://127.0.0.1:{http_port}", f"https://localhost:{https_port}"
-        yield Web(root, *urls, signer, folder / "access.log", token)
+        yield Web(root, *urls, signer, folder / "access.log", token, signature)

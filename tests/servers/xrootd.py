@@ -1,11 +1,15 @@
-"""XRootD servers over a folder, one per way to say who one is: anonymous, sss, krb5, gsi; and XrdHttp.
+"""XRootD servers over a folder, one per way to say who one is: anonymous, sss, krb5, gsi, macaroons; and XrdHttp.
 
 A URL's path never exists on this machine: where it does, ROOT opens the local file instead of asking the server.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import datetime
+import hashlib
+import hmac
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -184,4 +188,40 @@ def _gsi(folder: Path) -> Iterator[Kind]:
     yield extra, client, {}
 
 
-_KINDS = {"anonymous": _anonymous, "http": _http, "sss": _sss, "krb5": _krb5, "gsi": _gsi}
+MACAROON = "RDF_TEST_MACAROON"  # no variable of XRootD's: how a test gets at what opens this kind of server
+
+
+@contextlib.contextmanager
+def _macaroons(folder: Path) -> Iterator[Kind]:
+    """Opens what a macaroon in the URL (``?authz=``) allows, as dCache's and EOS' do, and nothing else."""
+    key = os.urandom(64)
+    secret = folder / "macaroon.key"
+    secret.write_text(base64.b64encode(key).decode() + "\n")
+    secret.chmod(0o400)
+    extra = f"all.sitename test\nofs.authorize 1\nofs.authlib libXrdMacaroons.so\nmacaroons.secretkey {secret}"
+    yield f"{extra}\nmacaroons.onmissing deny", {MACAROON: macaroon(key, "test", "/data")}, {}
+
+
+def macaroon(key: bytes, location: str, path: str) -> str:
+    """A macaroon (version 1, as libmacaroons makes them) that allows to read below ``path`` for an hour."""
+
+    def signed(secret: bytes, text: bytes) -> bytes:
+        return hmac.new(secret, text, hashlib.sha256).digest()
+
+    def packet(name: str, data: bytes) -> bytes:
+        body = name.encode() + b" " + data + b"\n"
+        return f"{len(body) + 4:04x}".encode() + body
+
+    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+    caveats = ("name:alice", "activity:READ_METADATA,DOWNLOAD,LIST", f"path:{path}", f"before:{until:%Y-%m-%dT%H:%M:%SZ}")
+    identifier = b"6b1a3b4c-0000-4000-8000-000000000000"
+    signature = signed(signed(b"macaroons-key-generator".ljust(32, b"\0"), key), identifier)
+    packets = [packet("location", location.encode()), packet("identifier", identifier)]
+    for caveat in caveats:
+        signature = signed(signature, caveat.encode())
+        packets.append(packet("cid", caveat.encode()))
+    packets.append(packet("signature", signature))
+    return base64.urlsafe_b64encode(b"".join(packets)).decode().rstrip("=")
+
+
+_KINDS = {"macaroons": _macaroons, "anonymous": _anonymous, "http": _http, "sss": _sss, "krb5": _krb5, "gsi": _gsi}
