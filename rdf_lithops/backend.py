@@ -17,7 +17,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from . import credentials, cutting, dataset, halving, interrupts, job, live, output, payload, progress, replaying, running
+from . import (
+    credentials,
+    cutting,
+    dataset,
+    halving,
+    interrupts,
+    job,
+    live,
+    naming,
+    output,
+    payload,
+    progress,
+    proxies,
+    replaying,
+    running,
+)
 from .badfiles import without_bad_files
 from .columns import shape_of
 from .cost import Bill, Speeds, default_calls, prices_of
@@ -29,7 +44,7 @@ from .outlook import Outlook, fold_shape
 from .planning import Plan, clusters_of, pack_calls, work_of
 from .reporting import Recorder, Report
 from .travelling import Travelling, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
-from .worker import access, arrays, execute, partials, warm
+from .worker import access, arrays, execute, partials, settings, warm
 from .worker import ranges as adapter
 from .worker.envelope import Envelope, unpack
 from .worker.folding import FoldLimits, one_fold_s
@@ -380,7 +395,15 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         shelf = _shelf(place, len(iterdata), limits)
         shared = self.session.warm_folder is not None and len(iterdata) > 1
         map_task = MapTask(
-            pickled, digest, travelling.dataset, self.options.seed, surroundings, results, grant, shelf, shared
+            pickled,
+            digest,
+            {**travelling.dataset, "settings": settings.here()},
+            self.options.seed,
+            surroundings,
+            results,
+            grant,
+            shelf,
+            shared,
         )
         reduce_task = ReduceTask(
             payload.dumps(reducer),
@@ -549,6 +572,9 @@ def is_ours(handle: Any) -> bool:
     return isinstance(handle, Proxy.Proxy) and isinstance(handle.proxied_node.get_head().backend, LithopsBackend)
 
 
+proxies.install(is_ours)
+
+
 def run_graphs(handles: list[Any]) -> int:
     """Run the distinct graphs of ``handles`` at the same time; returns their number. Every failure is raised.
 
@@ -601,6 +627,7 @@ def _receive(
     mergeables: list[Any] = getattr(result, "mergeables", None) or []
     written: list[str] = []
     for index, mergeable in enumerate(mergeables):
+        naming.name_variations(mergeable)
         if isinstance(mergeable, arrays.ArrayParts):
             mergeables[index] = AsNumpyResult({}, [])
             mergeables[index]._py_arrays = arrays.joined(mergeable, place.take)

@@ -26,6 +26,7 @@ USERS_OF_ROOT = {
     "cutting.py",
     "dataset.py",
     "live.py",
+    "proxies.py",
     "registration.py",
     "rewriting.py",
     "survey.py",
@@ -37,10 +38,12 @@ USERS_OF_ROOT = {
     "worker/stores.py",
     "worker/faults.py",
     "worker/ranges.py",
+    "worker/moments.py",
     "worker/partials.py",
     "worker/payload.py",
     "worker/smoke.py",
     "worker/seconds.py",
+    "worker/settings.py",
     "worker/xrootd.py",
 } | PROGRAMS
 

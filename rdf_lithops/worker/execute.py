@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import access, arrays, output, partials, remote, stores
+from . import access, arrays, output, partials, remote, settings, stores
 from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack
@@ -147,7 +147,7 @@ def prepare() -> None:
         ROOT.RDF.Experimental.RDatasetSpec().AddSample(("", [""], [""]))
         ROOT.RDF.AsRNode(ROOT.RDataFrame(1))  # nothing is booked: what is, ROOT would compile with the first graph
         watch_reads()
-        ROOT.gRandom.SetSeed(1)
+        settings.seed(1)
         ROOT.TFile.GetFileBytesRead()
 
 
@@ -214,18 +214,17 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
     execution identifier under which actions are kept; a list of results, one per action.
     """
     import ROOT
-    from ROOT._distrdf import ComputationGraphGenerator as generator
     from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER
     from ROOT._distrdf.Backends import Utils
 
     node = ROOT.RDF.AsRNode(start)
     if _compiles_only:
-        generator.generate_computation_graph(graph, start, range_id)
+        _booked(graph, start, range_id)
         ROOT.RDF.SaveGraph(node)
         raise _Compiled
     if exec_id not in _ACTIONS_REGISTER or exec_id.rdf_uuid == "RNTuple":
         with _watch.part("graph_s"):
-            _ACTIONS_REGISTER[exec_id] = generator.generate_computation_graph(graph, start, range_id)
+            _ACTIONS_REGISTER[exec_id] = _booked(graph, start, range_id)
         with _watch.part("compile_s"):
             ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
     else:  # clones are compiled already
@@ -237,6 +236,21 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
     with _watch.part("loop_s"):
         ROOT.Internal.RDF.TriggerRun(node)
     return list(_ACTIONS_REGISTER[exec_id])
+
+
+def _booked(graph: dict[int, Any], start: Any, range_id: int) -> list[Any]:
+    """DistRDF's ``generate_computation_graph``, each action under the settings that it was booked under."""
+    from ROOT._distrdf import ComputationGraphGenerator as generator
+
+    head, *nodes = graph.values()
+    head.rdf_node = start
+    promises: list[Any] = []
+    for node in nodes:
+        with settings.booking(node.operation):
+            parent = graph[node.parent_id].rdf_node
+            node.rdf_node, operation = generator._call_rdf_operation(node.operation, parent, range_id)
+        generator.append_node_to_results(operation, node.rdf_node, promises)
+    return promises
 
 
 def compile_ahead(graph: bytes, digest: str, call: dict[str, Any], dataset: dict[str, Any], folder: str) -> bool:
@@ -428,12 +442,11 @@ def _tell_first_entry(entry: int) -> None:
 
 
 def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], seed: int) -> Any:
-    import ROOT
-
-    ROOT.gRandom.SetSeed(range_seed(seed, plain["id"], plain.get("piece", ())))
-    _tell_first_entry(plain.get("first_entry", 0))
     try:
-        result = runner.mapper(adapter.from_plain(plain, dataset, runner.exec_id(plain)))
+        with settings.applied(dataset.get("settings")):
+            settings.seed(range_seed(seed, plain["id"], plain.get("piece", ())))
+            _tell_first_entry(plain.get("first_entry", 0))
+            result = runner.mapper(adapter.from_plain(plain, dataset, runner.exec_id(plain)))
         for mergeable in getattr(result, "mergeables", None) or ():
             _restore_entry_column(mergeable)
         _refuse_unread_data()
