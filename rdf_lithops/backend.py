@@ -25,9 +25,11 @@ from . import (
     job,
     live,
     masks,
+    naming,
     output,
     payload,
     progress,
+    proxies,
     replaying,
     running,
     selecting,
@@ -46,7 +48,7 @@ from .planning import Plan, clusters_of, pack_calls, work_of
 from .reference import has_run, name_by_keys
 from .reporting import Recorder, Report
 from .travelling import Travelling, check_entries, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
-from .worker import access, arrays, execute, partials, warm
+from .worker import access, arrays, execute, partials, settings, warm
 from .worker import ranges as adapter
 from .worker.envelope import Envelope, unpack
 from .worker.folding import FoldLimits, one_fold_s
@@ -428,7 +430,15 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         shelf = _shelf(place, len(iterdata), limits)
         shared = self.session.warm_folder is not None and len(iterdata) > 1
         map_task = MapTask(
-            pickled, digest, travelling.dataset, self.options.seed, surroundings, results, grant, shelf, shared
+            pickled,
+            digest,
+            {**travelling.dataset, "settings": settings.here()},
+            self.options.seed,
+            surroundings,
+            results,
+            grant,
+            shelf,
+            shared,
         )
         reduce_task = ReduceTask(
             payload.dumps(reducer),
@@ -607,6 +617,9 @@ def is_ours(handle: Any) -> bool:
     return isinstance(handle, Proxy.Proxy) and isinstance(handle.proxied_node.get_head().backend, LithopsBackend)
 
 
+proxies.install(is_ours)
+
+
 def run_graphs(handles: list[Any]) -> int:
     """Run the distinct graphs of ``handles`` at the same time; returns their number. Every failure is raised.
 
@@ -663,6 +676,7 @@ def _receive(
     mergeables: list[Any] = getattr(result, "mergeables", None) or []
     written: dict[output.Destination, _Written] = {}
     for index, mergeable in enumerate(mergeables):
+        naming.name_variations(mergeable)
         if isinstance(mergeable, arrays.ArrayParts):
             mergeables[index] = AsNumpyResult({}, [])
             mergeables[index]._py_arrays = arrays.joined(mergeable, place.take)

@@ -27,6 +27,7 @@ USERS_OF_ROOT = {
     "dataset.py",
     "live.py",
     "openable.py",
+    "proxies.py",
     "reference.py",
     "registration.py",
     "rewriting.py",
@@ -46,10 +47,12 @@ USERS_OF_ROOT = {
     "worker/schema.py",
     "worker/selection.py",
     "worker/sealed.py",
+    "worker/moments.py",
     "worker/partials.py",
     "worker/payload.py",
     "worker/smoke.py",
     "worker/seconds.py",
+    "worker/settings.py",
     "worker/xrootd.py",
 } | PROGRAMS
 

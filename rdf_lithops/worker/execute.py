@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import access, arrays, opening, output, partials, remote, samples, selection, stores
+from . import access, arrays, opening, output, partials, remote, samples, selection, settings, stores
 from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack
@@ -148,7 +148,7 @@ def prepare() -> None:
         ROOT.RDF.Experimental.RDatasetSpec().AddSample(("", [""], [""]))
         ROOT.RDF.AsRNode(ROOT.RDataFrame(1))  # nothing is booked: what is, ROOT would compile with the first graph
         watch_reads()
-        ROOT.gRandom.SetSeed(1)
+        settings.seed(1)
         ROOT.TFile.GetFileBytesRead()
 
 
@@ -215,18 +215,17 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
     execution identifier under which actions are kept; a list of results, one per action.
     """
     import ROOT
-    from ROOT._distrdf import ComputationGraphGenerator as generator
     from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER
     from ROOT._distrdf.Backends import Utils
 
     node = ROOT.RDF.AsRNode(start)
     if _compiles_only:
-        generator.generate_computation_graph(graph, start, range_id)
+        _booked(graph, start, range_id)
         ROOT.RDF.SaveGraph(node)
         raise _Compiled
     if exec_id not in _ACTIONS_REGISTER or exec_id.rdf_uuid == "RNTuple":
         with _watch.part("graph_s"):
-            _ACTIONS_REGISTER[exec_id] = generator.generate_computation_graph(graph, start, range_id)
+            _ACTIONS_REGISTER[exec_id] = _booked(graph, start, range_id)
         with _watch.part("compile_s"):
             ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
     else:  # clones are compiled already
@@ -238,6 +237,21 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
     with _watch.part("loop_s"):
         ROOT.Internal.RDF.TriggerRun(node)
     return list(_ACTIONS_REGISTER[exec_id])
+
+
+def _booked(graph: dict[int, Any], start: Any, range_id: int) -> list[Any]:
+    """DistRDF's ``generate_computation_graph``, each action under the settings that it was booked under."""
+    from ROOT._distrdf import ComputationGraphGenerator as generator
+
+    head, *nodes = graph.values()
+    head.rdf_node = start
+    promises: list[Any] = []
+    for node in nodes:
+        with settings.booking(node.operation):
+            parent = graph[node.parent_id].rdf_node
+            node.rdf_node, operation = generator._call_rdf_operation(node.operation, parent, range_id)
+        generator.append_node_to_results(operation, node.rdf_node, promises)
+    return promises
 
 
 def compile_ahead(graph: bytes, digest: str, call: dict[str, Any], dataset: dict[str, Any], folder: str) -> bool:
@@ -443,14 +457,13 @@ def _ready(plain: dict[str, Any], dataset: dict[str, Any], exec_id: Any) -> Any:
 
 
 def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], seed: int) -> Any:
-    import ROOT
-
-    ROOT.gRandom.SetSeed(range_seed(seed, plain["id"], plain.get("piece", ())))
     try:
-        try:
-            result = runner.mapper(_ready(plain, dataset, runner.exec_id(plain)))
-        finally:
-            _refuse_changed_files(plain, dataset)
+        with settings.applied(dataset.get("settings")):
+            settings.seed(range_seed(seed, plain["id"], plain.get("piece", ())))
+            try:
+                result = runner.mapper(_ready(plain, dataset, runner.exec_id(plain)))
+            finally:
+                _refuse_changed_files(plain, dataset)
         _restore_entry_columns(result)
         _refuse_unread_data()
     except Exception as error:

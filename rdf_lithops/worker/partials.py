@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from . import moments
 from .envelope import Envelope, pack, unpack
 from .seconds import peak_memory_mib, whereabouts
 
@@ -90,12 +91,13 @@ def _build_report_layout() -> None:
 def merge_results(reducer: Reducer, into: Any, other: Any) -> Any:
     """Fold two results with DistRDF's ``reducer``, and repair what it leaves behind.
 
-    ROOT 6.40 merges a cut-flow report into its value but not into what the next merge starts from: a third report would
-    replace the second. A merged report is therefore made mergeable again from its value.
+    Means and standard deviations are merged by ``moments``. ROOT 6.40 merges a cut-flow report into its value but not into
+    what the next merge starts from: a third report would replace the second. A merged report is therefore made mergeable
+    again from its value.
     """
     import ROOT
 
-    merged = reducer(into, other)
+    merged = _with_moments(reducer, into, other)
     mergeables: list[Any] = getattr(merged, "mergeables", None) or []
     for index, mergeable in enumerate(mergeables):
         kind = type(mergeable).__name__
@@ -103,6 +105,22 @@ def merge_results(reducer: Reducer, into: Any, other: Any) -> Any:
         if isinstance(value, ROOT.RDF.RCutFlowReport):
             ROOT.gInterpreter.Declare(_REPORT_HEADER)
             mergeables[index] = ROOT.rdf_lithops.mergeable_again(value)
+    return merged
+
+
+def _with_moments(reducer: Reducer, into: Any, other: Any) -> Any:
+    """Fold two results; ``reducer`` gets none of their means and standard deviations (see ``moments``)."""
+    left, right = getattr(into, "mergeables", None), getattr(other, "mergeables", None)
+    if not isinstance(left, list) or not isinstance(right, list):
+        return reducer(into, other)
+    done = [moments.merged(*pair) for pair in zip(left, right, strict=True)]
+    if not any(done):
+        return reducer(into, other)
+    into.mergeables = [each for each, is_done in zip(left, done, strict=True) if not is_done]
+    other.mergeables = [each for each, is_done in zip(right, done, strict=True) if not is_done]
+    merged = reducer(into, other)
+    rest = iter(merged.mergeables)
+    merged.mergeables = [each if is_done else next(rest) for each, is_done in zip(left, done, strict=True)]
     return merged
 
 

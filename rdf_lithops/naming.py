@@ -1,0 +1,22 @@
+"""What a run's results lack of those of local RDataFrame, put there when they have arrived."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["name_variations"]
+
+
+def name_variations(mergeable: Any) -> None:
+    """Give the histograms of a map of variations the names that they have locally, ``h_weights_up`` for "weights:up".
+
+    ROOT names them when it makes the action, and not when it clones it: names would depend on where the first range ran.
+    """
+    if not type(mergeable).__name__.startswith("RMergeableVariations<"):
+        return
+    keys = [str(key) for key in mergeable.GetKeys()]
+    nominal = mergeable.GetVariation(keys[0])
+    if not hasattr(nominal, "SetName"):
+        return
+    for key in keys[1:]:
+        mergeable.GetVariation(key).SetName(f"{nominal.GetName()}_{key.replace(':', '_')}")

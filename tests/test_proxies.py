@@ -1,0 +1,65 @@
+"""Nodes and results of distributed data frames behave in Python as those of local ones do."""
+
+from __future__ import annotations
+
+import threading
+
+import lithops
+import ROOT
+from ROOT._distrdf import Proxy
+
+
+def test_methods_taken_before_the_first_is_called(fexec: lithops.FunctionExecutor) -> None:
+    """Methods may be taken, kept and called later, in any order: each does what its own name says."""
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2)
+    define, keep, count = frame.Define, frame.Filter, frame.Count
+    node = define("x", "double(rdfentry_)")
+    total, mean, largest = node.Sum, node.Mean, node.Max
+    results = [total("x"), mean("x"), largest("x"), keep("rdfentry_ < 4").Count(), count()]
+    assert [45.0, 4.5, 9.0, 4, 10] == [result.GetValue() for result in results]
+
+
+def test_methods_of_a_result(fexec: lithops.FunctionExecutor) -> None:
+    """The same holds for the methods of a histogram that is not there yet."""
+    node = ROOT.RDataFrame(10, executor=fexec, npartitions=2).Define("x", "double(rdfentry_)")
+    result = node.Histo1D(("h", "a title", 5, 0.0, 10.0), "x")
+    title, entries, mean, fill = result.GetTitle, result.GetEntries, result.GetMean, result.Fill
+    assert ("a title", 10.0, 4.5) == (title(), entries(), mean())
+    fill(3.0)
+    assert 11.0 == entries()
+
+
+def test_threads_that_book_on_one_node(fexec: lithops.FunctionExecutor) -> None:
+    """Two threads may take methods of one node at the same time: each gets what it asked for."""
+    node = ROOT.RDataFrame(10, executor=fexec, npartitions=2).Define("x", "double(rdfentry_)")
+    both, booked = threading.Barrier(2, timeout=30), {}
+
+    def book(name: str) -> None:
+        for _ in range(5):
+            method = getattr(node, name)
+            both.wait()
+            booked.setdefault(name, []).append(method("x"))
+
+    threads = [threading.Thread(target=book, args=(name,)) for name in ("Sum", "Mean")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert {"Sum": [45.0] * 5, "Mean": [4.5] * 5} == {
+        name: [r.GetValue() for r in handles] for name, handles in booked.items()
+    }
+
+
+class Elsewhere:
+    """A head node of another back end."""
+
+    backend = None
+
+
+def test_nodes_of_other_back_ends_stay_roots() -> None:
+    """What Dask and Spark get is ROOT's own; once ROOT keeps the name with the method, ``proxies`` can go."""
+    node = Proxy.Node(Elsewhere)
+    proxy = Proxy.NodeProxy(node)
+    total = proxy.Sum
+    assert (total, "Sum") == (proxy._create_new_op, node._new_op_name)
+    assert proxy.Mean == total
