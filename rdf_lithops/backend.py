@@ -41,7 +41,7 @@ from .limits import ROOT_MEMORY_MIB
 from .options import Options
 from .outlook import Outlook, fold_shape
 from .planning import Plan, clusters_of, pack_calls, work_of
-from .reference import has_run, name_by_keys
+from .reference import has_run, settle_names
 from .reporting import Recorder, Report
 from .travelling import Travelling, check_entries, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
 from .worker import access, arrays, execute, partials, warm
@@ -122,12 +122,14 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             shown = ", ".join(map(repr, args))
             why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{why}") from error
-        name_by_keys(head, args)
+        settle_names(head, args)
         head.rdf_lithops_selection = selected
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
         head.execute_graph = functools.partial(self._execute, weakref.ref(head))
         if cutting.reads_files(head):
             head._build_ranges = functools.partial(self._uncut, weakref.ref(head))
+        elif cutting.has_no_entries(head):
+            head._build_ranges = functools.partial(cutting.empty_range, weakref.proxy(head))
         return DataFrame.RDataFrame(head)
 
     def _execute(self, head: weakref.ref[Any]) -> None:
