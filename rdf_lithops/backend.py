@@ -45,7 +45,7 @@ from .limits import ROOT_MEMORY_MIB
 from .options import Options
 from .outlook import Outlook, fold_shape
 from .planning import Plan, clusters_of, pack_calls, work_of
-from .reference import has_run, name_by_keys
+from .reference import has_run, settle_names
 from .reporting import Recorder, Report
 from .travelling import Travelling, check_entries, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
 from .worker import access, arrays, execute, partials, settings, warm
@@ -68,6 +68,7 @@ __all__ = ["LithopsBackend", "is_ours", "plan", "report", "run_graphs"]
 
 logger = logging.getLogger(__name__)
 
+_in_root = threading.RLock()  # of the graphs of one RunGraphs: two threads that compile at the same time crash
 arrays.register()  # live drawing folds here too
 SERVERLESS_PARTITIONS = 32  # ranges by default where a backend offers hundreds of workers and the load is not known
 SHELVED_BYTES = 16 * 2**10  # partials that will be folded in a tree travel in envelopes up to this size
@@ -127,13 +128,15 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             shown = cleaned(", ".join(map(repr, args)))
             why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{cleaned(str(why))}") from error
-        name_by_keys(head, args)
+        settle_names(head, args)
         head.rdf_lithops_selection = selected
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
         head.execute_graph = functools.partial(self._execute, weakref.ref(head))
         head.rdf_lithops_has_masks = isinstance(head, HeadNode.TreeHeadNode) and masks.are_in(head.rdf_node.GetColumnNames())
         if cutting.reads_files(head):
             head._build_ranges = functools.partial(self._uncut, weakref.ref(head))
+        elif cutting.has_no_entries(head):
+            head._build_ranges = functools.partial(cutting.empty_range, weakref.proxy(head))
         return DataFrame.RDataFrame(head)
 
     def _execute(self, head: weakref.ref[Any]) -> None:
@@ -232,11 +235,11 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         if directive is not None:
             return directive
         self.session = job.rouse(self.executor, self.options)
-        with (
-            interrupts.heard(),
-            self._compiling_ahead(ranges, mapper, reducer),
-            self._prepared(cutting.cut_now(ranges), mapper, reducer) as ready,
-        ):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(interrupts.heard())
+            with _in_root:
+                stack.enter_context(self._compiling_ahead(ranges, mapper, reducer))
+                ready = stack.enter_context(self._prepared(cutting.cut_now(ranges), mapper, reducer))
             run_plan = ready.plan
             output.begin(ready.destinations)
             if on_partial is not None and isinstance(run_plan.map_task, MapTask):  # partials are wanted here as they arrive
@@ -260,7 +263,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
                 raise
             learner.teach(self.session, shape_of(nodes_of(mapper)))
             logger.debug("%s", outcome)
-            return ready.receive(result, outcome.took_s)
+            with _in_root:
+                return ready.receive(result, outcome.took_s)
 
     def _compiling_ahead(
         self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]

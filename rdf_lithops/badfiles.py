@@ -7,7 +7,6 @@ good files alone. A file that goes bad later is an error, as it is without this 
 from __future__ import annotations
 
 import contextlib
-import glob
 import logging
 import os
 import struct
@@ -30,39 +29,50 @@ _BIG_VERSION = 1_000_000  # from which on the header of a ROOT file has 8-byte o
 def without_bad_files(args: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[FileSkipped]]:
     """The constructor's arguments with the good files alone, and what was left out; raises PlanError where none is good.
 
-    Knows a name with a file, a pattern or a list of files, and a TChain; PlanError for another kind of source.
+    Knows a name with a file, a pattern or a list of files, and a TChain without friends and entry list; PlanError for
+    another kind of source. Patterns are expanded by ROOT, so they mean what they mean without this option.
     """
-    name, files = _name_and_files(args)
+    chain = _chain_of(args)
+    name, files = str(chain.GetName()), [(str(each.GetTitle()), str(each.GetName())) for each in chain.GetListOfFiles()]
     if not files:
         raise PlanError(f"expected at least one file for {name}, got none (on_bad_file='skip')")
     skipped = []
-    for path in files:
-        why = _what_is_wrong(path, name)
+    for path, tree in files:
+        why = _what_is_wrong(path, tree)
         if why:
             logger.warning("%s is skipped: %s", path, why)
             skipped.append(FileSkipped(path, why, 0 if why.startswith("it has no") else None))
     bad = {event.path for event in skipped}
-    good = [path for path in files if path not in bad]
+    good = [(path, tree) for path, tree in files if path not in bad]
     if not good:
         listed = "; ".join(f"{event.path}: {event.why}" for event in skipped[:3])
         raise PlanError(f"expected at least one good file for {name}, got {len(files)} bad ones: {listed}")
-    return (name, good, *args[2:]), skipped
+    if isinstance(args[0], ROOT.TChain):
+        kept = ROOT.TChain(name)
+        for path, tree in good:
+            kept.AddFile(path, ROOT.TTree.kMaxEntries, tree)
+        return (kept, *args[1:]), skipped
+    return (name, [path if tree == name else f"{path}?#{tree}" for path, tree in good], *args[2:]), skipped
 
 
-def _name_and_files(args: tuple[Any, ...]) -> tuple[str, list[str]]:
-    if len(args) == 1 and isinstance(args[0], ROOT.TChain):
-        elements = list(args[0].GetListOfFiles())
-        return str(args[0].GetName()), [str(element.GetTitle()) for element in elements]
-    if len(args) >= 2 and isinstance(args[0], str):
-        given = [args[1]] if isinstance(args[1], str) else [str(path) for path in args[1]]
-        expanded = [sorted(glob.glob(path)) if "*" in path and "://" not in path else [path] for path in given]
-        return args[0], [path for paths in expanded for path in paths]
+def _chain_of(args: tuple[Any, ...]) -> Any:
+    """A chain over the files that the arguments mean: it opens none of them."""
+    if isinstance(args[0], ROOT.TChain):
+        for what, has in (("friends", args[0].GetListOfFriends()), ("an entry list", args[0].GetEntryList())):
+            if has:
+                raise PlanError(f"on_bad_file='skip' cannot leave out files of a chain with {what}; give it as 'raise'")
+        return args[0]
+    if len(args) >= 2 and isinstance(args[0], str) and not isinstance(args[1], ROOT.TDirectory):
+        chain = ROOT.TChain(args[0])
+        for path in [args[1]] if isinstance(args[1], (str, ROOT.std.string)) else args[1]:
+            chain.Add(str(path))
+        return chain
     raise PlanError("on_bad_file='skip' needs a tree's name and files, or a TChain; give it to another source as 'raise'")
 
 
 def _what_is_wrong(path: str, name: str) -> str:
     """Why nothing can be read from ``name`` in a file; empty where it can."""
-    if "://" not in path and (why := _damage(path)):
+    if "://" not in path and (why := _damage(os.path.expanduser(os.path.expandvars(path)))):
         return why
     with _quiet():
         try:

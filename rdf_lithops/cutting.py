@@ -24,7 +24,7 @@ from .friends import Friend, entries_before, first_needed, narrowed
 from .layout import FileLayout, Load, Piece, cluster_loads, cut, even_count
 from .worker.fingerprints import fingerprints
 
-__all__ = ["CutRange", "Uncut", "cut_by_load", "cut_now", "fraction", "reads_files"]
+__all__ = ["CutRange", "Uncut", "cut_by_load", "cut_now", "empty_range", "fraction", "has_no_entries", "reads_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,16 @@ class _Files:
 def reads_files(head: Any) -> bool:
     """Whether the dataset of DistRDF's head node lies in files that it cuts by percentages."""
     return isinstance(head, (HeadNode.TreeHeadNode, HeadNode.RDatasetSpecHeadNode, HeadNode.RNTupleHeadNode))
+
+
+def empty_range(head: Any) -> list[Any]:
+    """The one range of a dataset of no entries, of which DistRDF makes none."""
+    return [Ranges.EmptySourceRange(head.exec_id, 0, 0, 0)]
+
+
+def has_no_entries(head: Any) -> bool:
+    """Whether DistRDF's head node stands for a number of entries, and that is 0."""
+    return isinstance(head, HeadNode.EmptySourceHeadNode) and not head.nentries
 
 
 def cut_by_load(

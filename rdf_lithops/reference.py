@@ -20,7 +20,7 @@ from .worker.schema import Look, look
 import ROOT
 from ROOT._distrdf import HeadNode
 
-__all__ = ["add_reference", "has_run", "name_by_keys"]
+__all__ = ["add_reference", "has_run", "settle_names"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +30,16 @@ def has_run(head: Any) -> None:
     head.rdf_lithops_booked = {node.node_id for node in head.graph_nodes}
 
 
-def name_by_keys(head: Any, args: tuple[Any, ...]) -> None:
-    """Have DistRDF's ``head`` call trees by their keys: it takes a tree's own name, or a path from the root of its file.
+def settle_names(head: Any, args: tuple[Any, ...]) -> None:
+    """Have DistRDF's ``head`` call files and trees by names that mean the same elsewhere: variables and the home folder are
+    this process's, and of a tree it takes the tree's own name, or a path from the root of its file, where its key counts.
 
     Raises PlanError for a tree whose key cannot be known.
     """
+    if hasattr(head, "inputfiles"):
+        head.inputfiles = [adapter.expanded(str(name)) for name in head.inputfiles]
+    if getattr(head, "sampleMap", None):
+        head.sampleMap = {adapter.expanded(name): sample for name, sample in head.sampleMap.items()}
     if not isinstance(head, HeadNode.TreeHeadNode):
         return
     head.subtreenames = [name.lstrip("/") for name in head.subtreenames]
@@ -81,6 +86,8 @@ def add_reference(head: Any, dataset: dict[str, Any]) -> None:
         logger.info("no file tells the columns of the dataset, as one could not be read: %s", problem)
         return
     dataset["is_empty"] = first.entries == 0
+    if is_ntuple and dataset["is_empty"]:
+        raise PlanError(f"expected entries, got RNTuples without entries ({files[0]}): ROOT 6.40 crashes when it reads them")
     if is_ntuple and index:
         index, seen = 0, look(files[0], trees[0], columns, is_ntuple)
     dataset["reference"] = {

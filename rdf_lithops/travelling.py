@@ -68,6 +68,7 @@ def travelling_of(ranges: list[Any], mapper: Any, pinned: cutting.Pinned) -> Tra
         with pinned(sorted(names - versions.keys())) as newest:
             entries = _add_first_entries(plain_ranges, ranges)
         versions.update(newest)
+        _check_entry_range(graph, entries)
     _add_fingerprints(plain_ranges, dataset, versions)
     _add_expectations(plain_ranges, ranges)
     loads = [item.piece.load for item in ranges if isinstance(item, cutting.CutRange)] or None
@@ -221,6 +222,18 @@ def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) ->
                 counted[name, tree] = int(Ranges.get_clusters_and_entries(item.exec_id.rdf_uuid, tree, name)[1])
             before += counted[name, tree]
     return {f"{name}/{tree}": entries for (name, tree), entries in counted.items()}
+
+
+def _check_entry_range(graph: Graph, counted: dict[str, int]) -> None:
+    """Raise PlanError for a specification's range that begins behind the last entry, as local ROOT does."""
+    head, selected = graph.nodes[0], graph.selected
+    names = [f"{name}/{tree}" for name, tree in zip(head.inputfiles, head.subtreenames, strict=True)] if selected else []
+    if selected and selected.entry_range and all(name in counted for name in names):
+        total, begin = sum(counted[name] for name in names), selected.entry_range[0]
+        if begin >= total:
+            raise PlanError(
+                f"expected a global range that begins within the dataset's {total} entries, got one from {begin}"
+            )
 
 
 def check_entries(expected: dict[str, int], result: Any) -> None:

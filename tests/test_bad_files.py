@@ -76,6 +76,64 @@ def test_skip_with_no_good_file(fexec: Any, files: Datasets, tmp_path: Path) -> 
         ROOT.RDataFrame("events", bad, executor=fexec, options=Options(on_bad_file="skip"))
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["run_[12].root"],
+        ["good.root", "run_?.root"],
+        ["$PLACE/run_*.root"],
+        ["~/good.root"],
+        ["good.root?#events", "run_1.root"],
+    ],
+    ids=["brackets", "mark", "variable", "home", "tree"],
+)
+def test_skip_means_the_same_files(
+    names: list[str], fexec: Any, files: Datasets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patterns, variables, the home folder and trees in names mean what they mean to ROOT; bad files among them go."""
+    for name in ("good", "run_1", "run_2"):
+        (tmp_path / f"{name}.root").write_bytes(Path(files.main[0]).read_bytes())
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = [name if name[0] in "$~" else str(tmp_path / name) for name in names]
+    expected = ROOT.RDataFrame("events", given).Count().GetValue()
+    for bad in ([], ["run_3"]):
+        for name in bad:
+            (tmp_path / f"{name}.root").write_bytes(b"")
+        frame = ROOT.RDataFrame("events", given, executor=fexec, npartitions=2, options={"on_bad_file": "skip"})
+        assert expected == frame.Count().GetValue()
+
+
+def test_skip_keeps_the_trees_of_a_chain(fexec: Any, tmp_path: Path) -> None:
+    """A chain whose files have trees of different names loses the bad ones, and no name."""
+    chain = ROOT.TChain("")
+    for tree, entries in (("one", 10), ("two", 20)):
+        path = str(tmp_path / f"{tree}.root")
+        ROOT.RDataFrame(entries).Define("x", "1").Snapshot(tree, path, ["x"])
+        chain.AddFile(path, ROOT.TTree.kMaxEntries, tree)
+    expected = ROOT.RDataFrame(chain).Sum("x").GetValue()
+    chain.AddFile(str(tmp_path / "missing.root"), ROOT.TTree.kMaxEntries, "two")
+    frame = ROOT.RDataFrame(chain, executor=fexec, npartitions=2, options={"on_bad_file": "skip"})
+    assert expected == frame.Sum("x").GetValue()
+
+
+@pytest.mark.parametrize("what", ["friends", "an entry list"])
+def test_skip_refuses_what_it_would_lose(what: str, fexec: Any, files: Datasets) -> None:
+    """A chain with friends, or with an entry list, is not robbed of them: said before anything runs."""
+    chain, friend, selected = ROOT.TChain("events"), ROOT.TChain("friends"), ROOT.TEntryList("selected", "")
+    for name in files.main:
+        chain.Add(name)
+    if what == "friends":
+        for name in files.friends:
+            friend.Add(name)
+        chain.AddFriend(friend)
+    else:
+        selected.Enter(1, chain)
+        chain.SetEntryList(selected)
+    with pytest.raises(rdf_lithops.PlanError, match=what):
+        ROOT.RDataFrame(chain, executor=fexec, options={"on_bad_file": "skip"})
+
+
 def test_another_policy() -> None:
     """A policy that does not exist is an error that names those that do."""
     with pytest.raises(rdf_lithops.PlanError, match="'raise' or 'skip', got 'ignore'"):

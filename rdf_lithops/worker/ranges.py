@@ -10,12 +10,13 @@ of its own here and nowhere else.
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
 from . import remote
 
-__all__ = ["FORMAT_VERSION", "annotate", "describe", "files_of", "from_plain", "sample_position", "to_plain"]
+__all__ = ["FORMAT_VERSION", "annotate", "describe", "expanded", "files_of", "from_plain", "sample_position", "to_plain"]
 
 FORMAT_VERSION = 1
 
@@ -98,9 +99,14 @@ def _pyrdf_to_plain(number: int, item: Any, dataset: Plain) -> Plain:
 def _friends_to_plain(friends: Any) -> Plain:
     return {
         "names": [[str(name), str(alias)] for name, alias in friends.fFriendNames],
-        "files": [[str(name) for name in files] for files in friends.fFriendFileNames],
+        "files": [[expanded(str(name)) for name in files] for files in friends.fFriendFileNames],
         "trees": [[str(name) for name in trees] for trees in friends.fFriendChainSubNames],
     }
+
+
+def expanded(name: str) -> str:
+    """A local name with this process's variables and home folder in it; a URL as it is."""
+    return name if "://" in name else os.path.expanduser(os.path.expandvars(name))
 
 
 def sample_position(sample: Any, dataset: Plain) -> int | None:

@@ -7,6 +7,7 @@ histogram is booked, and travels with the action; overflows in statistics count 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -43,6 +44,7 @@ inline void seed_random(ULong_t seed) { gRandom->SetSeed(seed); }
 }
 #endif
 """
+_lock = threading.Lock()  # what compiles in two threads at once crashes
 _DEFAULTS: dict[str, Any] = {"stat_overflows": False, "random": "TRandom3"}
 
 
@@ -56,9 +58,10 @@ def _root() -> Any:
 
 
 def here() -> dict[str, Any]:
-    """The settings of this process that a run takes along, JSON-dumpable."""
-    ours = _root().rdf_lithops
-    return {"stat_overflows": bool(ours.Statistics.overflows()), "random": str(ours.random_kind())}
+    """The settings of this process that a run takes along, JSON-dumpable. Of several threads one at a time asks ROOT."""
+    with _lock:
+        ours = _root().rdf_lithops
+        return {"stat_overflows": bool(ours.Statistics.overflows()), "random": str(ours.random_kind())}
 
 
 @contextmanager
