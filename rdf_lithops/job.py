@@ -872,7 +872,7 @@ class LithopsSubmission:
 
 def _stop(session: Session, keys: set[str], error: BaseException) -> None:
     """Stop what still runs of these jobs, where the backend can."""
-    session.cancelled_keys |= keys if session.local else set()
+    session.cancelled_keys |= keys
     session.executor.compute_handler.clear(keys, exception=error)
 
 
@@ -888,7 +888,7 @@ def _forget(session: Session, futures: list[Any], keys: set[str]) -> None:
         executor.invoker.discard_pending(sorted(keys), {future.job_id for future in futures})
     for job_key in sorted(keys):
         _delete_job(session, job_key)
-    if session.cancelled_keys & keys:
+    if session.local and session.cancelled_keys & keys:
         later = threading.Timer(SWEEP_AGAIN_S, _sweep, [session])  # a process that is being killed may write still
         later.daemon = True
         later.start()
@@ -945,6 +945,6 @@ def _sweep(session: Session) -> None:
                     os.unlink(path)
             _delete_job_file(session, job_key)
         session.job_keys.clear()
-        # their processes were killed while they wrote; other threads add to them
-        for job_key in tuple(session.cancelled_keys):
+        # their processes were killed while they wrote, or could not be stopped; other threads add to them
+        for job_key in tuple(session.cancelled_keys) if session.local or session.closed else ():
             _delete_job(session, job_key)
