@@ -1,7 +1,7 @@
 """``python -m fuzz``: random programs until the time is over; prints seeds, differences, and what was covered.
 
-A difference is made smaller, printed as a program, kept in the folder OUT, and the search goes on. Ends with status 1 if there
-was one.
+A difference is made smaller, printed as a program, kept in the folder OUT, and the search goes on. Ends with status 1 if
+there was one.
 """
 
 from __future__ import annotations
@@ -89,8 +89,11 @@ class Search:
                 self.found = program, why
                 raise _Different(why)
 
-        with contextlib.suppress(BaseExceptionGroup if sys.version_info >= (3, 11) else Exception, Exception):
+        try:
             one()
+        except Exception as error:
+            if self.found is None:  # hypothesis has something to say of the search itself
+                print(f"seed {number}: {error}", flush=True)
         if self.found:
             self._keep(number, *self.found)
 

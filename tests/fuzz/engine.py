@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from typing import Any
@@ -67,10 +68,8 @@ def _answers(program: Program, data: str, out: str, executor: Any) -> list[Any]:
             frames.append(Raised(f"{type(error).__name__}: {error}"))
     if program.together:
         handles = [results[0][1] for results in frames if not isinstance(results, Raised)]
-        try:
+        with contextlib.suppress(Exception):  # met again, graph by graph
             ROOT.RDF.RunGraphs(handles)
-        except Exception:  # met again, graph by graph
-            pass
     return [results if isinstance(results, Raised) else _values(results) for results in frames]
 
 

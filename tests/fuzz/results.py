@@ -45,7 +45,7 @@ def element(item: Any) -> Any:
 
 def histogram(h: Any) -> dict[str, Any]:
     """All that a histogram or profile says of itself."""
-    found = {
+    return {
         "class": h.ClassName(),
         "name": h.GetName(),
         "title": h.GetTitle(),
@@ -59,7 +59,6 @@ def histogram(h: Any) -> dict[str, Any]:
         "mean": float(h.GetMean()),
         "deviation": float(h.GetStdDev()),
     }
-    return found
 
 
 def difference(expected: Any, actual: Any, where: str = "") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import ROOT
@@ -24,16 +24,14 @@ class File:
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset: ``kind`` is "entries" (without files), "tree", "chain", "spec", "ntuple" or "glob"; ``friends`` are files of
-    one column each, as long as the dataset or not."""
+    """A dataset: ``kind`` is "entries" (without files), "tree", "chain", "spec", "ntuple" or "glob"; ``friends`` are files
+    of one column each, as long as the dataset or not."""
 
     kind: str
     files: tuple[File, ...] = ()
     entries: int = 0
     friends: tuple[File, ...] = ()
     selected: tuple[int, int] | None = None  # WithGlobalRange of a specification
-    first_entry: int = 0  # what the first entry's number is: rewritten files hold other values
-    tags: frozenset[str] = field(default_factory=frozenset)  # for the tally
 
     @property
     def columns(self) -> tuple[Column, ...]:
