@@ -94,6 +94,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.executor = executor
         self.options = options
         self.session = job.session_for(executor, options)
+        settings.prepare()
         self.consumers: tuple[Consumer, ...] = ()
         self.skipped: list[FileSkipped] = []
         self.reports: list[Report] = []

@@ -1,12 +1,13 @@
 """Make ``executor=lithops.FunctionExecutor()`` work in ROOT's own constructors. Light: starts nothing, initialises nothing.
 
-ROOT reads ``ROOT._distrdf.RDataFrame`` again at each use, so rebinding that one name is enough for RDataFrame; FromSpec
-and RunGraphs are captured when ``ROOT.RDF`` is first touched, and are put there too if that has happened. Anything that
-is not a Lithops executor goes to ROOT's own function, untouched: Dask and Spark dispatch as before.
+DistRDF's functions stay the objects that they are and get other code, so that a name which somebody took before (``from
+ROOT import RDataFrame``, a notebook's first cell) leads here as well. What is given no Lithops executor goes on to a copy of
+ROOT's own function, untouched: Dask and Spark dispatch as before.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import sys
@@ -25,7 +26,7 @@ _SESSION_VARIABLE = "__LITHOPS_SESSION_ID"  # Lithops' own
 
 
 def register() -> None:
-    """Rebind DistRDF's entry points; done twice, it does nothing."""
+    """Redirect DistRDF's entry points; done twice, it does nothing."""
     if "lithops" not in sys.modules or sys.modules["lithops.utils"]._SESSION_ID is None:
         # of the program that started this one: two that it started would use the same names in the storage
         os.environ.pop(_SESSION_VARIABLE, None)
@@ -37,17 +38,19 @@ def register() -> None:
 
     if getattr(distrdf.RDataFrame, "rdf_lithops", False):
         return
-    replaced = {
-        "build_backends_submodules": _with_our_module(distrdf.build_backends_submodules),
-        "RDataFrame": _dispatching(distrdf.RDataFrame, RDataFrame),
-        "FromSpec": _dispatching(distrdf.FromSpec, _from_spec),
-        "RunGraphs": _run_graphs(distrdf.RunGraphs),
-    }
-    for name, function in replaced.items():
-        setattr(distrdf, name, function)
+    for name, ours in {
+        "RDataFrame": RDataFrame,
+        "FromSpec": _from_spec,
+    }.items():
+        _redirect(getattr(distrdf, name), functools.partial(_dispatching, ours))
+    _redirect(distrdf.RunGraphs, _run_graphs)
+    for name in ("DistributeCppCode", "DistributeHeaders", "initialize"):
+        _redirect(getattr(distrdf, name), functools.partial(_checking, name))
+    distrdf.build_backends_submodules = _with_our_module(distrdf.build_backends_submodules)
     namespace = _touched_rdf_namespace()
     if namespace is not None:
-        _rebind(namespace, replaced)
+        _add_our_module(namespace)
+    _lead_roots_own_class()
     _anticipate()
 
 
@@ -84,17 +87,69 @@ def _touched_rdf_namespace() -> Any:
     return None if "RDF" in vars(type(ROOT)) else ROOT.RDF
 
 
-def _rebind(namespace: Any, replaced: dict[str, Callable[..., Any]]) -> None:
-    from ROOT._pythonization import _rdf_namespace as glue
+def _redirect(function: Any, made: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Have ``function``, whoever keeps it under whatever name, do what ``made(original)`` does."""
+    original = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
+    original.__kwdefaults__, original.__doc__ = function.__kwdefaults__, function.__doc__
+    function.__code__, function.__defaults__ = _redirected.__code__, None
+    function.__kwdefaults__ = {"rdf_lithops_does": made(original)}
+    function.__wrapped__ = original
+    function.rdf_lithops = True  # how register() knows its own work
 
-    local_from_spec = _captured(namespace.Experimental.FromSpec, "local_fromspec")
-    local_run_graphs = _captured(namespace.RunGraphs, "rdf_rungraphs")
+
+def _redirected(*args: Any, rdf_lithops_does: Any, **kwargs: Any) -> Any:
+    return rdf_lithops_does(*args, **kwargs)
+
+
+def _checking(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Ours of the name, which looks at what DistRDF's ``original`` keeps unseen."""
+
+    def check(*args: Any, **kwargs: Any) -> Any:
+        from . import declaring
+
+        ours: dict[str, Callable[..., Any]] = {
+            "DistributeCppCode": declaring.distribute_code,
+            "DistributeHeaders": declaring.distribute_headers,
+            "initialize": declaring.initialize,
+        }
+        return ours[name](*args, **kwargs)
+
+    return check
+
+
+def _add_our_module(namespace: Any) -> None:
     experimental = object.__getattribute__(namespace.Experimental, "__dict__").get("Distributed")
     for module in filter(None, (namespace.Distributed, experimental)):
-        entries = vars(module)  # of the deprecated module too, without its warning
-        entries.update(FromSpec=replaced["FromSpec"], RunGraphs=replaced["RunGraphs"], Lithops=_our_module())
-    namespace.Experimental.FromSpec = glue._fromspec(replaced["FromSpec"], local_from_spec)
-    namespace.RunGraphs = glue._rungraphs(replaced["RunGraphs"], local_run_graphs)
+        vars(module).update(Lithops=_our_module())  # of the deprecated module too, without its warning
+
+
+def _lead_roots_own_class() -> None:
+    """Have ``ROOT.ROOT.RDataFrame``, the C++ class, take a Lithops executor: when somebody reads ``ROOT.ROOT``, or now."""
+    import ROOT
+
+    facade = type(ROOT)
+    if "_cppyy" in vars(ROOT):
+        _lead(ROOT.ROOT.RDataFrame)
+        return
+
+    def read(self: Any) -> Any:
+        del facade.ROOT
+        namespace = self.ROOT
+        _lead(namespace.RDataFrame)
+        return namespace
+
+    facade.ROOT = property(read)
+
+
+def _lead(frame: Any) -> None:
+    plain = frame.__new__
+
+    def make(kind: Any, *args: Any, **kwargs: Any) -> Any:
+        if _is_lithops(kwargs.get("executor")):
+            return RDataFrame(*args, **kwargs)
+        return plain(kind, *args, **kwargs)
+
+    frame.__new__ = staticmethod(make)
 
 
 def _our_module() -> types.ModuleType:
@@ -113,10 +168,6 @@ def _with_our_module(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return build
 
 
-def _captured(function: Any, name: str) -> Any:
-    return dict(zip(function.__code__.co_freevars, function.__closure__, strict=True))[name].cell_contents
-
-
 def _is_lithops(executor: Any) -> bool:
     if "lithops" not in sys.modules:
         return False
@@ -125,12 +176,10 @@ def _is_lithops(executor: Any) -> bool:
     return job.is_executor(executor)
 
 
-def _dispatching(original: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
+def _dispatching(ours: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
     def dispatch(*args: Any, **kwargs: Any) -> Any:
         return (ours if _is_lithops(kwargs.get("executor")) else original)(*args, **kwargs)
 
-    dispatch.__doc__ = original.__doc__
-    dispatch.rdf_lithops = True  # type: ignore[attr-defined]  # how register() knows its own work
     return dispatch
 
 
@@ -197,5 +246,4 @@ def _run_graphs(original: Callable[..., Any]) -> Callable[..., Any]:
                 return backend.run_graphs(handles)
         return int(original(handles))
 
-    run_graphs.__doc__ = original.__doc__
     return run_graphs

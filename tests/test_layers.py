@@ -25,6 +25,7 @@ USERS_OF_ROOT = {
     "halving.py",
     "cutting.py",
     "dataset.py",
+    "declaring.py",
     "live.py",
     "openable.py",
     "proxies.py",

@@ -9,6 +9,7 @@ import io
 import itertools
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import tarfile
@@ -214,13 +215,68 @@ def test_cpp_code(fexec: Any, tag: str) -> None:
     assert 12.0 == total(fexec, f"second_{tag}()")
 
 
-def test_cpp_code_that_does_not_compile(fexec: Any, tag: str) -> None:
-    """Code that does not compile is an error that shows it, with the compiler's words."""
-    ROOT.RDF.Distributed.DistributeCppCode(f"int wrong_{tag}() {{ return no_such_name_{tag}; }}")
+def test_cpp_code_that_does_not_compile(fexec: Any, registries: Any, tag: str) -> None:
+    """Code that does not compile is an error there and then, with the compiler's words; later runs go on without it."""
     with pytest.raises(rdf_lithops.PayloadError, match=f"no_such_name_{tag}") as caught:
-        total(fexec, "1")
+        ROOT.RDF.Distributed.DistributeCppCode(f"int right_{tag}();\nint wrong_{tag}() {{ return no_such_name_{tag}; }}")
     assert "DistributeCppCode" in caught.value.what
-    assert "undeclared identifier" in caught.value.log_tail
+    assert re.search(r":2:\d+: error: use of undeclared identifier .*\n.*int wrong_.*\n +\^", caught.value.why)
+    assert {} == registries.strings_to_declare
+    assert 4.0 == total(fexec, "1")
+    ROOT.RDF.Distributed.DistributeCppCode(f"int wrong_{tag}() {{ return 2; }}")
+    assert 8.0 == total(fexec, f"wrong_{tag}()")
+
+
+def test_cpp_code_that_defines_something_anew(fexec: Any, registries: Any, tag: str) -> None:
+    """An edited function takes the place of the first, again and again, also if the edit is taken back."""
+    ROOT.RDF.Distributed.DistributeCppCode(f"double edited_{tag}() {{ return 1; }}\ndouble other_{tag}() {{ return 5; }}")
+    ROOT.RDF.Distributed.DistributeCppCode(f"double uses_{tag}() {{ return 10 * edited_{tag}(); }}")
+    for value in (2, 3, 2):
+        code = f"double edited_{tag}() {{ return {value}; }}\ndouble other_{tag}() {{ return 5; }}"
+        ROOT.RDF.Distributed.DistributeCppCode(code)
+        assert 4 * (10.0 * value + 5) == total(fexec, f"uses_{tag}() + other_{tag}()")
+    assert 2 == len(registries.strings_to_declare)
+
+
+def test_cpp_code_that_is_known_here_already(fexec: Any, tag: str) -> None:
+    """Code that the program has declared for itself before may be given to the workers, too."""
+    code = f"double known_{tag}() {{ return 3; }}"
+    ROOT.gInterpreter.Declare(code)
+    ROOT.RDF.Distributed.DistributeCppCode(code)
+    assert 12.0 == total(fexec, f"known_{tag}()")
+
+
+@pytest.mark.parametrize(
+    "code", ["double {0}() {{ return 1; }}\ndouble {0}() {{ return 2; }}", "double {0}() {{ return 1 }}", "class TH1D {{}};"]
+)
+def test_cpp_code_that_no_worker_could_load(registries: Any, tag: str, code: str) -> None:
+    """What is defined twice in one piece, or by ROOT itself, is refused as anything else that does not compile."""
+    with pytest.raises(rdf_lithops.PayloadError, match="is not kept"):
+        ROOT.RDF.Distributed.DistributeCppCode(code.format(f"twice_{tag}"))
+    assert {} == registries.strings_to_declare
+
+
+def test_headers_are_tried_here(fexec: Any, registries: Any, tmp_path: Path, tag: str) -> None:
+    """A header with a mistake is refused and not kept; mended, or edited later, it is what the workers read."""
+    header = write(tmp_path / "edited.h", f"inline int edited_{tag}() {{ return 1 }}\n")
+    with pytest.raises(rdf_lithops.PayloadError, match="expected ';'") as caught:
+        ROOT.RDF.Distributed.DistributeHeaders(header)
+    assert f"header {header}" == caught.value.what
+    assert set() == registries.headers
+    for value in (1, 2):
+        write(tmp_path / "edited.h", f"inline int edited_{tag}() {{ return {value}; }}\n")
+        ROOT.RDF.Distributed.DistributeHeaders([header])
+        assert 4.0 * value == total(fexec, f"edited_{tag}()")
+    with pytest.raises(rdf_lithops.PayloadError, match="no such file"):
+        ROOT.RDF.Distributed.DistributeHeaders(str(tmp_path / "nowhere.h"))
+
+
+def test_initialize_that_fails_here(fexec: Any, tag: str) -> None:
+    """A function that fails when it is given is not kept: what was to be done before still is."""
+    ROOT.RDF.Distributed.initialize(declare, f"kept_{tag}", 7)
+    with pytest.raises(ZeroDivisionError):
+        ROOT.RDF.Distributed.initialize(lambda: 1 / 0)
+    assert 28.0 == total(fexec, f"kept_{tag}")
 
 
 def declare(name: str, value: int, *, factor: int = 1) -> None:

@@ -70,6 +70,53 @@ def test_everything_runs_when_registered_late(files: Datasets) -> None:
     assert [[2, 2], [ENTRIES] * 4, 4] == json.loads(done.stdout)
 
 
+KEPT = {
+    "a name imported before": "from ROOT import RDataFrame as make; import rdf_lithops",
+    "a name kept from before": "make = ROOT.RDataFrame; import rdf_lithops",
+    "a name of a used ROOT": "ROOT.RDataFrame(1).Count().GetValue(); make = ROOT.RDataFrame; import rdf_lithops",
+    "the class before": "import rdf_lithops; make = ROOT.ROOT.RDataFrame",
+    "the class of a used ROOT": "make = ROOT.ROOT.RDataFrame; import rdf_lithops",
+    "DistRDF's own": "from ROOT._distrdf import RDataFrame as make; import rdf_lithops",
+}
+
+
+@pytest.mark.parametrize("how", KEPT)
+def test_names_from_before_the_import(how: str) -> None:
+    """However somebody came by the constructor, it takes a Lithops executor, and makes local data frames without."""
+    program = f"""
+        import ROOT, lithops
+        {KEPT[how]}
+        with lithops.FunctionExecutor(config_file={str(LOCALHOST_CONFIG)!r}) as fexec:
+            frame = make(10, executor=fexec, npartitions=2)
+            print(rdf_lithops.plan(frame.Count()).ranges)
+        local = None if make is ROOT._distrdf.RDataFrame else make(7)
+        print(local is None or [local.Count().GetValue(), isinstance(local, ROOT.ROOT.RDataFrame)])
+    """
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)], **CAPTURED)
+    assert 0 == done.returncode, done.stderr[-2000:]
+    assert ["2", "True" if "own" in how else "[7, True]"] == done.stdout.splitlines()
+
+
+def test_functions_kept_from_before_the_import() -> None:
+    """So do RunGraphs and FromSpec, and what is given to workers is looked at under names from before."""
+    program = f"""
+        import ROOT, lithops
+        from ROOT.RDF import RunGraphs
+        run, code = ROOT.RDF.Distributed.RunGraphs, ROOT.RDF.Distributed.DistributeCppCode
+        import rdf_lithops
+        try:
+            code("int wrong( {{{{ }}}}")
+        except rdf_lithops.PayloadError:
+            print("refused")
+        with lithops.FunctionExecutor(config_file={str(LOCALHOST_CONFIG)!r}) as fexec:
+            handles = [ROOT.RDataFrame(n, executor=fexec, npartitions=2).Count() for n in (10, 20)]
+            print(run(handles[:1]) + RunGraphs(handles[1:]), fexec.total_jobs > 0, [handle.GetValue() for handle in handles])
+    """
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)], **CAPTURED)
+    assert 0 == done.returncode, done.stderr[-2000:]
+    assert ["refused", "2 True [10, 20]"] == done.stdout.splitlines()
+
+
 class Foreign:
     """An executor that nobody supports."""
 

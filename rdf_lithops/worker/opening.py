@@ -93,10 +93,13 @@ def _check_types(source: str, reference: dict[str, Any], name: str, seen: Look) 
     """Raise TypeChange for a file that cannot be read as the dataset's first one is."""
     if not reference or (source != "rntuple" and not seen.entries):
         return
-    wrong = type_change(reference["types"], reference["file"], seen.types, name)
     missing = sorted(reference["types"].keys() - seen.types.keys())
-    if source == "rntuple" and not wrong and missing:  # which would abort ROOT
+    if source != "rntuple":  # whose fields ROOT converts, or refuses by itself
+        wrong = type_change(reference["types"], reference["file"], seen.types, name)
+    elif missing:  # which would abort ROOT
         wrong = f"field {missing[0]!r} of {reference['file']} is not in {name}: an RNTuple's files need the same fields"
+    else:
+        wrong = ""
     if wrong:
         raise TypeChange(wrong)
 
@@ -119,7 +122,8 @@ def _stands_before(source: str, item: Any, reference: dict[str, Any], seen: Sequ
     if not reference or (item.friendinfo is not None and not item.is_narrow):
         return None
     first = next((each for each in seen if each.entries or source == "rntuple"), seen[0])
-    if first.types.keys() == reference["types"].keys() or not reference["entries"]:
+    alike = first.types == reference["types"] if source == "rntuple" else first.types.keys() == reference["types"].keys()
+    if alike or not reference["entries"]:
         return None
     return reference["file"], reference["tree"], reference["sample"]
 

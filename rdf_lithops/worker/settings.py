@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["applied", "booking", "here", "note", "seed"]
+__all__ = ["applied", "booking", "here", "note", "prepare", "seed"]
 
 _HEADER = """
 #ifndef RDF_LITHOPS_SETTINGS
@@ -64,6 +64,12 @@ def here() -> dict[str, Any]:
         return {"stat_overflows": bool(ours.Statistics.overflows()), "random": str(ours.random_kind())}
 
 
+def prepare() -> None:
+    """Compile what this module calls, in the main thread: the first call of anything of ROOT's elsewhere may crash."""
+    here()
+    _root().TH1.GetDefaultSumw2()
+
+
 @contextmanager
 def applied(settings: dict[str, Any] | None) -> Iterator[None]:
     """Have ``settings`` (what ``here`` gave; None: ROOT's own) in this block, and what was there before after it."""
@@ -88,9 +94,7 @@ def seed(number: int) -> None:
 
 def note(operation: Any) -> None:
     """Remember with ``operation``, which is being booked, how histograms are made now."""
-    import ROOT
-
-    if ROOT.TH1.GetDefaultSumw2():
+    if _root().TH1.GetDefaultSumw2():
         operation.sumw2 = True
 
 
