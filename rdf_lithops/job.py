@@ -304,7 +304,7 @@ def _warm_this_machine(session: Session, options: Options) -> str:
         if options.keep_warm:
             session.alive = claim(session.folder)
             with contextlib.suppress(warm.WarmProcessUnavailable):
-                session.warm_folder = warm.kept_folder()
+                session.warm_folder = warm.kept_folder({**process_settings(options), **reader_settings(options)})
     kept = session.warm_folder != session.folder
     if session.hold is None or session.hold.poll():  # nothing is ever sent to a holder: readable means gone
         with contextlib.suppress(warm.WarmProcessUnavailable):  # the tasks will say so, and run ROOT themselves

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import psutil
 import pytest
 import ROOT
 from conftest import CAPTURED, LOCALHOST_CONFIG
+from test_warm import cmdline, wait_until
 
 from rdf_lithops import cleaning, job
 from rdf_lithops.options import Options
@@ -32,6 +36,15 @@ with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
     compiled_s = sum(call.parts.get("compilation", 0) for call in calls)
     print(json.dumps({"value": value, "compiled_s": compiled_s, "pids": [call.pid for call in calls]}))
 """
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_left(tmp_path: Path) -> Iterator[None]:
+    """What waits for the next program of a test does not wait beyond it."""
+    yield
+    for process in users_of(tmp_path):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def configuration(folder: Path, **options: Any) -> Path:
@@ -135,3 +148,75 @@ def test_programs_keep_their_own_masks(tmp_path: Path) -> None:
             os.umask(before)
         assert mode == written.stat().st_mode & 0o777
         written.unlink()
+
+
+BUSY = """
+import json, os, sys, lithops, ROOT, rdf_lithops
+options = json.loads(sys.argv[2])
+with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
+    frame = ROOT.RDataFrame(20, executor=fexec, npartitions=2, options=options)
+    code = 'std::ofstream(("begun_" + std::to_string(getpid())).c_str()) << 1; gSystem->Sleep(400); return 1.0;'
+    print(frame.Define("x", code).Sum("x").GetValue(), flush=True)
+"""
+
+
+@contextlib.contextmanager
+def at_work(config: Path, folder: Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A program whose event loops have begun, in ``folder``."""
+    folder.mkdir()
+    command = [sys.executable, "-W", "ignore", "-c", BUSY, str(config), json.dumps(options)]
+    environment = {**os.environ, "TMPDIR": str(config.parent)}
+    with subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True) as program:
+        try:
+            wait_until(lambda: list(folder.glob("begun_*")), "a program at work")
+            yield program
+        finally:
+            program.kill()
+
+
+def parents(folder: Path) -> list[psutil.Process]:
+    """The clean ROOT processes that serve programs whose temporary files are in ``folder``."""
+    found = [process for process in users_of(folder) if "root_process" in " ".join(cmdline(process))]
+    return [process for process in found if process.ppid() not in {other.pid for other in found}]
+
+
+def test_two_programs_at_a_time(tmp_path: Path) -> None:
+    """Programs that share the process run beside each other: when one of them is killed the other ends with its answer, and
+    the next one is served."""
+    config = configuration(tmp_path, keep_warm=True, idle_limit_s=60.0)
+    with at_work(config, tmp_path / "one") as killed, at_work(config, tmp_path / "two", seed=7) as other:
+        assert 1 == len(parents(tmp_path))
+        killed.send_signal(signal.SIGKILL)
+        said, _ = other.communicate(timeout=LIMIT_S)
+    assert "20.0" == said.strip()
+    assert ran(config, 7)["value"] == expected(7)
+
+
+def test_a_stopped_program_stops_no_other(tmp_path: Path) -> None:
+    """A program that is stopped in the middle of its run keeps nobody else from theirs, and goes on when it is let."""
+    config = configuration(tmp_path, keep_warm=True, idle_limit_s=60.0)
+    with at_work(config, tmp_path / "one") as stopped:
+        stopped.send_signal(signal.SIGSTOP)
+        assert ran(config, 7)["value"] == expected(7)
+        stopped.send_signal(signal.SIGCONT)
+        said, _ = stopped.communicate(timeout=LIMIT_S)
+    assert "20.0" == said.strip()
+
+
+def test_programs_with_other_environments_run_beside_each_other(tmp_path: Path) -> None:
+    """Two programs at a time that differ in a variable have a process each, and each sees its own."""
+    config = configuration(tmp_path, keep_warm=True, idle_limit_s=60.0)
+    with at_work(config, tmp_path / "one") as one:
+        assert ran(config, 7, RDF_TEST_VARIABLE="1")["value"] == expected(7)
+        assert 2 == len(parents(tmp_path))
+        said, _ = one.communicate(timeout=LIMIT_S)
+    assert "20.0" == said.strip()
+
+
+def test_a_program_with_another_limit_has_its_own(tmp_path: Path) -> None:
+    """Options hold, also where a process with other limits is there already: who asks for other ones gets another."""
+    config = configuration(tmp_path, keep_warm=True, idle_limit_s=60.0)
+    with at_work(config, tmp_path / "one") as one, at_work(config, tmp_path / "two", memory_limit_mib=2000.0) as two:
+        limits = {word for parent in parents(tmp_path) for word in cmdline(parent) if "memory_limit" in word}
+        assert {"--memory_limit_mib=2000.0", "--memory_limit_mib=3000.0"} == limits
+        assert ["20.0", "20.0"] == [program.communicate(timeout=LIMIT_S)[0].strip() for program in (one, two)]

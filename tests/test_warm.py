@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -59,6 +60,13 @@ def root_processes(fexec: lithops.FunctionExecutor) -> tuple[list[psutil.Process
     return parents, slots
 
 
+def working_slots(fexec: lithops.FunctionExecutor, before: dict[psutil.Process, float]) -> list[psutil.Process]:
+    """The slots that have used CPU time since ``before``, which has what each had used."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [slot for slot in root_processes(fexec)[1] if slot.cpu_times().user > before.get(slot, 0.0) + 0.05]
+    return []
+
+
 def cmdline(process: psutil.Process) -> list[str]:
     """The command line of a process that may be gone."""
     try:
@@ -73,8 +81,11 @@ def count(fexec: lithops.FunctionExecutor, entries: int = 1000) -> int:
 
 
 def busy(fexec: lithops.FunctionExecutor, milliseconds: int) -> Any:
-    """A booked sum of 20 entries of which each takes that long, with a range for each of two calls."""
-    code = f"gSystem->Sleep({milliseconds}); return 1.0;"
+    """A booked sum of 20 entries of which each takes that long, with a range for each of two calls.
+
+    The file ``looping``, in the working folder, says that an event loop has begun.
+    """
+    code = f'std::ofstream("looping") << 1; gSystem->Sleep({milliseconds}); return 1.0;'
     return ROOT.RDataFrame(20, executor=fexec, npartitions=2).Define("x", code).Sum("x")
 
 
@@ -224,11 +235,11 @@ def test_twin_that_cannot_begin(own_fexec: lithops.FunctionExecutor) -> None:
 def test_killed_while_compiling_for_all(own_fexec: lithops.FunctionExecutor) -> None:
     """The only slot that compiles is killed while another call waits for it: both calls are served all the same."""
     count(own_fexec)
+    before = {slot: slot.cpu_times().user for slot in root_processes(own_fexec)[1]}
     lines = " + ".join(f"std::sin(rdfslot_ + {number}.5)" for number in range(200))
     query = ROOT.RDataFrame(100, executor=own_fexec, npartitions=2).Define("x", f"({lines}) * 0 + 1.0").Sum("x")
     thread, outcome = in_thread(query)
-    slot = wait_until(lambda: [slot for slot in root_processes(own_fexec)[1] if slot.cpu_percent(0.05) > 50], "compiling")[0]
-    slot.kill()
+    wait_until(lambda: working_slots(own_fexec, before), "a slot that compiles")[0].kill()
     finished(thread)
     assert outcome == {"value": 100.0}
     assert count(own_fexec) == 1000
@@ -252,8 +263,7 @@ def test_killed_while_looping(own_fexec: lithops.FunctionExecutor, which: str) -
     """A ROOT process killed in the event loop: the range runs again in another one; the answer is right."""
     assert 1000 == count(own_fexec)
     thread, outcome = in_thread(busy(own_fexec, 100))
-    wait_until(lambda: any(slot.cpu_percent(0.05) >= 0 for slot in root_processes(own_fexec)[1]), "a busy slot")
-    time.sleep(0.8)
+    wait_until(Path("looping").exists, "an event loop")
     parents, slots = root_processes(own_fexec)
     for victim in slots[:1] if which == "slots" else parents:
         victim.kill()
@@ -265,15 +275,13 @@ def test_killed_while_looping(own_fexec: lithops.FunctionExecutor, which: str) -
 def test_killed_while_compiling(own_fexec: lithops.FunctionExecutor) -> None:
     """A ROOT process killed as soon as it got a graph, which it then is compiling: the answer is right."""
     assert 1000 == count(own_fexec)
-    before = {slot.pid for slot in root_processes(own_fexec)[1]}
+    before = {slot: slot.cpu_times().user for slot in root_processes(own_fexec)[1]}
     frame = ROOT.RDataFrame(1000, executor=own_fexec, npartitions=2)
     for i in range(30):
         frame = frame.Define(f"x{i}", f"ROOT::RVecD(3, {i}.0 + rdfentry_)[1]")
     thread, outcome = in_thread(frame.Max("x29"))
-    time.sleep(0.3)
-    for slot in root_processes(own_fexec)[1]:
-        if slot.pid in before:
-            slot.kill()
+    for slot in wait_until(lambda: working_slots(own_fexec, before), "a slot that compiles"):
+        slot.kill()
     finished(thread)
     assert {"value": 1028.0} == outcome
 

@@ -74,15 +74,16 @@ def folder_for(preferred: str | None) -> str:
     return _private(_made_for())
 
 
-def kept_folder() -> str:
+def kept_folder(settings: dict[str, Any]) -> str:
     """As ``folder_for``, for a process on a driver's machine: it is met by programs alone that would start the same one.
 
-    What makes the difference: all variables of the environment but those of a terminal, and when ROOT and we were installed.
+    What makes the difference: all variables of the environment but those of a terminal, the ``settings`` of the process,
+    and when ROOT and we were installed.
     """
     variables = sorted(item for item in os.environ.items() if item[0] not in _OF_A_TERMINAL and "LITHOPS" not in item[0])
     root = importlib.util.find_spec("ROOT")
     homes = [os.path.dirname(os.path.abspath(__file__)), *((root and root.submodule_search_locations) or ())]
-    return _private(_made_for(variables, *map(_last_changed, homes)))
+    return _private(_made_for(variables, sorted(settings.items()), *map(_last_changed, homes)))
 
 
 def _last_changed(folder: str) -> int:
