@@ -9,7 +9,7 @@ JOBS ?= 2
 # Two Lithops programs of one user delete each other's copy of the package without it.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test test-all test-data test-lambda chaos soak interrupts overwrite faults-table bench-recovery image audit lint bench bench-quick clean
+.PHONY: help demo test test-all test-data test-lambda chaos soak interrupts overwrite faults-table bench-recovery fuzz image audit lint bench bench-quick clean
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-lambda  AWS Lambda on this machine, in containers of that image"
 	@echo "make audit     known vulnerabilities of what is in the image"
 	@echo "make chaos     200 runs while processes are killed at random (SEED=1); make soak: 550 runs that must not hang"
+	@echo "make fuzz      random programs, compared with local RDataFrame (SECONDS=3600 SEED=1 JOBS=2)"
 	@echo "make interrupts  Ctrl-C at random moments of 80 runs and 20 programs"
 	@echo "make overwrite  the driver killed at each step of overwriting a Snapshot, 100 times, in a folder, S3, XRootD and WebDAV"
 	@echo "make faults-table  after how many seconds each scripted fault is noticed, in the map, the reducer and their ROOT processes"
@@ -40,7 +41,7 @@ test-all test-data: export EXTRA_CLING_ARGS := -O2
 test-data: export RDF_LITHOPS_ALL_SERVERS := $(if $(filter 0,$(shell id -u)),yes)
 test test-all test-data: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
-	TMPDIR="$$folder" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --reruns 1 -rR $(SELECTION) $(ARGS)
+	TMPDIR="$$folder" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SELECTION) $(ARGS)
 
 # The workers' image. On a machine that reaches no container registry: make image IMAGE_BASE=local, as root.
 IMAGE_BASE ?= docker.io/library/debian:bookworm-slim
@@ -70,6 +71,15 @@ audit: $(VENV)/.stamp-test
 chaos soak interrupts overwrite: $(VENV)/.stamp-test $(if $(filter overwrite,$(MAKECMDGOALS)),$(VENV)/.stamp-servers)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m $(if $(filter chaos,$@),chaos,chaos.$@) $(if $(filter soak,$@),,--seed $(SEED)) $(ARGS)
+
+# Random programs, compared with local RDataFrame, value for value: JOBS searches side by side, each from a seed of its own.
+SECONDS ?= 3600
+fuzz: $(VENV)/.stamp-test
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && pids= && \
+	for job in $$(seq $(JOBS)); do mkdir "$$folder/$$job"; \
+	TMPDIR="$$folder/$$job" EXTRA_CLING_ARGS=-O0 PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m fuzz --out fuzz-out \
+	--seconds $(SECONDS) --seed $$(( $(SEED) + 100000 * (job - 1) )) $(ARGS) & pids="$$pids $$!"; done; \
+	status=0; for pid in $$pids; do wait $$pid || status=1; done; exit $$status
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
