@@ -25,6 +25,7 @@ from . import access, arrays, output, partials, remote, stores
 from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack
+from .instantiations import library as instantiations
 from .seconds import Stopwatch, watch_reads
 
 __all__ = [
@@ -132,6 +133,7 @@ def initialise() -> str:
     ROOT.gROOT.SetBatch(True)
     ROOT.EnableThreadSafety()
     ROOT.gInterpreter.Declare(_SOURCE_HEADER + _COUNT_HEADER)
+    instantiations.load_all()
     for name in ("Detail", "Internal", "RDF"):  # which PyROOT seeks anew at each use, DistRDF's per histogram: 0.15 ms
         vars(ROOT)[name] = getattr(ROOT, name)
     ROOT.TH1.AddDirectory(False)
