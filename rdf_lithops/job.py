@@ -308,6 +308,7 @@ def process_settings(options: Options) -> dict[str, Any]:
     return {
         "idle_limit_s": options.idle_limit_s,
         "memory_limit_mib": options.memory_limit_mib,
+        "instantiations": options.instantiations,
     }
 
 

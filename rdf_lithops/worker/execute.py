@@ -25,7 +25,7 @@ from . import access, arrays, output, partials, remote, stores
 from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack
-from .instantiations import library as instantiations
+from .instantiations import library, noting
 from .seconds import Stopwatch, watch_reads
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "no_initialisation",
     "prepare",
     "run_call",
+    "settle_notes",
     "warm_up",
 ]
 
@@ -99,6 +100,8 @@ class Results:
 _watch: Stopwatch  # of the current call
 _counter: Counter | None = None
 _first_entry = 0  # as C++ has it
+_instantiated: set[str] = set()  # what came from libraries
+_notes = noting.Notes()
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,9 @@ def initialise() -> str:
     ROOT.gROOT.SetBatch(True)
     ROOT.EnableThreadSafety()
     ROOT.gInterpreter.Declare(_SOURCE_HEADER + _COUNT_HEADER)
-    instantiations.load_all()
+    if library.is_wanted():
+        _instantiated.update(library.load_all())
+        noting.prepare()
     for name in ("Detail", "Internal", "RDF"):  # which PyROOT seeks anew at each use, DistRDF's per histogram: 0.15 ms
         vars(ROOT)[name] = getattr(ROOT, name)
     ROOT.TH1.AddDirectory(False)
@@ -222,14 +227,16 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
 
     node = ROOT.RDF.AsRNode(start)
     if _compiles_only:
-        generator.generate_computation_graph(graph, start, range_id)
-        ROOT.RDF.SaveGraph(node)
+        with _noted():
+            generator.generate_computation_graph(graph, start, range_id)
+            ROOT.RDF.SaveGraph(node)
         raise _Compiled
     if exec_id not in _ACTIONS_REGISTER or exec_id.rdf_uuid == "RNTuple":
-        with _watch.part("graph_s"):
-            _ACTIONS_REGISTER[exec_id] = generator.generate_computation_graph(graph, start, range_id)
-        with _watch.part("compile_s"):
-            ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
+        with _noted():
+            with _watch.part("graph_s"):
+                _ACTIONS_REGISTER[exec_id] = generator.generate_computation_graph(graph, start, range_id)
+            with _watch.part("compile_s"):
+                ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
     else:  # clones are compiled already
         with _watch.part("graph_s"):
             _ACTIONS_REGISTER[exec_id] = [Utils.clone_action(action, range_id) for action in _ACTIONS_REGISTER[exec_id]]
@@ -239,6 +246,16 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
     with _watch.part("loop_s"):
         ROOT.Internal.RDF.TriggerRun(node)
     return list(_ACTIONS_REGISTER[exec_id])
+
+
+def _noted() -> contextlib.AbstractContextManager[None]:
+    return _notes.taken() if library.is_wanted() else contextlib.nullcontext()
+
+
+def settle_notes() -> None:
+    """Leave for the next library what Cling had to instantiate. To be called when nobody waits."""
+    with contextlib.suppress(library.LibraryRefused, OSError):  # a full disk: the next program notes the same
+        _notes.settle(_instantiated)
 
 
 def compile_ahead(graph: bytes, digest: str, call: dict[str, Any], dataset: dict[str, Any], folder: str) -> bool:

@@ -33,6 +33,7 @@ import select
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 import traceback
@@ -44,6 +45,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from . import credentials, execute, output, slot_process, warm, wire
 from .beats import adopt_orphans, die_with_parent
+from .instantiations import build, library, noting
 
 _KINDS_OF_FILES = (credentials.FOLDER, output.FOLDER)
 FIRST_GRAPH_S = 1.0  # a driver that has just started us books its first graph meanwhile: compile that one, not ours
@@ -434,6 +436,14 @@ def _only_one(folder: str) -> Iterator[bool]:
         yield True
 
 
+def _build_libraries() -> None:
+    """Have the instantiation libraries made that are missing, by a process that goes on without us and takes idle time."""
+    with contextlib.suppress(library.LibraryRefused, OSError):
+        if build.compiler() is not None and noting.is_left():
+            with open(os.path.join(library.folder(), "build.log"), "wb") as log:
+                warm.run_module("instantiations.build", [], log, subprocess.DEVNULL)
+
+
 def main() -> None:
     """``python -m rdf_lithops.worker.root_process FOLDER``: serve FOLDER until idle."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -444,8 +454,11 @@ def main() -> None:
     parser.add_argument("--held", type=int, default=0, help="live until the other end of standard input, a socket, is gone")
     parser.add_argument("--eager", type=int, default=0, help="warm up at once and quickly: somebody waits for it")
     parser.add_argument("--lingers", type=int, default=0, help="when the last holder is gone, wait until idle for others")
+    parser.add_argument("--instantiations", default="build", help="build: use libraries, and make them; use; off")
     given = parser.parse_args()
     os.umask(0o077)
+    if given.instantiations == library.OFF:
+        os.environ[library.VARIABLE] = library.OFF
     faulthandler.enable()
     with _only_one(given.folder) as first:
         if not first:
@@ -468,6 +481,8 @@ def main() -> None:
             parent.serve()
         finally:
             parent.close()
+            if given.instantiations == "build":
+                _build_libraries()
             sys.stdout.flush()
             os._exit(0)  # ROOT's own tear-down of a process that forked is not worth its risks
 

@@ -1,7 +1,7 @@
-"""Make an instantiation library with the C++ compiler: ``python -m rdf_lithops.worker.instantiations.build [FILE]``.
+"""Make the instantiation libraries that are missing: ``python -m rdf_lithops.worker.instantiations.build``.
 
-Runs at idle priority, once at a time for a user and ROOT, within limits of time and memory; the library is there complete
-or it is not there. FILE has lines of C++ to be made into a library of their own; without it the base library is made.
+Runs at idle priority, once at a time for a user and ROOT, within limits of time and memory; a library is there complete or
+it is not there. Made are the base library, and one of the lines that graphs have asked for since (see ``noting``).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from .. import execute
-from . import catalogue, library, signatures
+from . import catalogue, library, noting, signatures
 
 __all__ = ["build", "compiler", "main"]
 
 LIMIT_S = 1800.0
 MEMORY_BYTES = 3 * 2**30  # of one compilation
+GIVEN_UP = "given_up"  # a file of lines that did not compile
 LINES_PER_FILE = 12  # the compiler's memory grows with them: 12 take 0.6 GiB
 _FLAGS = ("-O2", "-ffp-contract=off", "-fPIC", "-w")  # the loop's bits are those of Cling's code
 
@@ -99,24 +99,56 @@ def _be_humble() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def wanted(place: str) -> tuple[list[str], list[str]]:
+    """The lines that graphs have asked for and no library has, and the files in which they were left."""
+    left = sorted(name for name in os.listdir(place) if name.startswith(noting.WANTED))
+    paths = [os.path.join(place, name) for name in left]
+    there = {line for known in library.libraries(place) for line in known.lines} | set(_given_up(place))
+    lines: dict[str, None] = {}
+    for path in paths:
+        with open(path) as stream:
+            lines.update(dict.fromkeys(stream.read().splitlines()))
+    return [line for line in lines if line and line not in there], paths
+
+
+def _given_up(place: str) -> list[str]:
+    try:
+        with open(os.path.join(place, GIVEN_UP)) as stream:
+            return stream.read().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _build_wanted(place: str) -> None:
+    lines, paths = wanted(place)
+    if lines:
+        name = "learned-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+        try:
+            made = build(place, name, lines)
+        except subprocess.CalledProcessError:  # types that only a program knows, as it declared them
+            with open(os.path.join(place, GIVEN_UP), "a") as stream:
+                stream.writelines(f"{line}\n" for line in lines)
+            made = name
+        if made is None:
+            return
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
 def main() -> int:
-    """Make the library that the command line names; returns the exit status."""
+    """Make what is missing: the base library, and one of what graphs have asked for. Returns the exit status."""
     os.umask(0o077)
     _be_humble()
     if compiler() is None:
         sys.stderr.write("there is no C++ compiler here\n")
         return 1
+    from .. import execute  # which needs this package, too
+
     execute.initialise()
     place = library.folder()
-    given = sys.argv[1:]
-    if given:
-        with open(given[0]) as stream:
-            lines = [line for line in stream.read().splitlines() if line]
-        name = "learned-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-    else:
-        lines, name = catalogue.catalogue(), library.BASE
-    made = build(place, name, lines)
-    sys.stdout.write(f"{made or 'another process is making it'}\n")
+    build(place, library.BASE, catalogue.catalogue())
+    _build_wanted(place)
     return 0
 
 

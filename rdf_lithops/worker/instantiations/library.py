@@ -21,11 +21,25 @@ from typing import Any
 
 from . import catalogue, signatures
 
-__all__ = ["BASE", "Library", "LibraryRefused", "folder", "libraries", "load_all", "read"]
+__all__ = [
+    "BASE",
+    "OFF",
+    "VARIABLE",
+    "Library",
+    "LibraryRefused",
+    "folder",
+    "is_wanted",
+    "libraries",
+    "load_all",
+    "read",
+    "standard",
+]
 
 logger = logging.getLogger(__name__)
 
 BASE = "base"  # the library that is made of the catalogue
+VARIABLE = "RDF_LITHOPS_INSTANTIATIONS"  # a folder to keep them in, or "off"
+OFF = "off"
 _FORMAT = 1
 _HEADERS_READ = ("RInterface.hxx", "InterfaceUtils.hxx", "ActionHelpers.hxx", "RAction.hxx", "RDefine.hxx", "RFilter.hxx")
 _PARTS_OF_ROOT = ("libROOTDataFrame", "libHist", "libMathCore", "libTree")
@@ -45,20 +59,31 @@ class Library:
 
 
 def folder() -> str:
-    """The folder of the libraries for this ROOT: private, below the user's cache; made if it is not there.
+    """The folder of the libraries for this ROOT: that of the image, or a private one below the user's cache, which is made
+    if it is not there.
 
-    Needs ROOT. Raises LibraryRefused where it is somebody else's, or open to others.
+    Needs ROOT. Raises LibraryRefused where it is somebody else's, or others can write there.
     """
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    path = os.path.join(home, "rdf_lithops", f"instantiations-{_key()}")
+    path = os.path.join(os.environ.get(VARIABLE) or os.path.join(home, "rdf_lithops"), f"instantiations-{_key()}")
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
         seen = os.lstat(path)
     except OSError as error:
         raise LibraryRefused(f"{path}: {error.strerror}") from error
-    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o077:
-        raise LibraryRefused(f"{path} is not a private folder of this user")
+    if not stat.S_ISDIR(seen.st_mode) or not _is_safe(seen):
+        raise LibraryRefused(f"{path} is not a folder that this user alone can write")
     return path
+
+
+def is_wanted() -> bool:
+    """Whether libraries are used in this process."""
+    return os.environ.get(VARIABLE) != OFF
+
+
+def _is_safe(seen: os.stat_result) -> bool:
+    """Whether nobody but this user, or the system's administrator, can write what was ``seen``."""
+    return seen.st_uid in (0, os.getuid()) and not seen.st_mode & 0o022
 
 
 @functools.lru_cache(maxsize=1)
@@ -97,7 +122,7 @@ def read(path: str) -> Library:
     try:
         for name in (path, described):
             seen = os.lstat(name)
-            if not stat.S_ISREG(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o022:
+            if not stat.S_ISREG(seen.st_mode) or not _is_safe(seen):
                 raise LibraryRefused(f"{name} is not a file that this user alone can write")
         with open(described) as stream:
             made = json.load(stream)
