@@ -138,6 +138,7 @@ def initialise() -> str:
     ROOT.gInterpreter.Declare(_SOURCE_HEADER + _COUNT_HEADER)
     if library.is_wanted():
         _instantiated.update(library.load_all())
+    if library.grows():
         noting.prepare()
     for name in ("Detail", "Internal", "RDF"):  # which PyROOT seeks anew at each use, DistRDF's per histogram: 0.15 ms
         vars(ROOT)[name] = getattr(ROOT, name)
@@ -249,7 +250,7 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
 
 
 def _noted() -> contextlib.AbstractContextManager[None]:
-    return _notes.taken() if library.is_wanted() else contextlib.nullcontext()
+    return _notes.taken() if library.grows() else contextlib.nullcontext()
 
 
 def settle_notes() -> None:

@@ -439,7 +439,7 @@ def _only_one(folder: str) -> Iterator[bool]:
 def _build_libraries() -> None:
     """Have the instantiation libraries made that are missing, by a process that goes on without us and takes idle time."""
     with contextlib.suppress(library.LibraryRefused, OSError):
-        if build.compiler() is not None and noting.is_left():
+        if library.grows() and build.compiler() is not None and noting.is_left():
             with open(os.path.join(library.folder(), "build.log"), "wb") as log:
                 warm.run_module("instantiations.build", [], log, subprocess.DEVNULL)
 

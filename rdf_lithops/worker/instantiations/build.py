@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from . import catalogue, library, noting, signatures
 
-__all__ = ["build", "compiler", "main"]
+__all__ = ["build", "build_wanted", "compiler", "main", "wanted"]
 
 LIMIT_S = 1800.0
 MEMORY_BYTES = 3 * 2**30  # of one compilation
@@ -119,7 +119,8 @@ def _given_up(place: str) -> list[str]:
         return []
 
 
-def _build_wanted(place: str) -> None:
+def build_wanted(place: str) -> None:
+    """Make one library of the lines that graphs have asked for; what does not compile is not tried again."""
     lines, paths = wanted(place)
     if lines:
         name = "learned-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
@@ -148,7 +149,7 @@ def main() -> int:
     execute.initialise()
     place = library.folder()
     build(place, library.BASE, catalogue.catalogue())
-    _build_wanted(place)
+    build_wanted(place)
     return 0
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "Library",
     "LibraryRefused",
     "folder",
+    "grows",
     "is_wanted",
     "libraries",
     "load_all",
@@ -38,7 +39,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 BASE = "base"  # the library that is made of the catalogue
-VARIABLE = "RDF_LITHOPS_INSTANTIATIONS"  # a folder to keep them in, or "off"
+VARIABLE = "RDF_LITHOPS_INSTANTIATIONS"  # a folder of libraries that are used and not added to, as an image's; or "off"
 OFF = "off"
 _FORMAT = 1
 _HEADERS_READ = ("RInterface.hxx", "InterfaceUtils.hxx", "ActionHelpers.hxx", "RAction.hxx", "RDefine.hxx", "RFilter.hxx")
@@ -79,6 +80,11 @@ def folder() -> str:
 def is_wanted() -> bool:
     """Whether libraries are used in this process."""
     return os.environ.get(VARIABLE) != OFF
+
+
+def grows() -> bool:
+    """Whether what is missing is noted and made: not in a folder that the environment names."""
+    return VARIABLE not in os.environ
 
 
 def _is_safe(seen: os.stat_result) -> bool:
