@@ -86,7 +86,13 @@ HALF_WRITTEN_S = 2.0  # longer is damaged
 STORAGE_PATIENCE_S = 60.0  # of errors in a row, beyond the storage client's own repetitions
 SWEEP_AGAIN_S = 1.0
 END_LIMIT_S = 10.0  # of the preloaded Python, once its input has ended
-OF_THE_EXECUTOR = ("keep_warm", "idle_limit_s", "memory_limit_mib", "cache_limit_mib")  # options of its processes
+OF_THE_EXECUTOR = (
+    "keep_warm",
+    "idle_limit_s",
+    "instantiations",
+    "memory_limit_mib",
+    "cache_limit_mib",
+)  # options of its processes
 READERS = 16  # threads that read objects of a remote storage at a time
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 _sessions_lock = threading.Lock()
@@ -375,6 +381,7 @@ def process_settings(options: Options) -> dict[str, Any]:
     return {
         "idle_limit_s": options.idle_limit_s,
         "memory_limit_mib": options.memory_limit_mib,
+        "instantiations": options.instantiations,
     }
 
 

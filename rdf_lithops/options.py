@@ -39,6 +39,9 @@ class Options:
     keep_warm: bool = _option(False, bool)
     """On localhost, leave the ROOT process and what it has compiled to programs that come within ``idle_limit_s``. Elsewhere
     the backend decides how long a worker lives."""
+    instantiations: str = _option("build", str)
+    """"build": take RDataFrame's templates from libraries that were compiled once, and on localhost have those made that
+    are missing, at idle priority, after the program; "use" makes none; "off" has each program compile all it needs."""
     memory_limit_mib: float = _option(3000.0, float, int, above=0)
     """A ROOT process that has grown larger is replaced before its next call."""
     cache_limit_mib: float = _option(1024.0, float, int, above=0)
@@ -103,6 +106,9 @@ class Options:
             raise PlanError(f"options.credentials must be a tuple of some of {', '.join(KINDS)}, got {self.credentials!r}")
         if self.on_bad_file not in ("raise", "skip"):
             raise PlanError(f"options.on_bad_file must be 'raise' or 'skip', got {self.on_bad_file!r}")
+
+        if self.instantiations not in ("build", "use", "off"):
+            raise PlanError(f"options.instantiations must be 'build', 'use' or 'off', got {self.instantiations!r}")
 
     @classmethod
     def read(cls, given: Options | dict[str, Any] | None, configured: dict[str, Any] | None = None) -> Options:

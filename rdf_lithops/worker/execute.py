@@ -26,6 +26,7 @@ from . import ranges as adapter
 from .beats import Counter
 from .envelope import Envelope, pack
 from .fingerprints import changed_files
+from .instantiations import library, noting
 from .payload import PayloadFailure
 from .seconds import Stopwatch, watch_reads
 
@@ -43,6 +44,7 @@ __all__ = [
     "no_initialisation",
     "prepare",
     "run_call",
+    "settle_notes",
     "warm_up",
 ]
 
@@ -99,6 +101,8 @@ class Results:
 
 _watch: Stopwatch  # of the current call
 _counter: Counter | None = None
+_instantiated: set[str] = set()  # what came from libraries
+_notes = noting.Notes()
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,10 @@ def initialise() -> str:
     ROOT.gROOT.SetBatch(True)
     ROOT.EnableThreadSafety()
     ROOT.gInterpreter.Declare(_SOURCE_HEADER + _COUNT_HEADER)
+    if library.is_wanted():
+        _instantiated.update(library.load_all())
+    if library.grows():
+        noting.prepare()
     for name in ("Detail", "Internal", "RDF"):  # which PyROOT seeks anew at each use, DistRDF's per histogram: 0.15 ms
         vars(ROOT)[name] = getattr(ROOT, name)
     ROOT.TH1.AddDirectory(False)
@@ -220,14 +228,16 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
 
     node = ROOT.RDF.AsRNode(start)
     if _compiles_only:
-        _booked(graph, start, range_id)
-        ROOT.RDF.SaveGraph(node)
+        with _noted():
+            _booked(graph, start, range_id)
+            ROOT.RDF.SaveGraph(node)
         raise _Compiled
     if exec_id not in _ACTIONS_REGISTER or exec_id.rdf_uuid == "RNTuple":
-        with _watch.part("graph_s"):
-            _ACTIONS_REGISTER[exec_id] = _booked(graph, start, range_id)
-        with _watch.part("compile_s"):
-            ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
+        with _noted():
+            with _watch.part("graph_s"):
+                _ACTIONS_REGISTER[exec_id] = _booked(graph, start, range_id)
+            with _watch.part("compile_s"):
+                ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
     else:  # clones are compiled already
         with _watch.part("graph_s"):
             _ACTIONS_REGISTER[exec_id] = [Utils.clone_action(action, range_id) for action in _ACTIONS_REGISTER[exec_id]]
@@ -252,6 +262,16 @@ def _booked(graph: dict[int, Any], start: Any, range_id: int) -> list[Any]:
             node.rdf_node, operation = generator._call_rdf_operation(node.operation, parent, range_id)
         generator.append_node_to_results(operation, node.rdf_node, promises)
     return promises
+
+
+def _noted() -> contextlib.AbstractContextManager[None]:
+    return _notes.taken() if library.grows() else contextlib.nullcontext()
+
+
+def settle_notes() -> None:
+    """Leave for the next library what Cling had to instantiate. To be called when nobody waits."""
+    with contextlib.suppress(library.LibraryRefused, OSError):  # a full disk: the next program notes the same
+        _notes.settle(_instantiated)
 
 
 def compile_ahead(graph: bytes, digest: str, call: dict[str, Any], dataset: dict[str, Any], folder: str) -> bool:

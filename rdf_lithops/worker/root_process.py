@@ -34,6 +34,7 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import time
 import traceback
@@ -45,6 +46,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from . import credentials, execute, output, payload, slot_process, warm, wire
 from .beats import adopt_orphans, die_with_parent
+from .instantiations import build, library, noting
 
 _KINDS_OF_FILES = (credentials.FOLDER, output.FOLDER)
 FIRST_WORD_S = 1  # for the rest of a first message of which some has come
@@ -474,6 +476,15 @@ def _initialised(parent: Parent) -> str:
     return root
 
 
+def _build_libraries() -> None:
+    """Have the instantiation libraries made that are missing, by a process that goes on without us and takes idle time."""
+    with contextlib.suppress(library.LibraryRefused, OSError):
+        if library.grows() and build.compiler() is not None and noting.is_left():
+            os.chdir(library.folder())  # ours is gone
+            with open(os.path.join(library.folder(), "build.log"), "wb") as log:
+                warm.run_module("instantiations.build", [], log, subprocess.DEVNULL)
+
+
 def main() -> None:
     """``python -m rdf_lithops.worker.root_process FOLDER``: serve FOLDER until idle."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -484,9 +495,12 @@ def main() -> None:
     parser.add_argument("--held", type=int, default=0, help="live until the other end of standard input, a socket, is gone")
     parser.add_argument("--eager", type=int, default=0, help="warm up at once and quickly: somebody waits for it")
     parser.add_argument("--lingers", type=int, default=0, help="when the last holder is gone, wait until idle for others")
+    parser.add_argument("--instantiations", default="build", help="build: use libraries, and make them; use; off")
     given = parser.parse_args()
     os.umask(0o077)
     os.chdir(given.folder)  # the one in which it was started may be deleted while others come
+    if given.instantiations == library.OFF:
+        os.environ[library.VARIABLE] = library.OFF
     faulthandler.enable()
     code = 1
     with _only_one(given.folder) as first:
@@ -512,6 +526,8 @@ def main() -> None:
             traceback.print_exc()
         finally:
             parent.close()
+            if given.instantiations == "build":
+                _build_libraries()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)  # ROOT's own tear-down of a process that forked is not worth its risks

@@ -140,6 +140,7 @@ class _Slot:
             if sum(map(len, reply_blobs)) > LARGE_BYTES:
                 arriving, reply_blobs = [], []
                 execute.give_back_memory()
+        execute.settle_notes()
 
     def _say_done(self) -> None:
         with open("/proc/self/statm") as statm:

@@ -1,0 +1,157 @@
+"""Make the instantiation libraries that are missing: ``python -m rdf_lithops.worker.instantiations.build``.
+
+Runs at idle priority, once at a time for a user and ROOT, within limits of time and memory; a library is there complete or
+it is not there. Made are the base library, and one of the lines that graphs have asked for since (see ``noting``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+
+from . import catalogue, library, noting, signatures
+
+__all__ = ["build", "build_wanted", "compiler", "main", "wanted"]
+
+LIMIT_S = 1800.0
+MEMORY_BYTES = 3 * 2**30  # of one compilation
+GIVEN_UP = "given_up"  # a file of lines that did not compile
+LINES_PER_FILE = 12  # the compiler's memory grows with them: 12 take 0.6 GiB
+_FLAGS = ("-O2", "-ffp-contract=off", "-fPIC", "-w")  # the loop's bits are those of Cling's code
+
+
+def compiler() -> str | None:
+    """The system's C++ compiler, or None."""
+    return shutil.which("g++") or shutil.which("c++")
+
+
+def build(place: str, name: str, lines: Sequence[str]) -> str | None:
+    """Make ``name`` of ``lines`` in the folder ``place``; returns its path, or None where another process is at it.
+
+    Needs ROOT and a compiler. Raises CalledProcessError or TimeoutExpired where the compiler fails.
+    """
+    with open(os.path.join(place, f"{name}.lock"), "wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return None
+        target = os.path.join(place, f"{name}.so")
+        with contextlib.suppress(library.LibraryRefused):
+            return library.read(target).path
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=place) as scratch:
+            began = time.monotonic()
+            made = _compiled(scratch, lines, began + LIMIT_S)
+            _describe(scratch, made, lines, time.monotonic() - began)
+            os.replace(os.path.join(scratch, "made.json"), target.removesuffix(".so") + ".json")
+            os.replace(made, target)  # a library without its description is none: the description is there first
+        return target
+
+
+def _compiled(scratch: str, lines: Sequence[str], until: float) -> str:
+    objects = []
+    for begin in range(0, len(lines), LINES_PER_FILE):
+        text = os.path.join(scratch, f"{begin}.cxx")
+        with open(text, "w") as stream:
+            stream.write(signatures.source(lines[begin : begin + LINES_PER_FILE]))
+        objects.append(os.path.join(scratch, f"{begin}.o"))
+        _compile(["-c", text, "-o", objects[-1]], until)
+    made = os.path.join(scratch, "made.so")
+    _compile(["-shared", *objects, "-o", made], until)
+    return made
+
+
+def _compile(arguments: list[str], until: float) -> None:
+    import ROOT
+
+    include = f"-I{ROOT.gROOT.GetIncludeDir()}"
+    command = [str(compiler()), f"-std={library.standard()}", *_FLAGS, include, *arguments]
+    left_s = max(1.0, until - time.monotonic())
+    subprocess.run(command, check=True, timeout=left_s, stdin=subprocess.DEVNULL, preexec_fn=_limit_memory)
+
+
+def _limit_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+
+
+def _describe(scratch: str, made: str, lines: Sequence[str], seconds: float) -> None:
+    with open(made, "rb") as stream:
+        digest = hashlib.sha256(stream.read()).hexdigest()
+    known = {"format": 1, "sha256": digest, "lines": list(lines), "seconds": round(seconds, 1), "flags": list(_FLAGS)}
+    with open(os.path.join(scratch, "made.json"), "w") as stream:
+        json.dump(known, stream)
+
+
+def _be_humble() -> None:
+    """Take no time that anybody else wants, and no memory without end."""
+    os.nice(19)
+    with contextlib.suppress(OSError, AttributeError):  # not on every system
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def wanted(place: str) -> tuple[list[str], list[str]]:
+    """The lines that graphs have asked for and no library has, and the files in which they were left."""
+    left = sorted(name for name in os.listdir(place) if name.startswith(noting.WANTED))
+    paths = [os.path.join(place, name) for name in left]
+    there = {line for known in library.libraries(place) for line in known.lines} | set(_given_up(place))
+    lines: dict[str, None] = {}
+    for path in paths:
+        with open(path) as stream:
+            lines.update(dict.fromkeys(stream.read().splitlines()))
+    return [line for line in lines if line and line not in there], paths
+
+
+def _given_up(place: str) -> list[str]:
+    try:
+        with open(os.path.join(place, GIVEN_UP)) as stream:
+            return stream.read().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def build_wanted(place: str) -> None:
+    """Make one library of the lines that graphs have asked for; what does not compile is not tried again."""
+    lines, paths = wanted(place)
+    if lines:
+        name = "learned-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+        try:
+            made = build(place, name, lines)
+        except subprocess.CalledProcessError:  # types that only a program knows, as it declared them
+            with open(os.path.join(place, GIVEN_UP), "a") as stream:
+                stream.writelines(f"{line}\n" for line in lines)
+            made = name
+        if made is None:
+            return
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def main() -> int:
+    """Make what is missing: the base library, and one of what graphs have asked for. Returns the exit status."""
+    os.umask(0o077)
+    _be_humble()
+    if compiler() is None:
+        sys.stderr.write("there is no C++ compiler here\n")
+        return 1
+    from .. import execute  # which needs this package, too
+
+    execute.initialise()
+    place = library.folder()
+    build(place, library.BASE, catalogue.catalogue())
+    build_wanted(place)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

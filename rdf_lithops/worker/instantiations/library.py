@@ -1,0 +1,183 @@
+"""Instantiation libraries on this machine: where they lie, whether one may be trusted, and how it is loaded.
+
+Each is two files in a folder that belongs to this ROOT and this user: ``NAME.so`` and ``NAME.json``, which has the digest of
+the first and the lines of C++ that are in it. What is not complete, not ours, or does not load is left alone, and Cling
+does the work, as it does without.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import json
+import logging
+import os
+import platform
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import catalogue, signatures
+
+__all__ = [
+    "BASE",
+    "OFF",
+    "VARIABLE",
+    "Library",
+    "LibraryRefused",
+    "folder",
+    "grows",
+    "is_wanted",
+    "libraries",
+    "load_all",
+    "read",
+    "standard",
+]
+
+logger = logging.getLogger(__name__)
+
+BASE = "base"  # the library that is made of the catalogue
+VARIABLE = "RDF_LITHOPS_INSTANTIATIONS"  # a folder of libraries that are used and not added to, as an image's; or "off"
+OFF = "off"
+_FORMAT = 1
+_HEADERS_READ = ("RInterface.hxx", "InterfaceUtils.hxx", "ActionHelpers.hxx", "RAction.hxx", "RDefine.hxx", "RFilter.hxx")
+_PARTS_OF_ROOT = ("libROOTDataFrame", "libHist", "libMathCore", "libTree")
+
+
+class LibraryRefused(Exception):
+    """A library that is not loaded, and why."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library that is whole: its file, the lines of C++ that are in it, and what is known of its making."""
+
+    path: str
+    lines: tuple[str, ...]
+    made: dict[str, Any]
+
+
+def folder() -> str:
+    """The folder of the libraries for this ROOT: that of the image, or a private one below the user's cache, which is made
+    if it is not there.
+
+    Needs ROOT. Raises LibraryRefused where it is somebody else's, or others can write there.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    path = os.path.join(os.environ.get(VARIABLE) or os.path.join(home, "rdf_lithops"), f"instantiations-{_key()}")
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        seen = os.lstat(path)
+    except OSError as error:
+        raise LibraryRefused(f"{path}: {error.strerror}") from error
+    if not stat.S_ISDIR(seen.st_mode) or not _is_safe(seen):
+        raise LibraryRefused(f"{path} is not a folder that this user alone can write")
+    return path
+
+
+def is_wanted() -> bool:
+    """Whether libraries are used in this process."""
+    return os.environ.get(VARIABLE) != OFF
+
+
+def grows() -> bool:
+    """Whether what is missing is noted and made: not in a folder that the environment names."""
+    return VARIABLE not in os.environ
+
+
+def _is_safe(seen: os.stat_result) -> bool:
+    """Whether nobody but this user, or the system's administrator, can write what was ``seen``."""
+    return seen.st_uid in (0, os.getuid()) and not seen.st_mode & 0o022
+
+
+@functools.lru_cache(maxsize=1)
+def _key() -> str:
+    """Names all that a library depends on: ROOT, its headers, the standard and ABI they are compiled with, our catalogue."""
+    import ROOT
+
+    digest = hashlib.sha256()
+    include = os.path.join(str(ROOT.gROOT.GetIncludeDir()), "ROOT", "RDF")
+    for name in _HEADERS_READ:
+        with open(os.path.join(include, name), "rb") as header:
+            digest.update(header.read())
+    known = (
+        _FORMAT,
+        str(ROOT.gROOT.GetVersion()),
+        str(ROOT.gROOT.GetGitCommit()),
+        standard(),
+        platform.machine(),
+        *catalogue.catalogue(),
+    )
+    digest.update(repr(known).encode())
+    return digest.hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=1)
+def standard() -> str:
+    """The C++ standard of this ROOT's interpreter, as compilers spell it: ``c++17``."""
+    import ROOT
+
+    return f"c++{int(ROOT.gInterpreter.ProcessLine('__cplusplus;')) // 100 % 100}"
+
+
+def read(path: str) -> Library:
+    """The library ``path`` (NAME.so). Raises LibraryRefused where it is not whole, or others could have written it."""
+    described = path.removesuffix(".so") + ".json"
+    try:
+        for name in (path, described):
+            seen = os.lstat(name)
+            if not stat.S_ISREG(seen.st_mode) or not _is_safe(seen):
+                raise LibraryRefused(f"{name} is not a file that this user alone can write")
+        with open(described) as stream:
+            made = json.load(stream)
+        with open(path, "rb") as stream:
+            found = hashlib.sha256(stream.read()).hexdigest()
+    except (OSError, ValueError) as error:
+        raise LibraryRefused(f"{path}: {error}") from error
+    if made.get("format") != _FORMAT or made.get("sha256") != found:
+        raise LibraryRefused(f"{path} is not what its description says")
+    return Library(path, tuple(made["lines"]), made)
+
+
+def libraries(place: str) -> Iterator[Library]:
+    """The libraries in ``place`` that are whole, the base first; of the others it is logged why not."""
+    names = sorted(name for name in os.listdir(place) if name.endswith(".so"))
+    for name in sorted(names, key=lambda name: name != f"{BASE}.so"):
+        try:
+            yield read(os.path.join(place, name))
+        except LibraryRefused as refusal:
+            logger.warning("an instantiation library is left out: %s", refusal)
+
+
+def load_all() -> list[str]:
+    """Load every library for this ROOT, before it has compiled anything; returns the lines of C++ that are there now."""
+    try:
+        found = list(libraries(folder()))
+    except LibraryRefused as refusal:
+        logger.warning("no instantiation library is used: %s", refusal)
+        return []
+    lines: dict[str, None] = {}
+    for library in found:
+        try:
+            _load(library, [line for line in library.lines if line not in lines])
+        except LibraryRefused as refusal:
+            logger.warning("an instantiation library is left out: %s", refusal)
+            continue
+        lines.update(dict.fromkeys(library.lines))
+    return list(lines)
+
+
+def _load(library: Library, lines: list[str]) -> None:
+    """Load one library whole, and tell Cling what is in it. A symbol that does not resolve is found here, not in a loop."""
+    import ROOT
+
+    for part in _PARTS_OF_ROOT:
+        ROOT.gSystem.Load(part)
+    try:
+        ctypes.CDLL(library.path, mode=os.RTLD_NOW | os.RTLD_GLOBAL)
+    except OSError as error:
+        raise LibraryRefused(str(error)) from error
+    if lines and not ROOT.gInterpreter.Declare(signatures.declaration(lines)):
+        raise LibraryRefused(f"{library.path} does not fit this ROOT")

@@ -1,0 +1,129 @@
+"""What a graph had Cling instantiate, noted while it is booked and compiled: RDataFrame's log says it, node by node.
+
+The lines are left in the folder of the libraries, where ``build`` finds them when the process has time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from . import library, signatures
+
+__all__ = ["WANTED", "Notes", "is_left", "leave", "prepare"]
+
+WANTED = "wanted-"  # what the names of files with wanted lines begin with
+_LOG_HEADER = """
+#ifndef RDF_LITHOPS_LOG_NODES
+#define RDF_LITHOPS_LOG_NODES
+#include <ROOT/RDF/Utils.hxx>
+#include <ROOT/RLogger.hxx>
+#include <cxxabi.h>
+#include <memory>
+#include <string>
+#include <typeinfo>
+namespace rdf_lithops {
+inline void log_nodes(bool on) // all that RDataFrame has to say, or what it says by itself
+{
+   static std::unique_ptr<ROOT::RLogScopedVerbosity> verbosity;
+   const auto all = static_cast<ROOT::ELogLevel>(static_cast<int>(ROOT::ELogLevel::kDebug) + 10);
+   verbosity.reset(on ? new ROOT::RLogScopedVerbosity(ROOT::Detail::RDF::RDFLogChannel(), all) : nullptr);
+}
+template <typename Function> std::string type_of(Function &)
+{
+   int status = 0;
+   std::unique_ptr<char, decltype(&std::free)> name(
+      abi::__cxa_demangle(typeid(Function).name(), nullptr, nullptr, &status), &std::free);
+   return status ? "" : name.get();
+}
+} // namespace rdf_lithops
+#endif
+"""
+_OURS = r"^Info in <\[ROOT\.RDF\] "  # how each of its messages begins; those with code end with an empty line
+_MESSAGE = re.compile(
+    rf"{_OURS}[^\n]*(?:following code to cling|deferred JIT helper):\n.*?\n}}\n\n|{_OURS}[^\n]*\n", re.DOTALL | re.MULTILINE
+)
+
+
+def prepare() -> None:
+    """Declare what this needs, and have Python's wrapper of it made, once per process."""
+    import ROOT
+
+    ROOT.gInterpreter.Declare(_LOG_HEADER)
+    ROOT.rdf_lithops.log_nodes(False)
+
+
+class Notes:
+    """The log of one or more graphs, as RDataFrame wrote it while they were booked and compiled."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """While this lasts, what RDataFrame logs comes here; what else was written to standard error goes where it went."""
+        import ROOT
+
+        with tempfile.TemporaryFile() as log:
+            before = os.dup(2)
+            os.dup2(log.fileno(), 2)
+            ROOT.rdf_lithops.log_nodes(True)
+            try:
+                yield
+            finally:
+                ROOT.rdf_lithops.log_nodes(False)
+                os.dup2(before, 2)
+                os.close(before)
+                log.seek(0)
+                text = log.read().decode(errors="replace")
+                self.text += text
+                rest = _MESSAGE.sub("", text)
+                os.write(2, rest.encode())
+
+    def settle(self, there: Collection[str]) -> None:
+        """Leave for ``build`` what was asked for and is not ``there``, and forget the log. Takes hundredths of a second."""
+        text, self.text = self.text, ""
+        if text:
+            types = _types_of(signatures.function_names(text))
+            leave([line for line in signatures.noted(text, types.get) if line not in there])
+
+
+def _types_of(names: list[str]) -> dict[str, str]:
+    """The types of functions of namespace ``R_rdf``, as C++ spells them."""
+    import ROOT
+
+    if not names:
+        return {}
+    asked = " + '\\n' + ".join(f"rdf_lithops::type_of(R_rdf::{name})" for name in names)
+    made = f"types_{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
+    guard = f"#ifndef RDF_LITHOPS_{made}\n#define RDF_LITHOPS_{made}\n"
+    code = f"{guard}namespace rdf_lithops {{ inline std::string {made}() {{ return {asked}; }} }}\n#endif\n"
+    if not ROOT.gInterpreter.Declare(code):
+        return {}
+    said: Any = getattr(ROOT.rdf_lithops, made)()
+    return {name: known for name, known in zip(names, str(said).split("\n"), strict=True) if known}
+
+
+def leave(lines: list[str]) -> None:
+    """Leave lines that no library has for whoever builds the next one."""
+    if not lines:
+        return
+    text = "\n".join(sorted(lines)) + "\n"
+    path = os.path.join(library.folder(), WANTED + hashlib.sha256(text.encode()).hexdigest()[:16])
+    if os.path.exists(path):
+        return
+    descriptor, scratch = tempfile.mkstemp(dir=os.path.dirname(path))
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+    os.replace(scratch, path)
+
+
+def is_left() -> bool:
+    """Whether there is something to build: no base library yet, or lines that were left."""
+    names = os.listdir(library.folder())
+    return f"{library.BASE}.so" not in names or any(name.startswith(WANTED) for name in names)

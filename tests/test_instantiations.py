@@ -1,0 +1,198 @@
+"""Instantiation libraries: what was compiled once is not compiled again, and what cannot be trusted is not loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import LOCALHOST_CONFIG
+
+from rdf_lithops.worker.instantiations import build, catalogue, library, signatures
+
+LIMIT: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}
+needs_a_compiler = pytest.mark.skipif(build.compiler() is None, reason="there is no C++ compiler here")
+FILTER = signatures.node("JitFilterHelper", "", "bool (float)")
+MEAN = signatures.action("Mean", ["short"], "double")  # no catalogue has it
+
+
+def run(program: str, cache: Path, **variables: str) -> str:
+    """What a fresh Python prints that runs ``program``, with libraries in ``cache`` alone."""
+    kept = {name: value for name, value in os.environ.items() if name != library.VARIABLE}
+    environment = {**kept, "XDG_CACHE_HOME": str(cache), **variables}
+    program = textwrap.dedent(program)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, **LIMIT)
+    assert 0 == done.returncode, done.stderr[-3000:]
+    return str(done.stdout).strip()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's cache in which a library of two instantiations has been made."""
+    place = tmp_path_factory.mktemp("cache")
+    program = f"""
+        import os
+        os.umask(0o077)
+        from rdf_lithops.worker.instantiations import build, library
+        build.build(library.folder(), "some", {[FILTER, MEAN]!r})
+    """
+    run(program, place)
+    return place
+
+
+def files_of(cache: Path) -> Path:
+    """The folder of the libraries in a cache."""
+    (found,) = (cache / "rdf_lithops").iterdir()
+    return found
+
+
+LOAD = """
+    from rdf_lithops.worker.instantiations import library
+    import logging
+    logging.basicConfig(format="%(message)s")
+    print(len(library.load_all()))
+"""
+NOTED = f"""
+    from rdf_lithops.worker.instantiations import library, noting
+    there = library.load_all()
+    import ROOT
+    noting.prepare()
+    notes = noting.Notes()
+    with notes.taken():
+        frame = ROOT.RDataFrame(100).Define("f", "float(rdfentry_)").Define("s", "short(rdfentry_)")
+        mean = frame.Filter("f > 10").Mean("s")
+        ROOT.RDF.SaveGraph(ROOT.RDF.AsRNode(frame))
+    names = noting.signatures.function_names(notes.text)
+    lines = noting.signatures.noted(notes.text, noting._types_of(names).get)
+    print({FILTER!r} in lines, {MEAN!r} in lines, len(lines))
+    print(mean.GetValue())
+"""
+
+
+@needs_a_compiler
+def test_what_was_built_is_loaded(cache: Path) -> None:
+    """A library is found by the next program, whole, and says what is in it."""
+    assert "2" == run(LOAD, cache)
+
+
+@needs_a_compiler
+def test_signatures_are_those_that_root_asks_for(cache: Path) -> None:
+    """A graph's own log asks for the lines that a catalogue or a library spells: cut, names and binning are not in them."""
+    assert "True True 4\n55.0" == run(NOTED, cache)
+
+
+@needs_a_compiler
+def test_what_a_library_has_is_not_instantiated_again(cache: Path) -> None:
+    """With the library, Cling has no code of its own for what is in it: the function's address lies in the library."""
+    program = f"""
+        from rdf_lithops.worker.instantiations import library
+        lines = library.load_all()
+        import ROOT
+        ROOT.gInterpreter.Declare('''
+        #include <dlfcn.h>
+        std::string home() {{
+           using Function = void (*)(short);
+           auto *address = reinterpret_cast<void *>(static_cast<void (*)({signatures._COMMON},
+               ROOT::Internal::RDF::RJittedAction*, unsigned int, std::shared_ptr<double>*)>(
+               &ROOT::Internal::RDF::CallBuildAction<ROOT::Internal::RDF::ActionTags::Mean, short>));
+           Dl_info found;
+           return dladdr(address, &found) && found.dli_fname ? found.dli_fname : "made here";
+        }}''')
+        print(ROOT.home())
+    """
+    assert run(program, cache).endswith("/some.so")
+
+
+DAMAGES = {
+    "truncated": lambda so, described: so.write_bytes(so.read_bytes()[:1000]),
+    "another file": lambda so, described: so.write_bytes(Path(sys.executable).read_bytes()),
+    "not described": lambda so, described: described.unlink(),
+    "described by nonsense": lambda so, described: described.write_text("{"),
+    "of another format": lambda so, described: described.write_text(
+        json.dumps({**json.loads(described.read_text()), "format": 0})
+    ),
+    "writable by others": lambda so, described: so.chmod(0o777),
+    "a link": lambda so, described: (so.rename(so.with_name("x")), so.symlink_to(so.with_name("x"))),
+}
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_cannot_be_trusted_is_left_out(cache: Path, tmp_path: Path, damage: str) -> None:
+    """A mutilated, truncated, undescribed or world-writable library is not loaded, the log says which, and ROOT works."""
+    shutil.copytree(cache, tmp_path / "cache")
+    so = files_of(tmp_path / "cache") / "some.so"
+    DAMAGES[damage](so, so.with_suffix(".json"))
+    assert "0" == run(LOAD, tmp_path / "cache").splitlines()[-1]
+
+
+@needs_a_compiler
+def test_a_library_that_does_not_resolve_is_left_out(cache: Path, tmp_path: Path) -> None:
+    """One that asks for symbols that this ROOT does not have is found when it is loaded, not in the middle of a loop."""
+    shutil.copytree(cache, tmp_path / "cache")
+    place = files_of(tmp_path / "cache")
+    (tmp_path / "x.cxx").write_text("extern int nobody_has_this(); int call() { return nobody_has_this(); }")
+    command = [str(build.compiler()), "-shared", "-fPIC", str(tmp_path / "x.cxx"), "-o", str(place / "some.so")]
+    subprocess.run(command, check=True, timeout=60)
+    described = json.loads((place / "some.json").read_text())
+    digest = library.hashlib.sha256((place / "some.so").read_bytes()).hexdigest()
+    (place / "some.json").write_text(json.dumps({**described, "sha256": digest}))
+    assert "0" == run(LOAD, tmp_path / "cache")
+
+
+def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path) -> None:
+    """What anybody could have put there is not loaded."""
+    run("from rdf_lithops.worker.instantiations import library; library.folder()", tmp_path)
+    files_of(tmp_path).chmod(0o777)
+    assert "0" == run(LOAD, tmp_path)
+
+
+def test_the_catalogue_has_each_line_once() -> None:
+    """A base library is made of distinct lines, each an explicit instantiation."""
+    lines = catalogue.catalogue()
+    assert len(lines) == len(set(lines)) > 40
+    assert all(line.startswith("template void ROOT::Internal::RDF::") and line.endswith(" noexcept;") for line in lines)
+
+
+QUERY = f"""
+    import sys, lithops, ROOT, rdf_lithops
+    with lithops.FunctionExecutor(config_file={str(LOCALHOST_CONFIG)!r}) as executor:
+        frame = ROOT.RDataFrame(1000, executor=executor, npartitions=2, options={{"instantiations": sys.argv[1]}})
+        kept = frame.Define("f", "float(rdfentry_)").Define("s", "short(rdfentry_)").Filter("f > 10")
+        histogram, mean = kept.Histo1D(("h", "", 100, 0, 1000), "f"), kept.Mean("s")
+        print([histogram.GetBinContent(i).hex() for i in range(102)], mean.GetValue().hex())
+"""
+
+
+@needs_a_compiler
+def test_the_next_program_has_what_this_one_asked_for(cache: Path, tmp_path: Path) -> None:
+    """What a program's graphs had Cling instantiate is noted, and is in a library once it has been built; bits are the
+    same with and without."""
+    shutil.copytree(cache, tmp_path / "cache")
+    place = files_of(tmp_path / "cache")
+    (place / "base.so").symlink_to("some.so")  # nothing builds a base library here: it would take a minute
+    program = textwrap.dedent(QUERY).replace("sys.argv[1]", "'use'")
+    without = run(program, tmp_path / "cache", **{library.VARIABLE: library.OFF})
+    assert without == run(program, tmp_path / "cache")
+    (left,) = place.glob("wanted-*")
+    asked = left.read_text().splitlines()
+    assert FILTER not in asked
+    assert [line for line in asked if "JitDefineHelper" in line and "float (&)(unsigned long long)" in line]
+    (place / "base.so").unlink()
+    built = """
+        import os
+        os.umask(0o077)
+        from rdf_lithops.worker.instantiations import build, library
+        build.build_wanted(library.folder())
+    """
+    run(built, tmp_path / "cache")
+    assert [] == list(place.glob("wanted-*"))
+    assert str(2 + len(asked)) == run(LOAD, tmp_path / "cache")
+    assert without == run(program, tmp_path / "cache")
+    assert [] == list(place.glob("wanted-*"))
