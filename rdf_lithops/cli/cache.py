@@ -36,7 +36,7 @@ def _folder() -> str:
     try:
         return library.folder()
     except library.LibraryRefused as refusal:
-        raise PlanError(f"no instantiation library can be used: {refusal}", next_command="rdf-lithops cache clear") from None
+        raise PlanError(f"no instantiation library can be used: {refusal}") from None
 
 
 @command.command("list", short_help="What is there.")
@@ -80,7 +80,7 @@ def build_() -> None:
     """
     place = _folder()
     if build.compiler() is None:
-        raise PlanError("expected a C++ compiler on PATH (g++ or c++), found none", next_command="apt-get install g++")
+        raise PlanError("expected a C++ compiler on PATH (g++ or c++), found none: install g++")
     if not noting.is_left():
         click.echo("nothing is missing")
         return
