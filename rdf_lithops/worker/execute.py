@@ -14,7 +14,6 @@ import functools
 import hashlib
 import os
 import pickle
-import re
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from typing import Any
 from . import access, arrays, opening, output, partials, remote, samples, selection, settings, stores
 from . import ranges as adapter
 from .beats import Counter
+from .compiling import compiling_quickly
 from .envelope import Envelope, pack
 from .fingerprints import changed_files
 from .instantiations import library, noting
@@ -34,7 +34,6 @@ __all__ = [
     "RangeFailure",
     "Results",
     "compile_ahead",
-    "compiling_quickly",
     "count_into",
     "forget_graphs",
     "give_back_memory",
@@ -164,19 +163,6 @@ def count_into(counter: Counter | None) -> None:
     """From now on, add the entries that event loops of this process have done to ``counter``."""
     global _counter
     _counter = counter
-
-
-@contextlib.contextmanager
-def compiling_quickly() -> Iterator[None]:
-    """What is compiled in this block is not optimised: a third of the time, and slower code, which later graphs share."""
-    import ROOT
-
-    given = re.findall(r"-O([0-3])", os.environ.get("EXTRA_CLING_ARGS", ""))
-    ROOT.gInterpreter.ProcessLine(".O 0")
-    try:
-        yield
-    finally:
-        ROOT.gInterpreter.ProcessLine(f".O {given[-1] if given else 1}")
 
 
 def warm_up(at_once: bool = False) -> Iterator[None]:

@@ -46,6 +46,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from . import credentials, execute, output, payload, slot_process, warm, wire
 from .beats import adopt_orphans, die_with_parent
+from .compiling import compiling_quickly
 from .instantiations import build, library, noting
 
 _KINDS_OF_FILES = (credentials.FOLDER, output.FOLDER)
@@ -515,7 +516,7 @@ def main() -> None:
             root = _initialised(parent)
             execute.leave_crashes_to_the_kernel()
             parent.wait_for_work(0.0 if given.eager else FIRST_GRAPH_S)
-            with execute.compiling_quickly() if given.eager else contextlib.nullcontext():
+            with compiling_quickly() if given.eager else contextlib.nullcontext():
                 steps = execute.warm_up(at_once=bool(given.eager))
                 while not parent.is_wanted() and next(steps, "done") != "done":
                     pass

@@ -9,20 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Look", "TypeChange", "look", "type_change"]
+from .compiling import compiling_quickly
 
-_CODE = """
-#ifndef RDF_LITHOPS_LOOK
-#define RDF_LITHOPS_LOOK
+__all__ = ["Look", "TypeChange", "look", "prepare", "type_change"]
+
+_TREE_CODE = """
+#ifndef RDF_LITHOPS_LOOK_TREE
+#define RDF_LITHOPS_LOOK_TREE
 #include <TBranch.h>
 #include <TFile.h>
 #include <TLeaf.h>
 #include <TTree.h>
-#include <ROOT/RNTupleDescriptor.hxx>
-#include <ROOT/RNTupleReader.hxx>
 #include <algorithm>
 #include <memory>
-#include <set>
 #include <sstream>
 #include <stdexcept>
 namespace rdf_lithops {
@@ -70,6 +69,35 @@ inline std::vector<Long64_t> look_tree(const char *file_name, const char *name, 
    return found;
 }
 
+} // namespace rdf_lithops
+
+// Plain C, called by way of ctypes: PyROOT would compile a wrapper for each step.
+extern "C" void rdf_lithops_look_tree(
+   const char *file, const char *name, const char *columns,
+   void (*give)(const Long64_t *, std::size_t, const char *, const char *))
+{
+   try {
+      std::istringstream lines{columns ? columns : ""};
+      std::string types;
+      const auto found = rdf_lithops::look_tree(file, name, columns ? &lines : nullptr, types);
+      give(found.data(), found.size(), types.c_str(), nullptr);
+   } catch (const std::exception &error) {
+      give(nullptr, 0, nullptr, error.what());
+   } catch (...) { // which must not pass through C
+      give(nullptr, 0, nullptr, "an exception that says nothing");
+   }
+}
+#endif
+"""
+_NTUPLE_CODE = """
+#ifndef RDF_LITHOPS_LOOK_NTUPLE
+#define RDF_LITHOPS_LOOK_NTUPLE
+#include <ROOT/RNTupleDescriptor.hxx>
+#include <ROOT/RNTupleReader.hxx>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+namespace rdf_lithops {
 inline std::vector<Long64_t> look_ntuple(const char *file_name, const char *name, std::istream *columns, std::string &types)
 {
    const auto reader = ROOT::RNTupleReader::Open(name, file_name);
@@ -95,15 +123,14 @@ inline std::vector<Long64_t> look_ntuple(const char *file_name, const char *name
 } // namespace rdf_lithops
 
 // Plain C, called by way of ctypes: PyROOT would compile a wrapper for each step.
-extern "C" void rdf_lithops_look(
-   int is_ntuple, const char *file, const char *name, const char *columns,
+extern "C" void rdf_lithops_look_ntuple(
+   const char *file, const char *name, const char *columns,
    void (*give)(const Long64_t *, std::size_t, const char *, const char *))
 {
    try {
       std::istringstream lines{columns ? columns : ""};
       std::string types;
-      const auto look = is_ntuple ? rdf_lithops::look_ntuple : rdf_lithops::look_tree;
-      const auto found = look(file, name, columns ? &lines : nullptr, types);
+      const auto found = rdf_lithops::look_ntuple(file, name, columns ? &lines : nullptr, types);
       give(found.data(), found.size(), types.c_str(), nullptr);
    } catch (const std::exception &error) {
       give(nullptr, 0, nullptr, error.what());
@@ -114,7 +141,7 @@ extern "C" void rdf_lithops_look(
 #endif
 """
 _GIVE = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_longlong), ctypes.c_size_t, ctypes.c_char_p, ctypes.c_char_p)
-_LOOK = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, _GIVE)
+_LOOK = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, _GIVE)
 # what ROOT reads with one and the same type
 _SAME = (("Double32_t", "Double_t"), ("Float16_t", "Float_t"))
 
@@ -140,12 +167,18 @@ class Look:
 
 
 @functools.cache
-def looker() -> Any:
+def _looker(is_ntuple: bool) -> Any:
     """The compiled function. Other Python threads run while it reads."""
     import ROOT
 
-    ROOT.gInterpreter.Declare(_CODE)
-    return _LOOK(int(ROOT.gInterpreter.Calc("(Long_t)&rdf_lithops_look")))
+    with compiling_quickly():  # it waits for a disk
+        ROOT.gInterpreter.Declare(_NTUPLE_CODE if is_ntuple else _TREE_CODE)
+        return _LOOK(int(ROOT.gInterpreter.Calc(f"(Long_t)&rdf_lithops_look_{'ntuple' if is_ntuple else 'tree'}")))
+
+
+def prepare() -> None:
+    """Compile what looks into trees, before somebody waits for it."""
+    _looker(False)
 
 
 def look(file: str, tree: str, columns: Sequence[str] | None, is_ntuple: bool) -> Look:
@@ -160,7 +193,7 @@ def look(file: str, tree: str, columns: Sequence[str] | None, is_ntuple: bool) -
         problems.extend([] if problem is None else [problem.decode(errors="replace")])
 
     wanted = None if columns is None else "\n".join(columns).encode()
-    looker()(int(is_ntuple), os.fsencode(file), tree.encode(), wanted, _GIVE(take))
+    _looker(is_ntuple)(os.fsencode(file), tree.encode(), wanted, _GIVE(take))
     if problems:
         raise RuntimeError(problems[0])
     own_name = told.pop("", tree.rpartition("/")[2])

@@ -45,9 +45,8 @@ template <typename Function> std::string type_of(Function &)
 #endif
 """
 _OURS = r"^Info in <\[ROOT\.RDF\] "  # how each of its messages begins; those with code end with an empty line
-_MESSAGE = re.compile(
-    rf"{_OURS}[^\n]*(?:following code to cling|deferred JIT helper):\n.*?\n}}\n\n|{_OURS}[^\n]*\n", re.DOTALL | re.MULTILINE
-)
+_CODE = r"[^\n]*(?:following code to cling|deferred JIT helper):\n.*?\n}\n\n(?:}\n\n)?"
+_MESSAGE = re.compile(f"{_OURS}{_CODE}|{_OURS}[^\\n]*\n", re.DOTALL | re.MULTILINE)
 
 
 def prepare() -> None:
