@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .cost import Bill, Offer, Prices, Speeds, Work
+from .cost import CORE_HOURS, Bill, Offer, Prices, Speeds, Work
 from .errors import PlanError
 from .layout import EVEN, unevenness
 from .limits import Demand, Limits, misfits
@@ -172,7 +172,8 @@ class Outlook:
         yielded.append(f"deadline  {'none' if self.call_limit_s is None else f'{self.call_limit_s:.4g} s a call'}")
         yielded.append(f"expected  {'not known: the files were not surveyed' if self.expected is None else self.expected}")
         yielded.append(f"ceiling   {'none' if self.ceiling is None else self.ceiling}, of {self.attempts} attempts")
-        yielded.append(f"prices    {'not known' if self.prices is None else self.prices}")
+        unknown = "core-hours, of which your site keeps account" if self.offer.backend in CORE_HOURS else "not known"
+        yielded.append(f"prices    {unknown if self.prices is None else self.prices}")
         return yielded
 
     def _balanced(self) -> str:

@@ -3,7 +3,8 @@
 what is wrong                                           how it is noticed, and when
 what should run the calls is gone (this machine)        the submission says so; at once
 a call that beat has fallen silent                      no new beat for options.silence_s
-calls that never began                                  options.start_s in which no call of the run began or ended
+calls that never began                                  options.start_s in which no call of the run began or ended, unless
+                                                        the back end itself says that they wait in its queue
 a slot that stands still                                the task itself, by entries and CPU time (options.stall_s)
 the run as a whole                                      options.deadline_s
 """
@@ -118,7 +119,7 @@ class Watch:
             return
         now_s = time.monotonic()
         silence_s = self._silence_s(self.beat_s)
-        nobody_begins = now_s - self._last_news_s > self.options.start_s
+        nobody_begins = now_s - self._last_news_s > self.options.start_s and not attempt.submission.is_queued()
         for call_id in attempt.calls:
             sign = self._signs.get((call_id, attempt.number))
             if sign is not None and now_s - sign.at_s > silence_s + self.beat_s:

@@ -186,6 +186,9 @@ class Scripted:
     def begun(self) -> set[int]:
         return set()
 
+    def is_queued(self) -> bool:
+        return False
+
     def maps_delivered(self) -> None:
         pass
 
