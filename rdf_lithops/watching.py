@@ -119,7 +119,9 @@ class Watch:
             return
         now_s = time.monotonic()
         silence_s = self._silence_s(self.beat_s)
-        nobody_begins = now_s - self._last_news_s > self.options.start_s and not attempt.submission.is_queued()
+        if attempt.submission.is_queued():
+            self._last_news_s = now_s
+        nobody_begins = now_s - self._last_news_s > self.options.start_s
         for call_id in attempt.calls:
             sign = self._signs.get((call_id, attempt.number))
             if sign is not None and now_s - sign.at_s > silence_s + self.beat_s:

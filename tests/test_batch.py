@@ -24,7 +24,6 @@ from rdf_lithops.batch import slurm as slurm_backend
 from rdf_lithops.batch.states import ENDED, RUNNING, WAITING
 
 LIMIT_S = 60.0
-SLEEP = "gSystem->Sleep(300000);"
 
 
 def configuration(shared: Path, **section: Any) -> dict[str, Any]:
@@ -324,26 +323,3 @@ def test_a_cancelled_element_is_an_exception(
     with pytest.raises(RuntimeError, match=r"slurm: CANCELLED.* on n[12]: somebody cancelled it"):
         fexec.get_result(futures[0])
     assert ["late"] == fexec.get_result(futures[1:])
-
-
-def test_an_element_that_was_cancelled_is_run_again(
-    slurm: Slurm, executor: Callable[..., lithops.FunctionExecutor], tmp_path: Path
-) -> None:
-    """The run gives the right answer all the same, and its report tells of it."""
-    mark = tmp_path / "begun"
-    frame = ROOT.RDataFrame(10, executor=executor(), npartitions=2, options={"backoff_s": 0.0})
-    wait_once = (
-        f'if (rdfentry_ == 0 && gSystem->AccessPathName("{mark}")) {{ std::ofstream("{mark}") << 1; {SLEEP} }} return 1;'
-    )
-    total = frame.Define("one", wait_once).Sum("one")
-    cancelling = threading.Thread(target=cancel_when, args=(slurm, mark))
-    cancelling.start()
-    assert 10 == total.GetValue()
-    cancelling.join()
-    assert 1 <= rdf_lithops.report(total).repeated
-
-
-def cancel_when(slurm: Slurm, mark: Path) -> None:
-    """Cancel everything that runs once ``mark`` is there."""
-    until(mark.exists)
-    slurm.ask("scancel", "--state=RUNNING", f"--user={os.environ.get('USER', 'root')}")

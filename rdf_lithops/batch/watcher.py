@@ -7,6 +7,7 @@ away writes none, and is waited for without end. Here it gets one, in which the 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import Counter
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 GRACE_S = 3.0  # from the end of an element, as the scheduler tells it, until its calls' last words must have been seen
 UNKNOWN_S = 60.0  # a scheduler that has just been asked for an array, or was started again, may not know of it yet
-IDLE_S = 60.0
+_NO_MEMORY = re.compile(r"exceeded (job )?memory limit|oom[-_ ]kill|out of memory", re.IGNORECASE)
 
 
 class Scheduler(Protocol):
@@ -132,11 +133,14 @@ class Watcher:
 
     def _close(self, job: Submission, number: int, element: Element) -> None:
         """An element has ended: its calls that said nothing are said to have ended as it did."""
-        words = element.words or "it ended"
-        log = job.log_of(number)
-        why = f"{words}" + (f"; the end of what it printed: {log}" if log else "")
-        for call_id in self._unsaid(job, job.calls_of(number)):
-            self._say(job, call_id, element.cause or "lost", why)
+        unsaid = self._unsaid(job, job.calls_of(number))
+        if unsaid:
+            log, cause = job.log_of(number), element.cause or "lost"
+            if cause == "lost" and _NO_MEMORY.search(log):  # some schedulers say so there alone
+                cause = "memory"
+            why = (element.words or "it ended") + (f"; the end of what it printed: {log}" if log else "")
+        for call_id in unsaid:
+            self._say(job, call_id, cause, why)
         job.settled.add(number)
         self._ended_s.pop((job.name, number), None)
 

@@ -29,15 +29,13 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd-%n.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+{limits}
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1,sched_min_interval=100000
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
-JobAcctGatherParams=OverMemoryKill
 MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
@@ -53,6 +51,22 @@ PreemptMode=CANCEL
 PartitionName=main Nodes=ALL Default=YES MaxTime=60 PriorityTier=1
 PartitionName=urgent Nodes=ALL MaxTime=60 PriorityTier=10 PreemptMode=OFF
 """
+
+# limits as sites have them, by the kernel; or, where this machine's are not ours, by Slurm's looking at processes
+KERNEL_LIMITS = """ProctrackType=proctrack/cgroup
+TaskPlugin=task/cgroup"""
+OWN_LIMITS = """ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherParams=OverMemoryKill"""
+CGROUPS = """CgroupPlugin=cgroup/v1
+CgroupMountpoint=/sys/fs/cgroup
+ConstrainRAMSpace=yes
+"""
+
+
+def has_cgroups() -> bool:
+    """Whether the kernel's limits can be set here, in the way that Debian's Slurm knows."""
+    return all(os.access(f"/sys/fs/cgroup/{name}/cgroup.procs", os.W_OK) for name in ("memory", "freezer"))
 
 
 @dataclass
@@ -143,7 +157,16 @@ def _configure(folder: Path, ports: dict[str, int], memory_mib: int, cpus: int, 
         f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[node]} CPUs={cpus} RealMemory={memory_mib}"
         for node in NODES
     )
-    given = {"host": host, "folder": folder, "controller": ports["slurmctld"], "nodes": nodes, "array_size": array_size}
+    limits = KERNEL_LIMITS if has_cgroups() else OWN_LIMITS
+    (folder / "cgroup.conf").write_text(CGROUPS)
+    given = {
+        "limits": limits,
+        "host": host,
+        "folder": folder,
+        "controller": ports["slurmctld"],
+        "nodes": nodes,
+        "array_size": array_size,
+    }
     (folder / "slurm.conf").write_text(CONFIGURATION.format(**given))
 
 
