@@ -660,12 +660,17 @@ def _call_limit_s(plan: Plan, options: Options) -> float | None:
     return plan.outlook.call_limit_s
 
 
+def _poll_s(storage: Any) -> float:
+    """How often a storage is asked: one that is a folder may be asked more often."""
+    return float(getattr(storage.storage_handler, "poll_s", REMOTE_POLL_S))
+
+
 class LithopsSubmission:
     """One ``map_reduce`` under way; see ``running.Submission`` for what each method promises."""
 
     def __init__(self, session: Session, maps: list[Any], reduce: Any, gate: _Gate | None = None) -> None:
         self.session, self.maps, self._reduce, self._gate = session, maps, reduce, gate
-        self.poll_s = LOCAL_POLL_S if session.local else REMOTE_POLL_S
+        self.poll_s = LOCAL_POLL_S if session.local else _poll_s(session.executor.storage)
         self._open = dict(enumerate(maps))
         self._jobs = LocalJobs(session.executor.compute_handler) if session.local else None
         self._readers = concurrent.futures.ThreadPoolExecutor(READERS)  # starts no thread before it is needed

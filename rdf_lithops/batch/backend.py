@@ -54,7 +54,7 @@ class BatchBackend:
     def invoke(self, runtime_name: str, runtime_memory: int, payload: dict[str, Any]) -> str:
         """Queue a job; returns the scheduler's name of it. Raises BatchError."""
         submission = Submission.of(str(self.section["folder"]), payload)
-        self._tell_guard("+", submission.folder, *self.cancelling(submission))
+        self.tell_guard("+", submission.folder, *self.cancelling(submission))
         try:
             self.scheduler.submit(submission)
         except BaseException:
@@ -147,10 +147,10 @@ class BatchBackend:
             self._is_over(job)
 
     def _is_over(self, job: Submission) -> None:
-        self._tell_guard("-", job.folder)
+        self.tell_guard("-", job.folder)
         job.remove()
 
-    def _tell_guard(self, *fields: str) -> None:
+    def tell_guard(self, *fields: str) -> None:
         """Have the process that outlives this one know, should this one be killed."""
         with self._lock:
             if self._guard is None or self._guard.poll() is not None:

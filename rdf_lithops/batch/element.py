@@ -21,12 +21,13 @@ import tempfile
 import time
 from typing import Any, NoReturn
 
-__all__ = ["main"]
+__all__ = ["Told", "adopt_orphans", "claimed", "die_with", "end_all", "leave", "main", "on_signals", "run_calls", "sweep"]
 
 PREFIX = "lithops-batch-"
 LOCK = "element.lock"
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_PDEATHSIG = 1
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGXCPU, signal.SIGUSR1, signal.SIGUSR2)
 END_S = 1.0  # from a polite signal to the other one
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -36,27 +37,43 @@ def main(arguments: list[str]) -> int:
     submission, element = arguments[0], int(arguments[1])
     os.umask(0o077)
     scratch = os.environ.get("LITHOPS_BATCH_SCRATCH") or tempfile.gettempdir()
-    _sweep(scratch)
-    own, lock = _claimed(scratch)
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGXCPU, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, _leave)
+    sweep(scratch)
+    own, lock = claimed(scratch)
+    adopt_orphans()
+    on_signals(leave)
     try:
         child = os.fork()
         if child == 0:
             _run(os.getppid(), submission, element, own)
         return _wait(child)
-    except _Told as told:
+    except Told as told:
         return 128 + told.number
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGXCPU, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, signal.SIG_IGN)
-        _end_all()
+        on_signals(signal.SIG_IGN)
+        end_all()
         shutil.rmtree(own, ignore_errors=True)
         lock.close()
 
 
-class _Told(BaseException):  # leaves main from wherever it is
+def on_signals(handler: Any) -> None:
+    """What to do when the scheduler says that it is over."""
+    for number in SIGNALS:
+        signal.signal(number, handler)
+
+
+def adopt_orphans() -> None:
+    """Be the parent of all processes below this one that lose theirs."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel end this process when ``parent`` ends."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+class Told(BaseException):  # leaves main from wherever it is
     """The scheduler says that it is over."""
 
     def __init__(self, number: int) -> None:
@@ -64,12 +81,12 @@ class _Told(BaseException):  # leaves main from wherever it is
         self.number = number
 
 
-def _leave(number: int, frame: Any) -> NoReturn:
+def leave(number: int, frame: Any) -> NoReturn:
     print(f"lithops batch: the scheduler sent {signal.Signals(number).name}", file=sys.stderr, flush=True)  # noqa: T201
-    raise _Told(number)
+    raise Told(number)
 
 
-def _claimed(scratch: str) -> tuple[str, Any]:
+def claimed(scratch: str) -> tuple[str, Any]:
     """A folder of this element on the node's disk, and the lock that says that it lives."""
     own = tempfile.mkdtemp(prefix=PREFIX, dir=scratch)
     lock = open(os.path.join(own, LOCK), "wb")  # noqa: SIM115  # its lock is what is wanted of it
@@ -77,7 +94,7 @@ def _claimed(scratch: str) -> tuple[str, Any]:
     return own, lock
 
 
-def _sweep(scratch: str) -> None:
+def sweep(scratch: str) -> None:
     """Remove what this user's elements left here that were killed outright."""
     with os.scandir(scratch) as entries:
         mine = [entry.path for entry in entries if entry.name.startswith(PREFIX) and _is_mine(entry)]
@@ -119,7 +136,7 @@ def _descendants() -> list[int]:
     return found
 
 
-def _end_all() -> None:
+def end_all() -> None:
     """End all processes below this one, politely first."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + END_S
@@ -137,11 +154,8 @@ def _run(parent: int, submission: str, element: int, own: str) -> NoReturn:
     """In the child: be Lithops' worker for the element's calls."""
     code = 1
     try:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGXCPU, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, signal.SIG_DFL)
+        die_with(parent)
+        on_signals(signal.SIG_DFL)
         os.environ["TMPDIR"] = tempfile.tempdir = own  # where Lithops, and what it runs, put their files
         run_calls(submission, element)
         code = 0

@@ -34,11 +34,13 @@ def load_config(config: dict[str, Any]) -> None:
         )
     section["path"] = os.path.abspath(os.path.expandvars(os.path.expanduser(str(path))))
     section.setdefault("storage_bucket", "storage")
-    config["lithops"].setdefault("monitoring_interval", 1)
+    config["lithops"].setdefault("monitoring_interval", 0.2)
 
 
 class SharedFolder:
     """Lithops' interface of a storage."""
+
+    poll_s = 0.1  # how often it may be asked what is new
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.root = str(config["path"])

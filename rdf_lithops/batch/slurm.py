@@ -22,7 +22,7 @@ __all__ = ["Slurm", "SlurmBackend", "load_config"]
 
 logger = logging.getLogger(__name__)
 
-OWN = {"partition", "account", "qos", "constraint", "allocation", "array_limit"}
+OWN = {"partition", "account", "qos", "constraint", "allocation", "preload", "array_limit"}
 DIRECTIVES = ("partition", "account", "qos", "constraint")
 ARRAY_LIMIT = 1001  # Slurm's default of MaxArraySize
 # what squeue and sacct call the states of a job (squeue(1), "JOB STATE CODES")
@@ -48,7 +48,12 @@ _ENDS = {
 def load_config(config: dict[str, Any]) -> None:
     """Fill in the section ``slurm``. Raises ValueError."""
     section = settings.fill_in(config, "slurm", OWN)
-    section.setdefault("partition", None)
+    section["preload"] = settings.lines(section.get("preload"))
+    wanted = section.setdefault("allocation", None)
+    if wanted not in (None, "here") and not (isinstance(wanted, dict) and {"nodes", "minutes"} <= set(wanted)):
+        raise ValueError(
+            f"slurm.allocation is 'here', or has nodes and minutes (and cpus, memory_mib of a node), got {wanted!r}"
+        )
 
 
 def element_of(state: str, reason: str, node: str) -> Element:
@@ -189,11 +194,30 @@ class SlurmBackend(BatchBackend):
     name = "slurm"
 
     def __init__(self, section: dict[str, Any], internal_storage: Any) -> None:
-        super().__init__(section, internal_storage, Slurm(section))
+        from .allocation import Allocation
+
+        self.allocation = Allocation(section) if section.get("allocation") else None
+        super().__init__(section, internal_storage, self.allocation or Slurm(section))
+
+    def invoke(self, runtime_name: str, runtime_memory: int, payload: dict[str, Any]) -> str:
+        """See there; with an allocation, that is there first, and is given back should this process be killed."""
+        if self.allocation is not None:
+            if not self.allocation.id:
+                self.tell_guard("+", self.allocation.folder, *self.allocation.cancelling())
+            self.allocation.ensure()
+        return super().invoke(runtime_name, runtime_memory, payload)
 
     def cancelling(self, submission: Submission) -> list[str]:
         """See there."""
         return cancelling(submission)
+
+    def clear(self, job_keys: Iterable[str] | None = None) -> None:
+        """See there; all of them end with the allocation."""
+        super().clear(job_keys)
+        if job_keys is None and self.allocation is not None and self.allocation.id:
+            folder = self.allocation.folder
+            self.allocation.close()
+            self.tell_guard("-", folder)
 
     def ask_a_node(self, arguments: list[str]) -> str:
         """By ``srun``, in the queue like anybody."""
