@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import rdf_lithops
 from rdf_lithops.batch import commands, settings, shared_folder, submission
 from rdf_lithops.batch import slurm as slurm_backend
 from rdf_lithops.batch.states import ENDED, RUNNING, WAITING
+from rdf_lithops.check import check
 
 LIMIT_S = 60.0
 
@@ -323,3 +325,33 @@ def test_a_cancelled_element_is_an_exception(
     with pytest.raises(RuntimeError, match=r"slurm: CANCELLED.* on n[12]: somebody cancelled it"):
         fexec.get_result(futures[0])
     assert ["late"] == fexec.get_result(futures[1:])
+
+
+# -- is it ready ------------------------------------------------------------------------------------------------------
+
+
+def checked(tmp_path: Path, shared: Path, **section: Any) -> dict[str, tuple[str, str]]:
+    """What ``rdf-lithops check`` finds: level and message by name."""
+    path = tmp_path / "config.json"  # YAML, too
+    path.write_text(json.dumps(configuration(shared, **section)))
+    return {finding.name: (finding.level, finding.message) for finding in check(str(path))}
+
+
+def test_check_asks_the_scheduler_and_a_node(slurm: Slurm, shared: Path, tmp_path: Path) -> None:
+    """All is well; the job on a node tells its versions. What could not run is named before anything does."""
+    found = checked(tmp_path, shared)
+    assert {"ok", "note"} >= {level for level, _ in found.values()}
+    assert "ROOT" in found["node"][1]
+    wrong = checked(tmp_path, shared, time="5:00:00", memory="90G")
+    assert ("wrong", "wrong", "wrong") == (wrong["time"][0], wrong["memory"][0], wrong["job"][0])
+    assert "node" not in wrong
+    assert "no partition nowhere" in checked(tmp_path, shared, partition="nowhere")["partition"][1]
+    other = checked(tmp_path, shared, setup="unset PYTHONPATH", python=sys.executable.replace(".venv", "nowhere"))
+    assert "wrong" == other["node"][0]
+    assert [] == slurm.queue()
+
+
+def test_check_without_a_scheduler(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Away from a submit host, that is what is said."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert "wrong" == checked(tmp_path, shared)["commands"][0]

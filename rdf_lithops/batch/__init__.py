@@ -9,8 +9,8 @@ Lithops, whichever of the two is imported first; nothing of Lithops is edited.
 
 from __future__ import annotations
 
-from .registry import register
+from .registry import COMPUTE, register
 
-__all__ = ["register"]
+__all__ = ["COMPUTE", "register"]
 
 register()

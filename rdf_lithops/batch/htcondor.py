@@ -168,18 +168,23 @@ class HTCondorBackend(BatchBackend):
         return cancelling(submission)
 
     def ask_a_node(self, arguments: list[str]) -> str:
-        """By a job of one element, for which ``condor_wait`` waits."""
-        os.makedirs(self.section["folder"], 0o700, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="probe-", dir=self.section["folder"]) as folder:
-            command = " ".join([python_command(self.section), *map(shlex.quote, arguments)])
-            text = "\n".join(["#!/bin/bash", *element_lines(self.section, "", "")[:-1], command, ""])
-            os.chmod(write(folder, SCRIPT, text), 0o700)
-            probe = Submission(folder, os.path.basename(folder), "", "", "", ["00000"], 1)
-            run(["condor_submit", "-terse", write(folder, DESCRIPTION, description(self.section, probe))])
-            try:
-                run(["condor_wait", "-wait", "600", os.path.join(folder, "events.log")], limit_s=660)
-                with open(os.path.join(folder, "0-0.log")) as log:
-                    return log.read()
-            except BatchError:
-                HTCondor(self.section).cancel([probe])
-                raise
+        """See there."""
+        return ask_a_node(self.section, arguments)
+
+
+def ask_a_node(section: dict[str, Any], arguments: list[str]) -> str:
+    """What Python prints on a node: by a job of one element, for which ``condor_wait`` waits."""
+    os.makedirs(section["folder"], 0o700, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=section["folder"]) as folder:
+        command = " ".join([python_command(section), *map(shlex.quote, arguments)])
+        text = "\n".join(["#!/bin/bash", *element_lines(section, "", "")[:-1], command, ""])
+        os.chmod(write(folder, SCRIPT, text), 0o700)
+        probe = Submission(folder, os.path.basename(folder), "", "", "", ["00000"], 1)
+        run(["condor_submit", "-terse", write(folder, DESCRIPTION, description(section, probe))])
+        try:
+            run(["condor_wait", "-wait", "600", os.path.join(folder, "events.log")], limit_s=660)
+            with open(os.path.join(folder, "0-0.log")) as log:
+                return log.read()
+        except BatchError:
+            HTCondor(section).cancel([probe])
+            raise

@@ -220,10 +220,14 @@ class SlurmBackend(BatchBackend):
             self.tell_guard("-", folder)
 
     def ask_a_node(self, arguments: list[str]) -> str:
-        """By ``srun``, in the queue like anybody."""
-        asked = [f"--{name}={self.section[name]}" for name in DIRECTIVES if self.section.get(name)]
-        command = " ".join([python_command(self.section), *map(shlex.quote, arguments)])
-        lines = "\n".join([*element_lines(self.section, "", "")[:-1], command])
-        return run(
-            ["srun", "--ntasks=1", "--time=5", "--quiet", *asked, *self.section["options"], "bash", "-c", lines], limit_s=600
-        )
+        """See there."""
+        return ask_a_node(self.section, arguments)
+
+
+def ask_a_node(section: dict[str, Any], arguments: list[str]) -> str:
+    """What Python prints on a node: by ``srun``, in the queue like anybody."""
+    asked = [f"--{name}={section[name]}" for name in DIRECTIVES if section.get(name)]
+    command = " ".join([python_command(section), *map(shlex.quote, arguments)])
+    lines = "\n".join([*element_lines(section, "", "")[:-1], command])
+    given = [*asked, f"--mem={section['runtime_memory']}M", *section["options"], "bash", "-c", lines]
+    return run(["srun", "--ntasks=1", "--time=5", "--quiet", "--mpi=none", "--chdir=/", *given], limit_s=600)
