@@ -9,7 +9,7 @@ JOBS ?= 2
 # Two Lithops programs of one user delete each other's copy of the package without it.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test test-all test-data test-batch test-lambda chaos soak interrupts faults-table bench-recovery image audit lint bench bench-quick clean
+.PHONY: help demo test test-all test-data test-batch chaos-batch test-lambda chaos soak interrupts faults-table bench-recovery image audit lint bench bench-quick clean
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
@@ -36,7 +36,7 @@ demo: $(VENV)/.stamp-root
 test: SELECTION := -m "not slow"
 test-all: SELECTION :=
 test-data: SELECTION := $(wildcard $(addprefix tests/test_,servers.py extents.py remote*.py friends.py replic*.py output*.py *credentials.py flaky*.py))
-test-batch: SELECTION := $(wildcard tests/test_batch*.py tests/test_htcondor.py)
+test-batch: SELECTION := $(wildcard tests/test_batch*.py tests/test_htcondor.py tests/test_k8s.py)
 test-batch: JOBS := 0
 test-all test-data: export EXTRA_CLING_ARGS := -O2
 test-data test-batch: export RDF_LITHOPS_ALL_SERVERS := $(if $(filter 0,$(shell id -u)),yes)
@@ -67,6 +67,11 @@ test-lambda: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 audit: $(VENV)/.stamp-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(BIN)/pip-audit --strict --no-deps --disable-pip -r runtime/requirements.txt -r runtime/requirements-generic.txt
+
+# The same on a real Slurm, as root.
+chaos-batch: $(VENV)/.stamp-test $(VENV)/.stamp-servers
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
+	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m batch.chaos --seed $(SEED) $(ARGS)
 
 # Random kills: SEED picks them, ARGS="--runs 20" makes it shorter.
 chaos soak interrupts: $(VENV)/.stamp-test

@@ -276,7 +276,7 @@ def test_a_histogram_of_slurm(executor: Callable[..., lithops.FunctionExecutor],
         return frame.Define("y", "x * x").Histo1D(("h", "", 50, 0, 100), "y")
 
     expected = booked(ROOT.RDataFrame(1000).Define("x", "rdfentry_ * 0.01")).GetValue()
-    frame = ROOT.RDataFrame(1000, executor=executor(), npartitions=3, options={"survey": False})
+    frame = ROOT.RDataFrame(1000, executor=executor(), npartitions=2)
     result = booked(frame.Define("x", "rdfentry_ * 0.01"))
     plan = rdf_lithops.plan(result)
     assert "core-hours" in str(plan)

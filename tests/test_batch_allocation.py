@@ -30,6 +30,7 @@ def test_a_wrong_allocation_is_refused(wrong: Any) -> None:
         slurm_backend.load_config(config)
 
 
+@pytest.mark.slow
 def test_jobs_are_steps_of_one_allocation(slurm: Slurm, executor: Make, tmp_path: Path) -> None:  # noqa: F811
     """Two jobs, more calls than processors: one job in Slurm, a call that failed to end is stopped with its step, and the
     allocation goes when the executor does."""
@@ -48,6 +49,7 @@ def test_jobs_are_steps_of_one_allocation(slurm: Slurm, executor: Make, tmp_path
     assert [4] == [square for square, _, _ in fexec.get_result(fexec.map(where, [2], extra_env={"KEY": "x"}))]
 
 
+@pytest.mark.slow
 def test_root_stays_for_the_allocation(executor: Make) -> None:  # noqa: F811
     """The second query of a session finds ROOT up and its graph compiled, as on this machine, and both are right."""
     fexec = executor(allocation=NODES, preload=["rdf_lithops.worker.task"])
@@ -62,6 +64,7 @@ def test_root_stays_for_the_allocation(executor: Make) -> None:  # noqa: F811
     assert first == second  # the slots' parent is the same process
 
 
+@pytest.mark.slow
 def test_in_an_allocation_that_is_there(slurm: Slurm, shared: Path) -> None:
     """A program that was started in salloc uses that one, and leaves it to its user."""
     program = f"""
@@ -87,6 +90,7 @@ def _config(shared: Path) -> str:
     return json.dumps(configuration(shared, allocation="here"))
 
 
+@pytest.mark.slow
 def test_a_killed_driver_gives_its_allocation_back(slurm: Slurm, shared: Path, tmp_path: Path) -> None:
     """Nothing of it waits or runs any more."""
     import json
