@@ -99,7 +99,9 @@ def job(tmp_path: Path, calls: int, **more: Any) -> submission.Submission:
 def test_times_as_people_write_them(given: Any, expected: int) -> None:
     """Slurm's notations, and plain words; a number is seconds, as Lithops has it."""
     assert expected == settings.seconds(given)
-    assert expected == section_of(time=given)["runtime_timeout"]
+    filled = section_of(time=given)
+    assert expected == filled["runtime_timeout"]
+    assert filled == section_of(**filled)  # a program that runs there may read it again
 
 
 @pytest.mark.parametrize(("given", "expected"), [(2048, 2048), ("2G", 2048), ("2 GiB", 2048), ("1500M", 1500)])
@@ -134,11 +136,13 @@ def test_the_script_says_what_was_configured(tmp_path: Path) -> None:
 
 
 def test_a_container_is_a_command_line(tmp_path: Path) -> None:
-    """With an image, Python is the image's, which sees the shared folder and this package."""
+    """With an image, Python and its packages are the image's; it sees the shared folder."""
     section = section_of(container="/cvmfs/images/root.sif", container_options=["--cleanenv"])
-    last = slurm_backend.script(section, job(tmp_path, 1), 0, 1).splitlines()[-1]
-    assert last.startswith(f"exec apptainer exec --bind /shared/submissions --bind {REPOSITORY} --cleanenv ")
+    text = slurm_backend.script(section, job(tmp_path, 1), 0, 1)
+    last = text.splitlines()[-1]
+    assert last.startswith("exec apptainer exec --bind /shared/submissions --bind /shared --cleanenv ")
     assert "/cvmfs/images/root.sif python3 -m rdf_lithops.batch.element" in last
+    assert f'PYTHONPATH="{REPOSITORY}' not in text
 
 
 def test_variables_of_calls_do_not_lie_in_the_folder(tmp_path: Path) -> None:

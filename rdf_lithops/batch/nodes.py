@@ -17,10 +17,11 @@ __all__ = ["ask_here", "element_lines", "package_parent", "python_command"]
 def element_lines(section: dict[str, Any], folder: str, element: str) -> list[str]:
     """The set-up of a site, and the command that runs an element there."""
     scratch = section.get("scratch")
+    ours = not (section.get("container") or section.get("python"))  # another Python has packages of its own
     return [
         "export LITHOPS_WORKER=True",
         "unset LITHOPS_CONFIG LITHOPS_CONFIG_FILE",
-        f'export PYTHONPATH="{package_parent()}${{PYTHONPATH:+:$PYTHONPATH}}"',
+        *([f'export PYTHONPATH="{package_parent()}${{PYTHONPATH:+:$PYTHONPATH}}"'] if ours else ["unset PYTHONPATH"]),
         *([f'export LITHOPS_BATCH_SCRATCH="{scratch}"'] if scratch else []),
         *section["setup"],
         f'exec {python_command(section)} -m rdf_lithops.batch.element {shlex.quote(folder)} "{element}"',
@@ -32,7 +33,7 @@ def python_command(section: dict[str, Any]) -> str:
     interpreter = str(section.get("python") or ("python3" if section.get("container") else sys.executable))
     if not section.get("container"):
         return shlex.quote(interpreter)
-    binds = [str(section["folder"]), package_parent(), *([str(section["scratch"])] if section.get("scratch") else [])]
+    binds = [*section["visible"], *([str(section["scratch"])] if section.get("scratch") else [])]
     bound = " ".join(f"--bind {shlex.quote(path)}" for path in dict.fromkeys(binds))
     more = " ".join(settings.lines(section.get("container_options")))
     return " ".join(filter(None, ["apptainer exec", bound, more, shlex.quote(str(section["container"])), interpreter]))

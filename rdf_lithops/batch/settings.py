@@ -12,7 +12,7 @@ DEFAULTS: dict[str, Any] = {"max_workers": 100, "poll_s": 15}
 OWN = {
     "cpus", "max_workers", "poll_s", "time", "memory", "runtime", "runtime_memory", "runtime_timeout", "runtime_cpu",
     "worker_processes", "folder", "scratch", "python", "container", "container_options", "setup", "options", "user_agent",
-    "invoke_pool_threads", "runtime_include_function",
+    "invoke_pool_threads", "runtime_include_function", "visible",
 }  # fmt: skip
 
 
@@ -38,6 +38,8 @@ def fill_in(config: dict[str, Any], backend: str, more: set[str]) -> dict[str, A
         raise ValueError(f"{backend}: cpus, worker_processes and max_workers are 1 or more")
     section["setup"], section["options"] = lines(section.get("setup")), lines(section.get("options"))
     section["folder"] = _folder(config, backend, section)
+    shared = (config.get("shared_folder") or {}).get("path")
+    section["visible"] = [section["folder"], *([os.path.abspath(os.path.expanduser(str(shared)))] if shared else [])]
     return section
 
 
