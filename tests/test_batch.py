@@ -302,6 +302,26 @@ def test_any_lithops_program(executor: Callable[..., lithops.FunctionExecutor]) 
     assert {"of the call"} == {key for _, _, key in found}
 
 
+def test_reducers_need_not_wait(slurm: Slurm, executor: Callable[..., lithops.FunctionExecutor]) -> None:
+    """With ``reduce: here`` what folds the results runs on this machine, and maps still do not."""
+    fexec = executor(reduce="here")
+    frame = ROOT.RDataFrame(100, executor=fexec, npartitions=2).Define("node", 'int(!getenv("SLURM_JOB_ID"))')
+    total, here = frame.Sum("rdfentry_"), frame.Sum("node")
+    assert (4950, 0) == (total.GetValue(), here.GetValue())
+    futures = fexec.map_reduce(square_of, [1, 2], job_of)
+    assert (5, None) == fexec.get_result(futures)
+
+
+def square_of(x: int) -> int:
+    """A map."""
+    return x * x
+
+
+def job_of(results: list[int]) -> tuple[int, str | None]:
+    """A reducer that says in which of Slurm's jobs it runs."""
+    return sum(results), os.environ.get("SLURM_JOB_ID")
+
+
 def where(x: int) -> tuple[int, str, str]:
     """Where a call runs, and what it was given."""
     return x * x, os.environ["SLURMD_NODENAME"], os.environ["KEY"]

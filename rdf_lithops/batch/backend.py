@@ -22,6 +22,7 @@ from lithops.storage.utils import create_init_key, create_status_key
 from lithops.version import __version__
 
 from . import guard
+from .here import ReduceHere, is_reducer
 from .nodes import ask_here
 from .submission import Submission
 from .watcher import Scheduler, Watcher
@@ -42,8 +43,9 @@ class BatchBackend:
     type = utils.BackendType.BATCH.value
 
     def __init__(self, section: dict[str, Any], internal_storage: Any, scheduler: Scheduler) -> None:
-        self.section, self.internal_storage, self.scheduler = section, internal_storage, scheduler
-        self.watcher = Watcher(scheduler, float(section["poll_s"]), self._unsaid, self._say, self._is_over)
+        self.section, self.internal_storage = section, internal_storage
+        self.scheduler = ReduceHere(section, scheduler) if section["reduce"] == "here" else scheduler
+        self.watcher = Watcher(self.scheduler, float(section["poll_s"]), self._unsaid, self._say, self._is_over)
         self._guard: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
         atexit.register(self.close)
@@ -60,6 +62,8 @@ class BatchBackend:
         except BaseException:
             self._end([submission])
             raise
+        if isinstance(self.scheduler, ReduceHere) and is_reducer(submission):
+            self.tell_guard("+", submission.folder, *self.scheduler.cancelling(submission))
         self.watcher.watch(submission)
         return submission.name
 

@@ -8,11 +8,11 @@ from typing import Any
 
 __all__ = ["fill_in", "lines", "memory_mib", "seconds"]
 
-DEFAULTS: dict[str, Any] = {"max_workers": 100, "poll_s": 15}
+DEFAULTS: dict[str, Any] = {"max_workers": 100, "poll_s": 15, "reduce": "queue"}
 OWN = {
     "cpus", "max_workers", "poll_s", "time", "memory", "runtime", "runtime_memory", "runtime_timeout", "runtime_cpu",
     "worker_processes", "folder", "scratch", "python", "container", "container_options", "setup", "options", "user_agent",
-    "invoke_pool_threads", "runtime_include_function", "visible",
+    "invoke_pool_threads", "runtime_include_function", "visible", "reduce",
 }  # fmt: skip
 
 
@@ -30,6 +30,8 @@ def fill_in(config: dict[str, Any], backend: str, more: set[str]) -> dict[str, A
         )
     for name, value in DEFAULTS.items():
         section.setdefault(name, value)
+    if section["reduce"] not in ("queue", "here"):
+        raise ValueError(f"{backend}.reduce is queue or here, got {section['reduce']!r}")
     section["runtime_timeout"] = seconds(section.get("time", section.get("runtime_timeout", 1800)))
     section["runtime_memory"] = memory_mib(section.get("memory", section.get("runtime_memory", 2048)))
     section["worker_processes"] = int(section.get("worker_processes", section.get("cpus", 1)))
