@@ -763,10 +763,11 @@ class LithopsSubmission:
     def lost(self) -> set[int]:
         return set(self._open) if self._jobs is not None and self._jobs.is_over(self.job_key) else set()
 
-    def is_queued(self) -> bool:
+    def queued(self) -> set[int]:
         # of ours (batch): a scheduler that says so itself
-        waiting = getattr(getattr(self.session.executor.compute_handler, "backend", None), "is_waiting", None)
-        return waiting is not None and bool(waiting(self.job_key))
+        waiting = getattr(getattr(self.session.executor.compute_handler, "backend", None), "waiting", None)
+        there = set() if waiting is None else waiting(self.job_key)
+        return {position for position, future in self._open.items() if future.call_id in there}
 
     def reduce_beat(self) -> int | None:
         if self.reduce is None or not self._calls_with(self.reduce.job_key, ".init"):

@@ -67,8 +67,8 @@ class Submission(Protocol):
     def lost(self) -> set[int]:
         """Calls that will never end: what should run them is gone."""
 
-    def is_queued(self) -> bool:
-        """Whether all calls that have not ended wait in a queue, as the back end says: nobody need begin them soon."""
+    def queued(self) -> set[int]:
+        """Calls that wait in a queue, as the back end itself says: nobody need begin them soon."""
 
     def maps_delivered(self) -> None:
         """All partials are there: a reducer that was held back begins."""

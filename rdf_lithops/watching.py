@@ -58,6 +58,7 @@ class Watch:
         self._submitted_s: dict[int, float] = {}
         self._signs: dict[tuple[int, int], _Sign] = {}  # by call and attempt
         self._begun_s: dict[tuple[int, int], float] = {}  # when a call was first heard of
+        self._queued_s: dict[tuple[int, int], float] = {}  # until when a call is known to have waited in a queue
         self._durations_s: dict[int, float] = {}  # of the calls that delivered
         self._last_news_s = self._last_listened_s = self.began_s
 
@@ -119,14 +120,14 @@ class Watch:
             return
         now_s = time.monotonic()
         silence_s = self._silence_s(self.beat_s)
-        if attempt.submission.is_queued():
-            self._last_news_s = now_s
-        nobody_begins = now_s - self._last_news_s > self.options.start_s
+        queued = {attempt.calls[position] for position in attempt.submission.queued()}
+        self._queued_s.update(dict.fromkeys(((call_id, attempt.number) for call_id in queued), now_s))
         for call_id in attempt.calls:
             sign = self._signs.get((call_id, attempt.number))
+            nobody_s = now_s - max(self._last_news_s, self._queued_s.get((call_id, attempt.number), 0.0))
             if sign is not None and now_s - sign.at_s > silence_s + self.beat_s:
                 books.lose(call_id, attempt.number, f"its worker has not said that it lives for {silence_s:g} s")
-            elif sign is None and nobody_begins:
+            elif sign is None and nobody_s > self.options.start_s:
                 books.lose(call_id, attempt.number, f"no worker began it within {self.options.start_s:g} s")
 
     def _is_reducer_silent(self, attempt: Attempt) -> bool:

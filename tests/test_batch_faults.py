@@ -149,6 +149,16 @@ def test_waiting_is_not_lost(slurm: Slurm, executor: Make, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_waiting_behind_long_calls_is_not_lost(slurm: Slurm, executor: Make) -> None:  # noqa: F811
+    """Where fewer elements run at a time than there are, those that wait for the others are not given up meanwhile."""
+    options = {"start_s": 5.0, "beat_s": 0.2, "ranges_per_call": 1}
+    frame = ROOT.RDataFrame(2, executor=executor(max_workers=1), npartitions=2, options=options)
+    total = frame.Define("one", "gSystem->Sleep(12000); return 1;").Sum("one")
+    assert 2 == total.GetValue()
+    assert 0 == rdf_lithops.report(total).repeated
+
+
+@pytest.mark.slow
 def test_the_controller_is_started_again(slurm: Slurm, executor: Make, tmp_path: Path) -> None:  # noqa: F811
     """A run goes on while nobody answers for Slurm, and what is submitted then waits for it."""
     mark, second = tmp_path / "mark", tmp_path / "second"

@@ -186,8 +186,8 @@ class Scripted:
     def begun(self) -> set[int]:
         return set()
 
-    def is_queued(self) -> bool:
-        return False
+    def queued(self) -> set[int]:
+        return set()
 
     def maps_delivered(self) -> None:
         pass

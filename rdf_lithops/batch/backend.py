@@ -91,9 +91,9 @@ class BatchBackend:
                     self._guard.returncode = 0  # or Python warns that nobody waits for it
                 self._guard = None
 
-    def is_waiting(self, job_key: str) -> bool:
-        """Whether all that is left of a job waits in the scheduler's queue: nothing is wrong with it."""
-        return self.watcher.waits.get(job_key, False)
+    def waiting(self, job_key: str) -> set[str]:
+        """The calls of a job that wait in the scheduler's queue: nothing is wrong with them."""
+        return self.watcher.waiting.get(job_key, set())
 
     def build_runtime(self, runtime_name: str, file: str, extra_args: Any = None) -> None:
         """Nothing is built for a batch system."""

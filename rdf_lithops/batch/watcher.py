@@ -60,7 +60,7 @@ class Watcher:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._told = ""
-        self.waits: dict[str, bool] = {}  # by job key: whether all that is left of the job waits in the queue
+        self.waiting: dict[str, set[str]] = {}  # by job key: ids of calls that wait in the queue
         self._submitted_s: dict[str, float] = {}
 
     def watch(self, submission: Submission) -> None:
@@ -68,7 +68,7 @@ class Watcher:
         with self._lock:
             self._jobs[submission.name] = submission
             self._submitted_s[submission.name] = time.monotonic()
-            self.waits[submission.job_key] = True
+            self.waiting[submission.job_key] = set(submission.calls)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="lithops batch", daemon=True)
                 self._thread.start()
@@ -84,7 +84,7 @@ class Watcher:
             for submission in submissions:
                 self._jobs.pop(submission.name, None)
                 self._submitted_s.pop(submission.name, None)
-                self.waits.pop(submission.job_key, None)
+                self.waiting.pop(submission.job_key, None)
         self._wake.set()
 
     def _run(self) -> None:
@@ -124,7 +124,8 @@ class Watcher:
         known = {number: states.get((job.name, number), gone) for number in left}
         with self._lock:
             if job.name in self._jobs:
-                self.waits[job.job_key] = all(element.phase == WAITING for element in known.values())
+                waits = (number for number, element in known.items() if element.phase == WAITING)
+                self.waiting[job.job_key] = {call_id for number in waits for call_id in job.calls_of(number)}
         for number, element in known.items():
             if element.phase != ENDED:
                 self._ended_s.pop((job.name, number), None)
