@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -214,8 +216,6 @@ print(frame.Define("one", 'std::ofstream("{mark}") << 1; gSystem->Sleep(300000);
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_driver_that_ends_takes_its_jobs_along(slurm: Slurm, shared: Path, tmp_path: Path, number: int) -> None:
     """Killed or interrupted: nothing of it waits or runs any more, no folder of a job is left, nor anything on a node."""
-    import json
-
     mark = tmp_path / "mark"
     config = configuration(shared, scratch=str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
@@ -232,3 +232,53 @@ def test_a_driver_that_ends_takes_its_jobs_along(slurm: Slurm, shared: Path, tmp
     until(lambda: slurm.queue() == [])
     until(lambda: list((shared / "submissions").iterdir()) == [])
     until(lambda: list((tmp_path / "scratch").iterdir()) == [])
+
+
+USER_PROGRAM = """
+import json, os, sys, lithops, ROOT, rdf_lithops
+offset = float(sys.argv[2])
+with lithops.FunctionExecutor(config=json.loads(sys.argv[1])) as fexec:
+    frame = ROOT.RDataFrame(1000, executor=fexec, npartitions=3, options={"ranges_per_call": 1})
+    total = frame.Define("x", f"gSystem->Sleep(5); return rdfentry_ + {offset};").Sum("x")
+    assert total.GetValue() == 499500 + 1000 * offset
+print("right", os.getuid())
+"""
+NOBODY = 65534
+
+
+@pytest.mark.slow
+def test_two_users_do_not_meet(slurm: Slurm) -> None:
+    """Runs of two users at the same time, on the same nodes, are right, and neither leaves anything."""
+    python = f"/usr/bin/python3.{sys.version_info.minor}"
+    packages = os.pathsep.join([str(REPOSITORY), *(path for path in sys.path if path.endswith("site-packages"))])
+    given = {"python": python, "setup": f"export PYTHONPATH={packages}"}
+    if not os.path.exists(python) or not _may_read(packages):
+        pytest.skip("needs a Python of this version, and packages, that user nobody may read")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        runs = {user: _start_as(user, Path(folder), given, python, packages) for user in (0, NOBODY)}
+        for user, run in runs.items():
+            said, _ = run.communicate(timeout=170)
+            assert (0, f"right {user}") == (run.returncode, said.strip())
+        assert [[], []] == [list(path.iterdir()) for path in Path(folder).glob("*/shared/submissions")]
+    until(lambda: slurm.queue() == [])
+
+
+def _may_read(packages: str) -> bool:
+    """Whether user nobody may read all of these folders."""
+    command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all", "test", "-r"]
+    return all(subprocess.run([*command, path]).returncode == 0 for path in packages.split(os.pathsep))
+
+
+def _start_as(user: int, folder: Path, section: dict[str, Any], python: str, packages: str) -> Any:
+    home = folder / str(user)
+    for path in (home, home / "shared", home / "tmp"):
+        path.mkdir(mode=0o755)
+        os.chown(path, user, user)
+    config = json.dumps(configuration(home / "shared", **section))
+    name = "root" if user == 0 else "nobody"
+    variables = {"HOME": str(home), "USER": name, "LOGNAME": name, "TMPDIR": str(home / "tmp"), "PYTHONPATH": packages}
+    command = [python, "-W", "ignore", "-c", USER_PROGRAM, config, str(user)]
+    who: dict[str, Any] = {} if user == 0 else {"user": user, "group": user, "extra_groups": []}
+    environment = {**os.environ, **variables}
+    return subprocess.Popen(command, env=environment, cwd=home, stdout=subprocess.PIPE, text=True, **who)

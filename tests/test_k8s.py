@@ -116,9 +116,8 @@ def test_a_pod_out_of_memory(executor: Callable[..., Any], tmp_path: Path) -> No
     """What takes more than the pod's limit is killed there, for its memory, and said so."""
     frame = ROOT.RDataFrame(10, executor=executor(runtime_memory=900), npartitions=1, options={**QUICK, "attempts": 1})
     code = "static std::vector<char> held; held.assign(2000u * 1024 * 1024, 1); return int(held.size());"
-    with pytest.raises(rdf_lithops.RunError, match=r"SIGKILL|memory|lives") as raised:
+    with pytest.raises(rdf_lithops.RunError, match=r"SIGKILL|memory"):
         frame.Define("n", code).Sum("n").GetValue()
-    assert str(raised.value)
 
 
 def test_a_quota_that_is_exceeded(executor: Callable[..., Any], cluster: tuple[Cluster, Path]) -> None:
@@ -150,3 +149,4 @@ def test_a_range_that_the_master_hands_out_too_late(
     thread.start()
     assert 10 == total.GetValue()
     thread.join()
+    assert 1 <= rdf_lithops.report(total).repeated

@@ -42,7 +42,8 @@ def run(
         raise BatchError(f"{command[0]} is not on PATH of this machine: is it a submit host?")
     environment = {**os.environ, "LC_ALL": "C", **(variables or {})}
     # a session of its own: Ctrl-C is for the program, which then cancels by itself
-    settings = {"text": True, "capture_output": True, "env": environment, "start_new_session": True, "timeout": limit_s}
+    settings = {"text": True, "capture_output": True, "env": environment, "timeout": limit_s}
+    settings |= {"start_new_session": True, "cwd": "/"}  # a folder that is there, whatever became of the program's
     try:
         done = subprocess.run(list(command), input=given, **settings)  # type: ignore[call-overload]
     except subprocess.TimeoutExpired:
