@@ -9,13 +9,14 @@ JOBS ?= 2
 # Two Lithops programs of one user delete each other's copy of the package without it.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test test-all test-data test-lambda chaos soak interrupts overwrite faults-table bench-recovery fuzz image audit lint bench bench-quick clean
+.PHONY: help demo test test-all test-data test-batch test-lambda chaos chaos-batch soak interrupts overwrite faults-table bench-recovery fuzz image audit lint bench bench-quick clean
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
 	@echo "make test      the tests, without the slow ones (ARGS=... goes to pytest; JOBS=N at a time)"
 	@echo "make test-all  the slow ones too"
 	@echo "make test-data all tests of remote data, output and credentials, against real servers (as root, with apt-get)"
+	@echo "make test-batch  Slurm and HTCondor: a real Slurm on this machine, what is done to its jobs too (as root, with apt-get)"
 	@echo "make image     the workers' image, tried and weighed (IMAGE_BASE=local: without a registry)"
 	@echo "make test-lambda  AWS Lambda on this machine, in containers of that image"
 	@echo "make audit     known vulnerabilities of what is in the image"
@@ -37,9 +38,11 @@ demo: $(VENV)/.stamp-root
 test: SELECTION := -m "not slow"
 test-all: SELECTION :=
 test-data: SELECTION := $(wildcard $(addprefix tests/test_,servers.py extents.py remote*.py friends.py replic*.py output*.py *credentials.py flaky*.py))
+test-batch: SELECTION := $(wildcard tests/test_batch*.py tests/test_htcondor.py tests/test_k8s.py)
+test-batch: JOBS := 0
 test-all test-data: export EXTRA_CLING_ARGS := -O2
-test-data: export RDF_LITHOPS_ALL_SERVERS := $(if $(filter 0,$(shell id -u)),yes)
-test test-all test-data: $(VENV)/.stamp-test $(VENV)/.stamp-servers
+test-data test-batch: export RDF_LITHOPS_ALL_SERVERS := $(if $(filter 0,$(shell id -u)),yes)
+test test-all test-data test-batch: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	TMPDIR="$$folder" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SELECTION) $(ARGS)
 
@@ -66,6 +69,11 @@ test-lambda: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 audit: $(VENV)/.stamp-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(BIN)/pip-audit --strict --no-deps --disable-pip -r runtime/requirements.txt -r runtime/requirements-generic.txt
+
+# The same on a real Slurm, as root.
+chaos-batch: $(VENV)/.stamp-test $(VENV)/.stamp-servers
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
+	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m batch.chaos --seed $(SEED) $(ARGS)
 
 # Random kills: SEED picks them, ARGS="--runs 20" makes it shorter.
 chaos soak interrupts overwrite: $(VENV)/.stamp-test $(if $(filter overwrite,$(MAKECMDGOALS)),$(VENV)/.stamp-servers)
@@ -103,8 +111,9 @@ $(VENV)/.stamp-root $(VENV)/.stamp-test $(VENV)/.stamp-bench: setup.cfg pyprojec
 	@touch $@
 
 # Real servers for the tests of remote data, from the system's packages: as root, with apt-get; else those tests are skipped.
-$(VENV)/.stamp-servers: tests/servers/install.sh | $(VENV)/.stamp-test
+$(VENV)/.stamp-servers: tests/servers/install.sh tests/batch/install.sh | $(VENV)/.stamp-test
 	tests/servers/install.sh
+	tests/batch/install.sh
 	@touch $@
 
 clean:

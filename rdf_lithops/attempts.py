@@ -31,6 +31,9 @@ class Submission(Protocol):
     def lost(self) -> set[int]:
         """Calls that will never end: what should run them is gone."""
 
+    def queued(self) -> set[int]:
+        """Calls that wait in a queue, as the back end itself says: nobody need begin them soon."""
+
     def maps_delivered(self) -> None:
         """All partials are there: a reducer that was held back begins."""
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import policies, runtime
+from . import batch, policies, runtime
 from .limits import ROOT_MEMORY_MIB, Demand, limits_of, misfits
 from .worker.signatures import cleaned, name_of
 
@@ -100,6 +100,8 @@ def check(config: str | None, sources: Sequence[str] = (), calls: int = 1) -> li
     questions: list[Callable[[Site], Iterator[Finding]]] = [_secrets, _storage, _limits]
     if site.backend == "aws_lambda":
         questions = [_secrets, _credentials, _storage, _role, _runtime, _limits, _quota]
+    if site.backend in batch.COMPUTE:
+        questions = [_secrets, _storage, _limits, _cluster]
     for question in questions:
         findings += _asked(question, site)
     for source in sources:
@@ -327,6 +329,18 @@ def _limits(site: Site) -> Iterator[Finding]:
         yield _ok("limits", f"{memory} MiB" + (f", {vcpus:.2f} vCPU" if vcpus else "") + f", {asked.duration_s} s per call")
         if vcpus and vcpus < 1:
             yield _note("limits", f"less than a whole vCPU: calls are slower by {1 / vcpus:.1f}, and not cheaper")
+
+
+def _cluster(site: Site) -> Iterator[Finding]:
+    """The submit host, the scheduler, and by a job a node."""
+    from . import _version
+    from .batch import readiness
+
+    versions = runtime.driver_versions()
+    wanted = {"lithops": versions.get("lithops"), "ROOT": versions.get("root"), "rdf_lithops": _version.__version__}
+    modules = [(name, version) for name, version in wanted.items() if version]
+    for answer in readiness.examine(site.backend, site.section, modules):
+        yield Finding(answer.name, answer.level, answer.message, answer.remedy)
 
 
 def _quota(site: Site) -> Iterator[Finding]:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-__all__ = ["Bill", "Offer", "Prices", "Speeds", "Work", "default_calls", "prices_of"]
+__all__ = ["CORE_HOURS", "Bill", "Offer", "Prices", "Speeds", "Work", "default_calls", "prices_of"]
 
 MEMORY_PER_VCPU_MIB = {"aws_lambda": 1769}  # where processor time is granted in proportion to memory
+CORE_HOURS = ("slurm", "htcondor")  # where nobody asks for money, but time on a processor is what one is granted
 TARGET_S = 10.0  # the least that a call works where calls are paid: three times what it takes to start and compile
 
 
@@ -142,17 +143,22 @@ class Bill:
     requests: int = 0
     cost_usd: float | None = None
     basis: str = ""
+    core_hours: float | None = None  # where they are what is counted
 
     @classmethod
     def of(cls, seconds: float, requests: int, offer: Offer, prices: Prices | None) -> Bill:
         """The bill of calls that together take ``seconds``; each reads its input from storage and writes its result."""
         gb_s = 0.0 if offer.is_local else seconds * offer.memory_gb
+        if offer.backend in CORE_HOURS:
+            return cls(gb_s, requests, None, "core-hours", seconds / 3600)
         if prices is None:
             return cls(gb_s, requests, None)
         per_call = prices.request + 2 * prices.storage_write + 3 * prices.storage_read
         return cls(gb_s, requests, gb_s * prices.gb_s + requests * per_call, str(prices))
 
     def __str__(self) -> str:
+        if self.core_hours is not None:
+            return f"{self.core_hours:.3g} core-hours, {self.requests} jobs"
         cost = "price not known" if self.cost_usd is None else f"{self.cost_usd:.2g} USD"
         return f"{self.billed_gb_s:.4g} GB-s, {self.requests} requests, {cost}"
 

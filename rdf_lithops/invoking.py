@@ -6,6 +6,8 @@ without end. Here it is asked again while that can help, and in the end reported
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import random
 import re
@@ -38,8 +40,9 @@ def is_busy(error: Exception) -> bool:
 
 def explain(error: Exception) -> str:
     """Why a backend refused an invocation, with the next step, in one line."""
-    said = " ".join(str(error).split())[:300]
+    said = " ".join(_said(error).split())[:300]
     hints = {
+        r"exceeded quota": "fewer at a time, or a larger quota: lower max_workers",
         r"\b(401|403)\b|not authorized|Unauthorized|AccessDenied": "the credentials may not invoke it (rdf-lithops check)",
         r"\b404\b|not deployed": "the runtime is not deployed (rdf-lithops runtime deploy)",
         r"\b413\b|RequestTooLarge|too large": "the invocation's message is too large (rdf-lithops plan)",
@@ -47,6 +50,13 @@ def explain(error: Exception) -> str:
     }
     hint = next((text for pattern, text in hints.items() if re.search(pattern, said, re.IGNORECASE)), "")
     return f"the backend refused the invocation: {said}" + (f"; {hint}" if hint else "")
+
+
+def _said(error: Exception) -> str:
+    """What a backend said; Kubernetes' client puts headers first, and the reason at the end of a body."""
+    with contextlib.suppress(TypeError, ValueError, KeyError):
+        return f"({getattr(error, 'status', '')}) {json.loads(getattr(error, 'body', None) or '')['message']}"
+    return str(error)
 
 
 @dataclass

@@ -734,12 +734,17 @@ def _call_limit_s(plan: Plan, options: Options) -> float | None:
     return min((limit for limit in (plan.call_limit_s, options.deadline_s) if limit is not None), default=None)
 
 
+def _poll_s(storage: Any) -> float:
+    """How often a storage is asked: one that is a folder may be asked more often."""
+    return float(getattr(storage.storage_handler, "poll_s", REMOTE_POLL_S))
+
+
 class LithopsSubmission:
     """One ``map_reduce`` under way; see ``running.Submission`` for what each method promises."""
 
     def __init__(self, session: Session, maps: list[Any], reduce: Any, gate: _Gate | None = None) -> None:
         self.session, self.maps, self._reduce, self._gate = session, maps, reduce, gate
-        self.poll_s = LOCAL_POLL_S if session.local else REMOTE_POLL_S
+        self.poll_s = LOCAL_POLL_S if session.local else _poll_s(session.executor.storage)
         self._open = dict(enumerate(maps))
         self._jobs = LocalJobs(session.executor.compute_handler) if session.local else None
         self._readers = concurrent.futures.ThreadPoolExecutor(READERS)  # starts no thread before it is needed
@@ -833,6 +838,12 @@ class LithopsSubmission:
 
     def lost(self) -> set[int]:
         return set(self._open) if self._jobs is not None and self._jobs.is_over(self.job_key) else set()
+
+    def queued(self) -> set[int]:
+        # of ours (batch): a scheduler that says so itself
+        waiting = getattr(getattr(self.session.executor.compute_handler, "backend", None), "waiting", None)
+        there = set() if waiting is None else waiting(self.job_key)
+        return {position for position, future in self._open.items() if future.call_id in there}
 
     def reduce_beat(self) -> int | None:
         if self.reduce is None or not self._calls_with(self.reduce.job_key, ".init"):

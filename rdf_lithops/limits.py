@@ -104,6 +104,8 @@ _LIMITS = {
         ),
         Limits("aws_batch", timeout_max_s=14 * 86400, setting_tmp=""),
         Limits("k8s", setting_tmp=""),
+        Limits("slurm", setting_tmp=""),  # what a partition grants is asked of it: rdf-lithops check
+        Limits("htcondor", setting_tmp=""),
         Limits("code_engine", memory_max_mib=48 * 1024, timeout_max_s=86400, setting_tmp=""),
     )
 }

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .cost import Bill, Offer, Prices, Speeds, Work
+from .cost import CORE_HOURS, Bill, Offer, Prices, Speeds, Work
 from .errors import PlanError
 from .layout import EVEN, unevenness
 from .limits import Demand, Limits, misfits
@@ -188,7 +188,8 @@ class Outlook:
         merging = f", of which {self.merge_calls} calls merge files" if self.merges else ""
         of = f"{self.attempts} attempts, backups included"
         yielded.append(f"ceiling   {'none' if self.ceiling is None else self.ceiling}, of {of}{merging}")
-        yielded.append(f"prices    {'not known' if self.prices is None else self.prices}")
+        unknown = "core-hours, of which your site keeps account" if self.offer.backend in CORE_HOURS else "not known"
+        yielded.append(f"prices    {unknown if self.prices is None else self.prices}")
         return yielded
 
     def _balanced(self) -> str:

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from . import batch
 from .errors import PlanError
 from .options import Options
 
@@ -26,7 +27,8 @@ _SESSION_VARIABLE = "__LITHOPS_SESSION_ID"  # Lithops' own
 
 
 def register() -> None:
-    """Redirect DistRDF's entry points; done twice, it does nothing."""
+    """Redirect DistRDF's entry points, and make our back ends known to Lithops; done twice, it does nothing."""
+    batch.register()
     if "lithops" not in sys.modules or sys.modules["lithops.utils"]._SESSION_ID is None:
         # of the program that started this one: two that it started would use the same names in the storage
         os.environ.pop(_SESSION_VARIABLE, None)

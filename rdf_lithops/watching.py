@@ -3,7 +3,8 @@
 what is wrong                                           how it is noticed, and when
 what should run the calls is gone (this machine)        the submission says so; at once
 a call that beat has fallen silent                      no new beat for options.silence_s
-calls, or a reducer, that never began                   options.start_s in which no call of the run began or ended
+calls, or a reducer, that never began                   options.start_s in which no call of the run began or ended, unless
+                                                        the back end itself says that they wait in its queue
 a slot that stands still                                the task itself, by entries and CPU time (options.stall_s)
 the run as a whole                                      options.deadline_s
 """
@@ -55,6 +56,7 @@ class Watch:
         self._submitted_s: dict[int, float] = {}
         self._signs: dict[tuple[int, int], _Sign] = {}  # by call and attempt
         self._begun_s: dict[tuple[int, int], float] = {}  # when a call was first heard of
+        self._queued_s: dict[tuple[int, int], float] = {}  # until when a call is known to have waited in a queue
         self._durations_s: dict[int, float] = {}  # of the calls that delivered
         self._last_news_s = self._last_listened_s = self.began_s
 
@@ -122,14 +124,16 @@ class Watch:
             return
         now_s = time.monotonic()
         silence_s = self._silence_s(self.beat_s)
-        nobody_begins = now_s - self._last_news_s > self.options.start_s
+        queued = {attempt.calls[position] for position in attempt.submission.queued()}
+        self._queued_s.update(dict.fromkeys(((call_id, attempt.number) for call_id in queued), now_s))
         for call_id in attempt.calls:
             if call_id in attempt.delivered:
                 continue
             sign = self._signs.get((call_id, attempt.number))
+            nobody_s = now_s - max(self._last_news_s, self._queued_s.get((call_id, attempt.number), 0.0))
             if sign is not None and now_s - sign.at_s > silence_s + self.beat_s:
                 books.lose(call_id, attempt.number, f"its worker has not said that it lives for {silence_s:g} s")
-            elif sign is None and nobody_begins:
+            elif sign is None and nobody_s > self.options.start_s:
                 books.lose(call_id, attempt.number, f"no worker began it within {self.options.start_s:g} s")
 
     def _is_reducer_silent(self, attempt: Attempt) -> bool:

@@ -24,6 +24,7 @@ import lambda_standin
 import lithops
 import pytest
 import ROOT
+from batch.fixtures import *  # noqa: F403  # one Slurm per session, for tests that ask for it
 from lambda_standin.fixtures import *  # noqa: F403  # one Lambda per session, likewise
 from servers.fixtures import *  # noqa: F403  # one of each server per session, for tests that ask for it
 

@@ -142,6 +142,9 @@ class _Scripted(Inline):
         listened_s = {i: min(self._after_s, self.lives[i].silent_s) for i in self.begun() - self.told.keys()}
         return {i: {"beat": 1 + int(s), "entries": int(s), "cpu_s": s, "host": "here"} for i, s in listened_s.items()}
 
+    def queued(self) -> set[int]:
+        return set()
+
     def lost(self) -> set[int]:
         lost = {i for i, life in self.lives.items() if life.lost_s is not None and life.lost_s <= self._after_s}
         return lost - self.told.keys()

@@ -45,6 +45,9 @@ class Inline:
     def beats(self) -> dict[int, dict[str, Any]]:
         return {}
 
+    def queued(self) -> set[int]:
+        return set()
+
     def lost(self) -> set[int]:
         return set()
 

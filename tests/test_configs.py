@@ -20,6 +20,9 @@ CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 # what is in capitals in the files, and what it may be
 FILLED_IN = {
     "ACCOUNT": "123456789012",
+    "PARTITION": "main",
+    "SHARED": "shared",
+    "USER": "me",
     "BUCKET": "bucket",
     "REGION": "eu-de",
     "REGISTRY": "registry.example.org/physics",

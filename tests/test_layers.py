@@ -28,6 +28,8 @@ PROGRAMS_WITH_ROOT = {
 }
 # the entry point of the Lambda image is called by Lambda and calls Lithops; all else in worker/ is called by Lithops
 USERS_OF_LITHOPS = {"job.py", "worker/lambda_handler.py"}
+# back ends for Lithops are called by Lithops, too
+BATCH = {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "batch").rglob("*.py")}
 USERS_OF_ROOT = {
     "backend.py",
     "badfiles.py",
@@ -149,6 +151,14 @@ def test_the_far_side_needs_only_what_every_worker_has() -> None:
 def test_pyrdf_is_a_leaf() -> None:
     """Nothing imports PyRDF's spelling: it can be taken away."""
     assert set() == {name_of(path) for path in MODULES for name in imports(path) if name.startswith("rdf_lithops.pyrdf")}
+
+
+def test_batch_is_a_leaf() -> None:
+    """The back ends for clusters import nothing of the package but themselves, and two modules know that they are there."""
+    theirs = {name for path in MODULES if name_of(path) in BATCH for name in imports(path) if name.startswith("rdf_lithops")}
+    assert set() == {name for name in theirs if not name.startswith("rdf_lithops.batch")}
+    users = {name_of(path) for path in MODULES for name in imports(path) if name.startswith("rdf_lithops.batch")}
+    assert {"registration.py", "check.py"} >= users - BATCH
 
 
 def test_reporting_is_pure() -> None:

@@ -187,6 +187,9 @@ class Scripted:
     def begun(self) -> set[int]:
         return set()
 
+    def queued(self) -> set[int]:
+        return set()
+
     def maps_delivered(self) -> None:
         pass
 

@@ -55,6 +55,8 @@ def _rates(report: Report) -> Iterator[str]:
 
 def _bill(report: Report) -> str:
     bill = report.bill
+    if bill.core_hours is not None:
+        return f"bill: {bill}"
     cost = f"USD {bill.cost_usd:.6f}" if bill.cost_usd is not None else "no price"
     return f"bill: {bill.billed_gb_s:.2f} GB-s, {bill.requests} requests, {cost}" + (
         f" ({bill.basis})" if bill.basis else ""

@@ -1,0 +1,1 @@
+"""Folders of what Lithops imports below ``lithops.serverless.backends``."""

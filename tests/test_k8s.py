@@ -1,0 +1,152 @@
+"""Lithops' own Kubernetes back end, unmodified, against a stand-in of the API whose pods are processes with limits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lithops
+import pytest
+import ROOT
+import yaml
+from conftest import REPOSITORY
+from k8s_standin import api
+from k8s_standin.cluster import GROUPS, Cluster
+from lithops.serverless.backends.k8s.config import MASTER_PORT
+from servers import daemons
+
+import rdf_lithops
+
+pytestmark = pytest.mark.slow  # a pod is a new Python, as in a cluster
+LIMIT_S = 90.0
+QUICK = {"beat_s": 0.5, "silence_s": 8.0, "start_s": 8.0, "backoff_s": 0.0}
+
+
+def until(ready: Callable[[], bool]) -> None:
+    """Wait for something that comes."""
+    deadline = time.monotonic() + LIMIT_S
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[Cluster, Path]]:
+    """A stand-in of its own for each test, whose pods can import what the driver can."""
+    if daemons.listens(MASTER_PORT):
+        pytest.skip(f"somebody listens on port {MASTER_PORT}, which Lithops' master pod wants")
+    folder = tmp_path / "k8s"
+    folder.mkdir()
+    search = os.pathsep.join([str(REPOSITORY), *filter(None, map(str, sys.path))])
+    with api.running(folder, search) as made:
+        yield made
+    until(lambda: not daemons.listens(MASTER_PORT))
+
+
+@pytest.fixture
+def executor(cluster: tuple[Cluster, Path], s3: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Makes executors from ``configs/k8s.yaml``, filled in."""
+    made: list[lithops.FunctionExecutor] = []
+    with s3.bucket() as bucket:
+        monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+
+        def make(**section: Any) -> lithops.FunctionExecutor:
+            config = yaml.safe_load((REPOSITORY / "configs" / "k8s.yaml").read_text())
+            config["k8s"].update(kubecfg_path=str(cluster[1]), docker_server="docker.io", runtime="rdf_lithops", **section)
+            keys = {"access_key_id": "testkey", "secret_access_key": "testsecret"}
+            config["minio"] = {"endpoint": s3.endpoint, "storage_bucket": bucket, **keys}
+            made.append(lithops.FunctionExecutor(config=config))
+            return made[-1]
+
+        yield make
+        for one in made:
+            one.__exit__(None, None, None)
+
+
+def test_a_histogram_of_k8s(executor: Callable[..., Any], cluster: tuple[Cluster, Path]) -> None:
+    """Equal to local RDataFrame bin by bin; no pod of a job is left, nor anything of it on its disk."""
+
+    def booked(frame: Any) -> Any:
+        return frame.Define("x", "rdfentry_ * 0.01").Histo1D(("h", "", 50, 0, 10), "x")
+
+    expected = booked(ROOT.RDataFrame(1000)).GetValue()
+    result = booked(ROOT.RDataFrame(1000, executor=executor(), npartitions=3, options={"ranges_per_call": 1}))
+    found = result.GetValue()
+    assert [expected.GetBinContent(i) for i in range(52)] == [found.GetBinContent(i) for i in range(52)]
+    assert 3 == len(rdf_lithops.report(result).maps)
+    assert [] == [why for _, phase, why in cluster[0].ended if phase == "Failed" and why not in ("Deleted",)]
+
+
+def slow_once(mark: Path, what: str = "gSystem->Sleep(300000);") -> str:
+    """C++ that does ``what`` at the first entry, the first time."""
+    return f'if (rdfentry_ == 0 && gSystem->AccessPathName("{mark}")) {{ std::ofstream("{mark}") << 1; {what} }} return 1;'
+
+
+@pytest.mark.parametrize("reason", ["Evicted", "NodeLost"])
+def test_a_pod_that_is_taken_away(
+    reason: str, executor: Callable[..., Any], cluster: tuple[Cluster, Path], tmp_path: Path
+) -> None:
+    """Evicted, or its node gone: its calls fall silent, and run again; the answer is right."""
+    mark = tmp_path / "mark"
+    frame = ROOT.RDataFrame(10, executor=executor(), npartitions=2, options={**QUICK, "ranges_per_call": 1})
+    total = frame.Define("one", slow_once(mark)).Sum("one")
+
+    def take_away() -> None:
+        until(mark.exists)
+        for pod in cluster[0].pods():
+            if "lithops-master" not in pod.name and pod.phase == "Running":
+                pod.end(reason)
+
+    thread = threading.Thread(target=take_away)
+    thread.start()
+    assert 10 == total.GetValue()
+    thread.join()
+    assert reason in {why for _, _, why in cluster[0].ended}
+    assert 1 <= rdf_lithops.report(total).repeated
+
+
+@pytest.mark.skipif(not os.access(GROUPS, os.W_OK), reason="needs memory groups of the kernel")
+def test_a_pod_out_of_memory(executor: Callable[..., Any], tmp_path: Path) -> None:
+    """What takes more than the pod's limit is killed there, for its memory, and said so."""
+    frame = ROOT.RDataFrame(10, executor=executor(runtime_memory=900), npartitions=1, options={**QUICK, "attempts": 1})
+    code = "static std::vector<char> held; held.assign(2000u * 1024 * 1024, 1); return int(held.size());"
+    with pytest.raises(rdf_lithops.RunError, match=r"SIGKILL|memory"):
+        frame.Define("n", code).Sum("n").GetValue()
+
+
+def test_a_quota_that_is_exceeded(executor: Callable[..., Any], cluster: tuple[Cluster, Path]) -> None:
+    """The API's own words are the error, soon."""
+    cluster[0].quota = 1  # the master's pod, or that which tells the image's modules
+    fexec = executor()
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2, options={**QUICK, "attempts": 1})
+    with pytest.raises(rdf_lithops.RunError, match="exceeded quota"):
+        frame.Sum("rdfentry_").GetValue()
+
+
+def test_a_range_that_the_master_hands_out_too_late(
+    executor: Callable[..., Any], cluster: tuple[Cluster, Path], tmp_path: Path
+) -> None:
+    """Lithops' master counts a call as given although the pod has stopped listening (0.1 s): nobody begins it, and after
+    ``start_s`` it runs again."""
+    frame = ROOT.RDataFrame(10, executor=executor(max_workers=1), npartitions=2, options={**QUICK, "ranges_per_call": 1})
+    total = frame.Define("one", "1").Sum("one")
+
+    def delay() -> None:
+        until(lambda: daemons.listens(MASTER_PORT))
+        master = next(pod for pod in cluster[0].pods() if "lithops-master" in pod.name)
+        os.killpg(master.process.pid, signal.SIGSTOP)
+        until(lambda: any("-m" in pod.job for pod in cluster[0].pods() if pod is not master))
+        time.sleep(3)  # requests of the pod pile up in the master's socket
+        os.killpg(master.process.pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=delay)
+    thread.start()
+    assert 10 == total.GetValue()
+    thread.join()
+    assert 1 <= rdf_lithops.report(total).repeated
