@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from . import credentials, dataset, signatures
+from .copy_calls import Shown, run_parts
 from .errors import DataAccessError, PlanError, RunError
-from .parts import Shown, run_parts
 from .worker import access, remote, stores, xrootd
 from .worker.copying import CheckTask, CopyTask
 from .worker.signatures import name_of

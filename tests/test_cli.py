@@ -171,11 +171,11 @@ def test_an_interrupted_demo(tmp_path: Path) -> None:
     """
     command = [sys.executable, "-W", "ignore", "-m", "rdf_lithops", "demo", "--events", "200000", "--npartitions", "2"]
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-    with subprocess.Popen(command, **options) as program:
-        assert program.stdout is not None
-        while not program.stdout.readline().startswith("lithops"):
-            assert program.poll() is None
-        time.sleep(0.5)
+    with subprocess.Popen(command, **options, env={**os.environ, "TMPDIR": str(tmp_path)}) as program:
+        until = time.monotonic() + 60
+        while not list(tmp_path.glob("lithops-*/**/run.json")):  # a run has begun: before, a press is ROOT's to lose
+            assert program.poll() is None and time.monotonic() < until
+            time.sleep(0.01)
         for _ in range(3):
             os.killpg(program.pid, signal.SIGINT)  # a terminal tells all of its foreground
             with contextlib.suppress(subprocess.TimeoutExpired):
