@@ -42,7 +42,7 @@ test-batch: SELECTION := $(wildcard tests/test_batch*.py tests/test_htcondor.py 
 test-batch: JOBS := 0
 test-all test-data: export EXTRA_CLING_ARGS := -O2
 test-data test-batch: export RDF_LITHOPS_ALL_SERVERS := $(if $(filter 0,$(shell id -u)),yes)
-test test-all test-data test-batch: $(VENV)/.stamp-test $(VENV)/.stamp-servers
+test test-all test-data test-batch: $(VENV)/.stamp-test $(VENV)/.stamp-servers $(VENV)/.stamp-instantiations
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	TMPDIR="$$folder" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SELECTION) $(ARGS)
 
@@ -114,6 +114,13 @@ $(VENV)/.stamp-root $(VENV)/.stamp-test $(VENV)/.stamp-bench: setup.cfg pyprojec
 $(VENV)/.stamp-servers: tests/servers/install.sh tests/batch/install.sh | $(VENV)/.stamp-test
 	tests/servers/install.sh
 	tests/batch/install.sh
+	@touch $@
+
+# RDataFrame's templates, compiled once for all tests: half of their time was that. Without a compiler they do without.
+$(VENV)/.stamp-instantiations: $(wildcard rdf_lithops/worker/instantiations/*.py) | $(VENV)/.stamp-test
+	rm -rf $(VENV)/instantiations
+	if command -v c++ >/dev/null; then mkdir -p $(VENV)/instantiations && \
+	RDF_LITHOPS_INSTANTIATIONS="$(CURDIR)/$(VENV)/instantiations" $(BIN)/python -W ignore -m rdf_lithops.worker.instantiations.build; fi
 	@touch $@
 
 clean:
