@@ -848,6 +848,8 @@ class LithopsSubmission:
     def reduce_beat(self) -> int | None:
         if self.reduce is None or not self._calls_with(self.reduce.job_key, ".init"):
             return None
+        if not self._is_near and not self._calls_with(self.reduce.job_key, f"/{BEAT_NAME}"):
+            return 0
         beat = self._beat(self.reduce)
         return 0 if beat is None else int(beat["beat"])
 
