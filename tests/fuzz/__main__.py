@@ -98,6 +98,7 @@ class Watch:
         event = said["event"]
         if event == "seed":
             one.seed = said["seed"]
+            print(f"seed {one.seed}, after {self.tally['programs']} programs", flush=True)
         elif event == "begin":
             one.text, one.phase = said["text"], "begin"
         elif event == "phase":

@@ -21,7 +21,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Tree:
-    """A TTree, or an RNTuple, by its path in the file; entries are numbered from ``first``, a cluster has ``cluster`` of them."""
+    """A TTree or an RNTuple by its path in the file; entries count from ``first``, ``cluster`` of them are a cluster."""
 
     name: str
     columns: tuple[Column, ...]

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-
 from .schemas import SCALARS, element_of
 from .sources import Source
 
@@ -238,7 +237,7 @@ def _write(g: _Growing) -> None:
 
 @st.composite
 def graphs(draw: st.DrawFn, source: Source) -> Graph:
-    """A graph on ``source``: nodes, one or two batches of results; the later ones are booked when the first have been read."""
+    """A graph on ``source``: nodes, one or two batches of results; the second is booked when the first has been read."""
     g = _Growing(draw, source, [_Node("df", {column.name: column.kind for column in source.columns})], list(source.lines))
     number = 0
     for _ in range(draw(st.sampled_from([1, 1, 1, 2]))):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import re
 import sys
@@ -49,10 +50,8 @@ class Hunt:
         checks = list(hypothesis.HealthCheck)
         limits = {"max_examples": ROUND, "database": None, "deadline": None, "suppress_health_check": checks}
         body = hypothesis.given(programs())(self._one)
-        try:
+        with contextlib.suppress(_Differs, hypothesis.errors.HypothesisException):
             hypothesis.seed(self.seed)(hypothesis.settings(**limits, report_multiple_bugs=False)(body))()
-        except (_Differs, hypothesis.errors.HypothesisException):
-            pass
         if self.smallest:
             text, found = self.smallest
             self.seen[shape_of(found)] += 1

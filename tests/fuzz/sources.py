@@ -116,7 +116,8 @@ def _empty(draw: st.DrawFn) -> Source:
     lines = (
         f"df = RDataFrame({entries})",
         'df = df.Define("x", "double(rdfentry_ * 7 % 31) / 4").Define("y", "int(rdfentry_ % 11)")',
-        'df = df.Define("z", "ROOT::RVecF r; for (ULong64_t i = 0; i < rdfentry_ % 4; ++i) r.push_back(i * 0.5f); return r;")',
+        'df = df.Define("z", "ROOT::RVecF r; '
+        'for (int i = 0; i < int(rdfentry_ % 4); ++i) r.push_back(i * 0.5f); return r;")',
     )
     return Source("entries", (), lines, (Column("x", "double"), Column("y", "int"), Column("z", "ROOT::RVec<float>")))
 
