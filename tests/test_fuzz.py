@@ -28,9 +28,7 @@ PROGRAMS = 8
 )
 def test_random_programs(fexec: Any, program: Program) -> None:
     """A random program over random files has local RDataFrame's results, or fails where that fails."""
-    text = program.text()
-    found = running.check(load(text), fexec)
-    assert not found, "\n".join([*found, "from this program:", text])
+    assert [] == running.check(load(program.text()), fexec)
 
 
 @pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)

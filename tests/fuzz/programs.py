@@ -46,10 +46,13 @@ class Ask:
 
 @dataclass(frozen=True)
 class Program:
-    """Files and queries in turn; ``kinds`` names the sources."""
+    """Files and queries in turn; ``kinds`` names the sources. Its ``repr`` is its text."""
 
     steps: tuple[tuple[File, ...] | Ask, ...]
     kinds: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return self.text()
 
     def asks(self) -> list[Ask]:
         return [step for step in self.steps if isinstance(step, Ask)]

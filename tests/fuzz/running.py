@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ROOT
+from ROOT._pythonization._rdataframe import AsNumpyResult
 
 from . import compare
 from .files import File, write
@@ -101,11 +102,16 @@ def _attempt(step: Query, frame: Any, out: str) -> list[Any] | _Raised:
         running = [book(frame, out) for book in step.books]
         first = [next(one) for one in running]
         if len(first) > 1:
-            ROOT.RDF.RunGraphs([result for results in first for result in results])
+            ROOT.RDF.RunGraphs([result for results in first for result in results if _is_handle(result)])
         return [_read(results, one) for results, one in zip(first, running, strict=True)]
     except Exception as error:
         lines = traceback.format_exception_only(error)
         return _Raised("".join(lines).strip())
+
+
+def _is_handle(result: Any) -> bool:
+    """Whether local RunGraphs takes it: neither arrays nor variations."""
+    return not isinstance(result, (tuple, AsNumpyResult))
 
 
 def _read(results: list[Any], running: Iterator[list[Any]]) -> list[Any]:
