@@ -107,6 +107,8 @@ class Watch:
             self.tally.update(programs=1, graphs=said["graphs"], faults=said["faults"])
             self.kinds["operations"].update(said["operations"])
             self.kinds["sources"].update(said["sources"])
+        elif event == "trouble":
+            print(f"seed {one.seed}: {said['text']}", flush=True)
         elif event == "again":
             self.tally["differences"] += 1
         elif event == "difference":

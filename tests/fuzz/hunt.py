@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import contextlib
 import json
 import re
 import sys
@@ -50,8 +49,12 @@ class Hunt:
         checks = list(hypothesis.HealthCheck)
         limits = {"max_examples": ROUND, "database": None, "deadline": None, "suppress_health_check": checks}
         body = hypothesis.given(programs())(self._one)
-        with contextlib.suppress(_Differs, hypothesis.errors.HypothesisException):
+        try:
             hypothesis.seed(self.seed)(hypothesis.settings(**limits, report_multiple_bugs=False)(body))()
+        except _Differs:
+            pass
+        except hypothesis.errors.HypothesisException as error:  # of the search itself: a program that differs once, say
+            tell("trouble", text=f"{type(error).__name__}: {error}"[:500])
         if self.smallest:
             text, found = self.smallest
             self.seen[shape_of(found)] += 1
