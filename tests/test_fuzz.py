@@ -14,9 +14,11 @@ from fuzz import compare, running
 from fuzz.programs import Program, load, programs
 
 REGRESSIONS = sorted((Path(__file__).parent / "fuzz" / "regressions").glob("*.py"))
-PROGRAMS = 8
+PROGRAMS = 6
 
 
+@pytest.mark.filterwarnings("ignore:Number of partitions .* is greater than number of entries:UserWarning")
+@pytest.mark.timeout(600)
 @hypothesis.given(programs())
 @hypothesis.settings(
     max_examples=PROGRAMS,
@@ -31,6 +33,7 @@ def test_random_programs(fexec: Any, program: Program) -> None:
     assert [] == running.check(load(program.text()), fexec)
 
 
+@pytest.mark.filterwarnings("ignore:Number of partitions .* is greater than number of entries:UserWarning")
 @pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
 def test_what_the_fuzzer_found(path: Path, fexec: Any) -> None:
     """A program that once differed from local RDataFrame agrees with it."""

@@ -88,7 +88,8 @@ class Watch:
     def _replace(self, one: Watched, why: str) -> Watched | None:
         one.process.wait()
         if one.phase == "local":
-            self.tally["local died"] += 1
+            self.tally["local died"] += 1  # nothing to compare with; kept, so that the strategies can leave it out
+            (self.folder / f"local_died_{one.seed}.py").write_text(one.text)
         else:
             self._differs(one.seed, one.text, [f"{why} ({one.phase or 'before any query'})"])
         return self.start(one.number, one.seed + self.jobs) if self.left_s() > 10 else None
