@@ -149,6 +149,8 @@ def main() -> int:
         f"seeds from {given.seed} on, {given.jobs} processes, {given.seconds:.0f} s; programs that differ: {watch.folder}",
         flush=True,
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and SIGINT, which a shell's background jobs ignore
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     watched: list[Watched] = [watch.start(number, given.seed + number) for number in range(given.jobs)]
     try:
         while watched:

@@ -43,7 +43,10 @@ class Query:
 
 
 # What local RDataFrame answers and we refuse, each for a reason that is documented: part of our message, why.
-KNOWN: dict[str, str] = {}
+KNOWN: dict[str, str] = {
+    r"ROOT reads all files of a dataset with one type, so the numbers would be wrong": "a column whose type changes between "
+    "files: local RDataFrame may answer, with numbers that are wrong, or right where it never reads the column",
+}
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,11 @@ def _working_in(folder: str) -> Iterator[None]:
 
 def _attempt(step: Query, frame: Any, out: str) -> list[Any] | _Raised:
     """The plain results of a query in this frame, or how it failed."""
-    os.mkdir(out)
+    folders = [os.path.join(out, str(number)) for number in range(len(step.books))]
+    for folder in folders:
+        os.makedirs(folder)
     try:
-        running = [book(frame, out) for book in step.books]
+        running = [book(frame, folder) for book, folder in zip(step.books, folders, strict=True)]
         first = [next(one) for one in running]
         if len(first) > 1:
             ROOT.RDF.RunGraphs([result for results in first for result in results if _is_handle(result)])
