@@ -21,7 +21,7 @@ help:
 	@echo "make test-lambda  AWS Lambda on this machine, in containers of that image"
 	@echo "make audit     known vulnerabilities of what is in the image"
 	@echo "make chaos     200 runs while processes are killed at random (SEED=1); make soak: 550 runs that must not hang"
-	@echo "make fuzz      random programs, compared with local RDataFrame (SECONDS=3600 SEED=1 JOBS=2)"
+	@echo "make fuzz      random programs, compared with local RDataFrame (SECONDS=3600 SEED=1 JOBS=2); what differs is kept in fuzz-out/"
 	@echo "make interrupts  Ctrl-C at random moments of 80 runs and 20 programs"
 	@echo "make overwrite  the driver killed at each step of overwriting a Snapshot, 100 times, in a folder, S3, XRootD and WebDAV"
 	@echo "make faults-table  after how many seconds each scripted fault is noticed, in the map, the reducer and their ROOT processes"
@@ -80,14 +80,12 @@ chaos soak interrupts overwrite: $(VENV)/.stamp-test $(if $(filter overwrite,$(M
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m $(if $(filter chaos,$@),chaos,chaos.$@) $(if $(filter soak,$@),,--seed $(SEED)) $(ARGS)
 
-# Random programs, compared with local RDataFrame, value for value: JOBS searches side by side, each from a seed of its own.
+# Random programs, compared with local RDataFrame. Without optimisation, as in `make test`: most of the time is compilation.
 SECONDS ?= 3600
+fuzz: export EXTRA_CLING_ARGS := -O0
 fuzz: $(VENV)/.stamp-test
-	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && pids= && \
-	for job in $$(seq $(JOBS)); do mkdir "$$folder/$$job"; \
-	TMPDIR="$$folder/$$job" EXTRA_CLING_ARGS=-O0 PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m fuzz --out fuzz-out \
-	--seconds $(SECONDS) --seed $$(( $(SEED) + 100000 * (job - 1) )) $(ARGS) & pids="$$pids $$!"; done; \
-	status=0; for pid in $$pids; do wait $$pid || status=1; done; exit $$status
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
+	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m fuzz --folder fuzz-out --seconds $(SECONDS) --jobs $(JOBS) --seed $(SEED) $(ARGS)
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
@@ -124,5 +122,5 @@ $(VENV)/.stamp-instantiations: $(wildcard rdf_lithops/worker/instantiations/*.py
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) demo fuzz-out build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

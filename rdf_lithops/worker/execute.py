@@ -450,6 +450,14 @@ def _forget_execution(digest: str) -> None:
             del register[exec_id]
 
 
+def _keeps_unvaried(digest: str) -> bool:
+    """Whether variations were asked for of a result that nothing varies: ROOT's clone of that map crashes."""
+    from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER
+
+    kept = [action for key, actions in _ACTIONS_REGISTER.items() if key.graph_uuid == digest for action in actions]
+    return any(hasattr(type(action), "GetKeys") and len(action.GetKeys()) == 1 for action in kept)
+
+
 def _ready(plain: dict[str, Any], dataset: dict[str, Any], exec_id: Any) -> Any:
     """DistRDF's range, with all in C++ that the graph's code asks for while it runs."""
     opening.tell_first_entry(plain.get("first_entry", 0))
@@ -475,7 +483,7 @@ def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], s
     except Exception as error:
         raise RangeFailure(plain["id"]) from error
     finally:
-        if not runner.cloned:
+        if not runner.cloned or _keeps_unvaried(runner.digest):
             _forget_execution(runner.digest)
     return result
 

@@ -1,12 +1,10 @@
-"""A differential fuzzer: random programs over random files, run by local RDataFrame and through Lithops, and compared.
+"""A differential fuzzer: random programs over random files run in local RDataFrame, the oracle, and through Lithops.
 
-    columns   what a column holds, and how C++ reads a number from it
-    sources   datasets made of columns: files of all kinds, and how they are written
-    programs  what is booked on a data frame: nodes, actions, and how they are run
-    results   every kind of result as plain values, and where two of them differ
-    engine    one program on both sides
-    __main__  programs for as long as one likes: ``make fuzz``
+    schemas   which kinds of columns there are        files     files as values, and how they are written
+    sources   datasets, and the Python that opens them    graphs    nodes and actions, as lines of Python
+    programs  files and queries in turn: one text, which is run, printed and kept
+    running   a program on both sides: answers and errors must agree
+    compare   every kind of result as plain values    hunt, __main__   programs for as long as one likes: ``make fuzz``
 
-A program is a value: its ``repr`` is Python that makes it again. The oracle is local RDataFrame, value for value, error for
-error: where local RDataFrame raises, an answer is a difference.
+``regressions`` has programs that differed once.
 """

@@ -1,172 +1,166 @@
-"""``python -m fuzz``: random programs until the time is over; prints seeds, differences, and what was covered.
+"""``python -m fuzz --seconds 3600 --jobs 2 --seed 1``: processes that run random programs, watched by this one.
 
-A difference is made smaller, printed as a program, kept in the folder OUT, and the search goes on. Ends with status 1 if
-there was one.
+A process that dies, or asks one query for too long, is replaced, with the next seed: in our part that is a difference like
+any other. Differences are stored as programs that run by themselves; at the end stands a tally, and the status is 0 if there
+were none.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import collections
 import json
 import os
-import random
+import queue
 import signal
+import subprocess
 import sys
+import threading
 import time
-import warnings
-from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import lithops
-import ROOT
-from hypothesis import HealthCheck, Phase, given, seed, settings
-
-import rdf_lithops  # noqa: F401  # registers Lithops executors with ROOT
-
-from . import engine, programs, strategies
-
-HANG_S = 120  # no query of these takes so long
-SHRINKS_S = 120.0  # of one difference, at most
-PER_SEED = 40  # programs of one seed
+LIMIT_S = 240.0  # for one side of one query, on a busy machine
+TALLY = ("graphs", "programs", "differences", "local died", "faults")
 
 
-class _Different(AssertionError):
-    """A program whose results differ."""
+@dataclass
+class Watched:
+    """A process that hunts, and what it does now."""
+
+    number: int
+    seed: int
+    process: subprocess.Popen[str]
+    lines: queue.Queue[str | None]
+    text: str = ""
+    phase: str = ""
+    since: float = field(default_factory=time.monotonic)
 
 
-class _Hung(Exception):
-    """A program that did not end."""
+@dataclass
+class Watch:
+    """All processes of a run, its tally, and the folder for programs that differ."""
 
+    seconds: float
+    jobs: int
+    folder: Path
+    began: float = field(default_factory=time.monotonic)
+    tally: collections.Counter[str] = field(default_factory=collections.Counter)
+    kinds: dict[str, collections.Counter[str]] = field(default_factory=lambda: collections.defaultdict(collections.Counter))
 
-@contextlib.contextmanager
-def _limited(limit_s: int) -> Iterator[None]:
-    def ring(number: int, frame: Any) -> None:
-        raise _Hung(f"no end after {limit_s} s")
+    def left_s(self) -> float:
+        return self.began + self.seconds - time.monotonic()
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(limit_s)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-class Search:
-    """Programs of one seed after the other on one executor."""
-
-    def __init__(self, executor: Any, out: str, until: float) -> None:
-        self.executor, self.out, self.until = executor, out, until
-        self.tally = programs.Tally()
-        self.differences = 0
-        self.found: tuple[programs.Program, str] | None = None
-
-    def run(self, number: int) -> None:
-        """The programs of the seed ``number``."""
-        self.found, began_shrinking = None, []
-
-        @seed(number)
-        @settings(
-            max_examples=PER_SEED,
-            database=None,
-            deadline=None,
-            print_blob=False,
-            phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
+    def start(self, number: int, seed: int) -> Watched:
+        """A process that begins with this seed."""
+        words = ["--seed", str(seed), "--stride", str(self.jobs), "--seconds", f"{self.left_s():.0f}"]
+        log = open(self.folder / f"log_{number}.txt", "a")  # noqa: SIM115  # the child's
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "fuzz.hunt", *words],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
         )
-        @given(strategies.programs())
-        def one(program: programs.Program) -> None:
-            if time.monotonic() > self.until and self.found is None:
-                return
-            if began_shrinking and time.monotonic() - began_shrinking[0] > SHRINKS_S:
-                return
-            self.tally.take(program)
-            why = self._difference(program)
-            if why:
-                if not began_shrinking:
-                    began_shrinking.append(time.monotonic())
-                self.found = program, why
-                raise _Different(why)
+        log.close()
+        lines: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=_listen, args=(process, lines), daemon=True).start()
+        return Watched(number, seed, process, lines)
 
-        try:
-            one()
-        except Exception as error:
-            if self.found is None:  # hypothesis has something to say of the search itself
-                print(f"seed {number}: {error}", flush=True)
-        if self.found:
-            self._keep(number, *self.found)
+    def look(self, one: Watched) -> Watched | None:
+        """Hear what it says; it, its replacement, or None when it has ended."""
+        while not one.lines.empty():
+            line = one.lines.get()
+            if line is None:
+                return self._ended(one)
+            if line.startswith("{"):
+                self._hear(one, json.loads(line))
+        if time.monotonic() - one.since < LIMIT_S:
+            return one
+        os.killpg(one.process.pid, signal.SIGKILL)
+        return self._replace(one, f"it took longer than {LIMIT_S:.0f} s")
 
-    def _difference(self, program: programs.Program) -> str:
-        try:
-            with _limited(HANG_S):
-                return engine.check(program, self.executor)
-        except _Hung as hung:
-            return str(hung)
+    def _ended(self, one: Watched) -> Watched | None:
+        status = one.process.wait()
+        return None if status == 0 else self._replace(one, f"the process died with status {status}")
 
-    def _keep(self, number: int, program: programs.Program, why: str) -> None:
-        self.differences += 1
-        path = os.path.join(self.out, f"difference_{number}.py")
-        with open(path, "w") as stream:
-            stream.write(as_python(program, why))
-        print(f"DIFFERENCE, seed {number}: {why}\n{path}\n{program!r}", flush=True)
+    def _replace(self, one: Watched, why: str) -> Watched | None:
+        one.process.wait()
+        if one.phase == "local":
+            self.tally["local died"] += 1  # nothing to compare with; kept, so that the strategies can leave it out
+            (self.folder / f"local_died_{one.seed}.py").write_text(one.text)
+        else:
+            self._differs(one.seed, one.text, [f"{why} ({one.phase or 'before any query'})"])
+        return self.start(one.number, one.seed + self.jobs) if self.left_s() > 10 else None
+
+    def _hear(self, one: Watched, said: dict[str, Any]) -> None:
+        one.since = time.monotonic()
+        event = said["event"]
+        if event == "seed":
+            one.seed = said["seed"]
+            print(f"seed {one.seed}, after {self.tally['programs']} programs", flush=True)
+        elif event == "begin":
+            one.text, one.phase = said["text"], "begin"
+        elif event == "phase":
+            one.phase = said["phase"]
+        elif event == "end":
+            self.tally.update(programs=1, graphs=said["graphs"], faults=said["faults"])
+            self.kinds["operations"].update(said["operations"])
+            self.kinds["sources"].update(said["sources"])
+        elif event == "trouble":
+            print(f"seed {one.seed}: {said['text']}", flush=True)
+        elif event == "again":
+            self.tally["differences"] += 1
+        elif event == "difference":
+            self._differs(said["seed"], said["text"], said["found"])
+
+    def _differs(self, seed: int, text: str, found: list[str]) -> None:
+        self.tally["differences"] += 1
+        path = self.folder / f"seed_{seed}_{self.tally['differences']}.py"
+        path.write_text(text.replace('"""', f'r"""Seed {seed}: ' + "\n".join(found).replace('"""', "'''") + "\n\n", 1))
+        print(f"seed {seed}: {path}\n  " + "\n  ".join(found)[:1500], flush=True)
+
+    def told(self) -> str:
+        """The tally in a few lines."""
+        counts = ", ".join(f"{self.tally[name]} {name}" for name in TALLY)
+        kinds = [f"{what}: " + ", ".join(f"{n} {k}" for k, n in c.most_common()) for what, c in sorted(self.kinds.items())]
+        return "\n".join([f"in {time.monotonic() - self.began:.0f} s: {counts}", *kinds])
 
 
-def as_python(program: programs.Program, why: str) -> str:
-    """A program that shows the difference by itself: ``python FILE`` with ``tests`` on the path."""
-    told = "\n".join(f"# {line}" for line in why.splitlines())
-    return f"""{told}
-import lithops, rdf_lithops
-from fuzz.columns import Column
-from fuzz.engine import check
-from fuzz.programs import Action, Graph, Program, Step
-from fuzz.sources import File, Source
-
-PROGRAM = {program!r}
-if __name__ == "__main__":
-    with lithops.FunctionExecutor(config={CONFIG!r}) as executor:
-        print(check(PROGRAM, executor) or "no difference")
-"""
-
-
-CONFIG = {
-    "lithops": {
-        "backend": "localhost",
-        "storage": "localhost",
-        "data_cleaner": False,
-        "data_limit": False,
-        "log_level": "ERROR",
-    },
-    "localhost": {"version": 1},
-}
+def _listen(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line)
+    lines.put(None)
 
 
 def main() -> int:
-    """Search; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--out", default="fuzz-out")
-    parser.add_argument("--tally", default="", help="a file for the tally, as JSON")
-    asked = parser.parse_args()
-    warnings.simplefilter("ignore")
-    ROOT.gErrorIgnoreLevel = ROOT.kBreak  # what local RDataFrame says of files that do not fit
-    ROOT.TH1.AddDirectory(False)
-    os.makedirs(asked.out, exist_ok=True)
-    with lithops.FunctionExecutor(config=CONFIG) as executor:
-        search = Search(executor, asked.out, time.monotonic() + asked.seconds)
-        number = asked.seed
-        while time.monotonic() < search.until:
-            search.run(number)
-            print(f"seed {number}: {search.tally.counted.get('programs', 0)} programs", flush=True)
-            number += 1
-    for name, count in sorted(search.tally.counted.items()):
-        print(f"{count:8} {name}")
-    print(f"{search.differences} differences in {search.tally.counted.get('programs', 0)} programs")
-    if asked.tally:
-        with open(asked.tally, "w") as stream:
-            json.dump({**search.tally.counted, "differences": search.differences}, stream)
-    return 1 if search.differences else 0
+    """Start, watch, tell; 0 if nothing differed."""
+    parser = argparse.ArgumentParser(prog="fuzz")
+    parser.add_argument("--seconds", type=float, default=3600.0)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, default=Path("fuzz-out"), help="for programs that differ, and logs")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    watch = Watch(given.seconds, given.jobs, given.folder.resolve())
+    print(
+        f"seeds from {given.seed} on, {given.jobs} processes, {given.seconds:.0f} s; programs that differ: {watch.folder}",
+        flush=True,
+    )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and SIGINT, which a shell's background jobs ignore
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+    watched: list[Watched] = [watch.start(number, given.seed + number) for number in range(given.jobs)]
+    try:
+        while watched:
+            time.sleep(0.2)
+            watched = [still for one in watched if (still := watch.look(one)) is not None]
+    finally:
+        for one in watched:
+            os.killpg(one.process.pid, signal.SIGKILL)
+        print(watch.told(), flush=True)
+    return int(bool(watch.tally["differences"]))
 
 
 if __name__ == "__main__":

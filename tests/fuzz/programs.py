@@ -1,140 +1,154 @@
-"""Programs as values: what is booked on a data frame, in the order in which it is booked."""
+"""A whole program as text: what it writes, what it asks, how. The text is what runs, what is printed, and what is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import dataclasses
+import functools
+import itertools
+import textwrap
+from dataclasses import dataclass
 from typing import Any
+
+from hypothesis import strategies as st
+
+from .files import File
+from .graphs import Graph, graphs
+from .running import Query, Write
+from .sources import Source, sources
+
+__all__ = ["Program", "load", "programs"]
+
+HEADER = '''"""{why}"""
+
+from __future__ import annotations
+
+import sys
 
 import ROOT
 
-from .results import plain
-from .sources import Source
+from fuzz.files import Column, File, Tree
+from fuzz.running import Query, Write, main
+'''
+FOOTER = """
+if __name__ == "__main__":  # PYTHONPATH=tests
+    sys.exit(main(STEPS))
+"""
 
 
 @dataclass(frozen=True)
-class Step:
-    """A node: a method of the data frame or of an earlier node (``parent``, -1 for the frame), with its arguments."""
+class Ask:
+    """One query: graphs, which run together, the number of ranges, options."""
 
-    parent: int
-    method: str
-    arguments: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Action:
-    """A result of a node; with ``varied`` all its variations are read, too."""
-
-    node: int
-    kind: str
-    arguments: tuple[Any, ...]
-    varied: bool = False
-
-
-@dataclass(frozen=True)
-class Graph:
-    """Nodes and actions on one data frame."""
-
-    steps: tuple[Step, ...]
-    actions: tuple[Action, ...]
+    graphs: tuple[Graph, ...]
+    npartitions: int
+    options: tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True)
 class Program:
-    """Graphs over one dataset, each on a data frame of its own: one after the other, or by RunGraphs (``together``).
+    """Files and queries in turn; ``kinds`` names the sources. Its ``repr`` is its text."""
 
-    ``rewritten``: then the files are written anew with other values, and all graphs run again. ``faults`` is a script of
-    ``worker.faults``, None for none."""
+    steps: tuple[tuple[File, ...] | Ask, ...]
+    kinds: tuple[str, ...]
 
-    source: Source
-    graphs: tuple[Graph, ...]
-    npartitions: int = 2
-    options: tuple[tuple[str, Any], ...] = ()
-    together: bool = False
-    rewritten: bool = False
-    faults: tuple[tuple[str, tuple[tuple[int, tuple[str, ...]], ...]], ...] = ()
+    def __repr__(self) -> str:
+        return self.text()
 
-    @property
-    def all_options(self) -> dict[str, Any]:
-        """The options of the data frames."""
-        script = {where: {number: list(what) for number, what in per_range} for where, per_range in self.faults}
-        return {**dict(self.options), **({"faults": script} if script else {})}
+    def asks(self) -> list[Ask]:
+        return [step for step in self.steps if isinstance(step, Ask)]
 
-
-Booked = list[tuple[Action, Any, Any]]
-
-
-def booked(graph: Graph, frame: Any, folder: str, variations_for: Callable[[Any], Any]) -> Booked:
-    """The results of a graph on a data frame, booked and not run; Snapshots go into ``folder``."""
-    nodes: list[Any] = []
-    for step in graph.steps:
-        parent = frame if step.parent < 0 else nodes[step.parent]
-        nodes.append(getattr(parent, step.method)(*step.arguments))
-    found: Booked = []
-    for number, action in enumerate(graph.actions):
-        node = frame if action.node < 0 else nodes[action.node]
-        result = _book(node, action, f"{folder}/snapshot{number}.root")
-        varied = variations_for(result) if action.varied else None
-        found.append((action, result, varied))
-    return found
+    def text(self, why: str = "A program of the fuzzer.") -> str:
+        """A Python program that runs it on both sides and says what differs."""
+        numbers, books, steps = itertools.count(), [], []
+        for step in self.steps:
+            if not isinstance(step, Ask):
+                steps.append(f"Write({step!r})")
+                continue
+            names = [f"book_{next(numbers)}" for _ in step.graphs]
+            books += [_book(name, graph) for name, graph in zip(names, step.graphs, strict=True)]
+            options = f", {dict(step.options)!r}" if step.options else ""
+            steps.append(f"Query(({', '.join(names)},), {step.npartitions}{options})")
+        listed = "\nSTEPS = [\n" + "".join(f"    {step},\n" for step in steps) + "]\n"
+        return HEADER.format(why=why) + "".join(books) + "\n" + listed + "\n" + FOOTER
 
 
-def _book(node: Any, action: Action, path: str) -> Any:
-    lazy = ROOT.RDF.RSnapshotOptions()
-    lazy.fLazy = True
-    if action.kind == "Snapshot":
-        return node.Snapshot("written", path, list(action.arguments), lazy)
-    if action.kind == "AsNumpy":
-        return node.AsNumpy(list(action.arguments), lazy=True)
-    return getattr(node, action.kind)(*action.arguments)
+def _book(name: str, graph: Graph) -> str:
+    return f"\n\ndef {name}(RDataFrame, out):\n" + textwrap.indent("\n".join(graph.lines), "    ") + "\n"
 
 
-def values(results: Booked) -> list[Any]:
-    """The plain values of results, which runs what has not run."""
-    found: list[Any] = []
-    for action, result, varied in results:
-        if action.kind == "Snapshot":
-            written = result.GetValue()
-            columns = written.AsNumpy(list(action.arguments))
-            columns = columns.GetValue() if hasattr(type(columns), "GetValue") else columns
-            found.append({name: sorted(map(repr, columns[name].tolist())) for name in action.arguments})
-            continue
-        value = plain(action.kind, result)
-        if varied is not None:
-            value = {str(key): plain(action.kind, _Held(varied[str(key)])) for key in varied.GetKeys()}
-        found.append(value)
-    return found
+def load(text: str) -> list[Write | Query]:
+    """The steps of a program."""
+    space: dict[str, Any] = {"__name__": "fuzz.program"}
+    exec(compile(text, "program.py", "exec"), space)  # our own text
+    steps: list[Write | Query] = space["STEPS"]
+    return steps
 
 
-@dataclass
-class _Held:
-    """A result of one variation, which is there already."""
+FAULTS = (
+    {"task": {0: ["kill"]}},
+    {"task": {1: ["exit"]}},
+    {"task": {0: ["twice"]}},
+    {"task": {2: ["garbage"]}},
+    {"slot": {0: ["kill"]}},
+    {"slot": {1: ["garbage"]}},
+    {"slot": {1: ["twice"]}},
+    {"reduce": ["kill"]},
+    {"fold": ["kill"]},
+)
 
-    held: Any
 
-    def GetValue(self) -> Any:
-        """As a result's."""
-        return self.held.GetValue() if hasattr(type(self.held), "GetValue") else self.held
+@st.composite
+def _options(draw: st.DrawFn, faults: bool) -> tuple[tuple[str, Any], ...]:
+    """Few options of few values; most often none."""
+    chosen: dict[str, Any] = {}
+    if draw(st.booleans()):
+        chosen["survey"] = draw(st.booleans())
+    if draw(st.sampled_from([False, False, True])):
+        chosen["ranges_per_call"] = draw(st.integers(1, 3))
+    odd = draw(st.sampled_from([*[None] * 12, "warm", "skip", "fold", "arrays", *["faults"] * 2]))
+    if odd == "warm":
+        chosen["warm"] = False
+    elif odd == "skip":
+        chosen["on_bad_file"] = "skip"
+    elif odd == "fold":
+        chosen["fold_partials"] = 2
+    elif odd == "arrays":
+        chosen["arrays_mib"] = 0.0
+    elif odd == "faults" and faults:
+        chosen |= {"faults": draw(st.sampled_from(FAULTS)), "backoff_s": 0.05}
+    return tuple(chosen.items())
 
 
-@dataclass
-class Tally:
-    """What was covered: how often each operation, source and option, and how many graphs."""
+@st.composite
+def _asks(draw: st.DrawFn, graph: tuple[Graph, ...], faults: bool) -> Ask:
+    return Ask(graph, draw(st.integers(1, 9)), draw(_options(faults)))
 
-    counted: dict[str, int] = field(default_factory=dict)
 
-    def add(self, *names: str) -> None:
-        """Count each name once."""
-        for name in names:
-            self.counted[name] = self.counted.get(name, 0) + 1
+def _rewritten(files: tuple[File, ...], more: int) -> tuple[File, ...]:
+    """The same files with other entries and more of them."""
+    change = functools.partial(dataclasses.replace)
+    return tuple(
+        change(file, trees=tuple(change(tree, entries=tree.entries + more, first=tree.first + 1000) for tree in file.trees))
+        for file in files
+    )
 
-    def take(self, program: Program) -> None:
-        """Count all that a program has."""
-        source = program.source
-        self.add("programs", f"source {source.kind}", *(["source friends"] if source.friends else []))
-        self.add(*(f"column {column.kind}" for column in source.columns))
-        for graph in program.graphs:
-            self.add("graphs", *(f"node {step.method}" for step in graph.steps))
-            self.add(*(f"action {action.kind}{' varied' if action.varied else ''}" for action in graph.actions))
-        self.add(*(f"option {name}" for name, _ in program.options), *(["faults"] if program.faults else []))
-        self.add(*(["rewritten"] if program.rewritten else []), *(["RunGraphs"] if program.together else []))
+
+@st.composite
+def programs(draw: st.DrawFn, faults: bool = True) -> Program:
+    """One or two graphs. The second is another one on the same or another source, or the first again on rewritten files."""
+    source: Source = draw(sources("a"))
+    first = draw(graphs(source))
+    steps: list[Any] = [source.files] if source.files else []
+    then = draw(st.sampled_from(["end"] * 5 + ["again", "rewritten", "other graph", "other source", "together"]))
+    other = draw(sources("b")) if then in ("other source", "together") else source
+    if other is not source and other.files:
+        steps.append(other.files)
+    if then == "together":
+        return Program((*steps, draw(_asks((first, draw(graphs(other))), faults))), (source.kind, other.kind))
+    steps.append(draw(_asks((first,), faults)))
+    if then == "rewritten" and source.files:
+        steps.append(_rewritten(source.files, draw(st.integers(0, 40))))
+    if then != "end":
+        second = draw(graphs(other)) if then.startswith("other") else first
+        steps.append(draw(_asks((second,), faults)))
+    return Program(tuple(steps), (source.kind,) if then == "end" else (source.kind, other.kind))

@@ -1,0 +1,150 @@
+"""Run a program on both sides: plain RDataFrame in this process, and the executor. What they say is compared."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ROOT
+from ROOT._pythonization._rdataframe import AsNumpyResult
+
+from . import compare
+from .files import File, write
+
+__all__ = ["KNOWN", "Query", "Write", "check", "executor", "main", "say_nothing"]
+
+Book = Callable[..., Iterator[list[Any]]]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Write:
+    """A step that writes files, or replaces them."""
+
+    files: tuple[File, ...]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A step that runs one graph, or several by one RunGraphs. Each of ``books`` is a generator: it gets a function to be
+    called as ROOT.RDataFrame and a folder for output, and yields lists of results, which are read before it goes on."""
+
+    books: tuple[Book, ...]
+    npartitions: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+# What local RDataFrame answers and we refuse, each for a reason that is documented: part of our message, why.
+KNOWN: dict[str, str] = {
+    r"ROOT reads all files of a dataset with one type, so the numbers would be wrong": "a column whose type changes between "
+    "files: local RDataFrame may answer, with numbers that are wrong, or right where it never reads the column",
+}
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """How a side failed."""
+
+    text: str
+
+
+def say_nothing(phase: str) -> None:
+    """Nobody wants to know where a program is."""
+
+
+@functools.cache
+def executor() -> Any:
+    """One executor of this machine for all programs of this process."""
+    import lithops
+
+    import rdf_lithops  # noqa: F401  # registers Lithops executors with ROOT
+
+    config = Path(__file__).resolve().parents[2] / "configs" / "localhost.yaml"
+    return lithops.FunctionExecutor(config_file=str(config), log_level="ERROR")
+
+
+def check(steps: list[Write | Query], fexec: Any, say: Say = say_nothing) -> list[str]:
+    """Run ``steps`` in a folder of their own; where the sides differ, [] if they agree. ``say`` is told what comes next."""
+    with tempfile.TemporaryDirectory(prefix="fuzz_") as folder, _working_in(folder):
+        found = []
+        for number, step in enumerate(steps):
+            if isinstance(step, Write):
+                write(*step.files)
+                continue
+            say("local")
+            expected = _attempt(step, ROOT.RDataFrame, f"local_{number}")
+            say("ours")
+            given = {"executor": fexec, "npartitions": step.npartitions, "options": step.options}
+            actual = _attempt(step, functools.partial(ROOT.RDataFrame, **given), f"ours_{number}")
+            found += [f"step {number}{text}" for text in _compared(expected, actual)]
+        return found
+
+
+@contextlib.contextmanager
+def _working_in(folder: str) -> Iterator[None]:
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _attempt(step: Query, frame: Any, out: str) -> list[Any] | _Raised:
+    """The plain results of a query in this frame, or how it failed."""
+    folders = [os.path.join(out, str(number)) for number in range(len(step.books))]
+    for folder in folders:
+        os.makedirs(folder)
+    try:
+        running = [book(frame, folder) for book, folder in zip(step.books, folders, strict=True)]
+        first = [next(one) for one in running]
+        if len(first) > 1:
+            ROOT.RDF.RunGraphs([result for results in first for result in results if _is_handle(result)])
+        return [_read(results, one) for results, one in zip(first, running, strict=True)]
+    except Exception as error:
+        lines = traceback.format_exception_only(error)
+        return _Raised("".join(lines).strip())
+
+
+def _is_handle(result: Any) -> bool:
+    """Whether local RunGraphs takes it: neither arrays nor variations."""
+    return not isinstance(result, (tuple, AsNumpyResult))
+
+
+def _read(results: list[Any], running: Iterator[list[Any]]) -> list[Any]:
+    """All results that a book yields, the first of which it has yielded already."""
+    found = [compare.plain(result) for result in results]
+    for more in running:
+        found += [compare.plain(result) for result in more]
+    return found
+
+
+def _compared(expected: list[Any] | _Raised, actual: list[Any] | _Raised) -> list[str]:
+    if isinstance(expected, _Raised):
+        return (
+            []
+            if isinstance(actual, _Raised)
+            else [f": local raises, ours answers {str(actual)[:300]}; local: {expected.text[:500]}"]
+        )
+    if isinstance(actual, _Raised):
+        known = any(re.search(pattern, actual.text) for pattern in KNOWN)
+        return [] if known else [f": ours raises {actual.text[:1500]}\n  local answers {str(expected)[:300]}"]
+    return compare.differences(expected, actual)
+
+
+def main(steps: list[Write | Query]) -> int:
+    """Run a stored program and say what differs; the status of the process."""
+    ROOT.gROOT.SetBatch(True)
+    ROOT.TH1.AddDirectory(False)
+    with executor() as fexec:
+        found = check(steps, fexec)
+    print("\n".join(found) or "no difference")
+    return int(bool(found))
