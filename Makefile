@@ -82,6 +82,8 @@ chaos soak interrupts overwrite: $(VENV)/.stamp-test $(if $(filter overwrite,$(M
 
 # Random programs, compared with local RDataFrame. Without optimisation, as in `make test`: most of the time is compilation.
 SECONDS ?= 3600
+chaos soak interrupts overwrite chaos-batch faults-table bench-recovery fuzz: \
+	export RDF_LITHOPS_INSTANTIATIONS := $(or $(wildcard $(CURDIR)/$(VENV)/instantiations),off)
 fuzz: export EXTRA_CLING_ARGS := -O0
 fuzz: $(VENV)/.stamp-test
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \

@@ -14,8 +14,10 @@ os.environ["PYTHONSAFEPATH"] = "1"
 # before ROOT is: most of the time would be compilation, of code that runs over few entries (make test-all: as users have it)
 os.environ.setdefault("EXTRA_CLING_ARGS", "-O0")
 # and RDataFrame's templates come from libraries that `make test` has built, or from none: nothing is built on the side
-_BUILT = Path(__file__).resolve().parent.parent / ".venv" / "instantiations"
-os.environ.setdefault("RDF_LITHOPS_INSTANTIATIONS", str(_BUILT) if _BUILT.is_dir() else "off")
+os.environ.setdefault(
+    "RDF_LITHOPS_INSTANTIATIONS",
+    next(map(str, Path(__file__).resolve().parent.parent.glob(".venv/instantiations")), "off"),
+)
 # and each of pytest's processes is a Lithops program: it gets a folder of its own
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     tempfile.tempdir = os.environ["TMPDIR"] = os.path.join(tempfile.gettempdir(), worker)
