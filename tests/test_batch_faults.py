@@ -17,6 +17,7 @@ from typing import Any
 import lithops
 import pytest
 import ROOT
+from batch import cluster
 from batch.cluster import Slurm
 from conftest import REPOSITORY
 from servers import daemons
@@ -247,21 +248,27 @@ NOBODY = 65534
 
 
 @pytest.mark.slow
-def test_two_users_do_not_meet(slurm: Slurm) -> None:
+def test_two_users_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of two users at the same time, on the same nodes, are right, and neither leaves anything."""
     python = f"/usr/bin/python3.{sys.version_info.minor}"
     packages = os.pathsep.join([str(REPOSITORY), *(path for path in sys.path if path.endswith("site-packages"))])
     given = {"python": python, "setup": f"export PYTHONPATH={packages}"}
     if not os.path.exists(python) or not _may_read(packages):
         pytest.skip("needs a Python of this version, and packages, that user nobody may read")
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        os.chmod(folder, 0o755)
-        runs = {user: _start_as(user, Path(folder), given, python, packages) for user in (0, NOBODY)}
+    with contextlib.ExitStack() as stack:  # a folder that both may open, and a Slurm in it
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/tmp")))
+        (folder / "slurm").mkdir()
+        folder.chmod(0o755)
+        slurm = stack.enter_context(cluster.running(folder / "slurm"))
+        for name, value in slurm.variables.items():
+            monkeypatch.setenv(name, value)
+        runs = {user: _start_as(user, folder, given, python, packages) for user in (0, NOBODY)}
         for user, run in runs.items():
-            said, _ = run.communicate(timeout=170)
+            stack.callback(run.kill)
+            said, _ = run.communicate(timeout=150)
             assert (0, f"right {user}") == (run.returncode, said.strip())
-        assert [[], []] == [list(path.iterdir()) for path in Path(folder).glob("*/shared/submissions")]
-    until(lambda: slurm.queue() == [])
+        assert [[], []] == [list(path.iterdir()) for path in folder.glob("*/shared/submissions")]
+        until(lambda: slurm.queue() == [])
 
 
 def _may_read(packages: str) -> bool:
