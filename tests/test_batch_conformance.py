@@ -1,6 +1,7 @@
 """The operations of RDataFrame on a real Slurm: those checks of the conformance suite that need no executor of their own.
 
-They run in an allocation, where later queries find ROOT up; that arrays of jobs give the same is in ``test_batch``.
+Not among them: what depends on where DistRDF itself would cut, as ranges are cut by load here. They run in an allocation,
+where later queries find ROOT up; that arrays of jobs give the same is in ``test_batch``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from batch.cluster import Slurm
 from test_batch import configuration
 from test_conformance import (  # noqa: F401  # they are collected here, too
     oracle,
-    test_a_column_that_the_first_file_of_a_range_lacks,
     test_actions_that_root_cannot_clone,
     test_arrays_of_all_columns_of_a_selection,
     test_default_branches,

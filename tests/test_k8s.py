@@ -14,12 +14,14 @@ from typing import Any
 import lithops
 import pytest
 import ROOT
+import test_conformance
 import yaml
 from conftest import REPOSITORY
 from k8s_standin import api
 from k8s_standin.cluster import GROUPS, Cluster
 from lithops.serverless.backends.k8s.config import MASTER_PORT
 from servers import daemons
+from test_conformance import oracle  # noqa: F401  # a fixture
 
 import rdf_lithops
 
@@ -81,6 +83,13 @@ def test_a_histogram_of_k8s(executor: Callable[..., Any], cluster: tuple[Cluster
     assert [expected.GetBinContent(i) for i in range(52)] == [found.GetBinContent(i) for i in range(52)]
     assert 3 == len(rdf_lithops.report(result).maps)
     assert [] == [why for _, phase, why in cluster[0].ended if phase == "Failed" and why not in ("Deleted",)]
+
+
+@pytest.mark.timeout(400)
+def test_every_operation(executor: Callable[..., Any], files: Any, oracle: Callable[..., Any], tmp_path: Path) -> None:  # noqa: F811
+    """All operations on a list of files, in seven ranges and one query, give local RDataFrame's results."""
+    fexec = executor(max_workers=1, runtime_memory=3000)
+    test_conformance.test_every_operation_equals_local("list of files", "cloned", 7, files, fexec, oracle, tmp_path)
 
 
 def slow_once(mark: Path, what: str = "gSystem->Sleep(300000);") -> str:
