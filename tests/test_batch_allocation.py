@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,6 +35,9 @@ def test_a_wrong_allocation_is_refused(wrong: Any) -> None:
 def test_jobs_are_steps_of_one_allocation(slurm: Slurm, executor: Make, tmp_path: Path) -> None:  # noqa: F811
     """Two jobs, more calls than processors: one job in Slurm, a call that failed to end is stopped with its step, and the
     allocation goes when the executor does."""
+    left = Path("/tmp") / f"lithops-agent-{os.getuid()}-0-of-one-that-was-killed.sock"
+    with socket.socket(socket.AF_UNIX) as plug:
+        plug.bind(str(left))
     fexec = executor(allocation={**NODES, "nodes": 2})
     for _ in range(2):
         found = fexec.get_result(fexec.map(where, range(5), extra_env={"KEY": "of the call"}))
@@ -41,6 +45,7 @@ def test_jobs_are_steps_of_one_allocation(slurm: Slurm, executor: Make, tmp_path
         assert {"n1", "n2"} == {node for _, node, _ in found}
         assert {"of the call"} == {key for _, _, key in found}
         assert 1 == len(slurm.queue())
+    assert not left.exists()
     mark = tmp_path / "mark"
     futures = fexec.map(sleeps, [(str(mark), 300.0)])
     until(mark.exists)

@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
     os.umask(0o077)
     scratch = os.path.dirname(path)
     element.sweep(scratch)
+    _sweep(scratch)
     own, lock = element.claimed(scratch)
     os.environ["TMPDIR"] = tempfile.tempdir = own
     element.adopt_orphans()
@@ -58,6 +59,17 @@ def main(arguments: list[str]) -> int:
             os.unlink(path)
         shutil.rmtree(own, ignore_errors=True)
         lock.close()
+
+
+def _sweep(scratch: str) -> None:
+    """Remove the sockets of this user's agents that were killed outright: nobody listens on them."""
+    for name in os.listdir(scratch):
+        if name.startswith(f"lithops-agent-{os.getuid()}-"):
+            with socket.socket(socket.AF_UNIX) as plug, contextlib.suppress(FileNotFoundError):
+                try:
+                    plug.connect(os.path.join(scratch, name))
+                except ConnectionRefusedError:
+                    os.unlink(os.path.join(scratch, name))
 
 
 def _serve(listener: socket.socket) -> NoReturn:
