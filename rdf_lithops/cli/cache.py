@@ -71,7 +71,8 @@ def _facts(known: library.Library) -> dict[str, Any]:
 
 
 @command.command("build", short_help="Make now what is missing.")
-def build_() -> None:
+@_options.as_json
+def build_(as_json: bool) -> None:
     """Make the libraries that are missing, and wait for them: a minute for the first.
 
     \b
@@ -81,17 +82,20 @@ def build_() -> None:
     place = _folder()
     if build.compiler() is None:
         raise PlanError("expected a C++ compiler on PATH (g++ or c++), found none: install g++")
-    if not noting.is_left():
-        click.echo("nothing is missing")
-        return
-    done = subprocess.run([sys.executable, "-W", "ignore", "-m", build.__name__], stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise CheckFailed("the compiler failed; what it said is above")
-    click.echo(f"{len(list(library.libraries(place)))} libraries in {place}")
+    if noting.is_left():
+        done = subprocess.run([sys.executable, "-W", "ignore", "-m", build.__name__], stdin=subprocess.DEVNULL)
+        if done.returncode:
+            raise CheckFailed("the compiler failed; what it said is above")
+    _say(as_json, "libraries", len(list(library.libraries(place))), place, "{} libraries in {}")
+
+
+def _say(as_json: bool, what: str, count: int, place: str, text: str) -> None:
+    click.echo(json.dumps({"folder": place, what: count}) if as_json else text.format(count, place))
 
 
 @command.command("check", short_help="Load everything that is there.")
-def check() -> None:
+@_options.as_json
+def check(as_json: bool) -> None:
     """Load every library in a process of its own, as a worker would. Ends with status 3 if one cannot be used.
 
     \b
@@ -107,11 +111,12 @@ def check() -> None:
     refused = [line for line in done.stderr.splitlines() if "instantiation library" in line]
     if done.returncode or refused:
         raise CheckFailed("\n".join(refused) or done.stderr)
-    click.echo(f"{len(there)} libraries load")
+    _say(as_json, "loaded", len(there), place, "{} libraries of {} load")
 
 
 @command.command("clear", short_help="Remove all of it.")
-def clear() -> None:
+@_options.as_json
+def clear(as_json: bool) -> None:
     """Remove the libraries for this ROOT; the next program compiles for itself, and they are made again.
 
     \b
@@ -123,7 +128,7 @@ def clear() -> None:
     for name in names:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(place, name))
-    click.echo(f"{sum(name.endswith('.so') for name in names)} libraries removed from {place}")
+    _say(as_json, "removed", sum(name.endswith(".so") for name in names), place, "{} libraries removed from {}")
 
 
 def _is_ours(name: str) -> bool:
