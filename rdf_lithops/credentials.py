@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from .errors import CredentialsError, DataAccessError
 from .tickets import principal_and_end
 from .worker import credentials as far
+from .worker import remote
 from .worker.credentials import Sealed, pack, read_found, token_places
 
 __all__ = [
@@ -268,7 +269,8 @@ def of_signed_urls(signed: Mapping[str, str]) -> list[Credential]:
 
 def kinds_for(urls: Iterable[str]) -> tuple[str, ...]:
     """The kinds of credentials that the servers of ``urls`` may ask for: none for local paths and plain http."""
-    wanted = {kind for url in urls for kind in SERVICES.get(urlsplit(url).scheme, ())}
+    schemes = {urlsplit(remote.as_given(url)).scheme for url in urls}  # of an RNTuple in S3 ROOT is told another
+    wanted = {kind for scheme in schemes for kind in SERVICES.get(scheme, ())}
     return tuple(kind for kind in KINDS if kind in wanted)
 
 

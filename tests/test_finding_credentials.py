@@ -192,6 +192,7 @@ def test_unreadable_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ([], ()),
         (["/data/f.root", "http://host/f.root"], ()),
         (["s3://bucket/f.root"], ("s3",)),
+        (["http://s3.rdf-lithops.invalid/bucket/ntuple.root"], ("s3",)),  # as ROOT is told of an RNTuple
         (["https://host/f.root"], ("token",)),
         (["root://host//f.root", "s3://b/f.root", "f.root"], ("krb5", "x509", "token", "sss", "s3")),
     ],

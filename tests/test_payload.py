@@ -331,10 +331,11 @@ def test_other_payload_other_process(fexec: Any, registries: Any) -> None:
 def test_a_bundle_does_not_stay_in_the_storage(fexec: Any, tmp_path: Path, tag: str) -> None:
     """The bundle of a run is deleted when the run is over, whether it worked or failed."""
     ROOT.RDF.Distributed.DistributeHeaders(write(tmp_path / "left.h", f"inline int left_{tag}() {{ return 1; }}\n"))
+    before = fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/runs/")  # of drivers that other tests have killed
     assert 4.0 == total(fexec, f"left_{tag}()")
     with pytest.raises(rdf_lithops.RangeError, match="spoilt"):
         total(fexec, '(throw std::runtime_error("spoilt"), 1)')
-    assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/runs/")
+    assert before == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/runs/")
 
 
 def test_registries_are_copied_at_the_door(fexec: Any, tmp_path: Path, registries: Any) -> None:

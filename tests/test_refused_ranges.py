@@ -19,6 +19,7 @@ CONFIG = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhos
 ENTRIES = 200_000  # of two doubles: ten times what is read ahead of a file's beginning and end
 KINDS = {403: "denied", 404: "missing", 412: "changed"}
 HEAD_BYTES = 1000
+MIDDLE_BYTES = 200_000  # more than the baskets of both columns that lie side by side
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_refused_in_the_middle(form: str, status: int, server: Refusing, own_fex
     again, and the next query over another file is answered."""
     name = f"{form}_a.root"
     middle = (server.folder / name).stat().st_size // 4
-    server.refuse(name, middle, middle + 10_000, status)
+    server.refuse(name, middle, middle + MIDDLE_BYTES, status)
     query = ROOT.RDataFrame("events", f"{server.url}/{name}", executor=own_fexec, npartitions=1).Sum("x")
     with pytest.raises(DataAccessError, match=name) as caught:
         query.GetValue()
@@ -89,7 +90,7 @@ def test_refused_and_tried_again(server: Refusing, own_fexec: lithops.FunctionEx
     the data."""
     name = "rntuple_a.root"
     middle = (server.folder / name).stat().st_size // 4
-    server.refuse(name, middle, middle + 10_000, 418)
+    server.refuse(name, middle, middle + MIDDLE_BYTES, 418)
     options = {"attempts": 2}
     query = ROOT.RDataFrame("events", f"{server.url}/{name}", executor=own_fexec, npartitions=1, options=options).Sum("x")
     with pytest.raises(rdf_lithops.RunError, match="status 418") as caught:
