@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -26,7 +25,7 @@ import rdf_lithops
 from rdf_lithops import cleaning, job
 from rdf_lithops.cli import FAILED, main
 from rdf_lithops.errors import RunError
-from rdf_lithops.events import Event, ReduceEnded
+from rdf_lithops.events import CallBegan, Event
 from rdf_lithops.options import Options
 
 LIMIT_S = 90.0
@@ -150,37 +149,25 @@ def test_jobs_that_are_cancelled_during_a_sweep(fexec: lithops.FunctionExecutor)
     assert [] == failures
 
 
-def test_a_jobs_own_file_is_its_process_to_delete(tmp_path: Path) -> None:
-    """A job whose result is there, and whose process is about to end, keeps its file: else Lithops says that it failed."""
+def test_a_jobs_own_file_is_its_process_to_delete() -> None:
+    """A job whose process lives keeps its file, whoever sweeps: else Lithops says that it failed. None stays in the end."""
     config = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"version": 1}}
     with lithops.FunctionExecutor(config=config, log_level=None) as executor:
-        assert 10 == ROOT.RDataFrame(10, executor=executor, npartitions=1).Count().GetValue()
         folder = Path(lithops.constants.LITHOPS_TEMP_DIR) / executor.storage.bucket / lithops.constants.JOBS_PREFIX
-        stopped: list[psutil.Process] = []
+        kept: list[bool] = []
 
-        def stop(event: Event) -> None:
-            if isinstance(event, ReduceEnded):
-                stopped.extend(psutil.Process(job._sessions[executor].prefork.pid).children())  # type: ignore[union-attr]
-                for process in stopped:
-                    with contextlib.suppress(psutil.Error):
-                        process.suspend()
+        def sweep(event: Event) -> None:
+            if isinstance(event, CallBegan):
+                (path,) = folder.glob(f"{executor.executor_id}-M*-job.json")
+                job._delete_job_file(job._sessions[executor], path.name.removesuffix("-job.json"))
+                kept.append(path.exists())
 
-        held: list[Path] = []
-        for _ in range(20):
-            frame = ROOT.RDataFrame(10, executor=executor, npartitions=1)
-            frame._headnode.backend.consumers = (stop,)
-            before = {path.name for path in folder.glob("*-job.json")}
-            assert 10 == frame.Count().GetValue()
-            waiting = [process for process in stopped if process.is_running() and process.status() == psutil.STATUS_STOPPED]
-            held += [path for path in folder.glob("*-R*-job.json") if path.name not in before] if waiting else []
-            for process in stopped:
-                with contextlib.suppress(psutil.Error):
-                    process.resume()
-            stopped.clear()
-            if held:
-                break
-        assert held, "no process that was met before it had ended has its file"
-        wait_until(lambda: not any(path.exists() for path in held))
+        frame = ROOT.RDataFrame(2, executor=executor, npartitions=1)
+        frame._headnode.backend.consumers = (sweep,)
+        assert 2.0 == frame.Define("x", "gSystem->Sleep(500); return 1.0;").Sum("x").GetValue()
+        assert [True] == kept
+        mine = f"{executor.executor_id}-*-job.json"
+    wait_until(lambda: not list(folder.glob(mine)))
 
 
 DROPPED = """

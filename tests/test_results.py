@@ -225,3 +225,18 @@ def test_other_numbers_are_left_to_root(kind: str) -> None:
     frame = ROOT.RDataFrame(4).Define("x", "double(rdfentry_)")
     into, other = (ROOT.Detail.RDF.GetMergeableValue(getattr(frame, kind)("x")) for _ in range(2))
     assert not moments.merged(into, other)
+
+
+def test_vectors_of_objects(fexec: Any) -> None:
+    """AsNumpy of vectors of vectors and of texts: as locally, whatever their lengths."""
+
+    def columns(frame: Any) -> dict[str, list[Any]]:
+        code = "ROOT::RVec<ROOT::RVecF> r; for (int i = 0; i < int(rdfentry_ % 5); ++i) r.emplace_back(i * 7, i); return r;"
+        texts = "ROOT::RVec<std::string>{\"a\", std::string(rdfentry_ % 40, 'x')}"
+        arrays = frame.Define("v", code).Define("s", texts).AsNumpy(["v", "s"], lazy=True).GetValue()
+        vectors = [[[float(number) for number in inner] for inner in outer] for outer in arrays["v"]]
+        return {"v": vectors, "s": [[str(text) for text in texts] for texts in arrays["s"]]}
+
+    expected = columns(ROOT.RDataFrame(30))
+    assert {4, 40 - 11} == {max(map(len, expected["v"])), max(len(texts[1]) for texts in expected["s"])}
+    assert expected == columns(ROOT.RDataFrame(30, executor=fexec, npartitions=3))

@@ -6,12 +6,21 @@ DistRDF would concatenate the columns again with every partial that is folded, i
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["ArrayParts", "Stored", "joined", "register", "taken_apart"]
+
+_VECTOR = "ROOT::VecOps::RVec<"
+_NUMBERS = frozenset(
+    {
+        *("bool", "char", "signed char", "unsigned char", "short", "unsigned short", "int", "unsigned int", "long"),
+        *("unsigned long", "long long", "unsigned long long", "Long64_t", "ULong64_t", "float", "double"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ def taken_apart(
         arrays = getattr(mergeable, "_py_arrays", None)
         if arrays is None:
             continue
-        pickled = pickle.dumps(arrays, protocol=pickle.HIGHEST_PROTOCOL)
+        pickled = _dumped(arrays)
         if len(pickled) <= limit_bytes:
             mergeables[index] = ArrayParts([pickled])
             continue
@@ -63,6 +72,35 @@ def taken_apart(
         mergeables[index] = ArrayParts([Stored(key, hashlib.sha256(pickled).hexdigest())])
         blobs[key] = pickled
     return blobs
+
+
+class _Pickler(pickle.Pickler):
+    """Writes vectors whose elements are objects element by element.
+
+    ROOT has no dictionary of them, and what it does instead takes an RVec for a std::vector: reading one crashes.
+    """
+
+    def reducer_override(self, item: Any) -> Any:
+        kind = str(getattr(type(item), "__cpp_name__", ""))
+        if not kind.startswith(_VECTOR) or kind.removeprefix(_VECTOR)[:-1] in _NUMBERS:
+            return NotImplemented
+        return _vector_of, (kind, [str(each) if "string" in kind else each for each in item])
+
+
+def _dumped(arrays: dict[str, Any]) -> bytes:
+    with io.BytesIO() as written:
+        _Pickler(written, protocol=pickle.HIGHEST_PROTOCOL).dump(arrays)
+        return written.getvalue()
+
+
+def _vector_of(kind: str, elements: list[Any]) -> Any:
+    """An RVec of that C++ type."""
+    import ROOT
+
+    made = ROOT.VecOps.RVec[kind.removeprefix(_VECTOR)[:-1].strip()]()
+    for each in elements:
+        made.push_back(each)
+    return made
 
 
 def joined(parts: ArrayParts, fetch: Callable[[str], bytes]) -> dict[str, Any]:
