@@ -6,7 +6,7 @@ import itertools
 import logging
 from typing import Any
 
-from ROOT._distrdf import Ranges
+from .worker.schema import look
 
 __all__ = ["halves"]
 
@@ -42,16 +42,16 @@ def _middle_cluster(plain: Plain) -> tuple[Plain, Plain] | None:
     if plain["files"] is None:  # with friends each range has all files, and travels without them
         return None
     first, last = plain["first_file"], plain["last_file"]
-    source = "RNTuple" if plain.get("rntuple") else ""
     try:
-        seen = [
-            Ranges.get_clusters_and_entries(source, tree, name)
+        looks = [
+            look(name, tree, (), bool(plain.get("rntuple")))
             for tree, name in zip(plain["trees"][first:last], plain["files"][first:last], strict=True)
         ]
     except Exception as error:
         logger.warning("range %s stays as it is: its files cannot be read here: %s", plain["id"], error)
         return None
-    entries = [int(count) for _, count in seen]
+    seen = [(found.boundaries, found.entries) for found in looks]
+    entries = [count for _, count in seen]
     before = [0, *itertools.accumulate(entries)]
     start = before[0] + int(plain["start_fraction"] * entries[0])
     end = before[-2] + int(plain["end_fraction"] * entries[-1])

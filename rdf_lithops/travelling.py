@@ -18,9 +18,10 @@ from .signatures import named_plain
 from .worker import execute, opening
 from .worker import ranges as adapter
 from .worker.fingerprints import fingerprints
+from .worker.schema import look
 
 # isort: split
-from ROOT._distrdf import ComputationGraphGenerator, Ranges
+from ROOT._distrdf import ComputationGraphGenerator
 
 __all__ = ["Graph", "Travelling", "check_entries", "digest_of", "graph_to_travel", "nodes_of", "plain_of", "travelling_of"]
 
@@ -219,7 +220,7 @@ def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) ->
         finished = plain["files"] if plain["end_fraction"] == 1 else plain["files"][:-1]
         for name, tree in zip(finished, plain["trees"], strict=False):
             if (name, tree) not in counted:
-                counted[name, tree] = int(Ranges.get_clusters_and_entries(item.exec_id.rdf_uuid, tree, name)[1])
+                counted[name, tree] = look(name, tree, (), _is_rntuple(item)).entries  # DistRDF's aborts in empty RNTuples
             before += counted[name, tree]
     return {f"{name}/{tree}": entries for (name, tree), entries in counted.items()}
 

@@ -33,7 +33,6 @@ BATCH = {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "batch").rg
 USERS_OF_ROOT = {
     "backend.py",
     "badfiles.py",
-    "halving.py",
     "cutting.py",
     "dataset.py",
     "declaring.py",

@@ -94,6 +94,7 @@ def spec_of(paths: list[str], entry_range: tuple[int, int] | None = None, names:
     return spec
 
 
+@pytest.mark.filterwarnings("default")  # ROOT warns of an end behind the last entry
 @pytest.mark.parametrize("entry_range", [(5, 45), (0, 7), (19, 21), (50, 200)])
 def test_global_ranges(entry_range: tuple[int, int], paths: list[str], fexec: Any) -> None:
     """The range of a specification is read, and numbered, as locally; the specification can be used again."""
