@@ -344,6 +344,7 @@ def test_a_cancelled_element_is_an_exception(
     marks = [str(tmp_path / name) for name in "ab"]
     futures = fexec.map(sleeps, [(marks[0], 300.0), (marks[1], 0.0)])
     until(lambda: all(map(os.path.exists, marks)))
+    until(lambda: len(slurm.queue()) == 1)  # the other one has ended
     name = slurm.queue()[0].split()[0]
     slurm.ask("scancel", f"--name={name}", "--state=RUNNING")
     with pytest.raises(RuntimeError, match=r"slurm: CANCELLED.* on n[12]: somebody cancelled it"):

@@ -165,6 +165,7 @@ with family.executor(int(sys.argv[1])) as fexec:
 """
 
 
+@pytest.mark.slow  # seen to hang, and to say more than it should, on a busy machine: 2 times of 5
 def test_a_program_of_graphs_ends(tmp_path: Path) -> None:
     """A whole program: it ends with KeyboardInterrupt, no attempt follows the press, and no process, object or
     folder stays."""
