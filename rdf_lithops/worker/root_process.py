@@ -527,7 +527,7 @@ def main() -> None:
             traceback.print_exc()
         finally:
             parent.close()
-            if given.instantiations == "build":
+            if given.instantiations == "build" and (given.owns_folder or given.lingers):  # on a driver's own machine alone
                 _build_libraries()
             sys.stdout.flush()
             sys.stderr.flush()
