@@ -13,13 +13,12 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
+from . import drivers
 
 __all__ = [
     "KEY_PREFIX",
@@ -28,9 +27,7 @@ __all__ = [
     "Leftover",
     "Places",
     "claim",
-    "describe_driver",
     "find",
-    "lives",
     "remove",
 ]
 
@@ -71,21 +68,6 @@ def claim(folder: str) -> Any:
     return lock
 
 
-def describe_driver() -> dict[str, Any]:
-    """Which process this is, so that another one can tell whether it still lives."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "pid_began": psutil.Process().create_time()}
-
-
-def lives(driver: dict[str, Any]) -> bool | None:
-    """Whether the process that described itself so still runs; None if it ran on another machine."""
-    if driver.get("host") != socket.gethostname():
-        return None
-    try:
-        return bool(psutil.Process(int(driver["pid"])).create_time() == driver["pid_began"])
-    except psutil.NoSuchProcess:
-        return False
-
-
 def find(storage: Any, places: Places, older_than_s: float) -> list[Leftover]:
     """Leftovers that are at least so old, oldest first. ``storage`` is Lithops' Storage."""
     found = [*_dead_runs(storage, places), *_dead_folders(places)]
@@ -99,7 +81,7 @@ def _dead_runs(storage: Any, places: Places) -> Iterator[Leftover]:
         if not began.isdigit():
             continue  # not ours
         record = _read_record(storage, f"{RUNS_PREFIX}/{run_id}/{RECORD_NAME}")
-        if lives(record) is True:
+        if drivers.lives(record) is True:
             continue
         own = [key for key in keys if key.split("/")[2] == run_id]
         paths: list[str] = []

@@ -20,13 +20,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import CredentialsError, DataAccessError
+from .options import CREDENTIAL_KINDS
 from .tickets import principal_and_end
 from .worker import credentials as far
 from .worker import remote
 from .worker.credentials import Sealed, pack, read_found, token_places
 
 __all__ = [
-    "KINDS",
     "Credential",
     "Keyring",
     "describe",
@@ -84,7 +84,7 @@ class Credential:
 
 def find(kinds: Iterable[str] | None = None) -> list[Credential]:
     """The credentials of this process's user, at most one of each of ``kinds`` (None: all); unusable ones say why."""
-    found = (_FINDERS[kind]() for kind in (KINDS if kinds is None else kinds))
+    found = (_FINDERS[kind]() for kind in (CREDENTIAL_KINDS if kinds is None else kinds))
     return [credential for credential in found if credential is not None]
 
 
@@ -227,6 +227,7 @@ def _aws_keys(key: str | None, secret: str | None, token: str | None) -> dict[st
     return {"aws_access_key_id": key, "aws_secret_access_key": secret, **session}
 
 
+# one for each of CREDENTIAL_KINDS
 _FINDERS: dict[str, Callable[[], Credential | None]] = {
     "krb5": _kerberos,
     "x509": _proxy,
@@ -234,7 +235,6 @@ _FINDERS: dict[str, Callable[[], Credential | None]] = {
     "sss": _shared_secret,
     "s3": _s3_keys,
 }
-KINDS = tuple(_FINDERS)
 
 
 def _read(path: str, chosen: bool) -> tuple[bytes | None, str]:

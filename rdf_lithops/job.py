@@ -37,8 +37,8 @@ from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 from lithops.storage.utils import StorageNoSuchKeyError, create_init_key, create_status_key
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
-from . import interrupts
-from .cleaning import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, Places, claim, describe_driver
+from . import drivers, interrupts
+from .cleaning import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, Places, claim
 from .cost import Offer
 from .credentials import Credential, Keyring
 from .errors import PlanError, RunError, SubmissionError
@@ -606,7 +606,7 @@ def _record(session: Session, place: Place) -> None:
     place.job_keys.extend(keys)
     session.open_keys.update(keys)
     named = {"executor_id": session.executor.executor_id, "job_keys": place.job_keys, "outputs": place.outputs}
-    record = {**describe_driver(), **named}
+    record = {**drivers.describe(), **named}
     storage = session.executor.storage
     storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
 

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import cleaning
+from . import drivers
 from .worker import stores
 
 __all__ = [
@@ -170,7 +170,7 @@ def _json(text: str) -> dict[str, Any]:
 
 def begin(folder: str, stem: str, run: str) -> None:
     """Say that a run of this driver is going to write there. Raises stores.StoreFailure."""
-    _write(_record(folder, stem, run), json.dumps(cleaning.describe_driver()))
+    _write(_record(folder, stem, run), json.dumps(drivers.describe()))
 
 
 def take_back(seen: Seen, run: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from .credentials import KINDS
 from .errors import PlanError
 
-__all__ = ["Options"]
+__all__ = ["CREDENTIAL_KINDS", "Options"]
+
+CREDENTIAL_KINDS = ("krb5", "x509", "token", "sss", "s3")
+"""What a run may take with it: Kerberos, a proxy or certificate, a bearer token, XRootD's shared secret, keys of S3."""
 
 
 def _option(default: Any, *kinds: type, above: float | None = None, shown: bool = True) -> Any:
@@ -102,8 +104,10 @@ class Options:
             if not fits or (above is not None and not value > above):
                 bound = "" if above is None else f" greater than {above}"
                 raise PlanError(f"options.{item.name} must be {kinds[0].__name__}{bound}, got {value!r}")
-        if self.credentials is not None and not set(self.credentials) <= set(KINDS):
-            raise PlanError(f"options.credentials must be a tuple of some of {', '.join(KINDS)}, got {self.credentials!r}")
+        if self.credentials is not None and not set(self.credentials) <= set(CREDENTIAL_KINDS):
+            raise PlanError(
+                f"options.credentials must be a tuple of some of {', '.join(CREDENTIAL_KINDS)}, got {self.credentials!r}"
+            )
         if self.on_bad_file not in ("raise", "skip"):
             raise PlanError(f"options.on_bad_file must be 'raise' or 'skip', got {self.on_bad_file!r}")
 

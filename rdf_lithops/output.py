@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import cleaning, identity, manifest
+from . import drivers, identity, manifest
 from .errors import OutputError
 from .manifest import File, Manifest, Seen
 from .worker import stores
@@ -143,7 +143,7 @@ def _recovered(destination: Destination) -> Seen:
     """What is there, once all that drivers have left is tidied up which were killed. OutputError while one is at work."""
     seen = manifest.look(destination.folder, destination.stem)
     for driver in seen.runs.values():
-        if cleaning.lives(driver):
+        if drivers.lives(driver):
             why = f"process {driver['pid']} of this machine is writing it"
             what = f"another run writes {destination.url}"
             raise OutputError(what, why=why, next_command="wait for it, or choose another name")
@@ -160,7 +160,7 @@ def _tidied(seen: Seen) -> Seen:
 
 def _dead(seen: Seen) -> list[str]:
     """The recorded runs whose driver was killed, on this machine."""
-    return [run for run, driver in seen.runs.items() if cleaning.lives(driver) is False]
+    return [run for run, driver in seen.runs.items() if drivers.lives(driver) is False]
 
 
 def _refuse(destination: Destination, seen: Seen, may_overwrite: bool, inputs: Collection[str], count: int) -> None:

@@ -18,7 +18,7 @@ from chaos import overwrite
 from servers import daemons
 
 import rdf_lithops
-from rdf_lithops import OutputError, cleaning, identity, manifest, output
+from rdf_lithops import OutputError, drivers, identity, manifest, output
 from rdf_lithops.worker import stores
 
 END = "skim.rdf_lithops.json"
@@ -201,11 +201,11 @@ def test_a_planned_snapshot_that_is_not_run_is_in_nobodys_way(fexec: Any, tmp_pa
 
 def dead_driver() -> dict[str, Any]:
     """The description of a process of this machine that has ended."""
-    program = "import json; from rdf_lithops.cleaning import describe_driver; print(json.dumps(describe_driver()))"
+    program = "import json; from rdf_lithops import drivers; print(json.dumps(drivers.describe()))"
     environment = {**os.environ, "LITHOPS_WORKER": "1"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, check=True, timeout=60)
     described: dict[str, Any] = json.loads(done.stdout)
-    assert cleaning.lives(described) is False
+    assert drivers.lives(described) is False
     return described
 
 
