@@ -271,7 +271,7 @@ def kinds_for(urls: Iterable[str]) -> tuple[str, ...]:
     """The kinds of credentials that the servers of ``urls`` may ask for: none for local paths and plain http."""
     schemes = {urlsplit(remote.as_given(url)).scheme for url in urls}  # of an RNTuple in S3 ROOT is told another
     wanted = {kind for scheme in schemes for kind in SERVICES.get(scheme, ())}
-    return tuple(kind for kind in KINDS if kind in wanted)
+    return tuple(kind for kind in CREDENTIAL_KINDS if kind in wanted)
 
 
 def for_run(

@@ -18,7 +18,7 @@ from chaos import overwrite
 from servers import daemons
 
 import rdf_lithops
-from rdf_lithops import OutputError, drivers, identity, manifest, output
+from rdf_lithops import OutputError, cleaning, drivers, identity, manifest, output
 from rdf_lithops.worker import stores
 
 END = "skim.rdf_lithops.json"

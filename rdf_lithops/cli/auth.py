@@ -10,6 +10,7 @@ import click
 
 from .. import credentials
 from ..errors import CredentialsError
+from ..options import CREDENTIAL_KINDS
 from . import _options
 
 __all__ = ["command"]
@@ -38,7 +39,7 @@ def status(urls: tuple[str, ...], as_json: bool) -> None:
       rdf-lithops auth status
       rdf-lithops auth status root://eospublic.cern.ch//eos/file.root s3://bucket/skim
     """
-    kinds = credentials.kinds_for(urls) if urls else credentials.KINDS
+    kinds = credentials.kinds_for(urls) if urls else CREDENTIAL_KINDS
     found = {item.kind: item for item in credentials.find(kinds)}
     now = datetime.now(timezone.utc)
     if as_json:
