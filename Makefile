@@ -37,8 +37,8 @@ demo: $(VENV)/.stamp-root
 
 test: SELECTION := -m "not slow"
 test-all: SELECTION :=
-test-data: SELECTION := $(wildcard $(addprefix tests/test_,servers.py extents.py remote*.py friends.py replic*.py output*.py *credentials.py flaky*.py))
-test-batch: SELECTION := $(wildcard tests/test_batch*.py tests/test_htcondor.py tests/test_k8s.py)
+test-data: SELECTION := $(wildcard $(addprefix tests/*/test_,servers.py extents.py remote*.py friends.py replic*.py output*.py *credentials.py flaky*.py))
+test-batch: SELECTION := tests/batch_systems tests/deployment/test_k8s.py
 test-batch: JOBS := 0
 test-all test-data: export EXTRA_CLING_ARGS := -O2
 test-data test-batch: export RDF_LITHOPS_ALL_SERVERS := $(if $(filter 0,$(shell id -u)),yes)
@@ -63,7 +63,7 @@ test-lambda: export CONTAINERS_CONF := $(if $(CONTAINERS_CONF),$(CONTAINERS_CONF
 test-lambda: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	RDF_LITHOPS_IMAGE="$$(cat $(VENV)/.image 2>/dev/null)" TMPDIR="$$folder" \
-	$(BIN)/python -m pytest -rA tests/test_lambda*.py tests/test_check.py $(ARGS)
+	$(BIN)/python -m pytest -rA tests/deployment/test_lambda*.py tests/deployment/test_check.py $(ARGS)
 
 # Known vulnerabilities of what the image holds.
 audit: $(VENV)/.stamp-test

@@ -21,10 +21,10 @@ import lithops
 import ROOT
 
 import rdf_lithops  # registers Lithops executors with ROOT
-from rdf_lithops import survey
-from rdf_lithops.columns import columns_read
-from rdf_lithops.cost import Speeds
-from rdf_lithops.layout import EVEN, FileLayout, unevenness
+from rdf_lithops.dataset import survey
+from rdf_lithops.dataset.columns import columns_read
+from rdf_lithops.dataset.layout import EVEN, FileLayout, unevenness
+from rdf_lithops.planning.cost import Speeds
 
 # isort: split
 from ROOT._distrdf import Ranges

@@ -22,7 +22,7 @@ import psutil
 import ROOT
 
 from rdf_lithops import Options, RdfLithopsError
-from rdf_lithops.events import AttemptEnded, CallFailed, Event, RunEnded
+from rdf_lithops.run.events import AttemptEnded, CallFailed, Event, RunEnded
 
 ACTIONS = ("raise", "throw", "exit", "kill", "segv", "allocate", "stop", "sleep", "garbage", "twice", "lose")
 PLACES = {"task": "map", "slot": "warm process", "reduce": "reducer", "fold": "its warm process"}

@@ -27,7 +27,7 @@ import lithops
 import ROOT
 
 import rdf_lithops  # registers Lithops executors with ROOT
-from rdf_lithops.events import Event, FoldRoundEnded, ReduceEnded
+from rdf_lithops.run.events import Event, FoldRoundEnded, ReduceEnded
 
 QUOTA = 2
 MEMORY_MIB = 3008

@@ -26,7 +26,7 @@ import ROOT
 
 import rdf_lithops  # registers Lithops executors with ROOT
 from benchmarks import processes
-from rdf_lithops.events import Event, FoldRoundEnded
+from rdf_lithops.run.events import Event, FoldRoundEnded
 
 LOOK_S = 0.2
 TAGS = [f"t{i}" for i in range(10)]

@@ -16,7 +16,7 @@ import lithops
 import ROOT
 
 from rdf_lithops import Options
-from rdf_lithops.events import AttemptBegan, CallEnded, CallFailed, Event
+from rdf_lithops.run.events import AttemptBegan, CallEnded, CallFailed, Event
 
 SHARES = (0, 1, 5, 10)  # per cent
 

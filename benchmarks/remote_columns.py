@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import ROOT
 from servers import distance, s3
 
-from rdf_lithops.worker import access
+from rdf_lithops.files import access
 
 COLUMNS, READ = 40, ("c3", "c17", "c31")
 BYTES_PER_VALUE = 7.0  # a Gaussian double, compressed

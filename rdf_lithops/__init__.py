@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .backend import plan, report
-    from .dataset import expand
+    from .dataset.names import expand
+    from .dataset.snapshots import parts
     from .errors import (
         CredentialsError,
         DataAccessError,
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
         RdfLithopsError,
         RunError,
     )
+    from .graph.backend import plan, report
     from .options import Options
-    from .output import parts
-    from .planning import Plan
+    from .planning.plans import Plan
     from .registration import RDataFrame
     from .reporting import Report
 
@@ -54,12 +54,12 @@ __all__ = [
 _HOMES = {
     "RDataFrame": "registration",
     "Options": "options",
-    "Plan": "planning",
+    "Plan": "planning.plans",
     "Report": "reporting",
-    "expand": "dataset",
-    "parts": "output",
-    "plan": "backend",
-    "report": "backend",
+    "expand": "dataset.names",
+    "parts": "dataset.snapshots",
+    "plan": "graph.backend",
+    "report": "graph.backend",
 }
 
 

@@ -33,10 +33,11 @@ import cloudpickle
 import lithops
 import ROOT
 
-from . import job, payload, registration
+from . import registration
 from .errors import PayloadError, PlanError, RunError
+from .executor import job, payload
 from .options import Options
-from .worker import execute
+from .worker.root import execute
 
 __all__ = [
     "RDataFrame",
@@ -202,7 +203,7 @@ class _OriginalBackend:
     """What a back end of the original package has to do, in front of that package's own base class."""
 
     def _set_up(self, package: ModuleType, conf: _Conf) -> None:
-        from .backend import LithopsBackend
+        from .graph.backend import LithopsBackend
 
         self._package = package
         executor = _executor(conf.lithops)

@@ -74,7 +74,7 @@ def _anticipate() -> None:
     def read(self: Any) -> Any:
         facade.RDataFrame = original
         if "lithops" in sys.modules and "cppyy" not in sys.modules:
-            from . import job
+            from .executor import job
 
             job.anticipate()
         return get(self)
@@ -107,7 +107,7 @@ def _checking(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     """Ours of the name, which looks at what DistRDF's ``original`` keeps unseen."""
 
     def check(*args: Any, **kwargs: Any) -> Any:
-        from . import declaring
+        from .graph import declaring
 
         ours: dict[str, Callable[..., Any]] = {
             "DistributeCppCode": declaring.distribute_code,
@@ -173,7 +173,7 @@ def _with_our_module(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _is_lithops(executor: Any) -> bool:
     if "lithops" not in sys.modules:
         return False
-    from . import job
+    from .executor import job
 
     return job.is_executor(executor)
 
@@ -203,9 +203,9 @@ def _from_spec(jsonfile: str, *, executor: Any, **given: Any) -> Any:
     backend = _backend(executor, options)
     import ROOT
 
-    from . import dataset
+    from .dataset import names
 
-    with dataset.expanded_spec(jsonfile) as path:
+    with names.expanded_spec(jsonfile) as path:
         spec = ROOT.Internal.RDF.RetrieveSpecFromJson(path)
     return backend.make_dataframe(spec, npartitions=npartitions)
 
@@ -229,11 +229,11 @@ def _backend(executor: Any, given: Any) -> Any:
     """A back end on ``executor``. The session comes first: its ROOT process starts while this one initialises its own."""
     if not _is_lithops(executor):
         raise TypeError(f"executor must be a lithops.FunctionExecutor, got {type(executor).__name__}: {executor!r}")
-    from . import job
+    from .executor import job
 
     options = job.options_of(executor, given)
     job.session_for(executor, options)
-    from .backend import LithopsBackend
+    from .graph.backend import LithopsBackend
 
     return LithopsBackend(executor, options)
 
@@ -242,7 +242,7 @@ def _run_graphs(original: Callable[..., Any]) -> Callable[..., Any]:
     def run_graphs(proxies: Iterable[Any]) -> int:
         handles = list(proxies)
         if handles and "lithops" in sys.modules:
-            from . import backend
+            from .graph import backend
 
             if all(backend.is_ours(handle) for handle in handles):
                 return backend.run_graphs(handles)

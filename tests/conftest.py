@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,6 @@ os.environ.setdefault(
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     tempfile.tempdir = os.environ["TMPDIR"] = os.path.join(tempfile.gettempdir(), worker)
     os.makedirs(tempfile.tempdir, exist_ok=True)
-sys.path.insert(0, str(Path(__file__).parent))  # for `datasets` and `servers`; PYTHONSAFEPATH keeps Python from doing it
 
 import datasets
 import lambda_standin

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from inline import Inline
 
-from rdf_lithops import running, watching
-from rdf_lithops.events import Event
 from rdf_lithops.options import Options
-from rdf_lithops.planning import Plan
-from rdf_lithops.recovery import CallEnd, Cut, never_cut
-from rdf_lithops.worker.envelope import Envelope, pack
+from rdf_lithops.planning.plans import Plan
+from rdf_lithops.run import running, watch
+from rdf_lithops.run.books import CallEnd, Cut, never_cut
+from rdf_lithops.run.events import Event
+from rdf_lithops.travels.envelope import Envelope, pack
 
 __all__ = ["Clock", "Life", "Script", "Told", "failing", "told"]
 
@@ -190,7 +190,7 @@ def told(
     """Run ``plan`` to its outcome, or the error that it ends in; and what was done."""
     clock = Clock()
     monkeypatch.setattr(running, "time", clock)
-    monkeypatch.setattr(watching, "time", clock)
+    monkeypatch.setattr(watch, "time", clock)
     run = Told(clock, script)
     try:
         outcome: Any = running.run(run.submit, plan, options, (run.events.append,), cut=cut)

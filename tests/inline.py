@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rdf_lithops.outlook import Outlook
-from rdf_lithops.planning import Plan
-from rdf_lithops.recovery import CallEnd
-from rdf_lithops.worker.envelope import Envelope, pack, unpack
-from rdf_lithops.worker.folding import check_each_range_once
+from rdf_lithops.fold.order import check_each_range_once
+from rdf_lithops.planning.outlook import Outlook
+from rdf_lithops.planning.plans import Plan
+from rdf_lithops.run.books import CallEnd
+from rdf_lithops.travels.envelope import Envelope, pack, unpack
 from rdf_lithops.worker.task import MapTask, ReduceTask, Surroundings
 
 __all__ = ["Inline", "submit", "text_plan"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rdf_lithops.events import AttemptBegan, CallEnded, Event, ReduceEnded, RunBegan, RunEnded
-from rdf_lithops.planning import Plan
+from rdf_lithops.planning.plans import Plan
 from rdf_lithops.reporting import Recorder, Report
+from rdf_lithops.run.events import AttemptBegan, CallEnded, Event, ReduceEnded, RunBegan, RunEnded
 from rdf_lithops.worker.task import MapTask, ReduceTask, Surroundings
 
 BEGAN = 1_800_000_000.0  # when the user asked for the result

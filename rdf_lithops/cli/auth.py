@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .. import credentials
+from ..dataset import credentials
 from ..errors import CredentialsError
 from ..options import CREDENTIAL_KINDS
 from . import _options

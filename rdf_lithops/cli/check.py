@@ -6,7 +6,7 @@ import json
 
 import click
 
-from .. import check
+from ..deployment import check
 from . import CheckFailed, _options
 
 __all__ = ["command"]

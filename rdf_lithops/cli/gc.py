@@ -6,7 +6,7 @@ import json
 
 import click
 
-from .. import cleaning
+from ..executor import leftovers
 from . import _options, _run
 
 __all__ = ["command"]
@@ -39,14 +39,14 @@ def command(config: str | None, older_than_hours: float, remove: bool, as_json: 
       rdf-lithops gc --older-than 0 --remove --config my_cloud.yaml
     """
     with _run.executor(config) as executor:
-        from ..job import places
+        from ..executor.job import places
 
         storage = executor.storage
-        found = cleaning.find(storage, places(executor), older_than_hours * HOUR_S)
+        found = leftovers.find(storage, places(executor), older_than_hours * HOUR_S)
         if remove:
-            from ..output import tidy
+            from ..dataset.snapshots import tidy
 
-            cleaning.remove(storage, found, tidy)
+            leftovers.remove(storage, found, tidy)
     if as_json:
         plain = [{"name": each.name, "age_s": each.age_s, "objects": len(each.keys), "paths": each.paths} for each in found]
         click.echo(json.dumps({"leftovers": plain, "removed": remove}))

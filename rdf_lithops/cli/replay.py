@@ -6,7 +6,7 @@ import json
 
 import click
 
-from .. import replaying
+from ..executor import replay
 from . import FAILED, _options
 
 __all__ = ["command"]
@@ -26,7 +26,7 @@ def command(context: click.Context, path: str, as_json: bool) -> None:
     Example:
       rdf-lithops replay failed/1795570238-b2714d5cae10/range-3.json
     """
-    envelope = replaying.replay(path)
+    envelope = replay.replay(path)
     ranges = ", ".join(map(str, envelope.range_ids))
     if as_json:
         facts = {"range_ids": list(envelope.range_ids), "entries": envelope.entries, "error": envelope.error}

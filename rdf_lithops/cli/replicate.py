@@ -34,7 +34,7 @@ def command(
       rdf-lithops replicate 's3://old/run1/*.root' s3://new/run1
       rdf-lithops replicate --check s3://new/run1
     """
-    from .. import replication
+    from ..executor import replication
 
     if not sources and not only_check:
         raise click.UsageError("expected SRC and DEST")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .. import runtime
+from ..deployment import runtime
 from . import CheckFailed, _options
 
 __all__ = ["command"]

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..events import (
+from ..run.events import (
     AttemptBegan,
     BackupStarted,
     CallEnded,

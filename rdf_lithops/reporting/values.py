@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import _version
-from ..cost import Bill
+from ..planning.cost import Bill
 
 __all__ = ["CALL_PARTS", "MEANINGS", "RUN_PARTS", "Bill", "Call", "Report"]
 

@@ -1,5 +1,6 @@
-"""What runs on the far side of the wire, wherever Lithops runs a call.
+"""The far side of the wire: what Lithops calls, wherever it runs a call. Nothing here imports the driver's side.
 
-Nothing here imports the driver side or lithops. ``task`` holds the objects that Lithops calls; ``warm`` finds the ROOT
-process that outlives them; ``root_process`` is that process; ``execute`` is the only module here that touches ROOT.
+``task`` holds the values that Lithops calls, ``copying`` those of ``replicate``; ``payload`` brings the user's code;
+``start`` is what runs before them, ``root`` what runs in processes with ROOT, ``instantiations`` what those need
+not compile.
 """

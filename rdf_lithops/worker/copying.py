@@ -18,10 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import credentials, faults, remote, stores, xrootd
-from .beats import STATUS_NAME, Pulse
-from .envelope import Envelope, pack, unpack
-from .folding import check_each_range_once
+from ..files import remote, stores, xrootd
+from ..fold.order import check_each_range_once
+from ..processes.beats import STATUS_NAME, Pulse
+from ..travels import sealed
+from ..travels.envelope import Envelope, pack, unpack
+from . import faults
 from .task import Surroundings
 
 __all__ = ["CheckTask", "CopyTask", "GatherTask", "read_extent"]
@@ -31,13 +33,13 @@ __all__ = ["CheckTask", "CopyTask", "GatherTask", "read_extent"]
 def _equipped(secret: bytes | None, given: dict[str, str]) -> Iterator[dict[str, str]]:
     """The variables with which remote data is reached here, with the run's credentials installed while this lasts."""
     os.environ.update(given)  # for XRootD's client
-    with tempfile.TemporaryDirectory() as folder, credentials.installed(secret, os.path.join(folder, "credentials")):
-        yield {**remote.relevant(os.environ), **credentials.token_variables(), **given}
+    with tempfile.TemporaryDirectory() as folder, sealed.installed(secret, os.path.join(folder, "credentials")):
+        yield {**remote.relevant(os.environ), **sealed.token_variables(), **given}
 
 
 def read_extent(name: str, start: int, end: int, version: str, variables: dict[str, str]) -> bytes:
     """Bytes [start, end) of a local or remote file. Raises AccessFailure; ``version`` "" takes any."""
-    url = credentials.signed_urls().get(name, name)
+    url = sealed.signed_urls().get(name, name)
     if url.partition("://")[0] in xrootd.SCHEMES:
         return xrootd.read_extent(url, start, end, version)
     if "://" in url:
@@ -60,7 +62,7 @@ class _PartTask:
 
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
-        key, here = credentials.take_key(), self.surroundings
+        key, here = sealed.take_key(), self.surroundings
         range_ids = tuple(part["id"] for part in call["ranges"])
         try:
             garbage = faults.strike_task(here.faults, call, storage, here.key_of(STATUS_NAME))
@@ -87,7 +89,7 @@ def _described(call: dict[str, Any]) -> str:
 def _failure(problem: Exception) -> dict[str, Any]:
     """What went wrong, in the words of a run (see ``recovery``): what another attempt may cure, and what it would not."""
     found: dict[str, Any] = {"type": type(problem).__name__, "message": str(problem) or type(problem).__name__}
-    if isinstance(problem, credentials.CredentialsUnreadable):
+    if isinstance(problem, sealed.CredentialsUnreadable):
         return {"kind": "credentials", **found}
     if isinstance(problem, remote.AccessFailure):
         return {"kind": "access" if problem.kind in remote.FINAL else "transfer", "access": problem.plain, **found}
@@ -157,7 +159,7 @@ class GatherTask:
 
     def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
         """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
-        credentials.take_key()
+        sealed.take_key()
         try:
             arrived = {}
             for data in [*self.kept, *results]:

@@ -14,14 +14,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from . import access, credentials, execute, faults, output, partials, payload, warm
-from . import ranges as adapter
-from .beats import STATUS_NAME, Counter, Pulse, Stalled, key_of
-from .connections import leave_inherited
-from .envelope import Envelope, pack, unpack
-from .folding import FoldLimits, check_each_range_once, flat, fold_order, one_fold_s
-from .seconds import began_here, whereabouts
-from .shelf import Shelf, Shelved, bundle, shelf_of, size_of
+from ..files import access, snapshot_parts
+from ..fold import partials
+from ..fold.order import FoldLimits, check_each_range_once, flat, fold_order, one_fold_s
+from ..fold.shelf import Shelf, Shelved, bundle, shelf_of, size_of
+from ..frame import ranges as adapter
+from ..processes import warm
+from ..processes.beats import STATUS_NAME, Counter, Pulse, Stalled, key_of
+from ..processes.inherited_connections import leave_inherited
+from ..processes.seconds import began_here, whereabouts
+from ..travels import sealed as credentials
+from ..travels.envelope import Envelope, pack, unpack
+from . import faults, payload
+from .root import execute
 
 __all__ = ["POISON_CRASHES", "FoldTask", "MapTask", "MergeTask", "ReduceTask", "Surroundings"]
 
@@ -169,7 +174,7 @@ class _CallTask:
                 code.payload, code.initialisation, stack.enter_context(payload.at_hand(code.payload, storage, folder))
             )
             payload_s = time.perf_counter() - started
-            packed, blobs = self._work(call, os.path.join(folder, output.FOLDER), began, payload_s)
+            packed, blobs = self._work(call, os.path.join(folder, snapshot_parts.FOLDER), began, payload_s)
             _store(storage, blobs)
             return packed
 

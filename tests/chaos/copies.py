@@ -12,9 +12,9 @@ from typing import Any
 
 import psutil
 
-from rdf_lithops import watching
-from rdf_lithops.events import BackupStarted, CallEnded, Event
-from rdf_lithops.planning import Plan
+from rdf_lithops.planning.plans import Plan
+from rdf_lithops.run import watch
+from rdf_lithops.run.events import BackupStarted, CallEnded, Event
 
 __all__ = ["Copies", "hasten"]
 
@@ -23,7 +23,7 @@ OVER = "this attempt is over"  # in the words of running: the run itself goes on
 
 def hasten() -> None:
     """Have backups begin after half a second: chaos has no time for calls that are late by five."""
-    watching.STRAGGLER_LEAST_S, watching.STRAGGLER_FACTOR = 0.5, 1.2
+    watch.STRAGGLER_LEAST_S, watch.STRAGGLER_FACTOR = 0.5, 1.2
 
 
 @dataclass

@@ -28,8 +28,8 @@ import ROOT
 from servers import daemons, s3, web, xrootd
 
 import rdf_lithops
-from rdf_lithops import manifest, output
-from rdf_lithops.worker import stores
+from rdf_lithops.dataset import manifest, snapshots
+from rdf_lithops.files import stores
 
 ENTRIES = 40
 PROGRAM_S = 180  # the longest
@@ -121,7 +121,7 @@ class Place:
     def tidy(self) -> None:
         """What `rdf-lithops gc` does for runs whose driver was killed."""
         for run in manifest.look(self.folder, "skim").runs:
-            output.tidy(self.folder, "skim", run)
+            snapshots.tidy(self.folder, "skim", run)
 
     def end(self) -> None:
         """A program that nobody kills leaves its version, its manifest, the neighbours, and nothing else."""
@@ -262,7 +262,7 @@ def _actions(folder: str) -> Iterator[tuple[object, str, Means]]:
     """What the driver does to the place: owner and name of each function, and what a call of it means, if anything."""
     import shutil
 
-    from rdf_lithops.worker import webdav
+    from rdf_lithops.files import webdav
 
     def inside(*given: object, **_: object) -> str:
         return " ".join(str(name).removeprefix(folder) for name in given if str(name).startswith(folder))

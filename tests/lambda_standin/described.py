@@ -8,7 +8,7 @@ from typing import Any
 
 from lithops.worker.utils import get_runtime_metadata
 
-from rdf_lithops.worker import smoke
+from rdf_lithops.worker.root import smoke
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ import psutil
 
 from .watchdog import LABEL, VARIABLE, set_frozen
 
-HANDLER = "rdf_lithops.worker.lambda_handler.handler"
+HANDLER = "rdf_lithops.worker.start.lambda_handler.handler"
 LAMBDA_USER = "993:990"
 
 

@@ -144,7 +144,7 @@ def main() -> int:
     if compiler() is None:
         sys.stderr.write("there is no C++ compiler here\n")
         return 1
-    from .. import execute  # which needs this package, too
+    from ..root import execute  # which needs this package, too
 
     execute.initialise()
     place = library.folder()

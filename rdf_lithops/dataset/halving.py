@@ -1,0 +1,73 @@
+"""Cut a range that was too much for a worker in two, at a boundary between clusters. Opens the range's files, with ROOT."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import Any
+
+from ..frame.schema import look
+
+__all__ = ["halves"]
+
+logger = logging.getLogger(__name__)
+
+Plain = dict[str, Any]
+
+
+def halves(plain: Plain) -> list[Plain]:
+    """The two halves of a range, or nothing where it is one entry or one cluster, or not of a kind that can be cut.
+
+    A half has its range's id and says in ``piece`` which one it is: a path of 0 and 1.
+    """
+    ends = (
+        _middle_entry(plain) if plain["kind"] == "entries" else _middle_cluster(plain) if plain["kind"] == "files" else None
+    )
+    if ends is None:
+        return []
+    piece = plain.get("piece", [])
+    return [{**plain, **end, "piece": [*piece, side]} for side, end in enumerate(ends)]
+
+
+def _middle_entry(plain: Plain) -> tuple[Plain, Plain] | None:
+    middle = (plain["start"] + plain["end"]) // 2
+    return ({"end": middle}, {"start": middle}) if middle > plain["start"] else None
+
+
+def _middle_cluster(plain: Plain) -> tuple[Plain, Plain] | None:
+    """The boundary between clusters that has about as many entries before it as behind it.
+
+    DistRDF takes the first cluster that begins at or behind ``fraction * entries``, rounded down.
+    """
+    if plain["files"] is None:  # with friends each range has all files, and travels without them
+        return None
+    first, last = plain["first_file"], plain["last_file"]
+    try:
+        looks = [
+            look(name, tree, (), bool(plain.get("rntuple")))
+            for tree, name in zip(plain["trees"][first:last], plain["files"][first:last], strict=True)
+        ]
+    except Exception as error:
+        logger.warning("range %s stays as it is: its files cannot be read here: %s", plain["id"], error)
+        return None
+    seen = [(found.boundaries, found.entries) for found in looks]
+    entries = [count for _, count in seen]
+    before = [0, *itertools.accumulate(entries)]
+    start = before[0] + int(plain["start_fraction"] * entries[0])
+    end = before[-2] + int(plain["end_fraction"] * entries[-1])
+    inside = [
+        (before[number] + int(boundary), number, int(boundary))
+        for number, (clusters, count) in enumerate(seen)
+        for boundary in clusters
+        if start < before[number] + boundary < end and boundary < count
+    ]
+    if not inside:
+        return None
+    _, number, boundary = min(inside, key=lambda found: abs(found[0] - (start + end) / 2))
+    if boundary == 0:  # between two files
+        return {"last_file": first + number, "end_fraction": 1.0}, {"first_file": first + number, "start_fraction": 0.0}
+    fraction = (boundary + 0.25) / entries[number]  # rounds down to the boundary itself
+    return (
+        {"last_file": first + number + 1, "end_fraction": fraction},
+        {"first_file": first + number, "start_fraction": fraction},
+    )

@@ -1,0 +1,381 @@
+"""The user's data on the driver: which files a constructor's arguments mean, in which version, and how ROOT opens them here.
+
+Local names stay as they were given: ROOT expands them. Remote patterns (``*``, ``?``, ``[]``, ``**``) are expanded here,
+once, so that driver and workers mean the same files. What cannot be read is a DataAccessError before anything is invoked.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import fnmatch
+import glob
+import json
+import os
+import re
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from ..errors import DataAccessError, PlanError
+from ..files import access, remote, signed_files, xrootd
+from ..files.signatures import is_signed, name_of, parted
+from . import credentials, signed_sources
+
+# isort: split
+import ROOT
+
+__all__ = ["counted", "expand", "expanded_spec", "pinned", "reach", "refused", "resolved", "variables", "versions"]
+
+SIDE_BY_SIDE = 32  # requests at a time from the driver
+MAX_ASKED = 200  # XRootD files, one after the other; of more only the first ones are asked for
+LIST_FROM = 8  # files of one folder: more are looked up by listing it
+NOT_SECRET = re.compile(
+    r"AWS_(ENDPOINT_URL(_\w+)?|REGION|DEFAULT_REGION|CA_BUNDLE|NO_SIGN_REQUEST"
+    r"|SKIP_SIGNATURE|EC2_METADATA_DISABLED)|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE"
+    r"|X509_CERT_DIR|XrdSecPROTOCOL|XrdSecGSI\w+"  # names of files
+)
+
+
+def variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables that tell a worker where this driver's data is. None is a secret."""
+    named = {name: value for name, value in environment.items() if NOT_SECRET.fullmatch(name)}
+    return {name: value for name, value in named.items() if not is_signed(value)}
+
+
+def reach(names: Iterable[str]) -> dict[str, str]:
+    """The variables with which this process itself reaches remote files; for https the user's bearer token is one."""
+    found = credentials.find(["token"]) if any(name.startswith("https:") for name in names) else []
+    usable = [item for item in found if credentials.is_usable(item, datetime.now(timezone.utc))]
+    token = {remote.TOKEN: usable[0].files["token"].decode()} if usable else {}
+    return {**remote.relevant(os.environ), **token}
+
+
+def resolved(args: tuple[Any, ...], reader_folder: Any) -> tuple[Any, ...]:
+    """The arguments of a constructor with remote patterns expanded, and ROOT of this process able to open what they name.
+
+    ``reader_folder()`` is asked, only where a reader is needed, for the folder that it serves. Raises DataAccessError,
+    PlanError for a pattern that matches nothing. URLs with secrets in them have become names (see ``signatures``).
+    """
+    args = signed_sources.named_arguments(args)
+    if isinstance(args[0], ROOT.RDF.Experimental.RDatasetSpec):
+        _check_spec(args[0], reader_folder)
+        return args
+    if isinstance(args[0], ROOT.TTree):
+        names = [str(name) for name in ROOT.Internal.TreeUtils.GetFileNamesFromTree(args[0])]
+        friends = ROOT.Internal.TreeUtils.GetFriendInfo(args[0]).fFriendFileNames
+        _open_from_here([*names, *(str(name) for files in friends for name in files)], reader_folder)
+        return args
+    if len(args) < 2 or not isinstance(args[1], (str, list, tuple, ROOT.std.string, ROOT.std.vector["std::string"])):
+        return args
+    single = isinstance(args[1], (str, ROOT.std.string))
+    given = [str(args[1])] if single else [str(name) for name in args[1]]
+    if not any(access.is_remote(name) or "**" in name for name in given):
+        return args
+    names = _expanded_names(given)
+    _open_from_here(names, reader_folder)
+    if access.need_reader(names[0]) and _is_rntuple(str(args[0]), names[0]):
+        names = [remote.spelt_for_rntuple(name) for name in names]
+    return (args[0], names[0] if single and len(names) == 1 else names, *args[2:])
+
+
+def _check_spec(spec: Any, reader_folder: Any) -> None:
+    """ROOT expands a specification's patterns when it is built, remote ones to nothing at all: refuse what that left."""
+    friends = [str(name) for files in spec.GetFriendInfo().fFriendFileNames for name in files]
+    names = [*map(str, spec.GetFileNameGlobs()), *friends]
+    left = next((name for name in names if _is_pattern(name)), "")
+    if left or not names:
+        what = f"the pattern {name_of(left)}" if left else "samples without files (ROOT drops remote patterns)"
+        raise PlanError(f"expected a specification of file names, got one with {what}; use rdf_lithops.expand on its files")
+    _open_from_here(names, reader_folder)
+
+
+@contextlib.contextmanager
+def expanded_spec(path: str) -> Iterator[str]:
+    """The path of a JSON specification as the one in ``path``, with its remote patterns expanded."""
+    with open(path) as stream:
+        spec = json.load(stream)
+    groups = [group for section in ("samples", "friends") for group in spec.get(section, {}).values()]
+    if not any(_is_pattern(name) or is_signed(name) for group in groups for name in group["files"]):
+        yield path
+        return
+    for group in groups:
+        if len(group["trees"]) == len(group["files"]) > 1:
+            pairs = [
+                (tree, name)
+                for tree, name in zip(group["trees"], group["files"], strict=True)
+                for name in _expanded_names([name])
+            ]
+            group["trees"], group["files"] = [tree for tree, _ in pairs], [name for _, name in pairs]
+        else:
+            group["files"] = _expanded_names(group["files"])
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as written:
+        json.dump(spec, written)
+        written.flush()
+        yield written.name
+
+
+def _expanded_names(given: Iterable[str]) -> list[str]:
+    return [signed_sources.named(name) for name in expand(given)]
+
+
+def _open_from_here(names: Sequence[str], reader_folder: Any) -> None:
+    """Let this process's ROOT open ``names``, as long as it lives."""
+    signed_files.teach(_behind_xrootd(names))
+    if any(access.need_reader(name) for name in names):
+        grant = access.Grant(reach(names), signed=signed_sources.of(names))
+        _stand_on(access.prepare(reader_folder(), grant, [], announce=False))
+    failed = access.unreadable(names[:1])
+    if failed is not None:
+        raise _refusal(failed)
+
+
+def _behind_xrootd(names: Iterable[str]) -> dict[str, str]:
+    """The URLs that names stand for which ROOT opens without the reader."""
+    return {name: url for name, url in signed_sources.of(names).items() if not access.need_reader(name)}
+
+
+_standing: list[access.Standing] = []  # the grant with which this process's ROOT opens files: the newest
+_standing_lock = threading.Lock()
+
+
+def _stand_on(newest: access.Standing) -> None:
+    """Keep that grant in force, and end the one before it."""
+    with _standing_lock:
+        ended, _standing[:] = _standing[:], [newest]
+    for grant in ended:
+        _books.close(grant)
+
+
+class _Books:
+    """What this process has fetched of remote files, so that each byte is in the account of one data frame at most."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.over = self.accounted = access.Fetched()  # under grants that have ended; what is in an account, or in none
+        self.counting = 0
+
+    def add(self, more: access.Fetched) -> None:
+        """Enter what did not come through the reader."""
+        with self.lock:
+            self.over += more
+
+    def close(self, grant: access.Standing) -> None:
+        """End a grant, and keep its figures."""
+        with self.lock:
+            self.over += grant.fetched()
+        grant.close()
+
+    def begin(self) -> None:
+        """What is fetched from now on is for somebody."""
+        with self.lock:
+            if not self.counting:
+                self.accounted = self._so_far()
+            self.counting += 1
+
+    def take(self) -> access.Fetched:
+        """What was fetched since somebody began, or took; to be called once for each who began."""
+        with self.lock:
+            self.counting -= 1
+            before, self.accounted = self.accounted, self._so_far()
+            return self.accounted - before
+
+    def _so_far(self) -> access.Fetched:
+        with _standing_lock:
+            standing = list(_standing)
+        return sum((grant.fetched() for grant in standing), self.over)
+
+
+_books = _Books()
+
+
+@contextlib.contextmanager
+def counted(account: Callable[[access.Fetched], None]) -> Iterator[None]:
+    """Tell ``account``, at the end of the block, what this process has fetched of remote files meanwhile.
+
+    Of blocks that overlap in several threads, each byte is told to one. What another part of the program reads in that time
+    is told, too.
+    """
+    _books.begin()
+    try:
+        yield
+    finally:
+        account(_books.take())
+
+
+def _is_rntuple(name: str, url: str) -> bool:
+    """Whether the file holds an RNTuple of that name. Raises DataAccessError when it cannot be opened."""
+    level, ROOT.gErrorIgnoreLevel = ROOT.gErrorIgnoreLevel, ROOT.kFatal
+    try:
+        with ROOT.TFile.Open(url) as file:
+            key = file.GetKey(name)
+            return bool(key) and "RNTuple" in str(key.GetClassName())
+    except OSError as error:
+        raise refused() or DataAccessError(f"{remote.shown(url)}: it is not a ROOT file") from error
+    finally:
+        ROOT.gErrorIgnoreLevel = level
+
+
+def refused() -> DataAccessError | None:
+    """What the reader last refused to this process's ROOT, as an error to raise, or None."""
+    failed = access.take_failure()
+    return None if failed is None else _refusal(failed)
+
+
+def _refusal(failed: dict[str, Any]) -> DataAccessError:
+    return credentials.told_beside(DataAccessError.of(failed))
+
+
+# -- patterns -----------------------------------------------------------------------------------------------------------
+
+
+def _is_pattern(name: str) -> bool:
+    """Whether ``name`` is a pattern that is expanded here: ROOT expands local ones, and a URL of http holds a query."""
+    scheme = name.partition("://")[0].lower() if access.is_remote(name) else ""
+    if scheme in ("http", "https"):
+        return False
+    place = parted(name)[0] if scheme in xrootd.SCHEMES else name
+    return glob.has_magic(place) and (bool(scheme) or "**" in name)
+
+
+def expand(names: Iterable[str]) -> list[str]:
+    """Remote patterns, and local ones with ``**``, as sorted names; everything else as it is.
+
+    ``*``, ``?`` and ``[]`` do not cross a ``/``, ``**`` stands for any number of folders. Raises PlanError for a pattern
+    that matches nothing, DataAccessError for a store that does not answer.
+    """
+    expanded = []
+    for name in names:
+        matches = _matches(name) if _is_pattern(name) else [name]
+        if not matches:
+            raise PlanError(f"expected files that match {name_of(name)}, found none")
+        expanded += matches
+    return expanded
+
+
+def _matches(pattern: str) -> list[str]:
+    if not access.is_remote(pattern):
+        return sorted(glob.glob(pattern, recursive=True))
+    scheme = pattern.partition("://")[0]
+    pattern, query, _ = parted(pattern) if scheme in xrootd.SCHEMES else (pattern, "", "")
+    rest = pattern.partition("://")[2]
+    host, _, path = rest.partition("/")
+    if scheme not in ("s3", *xrootd.SCHEMES) or not path or glob.has_magic(host):
+        what = "expected a pattern of the form s3://bucket/path/*.root or root://host//path/*.root"
+        raise PlanError(f"{what}, got {name_of(pattern)}")
+    lead = "/" if path.startswith("/") else ""  # root://host//absolute/path
+    try:
+        found = sorted(_walk(f"{scheme}://{host}/{lead}", path.strip("/").split("/")))
+    except remote.AccessFailure as failure:
+        raise _refusal(failure.plain) from failure
+    return [f"{name}?{query}" if query else name for name in found]
+
+
+def _walk(folder: str, segments: list[str]) -> Iterator[str]:
+    """Files below ``folder`` (ends in "/") that match the segments of a pattern."""
+    first, *rest = segments
+    if first == "**":
+        yield from _anywhere(folder, rest)
+    elif rest and not glob.has_magic(first):
+        yield from _walk(f"{folder}{first}/", rest)
+    else:
+        folders, files = _listed(folder)
+        for name in fnmatch.filter(folders if rest else files, first):
+            yield from _walk(f"{folder}{name}/", rest) if rest else [folder + name]
+
+
+def _anywhere(folder: str, rest: list[str]) -> Iterator[str]:
+    """Files at any depth of ``folder`` whose path ends in what matches ``rest``."""
+    folders, _ = _listed(folder)
+    yield from _walk(folder, rest or ["*"])
+    for name in folders:
+        yield from _anywhere(f"{folder}{name}/", rest)
+
+
+def _listed(folder: str) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files directly in the remote ``folder``."""
+    if folder.startswith("s3://"):
+        folders, objects = remote.list_folder(folder, remote.relevant(os.environ))
+        return folders, [name for name, _, _ in objects]
+    return _listed_by_root(folder)
+
+
+def _listed_by_root(folder: str) -> tuple[list[str], list[str]]:
+    """As :func:`_listed`, through ROOT's own client: XRootD."""
+    place = ROOT.gSystem.OpenDirectory(folder)
+    if not place:
+        why = "it cannot be listed: no such folder, or no access"
+        raise remote.AccessFailure("missing", folder, why, f"xrdfs {folder.split('/')[2]} ls {folder.split('/', 3)[3]}")
+    folders: list[str] = []
+    files: list[str] = []
+    try:
+        while name := ROOT.gSystem.GetDirEntry(place):
+            text = str(name).rpartition("/")[2]
+            if text in ("", ".", ".."):
+                continue
+            status = ROOT.FileStat_t()
+            is_folder = ROOT.gSystem.GetPathInfo(folder + text, status) == 0 and ROOT.R_ISDIR(status.fMode)
+            (folders if is_folder else files).append(text)
+    finally:
+        ROOT.gSystem.FreeDirectory(place)
+    return folders, files
+
+
+# -- versions -----------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def pinned(names: list[str], reader_folder: Callable[[], str]) -> Iterator[dict[str, str]]:
+    """The versions of the remote files among ``names``, in which this process's ROOT opens them while this lasts.
+
+    They are opened side by side. Raises DataAccessError for a file that cannot be had.
+    """
+    found = versions(names)
+    urls = list(dict.fromkeys(name for name in names if access.need_reader(name)))
+    free = access.Grant(reach(urls), signed=signed_sources.of(urls))
+    if urls:
+        _stand_on(access.prepare(reader_folder(), replace(free, versions=found), urls, announce=True))
+    try:
+        yield found
+    finally:
+        if urls:
+            _stand_on(access.prepare(reader_folder(), free, [], announce=False))
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """The version that each remote file among ``names`` is now, by name: what a worker finds must be the same.
+
+    Folders of which many files are asked for are listed, one request per thousand; the others are one request each, side
+    by side. Raises DataAccessError for a file that cannot be had.
+    """
+    names = list(names)
+    known, urls = reach(names), signed_sources.of(names)
+    signed_files.teach(_behind_xrootd(names))
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        if access.is_remote(name) and not access.need_reader(name) and len(found) < MAX_ASKED:
+            found[name] = xrootd.version_of(urls.get(name, name))
+        elif access.need_reader(name):
+            by_folder[remote.as_given(name).rpartition("/")[0] + "/"].append(name)
+    single = []
+    try:
+        for folder, inside in by_folder.items():
+            if folder.startswith("s3://") and len(inside) >= LIST_FROM:
+                _, objects = remote.list_folder(folder, known)
+                listed = {folder + name: version for name, _, version in objects}
+                found.update({name: listed[remote.as_given(name)] for name in inside if remote.as_given(name) in listed})
+                inside = [name for name in inside if name not in found]
+            single += inside
+        if single:
+            with concurrent.futures.ThreadPoolExecutor(min(SIDE_BY_SIDE, len(single))) as pool:
+                wanted = [urls.get(name, name) for name in single]
+                found.update(zip(single, pool.map(lambda url: remote.version_of(url, known), wanted), strict=True))
+                _books.add(access.Fetched(len(single), len(single)))  # a version is told with one byte
+    except remote.AccessFailure as failure:
+        raise _refusal(failure.plain) from failure
+    return found

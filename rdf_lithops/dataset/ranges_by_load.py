@@ -1,0 +1,186 @@
+"""DistRDF's ranges, cut by what they cost instead of by percentages of files. One of the seams with ROOT.
+
+DistRDF's own range says "from this fraction of the first file to that fraction of the last", and the worker rounds both up
+to the next cluster. Here the fractions are chosen so that they round to the very clusters at which a piece was cut
+(``Cut``). So nothing on the far side changes: friends, samples, RNTuple and the check that each entry was processed once
+are DistRDF's own. With friends DistRDF gives
+all files to each range, and opens them there; here a range has those that it needs (``friends.py``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+# isort: split
+from ROOT._distrdf import HeadNode, Ranges
+
+from ..files.fingerprints import fingerprints
+from . import survey
+from .columns import columns_read
+from .friends import Friend, entries_before, first_needed, narrowed
+from .layout import FileLayout, Load, Piece, cluster_loads, cut, even_count
+
+__all__ = ["CutRange", "Uncut", "cut_by_load", "cut_now", "empty_range", "fraction", "has_no_entries", "reads_files"]
+
+logger = logging.getLogger(__name__)
+
+SMALL_BYTES = 16 * 2**20  # a dataset on this machine that is read in a blink: a survey would take as long
+
+
+Pinned = Callable[[list[str]], contextlib.AbstractContextManager[dict[str, str]]]
+
+
+@dataclass
+class CutRange(Ranges.TreeRangePerc):  # type: ignore[misc]  # ROOT has no type information
+    """DistRDF's range of files, with the piece of the dataset that it stands for.
+
+    ``first_entry`` is the entry number, in the dataset, of its first file's first entry. ``is_narrow``: its friends are its
+    own, and have the files that it needs; ``versions`` are those of the files, local ones' too, in which all this is true.
+    """
+
+    piece: Piece
+    first_entry: int = 0
+    is_narrow: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
+    file_entries: list[int] = field(default_factory=list)  # of each of its files
+
+
+class Uncut(list[Any]):
+    """DistRDF's own ranges of a dataset, and what cuts better ones, which takes a look into the files."""
+
+    def __init__(self, ranges: list[Any], cut: Callable[[], list[Any]]) -> None:
+        super().__init__(ranges)
+        self.cut = cut
+
+
+def cut_now(ranges: list[Any]) -> list[Any]:
+    """The ranges to run: those that are cut by load, where there are such."""
+    return ranges.cut() if isinstance(ranges, Uncut) else ranges
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of a dataset and the tree in each; its friends (None: not known), and the versions that were looked at."""
+
+    files: list[str]
+    trees: list[str]
+    layouts: list[FileLayout]
+    friends: list[Friend] | None
+    versions: dict[str, str]
+
+
+def reads_files(head: Any) -> bool:
+    """Whether the dataset of DistRDF's head node lies in files that it cuts by percentages."""
+    return isinstance(head, (HeadNode.TreeHeadNode, HeadNode.RDatasetSpecHeadNode, HeadNode.RNTupleHeadNode))
+
+
+def empty_range(head: Any) -> list[Any]:
+    """The one range of a dataset of no entries, of which DistRDF makes none."""
+    return [Ranges.EmptySourceRange(head.exec_id, 0, 0, 0)]
+
+
+def has_no_entries(head: Any) -> bool:
+    """Whether DistRDF's head node stands for a number of entries, and that is 0."""
+    return isinstance(head, HeadNode.EmptySourceHeadNode) and not head.nentries
+
+
+def cut_by_load(
+    head: Any, wanted: bool | None, is_free: bool, load: Load, count: Callable[[float], int], pinned: Pinned
+) -> list[Any]:
+    """The ranges of ``head``: as many as the user asked for, or ``count`` of the whole load, or fewer and more even ones;
+    DistRDF's if not surveyed.
+
+    ``wanted`` asks for a survey or forbids it; None leaves it out where calls are free and the files are small. While
+    ``pinned(files)`` lasts, remote files are opened in the versions that it gives.
+    """
+    ranges = list(type(head)._build_ranges(head))
+    if wanted is None:
+        size = survey.size_on_disk([str(name) for name in head.inputfiles])
+        wanted = size is None or size >= SMALL_BYTES or not is_free
+    surveyed = _surveyed(head, pinned) if wanted else None
+    if surveyed is None:
+        return ranges
+    layouts = surveyed.layouts
+    whole = load(sum(each.entries for each in layouts), sum(sum(each.read_bytes) for each in layouts), len(layouts))
+    given = head.npartitions if head._user_specified_npartitions else None
+    asked = even_count(cluster_loads(layouts, load), count(whole)) if given is None else given
+    pieces = cut(layouts, asked, load)
+    logger.debug("%d files, %.3g s of work, %d ranges", len(layouts), whole, len(pieces))
+    return [_range(head, number, piece, surveyed) for number, piece in enumerate(pieces)]
+
+
+def _surveyed(head: Any, pinned: Pinned) -> _Files | None:
+    """What is in the files of ``head``, friends' included; None if one of the dataset's own is unreadable."""
+    files, trees = [str(name) for name in head.inputfiles], [str(name) for name in _trees(head)]
+    is_ntuple = isinstance(head, HeadNode.RNTupleHeadNode)
+    columns, info = columns_read(head.graph_nodes), getattr(head, "friendinfo", None)
+    theirs = [] if info is None else [str(name) for names in info.fFriendFileNames for name in names]
+    with pinned([*files, *theirs]) as remote:
+        versions = {**fingerprints([*files, *theirs]), **remote}
+        layouts = survey.read_layouts(files, trees, columns, is_ntuple, versions)
+        if layouts is None:
+            return None
+        return _Files(files, trees, layouts, [] if info is None else _friends(info, versions), versions)
+
+
+def _friends(info: Any, versions: dict[str, str]) -> list[Friend] | None:
+    """The friends that ROOT's RFriendInfo names, with the entries of their files; None if one is unreadable."""
+    found = []
+    for (name, alias), names, subnames in zip(
+        info.fFriendNames, info.fFriendFileNames, info.fFriendChainSubNames, strict=True
+    ):
+        files = tuple(map(str, names))
+        trees = tuple(map(str, subnames)) or (str(name),) * len(files)
+        layouts = survey.read_layouts(files, trees, frozenset(), False, versions)
+        if layouts is None:
+            return None
+        found.append(Friend(str(name), str(alias), files, trees, entries_before(layouts)))
+    return found
+
+
+def _trees(head: Any) -> Any:
+    return head.subnames if isinstance(head, HeadNode.RNTupleHeadNode) else head.subtreenames
+
+
+def _range(head: Any, number: int, piece: Piece, known: _Files) -> Any:
+    """As DistRDF makes them: of the dataset's files and its friends', each range has those that it needs."""
+    friends, samples = getattr(head, "friendinfo", None), getattr(head, "sampleMap", None)
+    before = entries_before(known.layouts)
+    first: int | None = piece.first_file
+    if friends is not None:
+        first = None if known.friends is None else first_needed(before, known.friends, piece.first_file)
+        if first is not None:
+            friends = narrowed(known.friends or (), before[first], before[piece.last_file] + piece.end)
+    held = slice(first, None if first is None else piece.last_file + 1)
+    return CutRange(
+        head.exec_id,
+        number,
+        known.trees[held],
+        known.files[held],
+        piece.first_file - (first or 0),
+        piece.last_file + 1 - (first or 0),
+        fraction(piece.start, known.layouts[piece.first_file].entries),
+        fraction(piece.end, known.layouts[piece.last_file].entries),
+        friends,
+        None
+        if samples is None
+        else [samples.get(f"{file}/{tree}") for file, tree in zip(known.files[held], known.trees[held], strict=True)],
+        piece,
+        before[first or 0],
+        friends is not None and first is not None,
+        known.versions,
+        [layout.entries for layout in known.layouts[held]],
+    )
+
+
+def fraction(entry: int, entries: int) -> float:
+    """The fraction of a file that DistRDF takes for the cluster which begins at ``entry``.
+
+    It computes ``int(fraction * entries)`` and goes to the next cluster: a quarter of an entry more than the exact value
+    survives both roundings, up to 2**49 entries.
+    """
+    return 1.0 if entry == entries else 0.0 if entry == 0 else (entry + 0.25) / entries

@@ -1,0 +1,1 @@
+"""Whether a place is ready for runs, and the workers' image."""

@@ -1,0 +1,287 @@
+"""How this process's ROOT opens a URL: native where ROOT's build has it, else through the reader of this machine.
+
+root://, roots://          ROOT's own XRootD client (a build without it says so)
+s3://, http://, https://   ``ranged_file.h``, compiled once per process, and the reader
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ..processes import warm, wire
+from ..travels import sealed as credentials
+from . import reader, remote, signed_files
+from .signatures import cleaned
+
+__all__ = [
+    "Fetched",
+    "Grant",
+    "Standing",
+    "broken_off",
+    "fetched",
+    "granted",
+    "hold",
+    "install",
+    "is_remote",
+    "need_reader",
+    "prepare",
+    "take_failure",
+    "unreadable",
+]
+
+_HEADER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ranged_file.h")
+_CONSTRUCTOR = "RangedFile(const char*,Option_t*)"
+_XROOTD_CONSTRUCTOR = "TNetXNGFile(const char*,Option_t*,const char*,Int_t,Int_t,Bool_t)"
+_RAW_CONSTRUCTOR = "RangedRaw(std::string_view, ROOT::Internal::RRawFile::ROptions)"
+_OPTIONS: dict[str, Any] = {"idle_limit_s": 300.0, "cache_limit_mib": 1024.0}
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a run may use to reach its data: environment ``variables``, the version of each remote file that it began with
+    (``versions``, by URL), and the ``signed`` URLs by the names that stand for them. ``settings`` go to a reader that has to
+    be started."""
+
+    variables: dict[str, str] = field(default_factory=dict, repr=False)
+    versions: dict[str, str] = field(default_factory=dict, repr=False)
+    signed: dict[str, str] = field(default_factory=dict, repr=False)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, plain: dict[str, Any] | None) -> Grant:
+        """From a dictionary of its fields, as it travels."""
+        return cls(**(plain or {}))
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Bytes of files that the reader has fetched, or was about to, and its requests for them."""
+
+    bytes: int = 0
+    requests: int = 0
+
+    def __add__(self, other: Fetched) -> Fetched:
+        return Fetched(self.bytes + other.bytes, self.requests + other.requests)
+
+    def __sub__(self, other: Fetched) -> Fetched:
+        return Fetched(self.bytes - other.bytes, self.requests - other.requests)
+
+
+@dataclass(eq=False)
+class Standing:
+    """A grant that is in force at the reader, under that ``name``, until this is closed or this process ends."""
+
+    control: Connection[Any, Any]
+    name: str
+
+    def fetched(self) -> Fetched:
+        """What was fetched so far for what was opened with it; nothing where the reader is gone."""
+        import ROOT
+
+        ROOT.rdf_lithops.settle()
+        try:
+            return Fetched(**ask(self.control, {"op": "fetched", "grant": self.name}))
+        except (OSError, EOFError, ValueError):
+            return Fetched()
+
+    def close(self) -> None:
+        """End it."""
+        self.control.close()
+
+
+_in_force: list[Standing] = []  # within ``granted``
+
+
+def is_remote(name: str) -> bool:
+    """Whether ``name`` is a URL and not a path."""
+    return "://" in name and not name.startswith("file://")
+
+
+def need_reader(name: str) -> bool:
+    """Whether the file of that name comes through the reader."""
+    return name.partition("://")[0].lower() in remote.SCHEMES and is_remote(name)
+
+
+@functools.lru_cache(maxsize=1)
+def install() -> None:
+    """Teach this process's ROOT the schemes that its build does not open, or not with verified certificates."""
+    import ROOT
+
+    if not ROOT.gInterpreter.Declare(f'#include "{_HEADER}"'):
+        raise RuntimeError(f"{_HEADER} does not compile with this ROOT; the log's tail says why")
+    ROOT.gEnv.SetValue("Path.ForceRemote", 1)  # else root://localhost//path is a local file, if there is one of that path
+    plugins = ROOT.gROOT.GetPluginManager()
+    plugins.LoadHandlersFromPluginDirs("TFile")
+    plugins.LoadHandlersFromPluginDirs("ROOT::Internal::RRawFile")
+    for kind, scheme in (("TFile", "^http[s]?:"), ("TFile", "^[a]?s3:"), ("ROOT::Internal::RRawFile", "^http[s]?:")):
+        plugins.RemoveHandler(kind, scheme)
+    for scheme in ("^s3:", "^http[s]?:"):  # TRegexp, which knows no alternatives
+        plugins.AddHandler("TFile", scheme, "rdf_lithops::RangedFile", "Core", _CONSTRUCTOR)
+    plugins.AddHandler("ROOT::Internal::RRawFile", "^http[s]?:", "rdf_lithops::RangedRaw", "Core", _RAW_CONSTRUCTOR)
+    if "xrootd" in str(ROOT.gROOT.GetConfigFeatures()).split():  # the wheel sends roots to a class that is not there
+        plugins.RemoveHandler("TFile", "^roots:")
+        plugins.AddHandler("TFile", "^roots:", "TNetXNGFile", "NetxNG", _XROOTD_CONSTRUCTOR)
+
+
+@contextlib.contextmanager
+def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[None]:
+    """While this lasts, the files ``names`` can be opened with what ``grant`` says: in the environment, and at the reader
+    that serves ``folder``. Files are announced to it, so that many small ones are opened side by side."""
+    kept = {name: os.environ.get(name) for name in grant.variables}
+    os.environ.update(grant.variables)
+    standing = contextlib.ExitStack()
+    try:
+        wanted = [name for name in names if is_remote(name)]
+        urls = sorted({name for name in wanted if need_reader(name)})
+        if wanted:
+            install()
+        signed = {**grant.signed, **credentials.signed_urls()}
+        signed_files.teach({name: signed[name] for name in wanted if name in signed and not need_reader(name)})
+        if urls:
+            if folder is None:
+                raise RuntimeError("expected a private folder for the reader of remote files, got none")
+            _in_force[:] = [standing.enter_context(contextlib.closing(prepare(folder, grant, urls, announce=True)))]
+        yield
+    finally:
+        _in_force.clear()
+        standing.close()
+        signed_files.forget()
+        for name, value in kept.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def fetched() -> Fetched:
+    """What the reader has fetched under the grant that ``granted`` put in force; nothing without one."""
+    return _in_force[0].fetched() if _in_force else Fetched()
+
+
+def prepare(folder: str, grant: Grant, urls: list[str], announce: bool) -> Standing:
+    """From now on this process's ROOT opens remote files at the reader of ``folder``, with ``grant``, until what is returned
+    is closed; the reader is told to open ``urls`` now, if they are to be announced."""
+    import ROOT
+
+    install()
+    control = connect(folder, grant.settings)
+    try:
+        versions = {url: grant.versions[url] for url in urls if url in grant.versions}
+        signed = {**grant.signed, **credentials.signed_urls()}
+        message = {"op": "grant", "variables": _variables(grant), "versions": versions, "signed": signed}
+        name = ask(control, message)["grant"]
+        ROOT.rdf_lithops.set_reader(folder, name)
+        ROOT.rdf_lithops.take_failure()
+        if announce:
+            ask(control, {"op": "expect", "grant": name, "urls": urls})
+    except BaseException:
+        control.close()
+        raise
+    return Standing(control, name)
+
+
+def _variables(grant: Grant) -> dict[str, str]:
+    """What the reader is told: this process's environment, what the run adds, and the keys that were installed for it.
+
+    These are given as they are, and the file that has them not named: its path is another one in each process, and would
+    keep slots from sharing what they have read.
+    """
+    keys = credentials.s3_variables()
+    given = {**remote.relevant(os.environ), **credentials.token_variables(), **grant.variables, **keys}
+    if keys:
+        given.pop("AWS_SHARED_CREDENTIALS_FILE", None)
+    return given
+
+
+def take_failure() -> dict[str, Any] | None:
+    """What the reader last refused in this process, once: ``kind``, ``url``, ``why``, ``next_command``."""
+    if not install.cache_info().currsize:
+        return None
+    import ROOT
+
+    text = str(ROOT.rdf_lithops.take_failure())
+    if not text:
+        return None
+    try:
+        return dict(json.loads(text))
+    except ValueError:  # the reader itself is gone
+        return {"kind": "reader", "url": "", "why": text, "next_command": "see reader.log; the call is tried again"}
+
+
+_BY_TEXT = (  # found in what ROOT's XRootD client says: kind, why, next command
+    ("Auth failed", "denied", "the server accepts no credentials from here", "rdf-lithops auth status {url}"),
+    ("[3010]", "denied", "access is denied", "rdf-lithops auth status {url}"),
+    ("ermission denied", "denied", "access is denied", "rdf-lithops auth status {url}"),
+    ("[3011]", "missing", "there is no such file", "xrdfs {host} ls {folder}"),
+    ("No such file", "missing", "there is no such file", "xrdfs {host} ls {folder}"),
+    ("Invalid address", "unknown host", "there is no host of that name", "check the name"),
+    ("Connection error", "unreachable", "nobody listens there", "check the host and port"),
+    ("onnection refused", "unreachable", "nobody listens there", "check the host and port"),
+    ("imeout", "unreachable", "it did not answer in time", "try again"),
+)
+
+
+def unreadable(names: Iterable[str]) -> dict[str, Any] | None:
+    """The first of the XRootD files ``names`` that ROOT cannot open, and why, as an AccessFailure's fields; else None."""
+    for url in names:
+        if not is_remote(url) or need_reader(url):
+            continue
+        import ROOT
+
+        install()
+        text = cleaned(str(ROOT.rdf_lithops.why_not(url)))
+        if not text:
+            continue
+        name = remote.shown(url)
+        host, _, path = name.partition("://")[2].partition("/")
+        for found, kind, why, command in _BY_TEXT:
+            if found in text:
+                folder = f"/{path.strip('/').rpartition('/')[0]}"
+                next_command = command.format(url=name, host=host, folder=folder)
+                return remote.AccessFailure(kind, name, why, next_command).plain
+        return remote.AccessFailure("failed", name, text.splitlines()[0], "try again").plain
+    return None
+
+
+_BROKEN_READS = ("TTreeReader status code is: 5", "TTreeReader status code is: 8")  # a file of a chain; a branch
+
+
+def broken_off(names: Iterable[str], said: str) -> dict[str, Any] | None:
+    """An AccessFailure's fields if ``said``, an error of ROOT's loop over the files ``names``, is one of reading and a file
+    is remote: it may pass, and what can be opened again has said nothing else. Else None."""
+    url = next((name for name in names if is_remote(name)), None)
+    if url is None or not any(broken in said for broken in _BROKEN_READS):
+        return None
+    why = f"reading it, or another file of its range, broke off: {said.strip().splitlines()[-1]}"
+    return remote.AccessFailure("failed", remote.shown(url), why, "try again").plain
+
+
+# -- the control connection ---------------------------------------------------------------------------------------------
+
+
+def connect(folder: str, settings: Mapping[str, Any]) -> Connection[Any, Any]:
+    """A control connection to the reader of ``folder``, which is started where there is none."""
+    return warm.connected(folder, {**_OPTIONS, **settings}, "reader", reader.SOCKET_NAME)
+
+
+def hold(folder: str, settings: Mapping[str, Any]) -> Connection[Any, Any]:
+    """Keep the reader of ``folder`` alive, and let it end when the returned connection is closed or its owner dies."""
+    control = connect(folder, settings)
+    ask(control, {"op": "hold"})
+    return control
+
+
+def ask(control: Connection[Any, Any], message: dict[str, Any]) -> dict[str, Any]:
+    """Send one control message and return its answer."""
+    body = json.dumps(message).encode()
+    wire.write_all(control.fileno(), struct.pack("=II", reader.CONTROL, len(body)) + body)
+    _, length = struct.unpack("=QQ", wire.read_all(control.fileno(), 16))
+    return dict(json.loads(wire.read_all(control.fileno(), length)))

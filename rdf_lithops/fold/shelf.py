@@ -1,0 +1,125 @@
+"""Large partials lie in Lithops' storage until they are folded: what travels instead is an envelope that says where.
+
+Lithops hands a reducer all map outputs at once. Where they could be more than it can hold, they are put on a shelf, and
+whoever folds them takes down those that it needs. A partial on a shelf is a packed envelope, checked when it is taken down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from ..travels.envelope import Envelope, EnvelopeError, pack, unpack
+
+__all__ = ["Shelf", "Shelved", "bundle", "shelf_of", "size_of", "unbundle"]
+
+READERS = 8  # objects that are read at a time,
+SUM_BYTES = 64 * 2**20  # from which on a sum goes past Lithops, which would copy it several times
+AHEAD_BYTES = 64 * 2**20  # and what they may have together
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A folder ``prefix`` of the storage for partials of ``at_least_bytes``; the run deletes it when it ends."""
+
+    prefix: str
+    at_least_bytes: int
+
+    def put(self, packed: bytes, storage: Any) -> bytes:
+        """Put a packed envelope there and return one that says where; the same one back if it is small, a failure,
+        or no result yet."""
+        if storage is None or len(packed) < self.at_least_bytes:
+            return packed
+        envelope = unpack(packed)
+        if envelope.error is not None or envelope.parts:
+            return packed
+        # a name of its own for each copy of a call: a second one must not replace what a fold is reading
+        key = f"{self.prefix}/{envelope.range_ids[0]}-{os.urandom(6).hex()}"
+        storage.put_object(storage.bucket, key, packed)
+        stored = {"bucket": storage.bucket, "key": key, "bytes": len(packed)}
+        facts = {**envelope.facts, "stored_bytes": len(packed)}
+        return pack(dataclasses.replace(envelope, body=b"", stored=stored, facts=facts))
+
+
+def shelf_of(envelopes: Iterable[Envelope]) -> Shelf | None:
+    """For the sum of partials, the shelf on which some of them are; None where none is: then the sum is not large either."""
+    keys = (envelope.stored["key"] for envelope in envelopes if envelope.stored is not None)
+    return next((Shelf(os.path.dirname(key), SUM_BYTES) for key in keys), None)
+
+
+def size_of(envelope: Envelope) -> int:
+    """Bytes of a partial, wherever it is."""
+    return len(envelope.body) if envelope.stored is None else int(envelope.stored["bytes"])
+
+
+@dataclass(frozen=True)
+class Shelved:
+    """Packed partials, each once in order whenever this is iterated over, whether they are on a shelf or not.
+
+    Small ones are read ahead, large ones when asked for; none is kept. EnvelopeError if one cannot be had, or is
+    another's.
+    """
+
+    packed: Sequence[bytes]
+    storage: Any
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def __iter__(self) -> Iterator[bytes]:
+        reading: deque[tuple[int, Future[bytes]]] = deque()
+        ahead = 0
+        with ThreadPoolExecutor(READERS, thread_name_prefix="rdf_lithops-shelf") as readers:
+            for each in self.packed:
+                size = size_of(unpack(each))
+                while reading and (ahead + size > AHEAD_BYTES or len(reading) == READERS):
+                    ahead -= reading[0][0]
+                    yield reading.popleft()[1].result()
+                reading.append((size, readers.submit(_take, each, self.storage)))
+                ahead += size
+            while reading:
+                yield reading.popleft()[1].result()
+
+
+def _take(packed: bytes, storage: Any) -> bytes:
+    reference = unpack(packed)
+    if reference.stored is None:
+        return packed
+    try:
+        data = bytes(storage.get_object(reference.stored["bucket"], reference.stored["key"]))
+    except Exception as problem:  # of the storage's own kind
+        raise EnvelopeError(f"the partial at {reference.stored['key']} cannot be read: {problem}") from problem
+    found = unpack(data)
+    if (found.range_ids, found.piece) != (reference.range_ids, reference.piece):
+        where = reference.stored["key"]
+        raise EnvelopeError(f"expected ranges {reference.range_ids} at {where}, got {found.range_ids}")
+    return data
+
+
+def bundle(packed: Sequence[bytes], facts: dict[str, Any]) -> bytes:
+    """One envelope that holds several, in the order of their ranges, not folded: it is the next round's work."""
+    pairs = sorted(((unpack(each), each) for each in packed), key=lambda pair: (pair[0].range_ids, pair[0].piece))
+    return pack(
+        Envelope(
+            tuple(dict.fromkeys(range_id for envelope, _ in pairs for range_id in envelope.range_ids)),
+            None,
+            pairs[0][0].root,
+            b"".join(each for _, each in pairs),
+            facts=facts,
+            parts=tuple(len(each) for _, each in pairs),
+        )
+    )
+
+
+def unbundle(envelope: Envelope) -> list[bytes]:
+    """The packed envelopes that :func:`bundle` put together."""
+    view, packed, start = memoryview(envelope.body), [], 0
+    for length in envelope.parts:
+        packed.append(bytes(view[start : start + length]))
+        start += length
+    return packed

@@ -1,0 +1,91 @@
+"""Live drawing: what DistRDF's LiveVisualize has asked for, drawn anew with each partial that arrives.
+
+A notebook shows the canvas as a picture that is replaced; elsewhere it is ROOT's own window, if this ROOT has one, and
+``options.live_picture`` names a file that is rewritten, for programs that run where nobody looks.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ROOT
+
+from ..reporting.progress import in_notebook
+
+__all__ = ["Drawables", "Drawing", "canvas"]
+
+# node id: (callbacks of the user, place of the object among the results, name of the operation), as DistRDF hands it over
+Drawables = Mapping[int, tuple[list[Callable[[Any], None] | None], int, str]]
+
+
+class Drawing:
+    """The pads of one run, and the screens on which they are seen."""
+
+    def __init__(self, drawn: Any, drawables: Drawables, picture: str | None) -> None:
+        self.canvas, self.drawables, self.picture = drawn, drawables, picture
+        self._shown: Any = None  # the notebook's handle of the picture that it shows
+
+    def draw(self, mergeables: list[Any] | None) -> None:
+        """Draw the objects as they are in ``mergeables``: partly merged, or merged."""
+        if mergeables is None:  # ranges without entries
+            return
+        for pad, (callbacks, index, operation) in enumerate(self.drawables.values(), start=1):
+            self._draw_one(self.canvas.cd(pad), mergeables[index].GetValue(), callbacks, operation)
+        self.canvas.Update()
+        if self.picture is not None:
+            self._save(self.picture)
+        if in_notebook():
+            self._show()
+
+    def _draw_one(self, pad: Any, drawable: Any, callbacks: list[Callable[[Any], None] | None], operation: str) -> None:
+        for callback in callbacks:
+            if callback is not None:
+                callback(drawable)
+        drawable.Draw("AP" if operation.startswith("Graph") else "")
+        pad.Update()
+
+    def _save(self, path: str) -> None:
+        """Write under another name first: who looks at the file never sees half of it."""
+        stem, ending = os.path.splitext(path)
+        unfinished = f"{stem}.unfinished-{os.getpid()}{ending}"
+        before, ROOT.gErrorIgnoreLevel = ROOT.gErrorIgnoreLevel, ROOT.kWarning  # not a line for each file saved
+        try:
+            self.canvas.SaveAs(unfinished)
+        finally:
+            ROOT.gErrorIgnoreLevel = before
+        os.replace(unfinished, path)
+
+    def _show(self) -> None:
+        from IPython.display import Image, display
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "live.png")
+            self._save(path)
+            picture = Image(filename=path)
+        if self._shown is None:
+            self._shown = display(picture, display_id=True)
+        else:
+            self._shown.update(picture)
+
+
+@contextmanager
+def canvas(drawables: Drawables, picture: str | None) -> Iterator[Drawing]:
+    """A divided canvas that is current while it lasts; the user's own pad is current again afterwards.
+
+    A notebook's hook would show the canvas a second time when the cell ends: it is closed by then.
+    """
+    context = ROOT.TVirtualPad.TContext()
+    rows = math.ceil(math.sqrt(len(drawables)))
+    columns = math.ceil(len(drawables) / rows)
+    divided = ROOT.TCanvas("rdf_lithops_live", "live", 800 * rows, 400 * columns)
+    divided.Divide(rows, columns)
+    try:
+        yield Drawing(divided, drawables, picture)
+    finally:
+        divided.Close()
+        context.__destruct__()

@@ -1,0 +1,60 @@
+"""DistRDF's nodes and results in Python: each attribute that is taken of one of ours stands for itself.
+
+DistRDF keeps the last attribute taken, per node, and calls that: after ``s, m = node.Sum, node.Mean`` both are the mean, and
+two threads that book on one node book what the other asked for. Nodes of other back ends stay as ROOT makes them.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..frame import settings
+from . import booking
+
+# isort: split
+import ROOT  # noqa: F401  # DistRDF is a part of it
+from ROOT._distrdf import Operation, Proxy
+
+__all__ = ["install"]
+
+_booking = threading.RLock()  # DistRDF numbers nodes with a plain counter
+
+
+def install(is_ours: Callable[[Any], bool]) -> None:
+    """From now on, attributes of proxies for which ``is_ours`` holds are their own; done twice, it does nothing."""
+    for kind, generic, own in (
+        (Proxy.NodeProxy, Proxy.NodeProxy._create_new_op, _book),
+        (Proxy.ResultPtrProxy, Proxy.ResultPtrProxy._call_action_result, _call),
+    ):
+        original = kind.__getattr__
+        if not hasattr(original, "__wrapped__"):
+            kind.__getattr__ = _taking(original, generic, own, is_ours)
+
+
+def _taking(
+    original: Callable[[Any, str], Any], generic: Callable[..., Any], own: Callable[..., Any], is_ours: Callable[[Any], bool]
+) -> Callable[[Any, str], Any]:
+    @functools.wraps(original)
+    def take(self: Any, name: str) -> Any:
+        found = original(self, name)
+        if getattr(found, "__func__", None) is generic and is_ours(self):
+            return functools.partial(own, self, name)
+        return found
+
+    return take
+
+
+def _book(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
+    operation = Operation.create_op(name, *args, **given)
+    booking.check(operation)
+    settings.note(operation)
+    with _booking:
+        node = Proxy._create_new_node(proxy.proxied_node, operation)
+    return Proxy.get_proxy_for(operation, node)
+
+
+def _call(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
+    return getattr(proxy.GetValue(), name)(*args, **given)

@@ -1,0 +1,120 @@
+"""DistRDF's graph said in other words, where the ones that the user chose mean something else on a worker.
+
+Default branches, which DistRDF takes from the user and loses on the way; and ``rdfentry_``, which it counts within a task's
+own chain, and which here is the entry number in the whole dataset.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+from typing import Any
+
+from ..worker.root import execute
+
+# isort: split
+from ROOT._distrdf.Node import Node
+from ROOT._distrdf.Operation import create_op
+
+__all__ = ["GLOBAL_ENTRY", "made_node", "with_default_columns", "with_global_entry_numbers"]
+
+logger = logging.getLogger(__name__)
+
+# -- default branches: DistRDF takes them from the user and loses them on the way to the worker -------------------------
+
+_DEFAULT_COLUMNS = {  # operation: (arguments before the columns, columns that it reads)
+    "Histo1D": (1, 1),
+    "Histo2D": (1, 2),
+    "Histo3D": (1, 3),
+    "Profile1D": (1, 2),
+    "Profile2D": (1, 3),
+    "Profile3D": (1, 4),
+    "Graph": (0, 2),
+    "GraphAsymmErrors": (0, 6),
+    **dict.fromkeys(("Max", "Mean", "Min", "Stats", "StdDev", "Sum"), (0, 1)),
+}
+
+
+def with_default_columns(nodes: dict[int, Any]) -> dict[int, Any]:
+    """The graph with the data frame's default branches named where an action names no column."""
+    defaults = [str(name) for name in getattr(nodes[min(nodes)], "defaultbranches", None) or ()]
+    filled = dict(nodes)
+    for node_id, node in nodes.items() if defaults else ():
+        leading, columns = _DEFAULT_COLUMNS.get(getattr(node.operation, "name", ""), (-1, 0))
+        if len(getattr(node.operation, "args", ())) == leading and not node.operation.kwargs:
+            operation = copy.copy(node.operation)
+            operation.args = [*operation.args, *defaults[:columns]]
+            filled[node_id] = made_node(operation, node.parent_id)
+    return filled
+
+
+# -- rdfentry_: DistRDF counts it within a task's own chain; here it is the entry number in the whole dataset ---------
+
+_ENTRY = re.compile(r"\brdfentry_\b")
+GLOBAL_ENTRY = "(rdfentry_ + ::rdf_lithops::first_entry)"
+_EXPRESSION_AT = {"Filter": 0, "Define": 1, "Redefine": 1, "Vary": 1}  # where these take C++; their other strings are names
+
+
+def with_global_entry_numbers(nodes: dict[int, Any]) -> tuple[dict[int, Any], bool]:
+    """The graph with ``rdfentry_`` meaning the entry number in the dataset, and whether it is used at all.
+
+    C++ expressions add the range's first entry; an operation that names the column itself gets a helper column to read.
+    """
+    renumbered: dict[int, Any] = {}
+    helper_id = max(nodes) + 1
+    for node_id, node in nodes.items():
+        operation, parent_id = node.operation, node.parent_id
+        rewritten = None if operation is None else _renumber(operation, f"{execute.ENTRY_COLUMN}{helper_id}_")
+        if rewritten is None:
+            renumbered[node_id] = node
+            continue
+        copied, helper_column = rewritten
+        if helper_column is not None:
+            renumbered[helper_id] = made_node(create_op("Define", helper_column, GLOBAL_ENTRY), parent_id)
+            parent_id, helper_id = helper_id, helper_id + 1
+        renumbered[node_id] = made_node(copied, parent_id)
+    return renumbered, any(renumbered[node_id] is not node for node_id, node in nodes.items())
+
+
+def _renumber(operation: Any, helper_column: str) -> tuple[Any, str | None] | None:
+    """The operation with its uses of ``rdfentry_`` rewritten, and the helper column if it needs one; None if no use."""
+    position = _EXPRESSION_AT.get(operation.name)
+    if operation.name == "Snapshot":
+        if any("rdfentry_" in value for value in operation.args if isinstance(value, (list, tuple))):
+            logger.warning("Snapshot writes rdfentry_ as it counts within a range, not within the dataset")
+        return None
+    copied = copy.copy(operation)
+    copied.args = [
+        _in_expression(value) if index == position else _as_column(value, helper_column, position is None)
+        for index, value in enumerate(operation.args)
+    ]
+    copied.kwargs = {
+        name: _in_expression(value) if name == "expression" else _as_column(value, helper_column, position is None)
+        for name, value in operation.kwargs.items()
+    }
+    if copied.args == operation.args and copied.kwargs == operation.kwargs:
+        return None
+    columns = [*copied.args, *copied.kwargs.values()]
+    needs_helper = any(value == helper_column or (isinstance(value, list) and helper_column in value) for value in columns)
+    return copied, helper_column if needs_helper else None
+
+
+def _in_expression(value: Any) -> Any:
+    return _ENTRY.sub(GLOBAL_ENTRY, value) if isinstance(value, str) else value
+
+
+def _as_column(value: Any, helper_column: str, strings_are_columns: bool) -> Any:
+    """``rdfentry_`` as the name of a column: a string of its own (in an action or Alias), or one in a list of names."""
+    if isinstance(value, str) and strings_are_columns:
+        return helper_column if value == "rdfentry_" else value
+    if isinstance(value, list) and "rdfentry_" in value:
+        return [helper_column if item == "rdfentry_" else item for item in value]
+    return value
+
+
+def made_node(operation: Any, parent_id: int) -> Any:
+    """A node as workers get it: an operation and the id of its parent, and nothing of the user's data frame."""
+    made = Node.__new__(Node)
+    made.__setstate__({"operation": operation, "parent_id": parent_id})
+    return made

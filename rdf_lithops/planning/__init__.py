@@ -1,0 +1,1 @@
+"""What will run and what it may cost: values, and arithmetic on them."""

@@ -1,0 +1,146 @@
+"""What would run, as a value that can be read, printed and driven by hand before anything is invoked. Pure: no ROOT, no
+Lithops."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..dataset.layout import even_count, even_edges
+from ..frame import ranges as adapter
+from ..worker.task import FoldTask, MapTask, MergeTask, ReduceTask
+from .cost import Work
+from .outlook import Outlook
+
+__all__ = ["Plan", "clusters_of", "entries_of", "files_of", "pack_calls", "read_bytes_of", "work_of"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The calls of one run and what they would execute.
+
+    Drive it by hand with any executor::
+
+        futures = fexec.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)
+        plan.deliver(fexec.get_result(futures))
+
+    Where the data needs credentials and the calls run elsewhere, add ``extra_env=plan.extra_env``: it holds the key of this
+    run, and travels with the calls and not through the storage. ``iterdata`` are plain dictionaries ``{"call": {"id",
+    "ranges"}}``, one per Lithops call, dumpable as JSON.
+    """
+
+    iterdata: list[dict[str, Any]]
+    map_task: MapTask | MergeTask | FoldTask
+    reduce_task: ReduceTask
+    deliver: Callable[[bytes], None] = field(repr=False, compare=False)
+    extra_env: dict[str, str] = field(default_factory=dict, repr=False)
+    outlook: Outlook | None = field(default=None, compare=False)
+    call_limit_s: float | None = field(default=None, repr=False, compare=False)  # of a part that is submitted, by its budget
+
+    @property
+    def calls(self) -> int:
+        """Lithops calls of the map stage."""
+        return len(self.iterdata)
+
+    @property
+    def ranges(self) -> int:
+        """Ranges in all calls."""
+        return len(self._plain_ranges())
+
+    @property
+    def entries(self) -> int | None:
+        """Entries in all calls; None where they were not counted beforehand."""
+        return _sum(entries_of(plain) for plain in self._plain_ranges())
+
+    @property
+    def read_bytes(self) -> int | None:
+        """Compressed bytes, in files, of the columns that the graph reads; None where they were not counted beforehand."""
+        return _sum(read_bytes_of(plain) for plain in self._plain_ranges())
+
+    def _plain_ranges(self) -> list[dict[str, Any]]:
+        return [plain for item in self.iterdata for plain in item["call"]["ranges"]]
+
+    def validate(self) -> None:
+        """Raise PlanError, naming every problem, if this cannot fit into what the executor grants, or costs too much."""
+        if self.outlook is not None:
+            self.outlook.validate()
+
+    def to_json(self) -> str:
+        """What the printed plan says, and all calls, for machines."""
+        facts = {} if self.outlook is None else self.outlook.as_plain()
+        counts = {"calls": self.calls, "ranges": self.ranges, "entries": self.entries, "read_bytes": self.read_bytes}
+        return json.dumps({"format": 1, **counts, **facts, "iterdata": self.iterdata}, allow_nan=False)
+
+    def __str__(self) -> str:
+        folds = (1,) if self.outlook is None else self.outlook.fold
+        shape = " to ".join(map(str, folds)) + (" reduce calls" if folds != (1,) else " reduce call")
+        lines = [f"plan: {self.ranges} ranges in {self.calls} calls, then {shape}"]
+        if self.entries is not None:
+            size = "" if not self.read_bytes else f" in {self.read_bytes / 1e6:,.1f} MB of compressed columns"
+            lines.append(f"  reads     {self.entries:,} entries{size}")
+        lines += [] if self.outlook is None else [f"  {line}" for line in self.outlook.lines()]
+        for item in self.iterdata:
+            inner = "; ".join(adapter.describe(plain, self.map_task.dataset) for plain in item["call"]["ranges"][:3])
+            more = len(item["call"]["ranges"]) - 3
+            lines.append(f"  call {item['call']['id']}: {inner}" + (f"; {more} more" if more > 0 else ""))
+            if item["call"]["id"] == 9 and self.calls > 10:
+                lines.append(f"  … and {self.calls - 10} more calls")
+                break
+        return "\n".join(lines)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)
+
+
+def entries_of(plain: dict[str, Any]) -> int | None:
+    """Entries of a range, if they are known beforehand."""
+    if plain["kind"] == "entries":
+        return int(plain["end"] - plain["start"])
+    return plain.get("entries")
+
+
+def read_bytes_of(plain: dict[str, Any]) -> int | None:
+    """Compressed bytes that a range reads, if they are known beforehand."""
+    return 0 if plain["kind"] == "entries" else plain.get("read_bytes")
+
+
+def clusters_of(iterdata: list[dict[str, Any]]) -> int | None:
+    """Clusters of the files that all calls read, if they are known beforehand."""
+    return _sum(plain.get("clusters") for item in iterdata for plain in item["call"]["ranges"])
+
+
+def files_of(plain: dict[str, Any]) -> int:
+    """Files that a range opens."""
+    return int(plain["last_file"] - plain["first_file"]) if plain["kind"] == "files" else len(plain.get("files") or ())
+
+
+def work_of(item: dict[str, Any]) -> Work | None:
+    """What a call is given, if it is known beforehand."""
+    ranges = item["call"]["ranges"]
+    entries, read_bytes = _sum(map(entries_of, ranges)), _sum(map(read_bytes_of, ranges))
+    if entries is None or read_bytes is None:
+        return None
+    return Work(entries, read_bytes, sum(map(files_of, ranges)), len(ranges))
+
+
+def pack_calls(
+    plain_ranges: list[dict[str, Any]], workers: int, ranges_per_call: int | None, loads: list[float] | None = None
+) -> list[dict[str, Any]]:
+    """Put ranges, in order, into calls of ``ranges_per_call``, or evenly into one call per worker; as Lithops iterdata.
+
+    Evenly is by ``loads`` where they are given, and then into fewer calls if those are more even; else by number.
+    """
+    if ranges_per_call is not None:
+        edges = [*range(0, len(plain_ranges), ranges_per_call), len(plain_ranges)]
+    elif loads is not None:
+        edges = even_edges(loads, even_count(loads, workers))
+    else:
+        count = min(len(plain_ranges), max(1, workers))
+        edges = [len(plain_ranges) * i // count for i in range(count + 1)]
+    pairs = itertools.pairwise(edges)
+    return [{"call": {"id": i, "ranges": plain_ranges[start:end]}} for i, (start, end) in enumerate(pairs)]

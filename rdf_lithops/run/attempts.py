@@ -1,0 +1,64 @@
+"""One attempt at some calls of a plan, and what the seam with Lithops tells of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .books import CallEnd
+
+__all__ = ["Attempt", "Submission"]
+
+
+class Submission(Protocol):
+    """One ``map_reduce`` under way, as the seam with Lithops offers it. Calls are counted from 0 within it."""
+
+    poll_s: float
+
+    @property
+    def job_key(self) -> str:
+        """Lithops' name of the map job."""
+
+    def map_ends(self) -> dict[int, CallEnd]:
+        """Calls that have ended since the last time this was asked."""
+
+    def begun(self) -> set[int]:
+        """Calls that a worker has begun."""
+
+    def beats(self) -> dict[int, dict[str, Any]]:
+        """The latest sign of life of each call that has not ended, where there is one."""
+
+    def lost(self) -> set[int]:
+        """Calls that will never end: what should run them is gone."""
+
+    def queued(self) -> set[int]:
+        """Calls that wait in a queue, as the back end itself says: nobody need begin them soon."""
+
+    def maps_delivered(self) -> None:
+        """All partials are there: a reducer that was held back begins."""
+
+    def reduce_end(self) -> CallEnd | None:
+        """How the reducer ended, or None while it has not."""
+
+    def reduce_beat(self) -> int | None:
+        """How often the reducer has said that it lives: 0 once it has begun, None before."""
+
+    def reduce_lost(self) -> bool:
+        """Whether the reducer will never end."""
+
+    def cancel(self, error: BaseException) -> None:
+        """Stop what still runs, where the backend can."""
+
+    def forget(self) -> None:
+        """Delete what it wrote."""
+
+
+@dataclass
+class Attempt:
+    """One submission of some of the calls. ``calls`` are their ids, by position; ``delivered`` those that gave a partial."""
+
+    number: int
+    calls: list[int]
+    submission: Submission
+    delivered: set[int] = field(default_factory=set)
+    merged: bytes | None = None

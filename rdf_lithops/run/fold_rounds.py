@@ -1,0 +1,61 @@
+"""The fold of many or large partials: rounds of ``map_reduce``, a tree of calls in range order. Pure.
+
+    round 1   calls that run ranges     ──> a reducer: folds, if partials are few and small enough; else hands them on
+    round 2   calls that fold a group   ──> a reducer: the same
+    ...                                     until one has folded what was left
+
+Each round starts when the one before has ended, so nobody is paid for waiting; and each reducer decides by the partials as
+they are, not as they were planned. The partials of one call of a round stay together, and groups are as many calls each: so
+the tree is the same whatever became of the calls.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from typing import Any
+
+from ..fold.shelf import size_of, unbundle
+from ..planning.plans import Plan
+from ..travels.envelope import Envelope, unpack
+from ..worker.task import FoldTask
+
+__all__ = ["next_round"]
+
+
+def next_round(plan: Plan, envelope: Envelope) -> Plan:
+    """The plan that folds what the reducer of ``plan`` handed on in ``envelope``; calls are counted on from the plan's."""
+    task = plan.reduce_task
+    by_call = _by_call(unbundle(envelope), task.groups)
+    sizes = [size_of(unpack(each)) for some in by_call for each in some]
+    # rounded, so that a call that came in several parts, which are a little more together, does not change the tree
+    mean_bytes = 2.0 ** round(math.log2(max(1.0, sum(sizes) / len(by_call))))
+    count = task.limits.groups(len(by_call), mean_bytes)
+    edges = [len(by_call) * number // count for number in range(count + 1)]
+    first = 1 + max(item["call"]["id"] for item in plan.iterdata)
+    iterdata = [
+        {"call": _call(first + number, [each for some in by_call[start:end] for each in some])}
+        for number, (start, end) in enumerate(itertools.pairwise(edges))
+    ]
+    of_round = tuple(tuple(plain["id"] for plain in item["call"]["ranges"]) for item in iterdata)
+    return dataclasses.replace(
+        plan,
+        iterdata=iterdata,
+        map_task=FoldTask(task.reducer, task.surroundings, plan.map_task.shelf, task.groups),
+        reduce_task=dataclasses.replace(task, groups=of_round),
+    )
+
+
+def _by_call(packed: list[bytes], calls: tuple[tuple[int, ...], ...]) -> list[list[bytes]]:
+    """The partials of each call of the round before, in order."""
+    call_of = {range_id: number for number, range_ids in enumerate(calls) for range_id in range_ids}
+    found: dict[int, list[bytes]] = {}
+    for each in packed:
+        found.setdefault(call_of[unpack(each).range_ids[0]], []).append(each)
+    return [found[number] for number in sorted(found)]
+
+
+def _call(number: int, packed: list[bytes]) -> dict[str, Any]:
+    range_ids = dict.fromkeys(range_id for each in packed for range_id in unpack(each).range_ids)
+    return {"id": number, "ranges": [{"id": range_id} for range_id in range_ids], "partials": packed}

@@ -1,0 +1,318 @@
+"""Run a plan to its end: watch the calls, keep what arrived, run again only what did not. Knows neither Lithops nor ROOT.
+
+    attempt 1: map_reduce over all calls ──> some calls raised, were killed or got lost
+    attempt 2: map_reduce over those calls alone; its reducer gets the kept partials too, and folds all in range order
+    backup:    where one call takes much longer than the others, such an attempt begins while the first one still runs; both
+               go on until one of them delivers, whatever becomes of the other
+
+The fold is always that of the plan (ranges within their call, then calls, in order), so a recovered run gives the same bits
+as an undisturbed one, unless a single range had to be cut in two. A failure of the user's graph, data or payload is final.
+
+Where partials are too many or too large for one reducer, it hands them on instead of a result, and they are folded in rounds
+(``rounds``), each of which is attempted in the same way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import CredentialsError, DataAccessError, OutputError, PayloadError, RangeError, RunError, SubmissionError
+from ..options import Options
+from ..planning.plans import Plan
+from ..travels.envelope import Envelope, EnvelopeError, unpack
+from . import interrupts
+from .account import Account
+from .attempts import Attempt, Submission
+from .books import REDUCER, Books, CallEnd, Cut, Trouble, never_cut
+from .events import (
+    AttemptBegan,
+    AttemptEnded,
+    BackupStarted,
+    Consumer,
+    Event,
+    FoldRoundEnded,
+    ReduceEnded,
+    RunBegan,
+    RunEnded,
+)
+from .fold_rounds import next_round
+from .watch import Watch
+
+__all__ = ["CallEnd", "Outcome", "Submission", "finish", "read_result", "run"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The merged result of a run as it came back; seconds; attempts made; calls that had to be run again."""
+
+    envelope: Envelope
+    submit_s: float
+    wait_s: float
+    attempts: int
+    repeated_calls: int
+
+    @property
+    def took_s(self) -> float:
+        """From the first submission to the result."""
+        return self.submit_s + self.wait_s
+
+
+Submit = Callable[[Plan], Submission]
+
+
+def run(
+    submit: Submit,
+    plan: Plan,
+    options: Options,
+    consumers: tuple[Consumer, ...] = (),
+    run_id: str = "",
+    cut: Cut = never_cut,
+    account: Account | None = None,
+) -> Outcome:
+    """Run ``plan`` with as many attempts as ``options`` allows; ``submit`` starts one ``map_reduce`` of a plan.
+
+    ``consumers`` are told each event as it happens; ``cut`` gives the two halves of a range that was too much for a worker,
+    or nothing; every submission draws on ``account``, the plan's own if none is given. Raises RunError when no answer is to
+    be had; a failure of the user's graph is inside the outcome's envelope (see ``read_result``).
+    """
+    account = account or Account(plan.outlook)
+    running = _Run(submit, plan, options, Books(plan, consumers, cut), account)
+    running.books.tell(RunBegan(plan, run_id))
+    error: str | None = "interrupted"
+    try:
+        outcome = finish(submit, plan, options, running.until_done(), consumers, account)
+        found = outcome.envelope.error
+        error = None if found is None else str(found["message"]).partition("\n")[0]
+        return outcome
+    except Exception as failure:
+        error = str(failure).partition("\n")[0]
+        raise
+    finally:
+        running.books.tell(RunEnded(running.attempts, time.perf_counter() - running.began, error))
+
+
+def finish(
+    submit: Submit,
+    plan: Plan,
+    options: Options,
+    outcome: Outcome,
+    consumers: tuple[Consumer, ...] = (),
+    account: Account | None = None,
+) -> Outcome:
+    """Fold in rounds what the reducer of ``plan`` handed on, if it did; the outcome of all together."""
+    number, account = 0, account or Account(plan.outlook)
+    while outcome.envelope.parts:
+        number += 1
+        plan = next_round(plan, outcome.envelope)
+        events: list[Event] = []
+        left_s = options.deadline_s and max(0.001, options.deadline_s - outcome.submit_s - outcome.wait_s)
+        books = Books(plan, (events.append,))
+        last = _Run(submit, plan, dataclasses.replace(options, deadline_s=left_s), books, account).until_done()
+        outcome = dataclasses.replace(
+            last,
+            submit_s=outcome.submit_s + last.submit_s,
+            wait_s=outcome.wait_s + last.wait_s,
+            attempts=outcome.attempts + last.attempts - 1,
+            repeated_calls=outcome.repeated_calls + last.repeated_calls,
+        )
+        for consumer in consumers:
+            consumer(FoldRoundEnded(number, plan.calls, tuple(events)))
+    return outcome
+
+
+class _Run:
+    """One run: the attempts under way (one; two while a backup runs) and what is known of the calls."""
+
+    def __init__(self, submit: Submit, plan: Plan, options: Options, books: Books, account: Account) -> None:
+        self.account = account
+        self.submit, self.plan, self.options, self.books = submit, plan, options, books
+        self.watch = Watch(options, plan)
+        self.live: list[Attempt] = []
+        self.attempts = self.repeated = self.submitted = self.backups = self.folds = 0
+        self.submit_s = 0.0
+        self.began = time.perf_counter()
+
+    def until_done(self) -> Outcome:
+        """Attempt after attempt until one delivers; all that runs is cancelled and forgotten when this ends."""
+        with self._cleaned_up():
+            while True:
+                interrupts.check()
+                if not self.live:
+                    self._begin_next()
+                for attempt in list(self.live):
+                    self._attend(attempt)
+                    if self.books.poison is not None:
+                        raise self.books.poison
+                    packed = self.books.final or attempt.merged
+                    if packed is not None:
+                        return self._outcome(packed)
+                if self.live:
+                    self._back_up()
+                    self.watch.check_deadline(self.books)
+                    time.sleep(min(attempt.submission.poll_s for attempt in self.live))
+
+    def _outcome(self, packed: bytes) -> Outcome:
+        wait_s = time.perf_counter() - self.began - self.submit_s
+        return Outcome(unpack(packed), self.submit_s, wait_s, self.attempts, self.repeated)
+
+    def _begin_next(self) -> None:
+        """Begin the next attempt, after a pause that doubles; raises when attempts are used up."""
+        if self.attempts:
+            logger.warning("attempt %d of %d: %s", self.attempts, self.options.attempts, self.books.describe())
+            if self._are_used_up():
+                raise self.books.gave_up(self.attempts)
+            self.watch.pause(self.options.backoff_s * 2 ** (self.attempts - 1), self.books)
+        self._begin()
+
+    def _are_used_up(self) -> bool:
+        """Whether there was attempt enough. Where a backup took one, and nothing is missing but a fold that no attempt could
+        make, one more is within what so many whole attempts would have been."""
+        if self.attempts < self.options.attempts or self.books.owed:
+            return self.attempts >= self.options.attempts
+        has_room = self.submitted < self.options.attempts * self.plan.calls and self.folds < self.options.attempts
+        return not has_room or self.attempts >= self.options.attempts + self.backups
+
+    def _begin(self) -> None:
+        part = self.books.next_part(self.attempts + 1)
+        part = dataclasses.replace(part, call_limit_s=self.account.draw(len(part.iterdata)))
+        self.attempts += 1
+        self.submitted += len(part.iterdata)
+        self.repeated += len(part.iterdata) if self.attempts > 1 else 0
+        submitting = time.perf_counter()
+        try:
+            submission = self.submit(part)
+        except SubmissionError as trouble:
+            self.books.trouble[REDUCER, self.attempts] = Trouble("submit", str(trouble))
+            return
+        submit_s = time.perf_counter() - submitting
+        self.submit_s += submit_s
+        calls = [item["call"]["id"] for item in part.iterdata]
+        self.live.append(Attempt(self.attempts, calls, submission))
+        self.books.expect(calls, self.attempts)
+        self.watch.expect(self.attempts)
+        self.books.tell(AttemptBegan(self.attempts, tuple(calls), submit_s, submission.job_key))
+
+    def _back_up(self) -> None:
+        """Begin a second copy of calls that take much longer than the others did: it is one of the attempts."""
+        may = self.options.backups and self.attempts < self.options.attempts and len(self.live) == 1
+        if may and self.watch.is_straggling(self.live[0], self.books):
+            self.backups += 1
+            self.books.tell(BackupStarted(tuple(self.books.owed), self.attempts + 1))
+            self._begin()
+
+    def _attend(self, attempt: Attempt) -> None:
+        """Look at one attempt: it goes on, has merged, or is over."""
+        end = attempt.submission.reduce_end()
+        self.watch.look(attempt, self.books, end is not None)
+        if attempt.delivered.issuperset(attempt.calls):
+            attempt.submission.maps_delivered()
+        is_over = self._has_no_more_to_tell() or self.watch.is_over(attempt, self.books, end is not None)
+        if self._has_no_more_to_tell():  # what ends the run may have been seen just now, in the last look at what was gone
+            return
+        if is_over and end is None:
+            end = attempt.submission.reduce_end()  # it may have delivered just before it went
+        if end is not None and end.data is not None and (facts := _merged_facts(end.data)) is not None:
+            attempt.merged = end.data
+            self.books.tell(ReduceEnded(attempt.number, facts, end.status))
+        if attempt.merged is not None or is_over:
+            self._close(attempt, end)
+
+    def _has_no_more_to_tell(self) -> bool:
+        return self.books.final is not None or self.books.poison is not None
+
+    def _close(self, attempt: Attempt, end: CallEnd | None) -> None:
+        """An attempt is over: what it did not deliver is in trouble; where nothing is, the reducer was."""
+        if attempt.merged is None:
+            has_delivered = attempt.delivered.issuperset(attempt.calls)
+            self.folds += has_delivered
+            for call_id in attempt.calls:
+                self.books.lose(call_id, attempt.number, "it never ended: what ran it is gone")
+            if has_delivered:
+                self.books.trouble[REDUCER, attempt.number] = _reducer_trouble(end)
+        self.live.remove(attempt)
+        self._stop(attempt, RunError("this attempt is over"))
+        missing = tuple(call_id for call_id in attempt.calls if self.books.owes(call_id))
+        self.books.tell(AttemptEnded(attempt.number, missing))
+
+    def _stop(self, attempt: Attempt, error: BaseException) -> None:
+        try:
+            if attempt.merged is None:
+                attempt.submission.cancel(error)
+        finally:
+            attempt.submission.forget()
+
+    @contextlib.contextmanager
+    def _cleaned_up(self) -> Iterator[None]:
+        """Whatever ends the run, nothing of it goes on or stays."""
+        error: BaseException = RunError("the run is over")
+        try:
+            yield
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            for attempt in self.live:
+                self._stop(attempt, error)
+
+
+def _merged_facts(data: bytes) -> dict[str, Any] | None:
+    """The facts of a fold that went well, or None."""
+    try:
+        envelope = unpack(data)
+    except EnvelopeError:
+        return None
+    return None if envelope.error is not None else envelope.facts
+
+
+def _reducer_trouble(end: CallEnd | None) -> Trouble:
+    """Why an attempt gave no result although no call is to blame."""
+    if end is None:
+        return Trouble("lost", "the reducer never ended: what ran it is gone")
+    if end.data is None:
+        return Trouble(end.kind, end.why, end.log_tail)
+    try:
+        error = unpack(end.data).error or {"kind": "fold", "message": "it folded nothing"}
+    except EnvelopeError as damage:
+        return Trouble("damaged", str(damage))
+    return Trouble(error["kind"], error["message"], error.get("log_tail", ""))
+
+
+def read_result(envelope: Envelope) -> Envelope:
+    """The envelope of a merged result; raises the error that it carries instead, if it does."""
+    error = envelope.error
+    if error is None:
+        return envelope
+    if error["kind"] == "payload":
+        raise PayloadError(error["what"], error["message"].removeprefix(f"{error['what']}: "), error["log_tail"])
+    if error["kind"] == "credentials":
+        raise CredentialsError("a worker could not open the credentials of this run", error["message"])
+    if error["kind"] == "output":
+        raise OutputError(error["what"], why=error["message"], range_ids=tuple(error["range_ids"]), call_id=error["call_id"])
+    ranges = ", ".join(map(str, error["range_ids"]))
+    if "access" in error:
+        raise DataAccessError.of(error["access"], f"call {error['call_id']}, {error['where']}", tuple(error["range_ids"]))
+    if error["kind"] == "range":
+        failure = RangeError(
+            f"range {ranges} failed: {error['message']}",
+            where=f"call {error['call_id']}, {error['where']}",
+            why=error["traceback"].strip(),
+            range_ids=tuple(error["range_ids"]),
+            call_id=error["call_id"],
+        )
+        failure.type_name = error["type"]
+        raise failure
+    raise RunError(
+        f"ranges {ranges}: {error['message']}",
+        why=error.get("traceback", ""),
+        log_tail=error.get("log_tail", ""),
+        range_ids=tuple(error["range_ids"]),
+        call_id=error.get("call_id"),
+    )

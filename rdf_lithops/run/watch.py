@@ -1,0 +1,186 @@
+"""Look at the calls of a run: which have ended, which live, which never will. Pure: clocks and a submission's answers.
+
+what is wrong                                           how it is noticed, and when
+what should run the calls is gone (this machine)        the submission says so; at once
+a call that beat has fallen silent                      no new beat for options.silence_s
+calls, or a reducer, that never began                   options.start_s in which no call of the run began or ended, unless
+                                                        the back end itself says that they wait in its queue
+a slot that stands still                                the task itself, by entries and CPU time (options.stall_s)
+the run as a whole                                      options.deadline_s
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+
+from ..errors import RunError
+from ..options import Options
+from ..planning.plans import Plan
+from . import interrupts
+from .attempts import Attempt
+from .books import REDUCER, Books
+from .events import CallBegan, CallProgressed
+
+__all__ = ["Watch"]
+
+WATCH_S = 0.25  # how often the calls themselves are looked at when nobody wants to see them arrive
+SHOWN_WATCH_S = 0.05  # and when somebody does
+SILENT_BEATS = 20  # missing ones after which a call is given up, unless options.silence_s says otherwise
+SILENCE_LEAST_S = 10.0  # and not sooner: a machine may be busy
+SUSPENDED_BEATS = 5  # not listened to: the driver itself was suspended
+STRAGGLER_SHARE = 0.75  # of the calls must have delivered before the others count as late
+STRAGGLER_FACTOR = 2.0  # times the median duration, and
+STRAGGLER_LEAST_S = 5.0  # this much longer
+
+
+@dataclass
+class _Sign:
+    """The last that was heard of a call: which beat, and when."""
+
+    beat: int
+    at_s: float
+
+
+class Watch:
+    """What has been seen of the calls of one run, and when."""
+
+    def __init__(self, options: Options, plan: Plan) -> None:
+        self.options = options
+        beats = plan.map_task.surroundings.beats
+        self.beat_s = None if beats is None else float(beats["every_s"])
+        self.began_s = time.monotonic()
+        self._next_look_s: dict[int, float] = {}  # by attempt
+        self._next_beats_s: dict[int, float] = {}
+        self._submitted_s: dict[int, float] = {}
+        self._signs: dict[tuple[int, int], _Sign] = {}  # by call and attempt
+        self._begun_s: dict[tuple[int, int], float] = {}  # when a call was first heard of
+        self._queued_s: dict[tuple[int, int], float] = {}  # until when a call is known to have waited in a queue
+        self._durations_s: dict[int, float] = {}  # of the calls that delivered
+        self._last_news_s = self._last_listened_s = self.began_s
+
+    def expect(self, attempt: int) -> None:
+        """An attempt was submitted just now."""
+        self._submitted_s[attempt] = self._last_news_s = time.monotonic()
+
+    def look(self, attempt: Attempt, books: Books, last: bool) -> None:
+        """Enter the calls that have ended into the books, and listen to the others; now and then, or at once if ``last``."""
+        now_s = time.monotonic()
+        if now_s < self._next_look_s.get(attempt.number, 0.0) and not last:
+            return
+        self._next_look_s[attempt.number] = now_s + (SHOWN_WATCH_S if books.consumers else WATCH_S)
+        for position, end in attempt.submission.map_ends().items():
+            self._last_news_s = now_s
+            known = attempt.calls[position], attempt.number
+            begun_s = self._begun_s.get(known, self._submitted_s[attempt.number])
+            if books.enter(attempt.calls[position], attempt.number, end):
+                self._durations_s.setdefault(attempt.calls[position], now_s - begun_s)
+                attempt.delivered.add(attempt.calls[position])
+        if self.beat_s is not None and now_s >= self._next_beats_s.get(attempt.number, 0.0) and not last:
+            self._next_beats_s[attempt.number] = now_s + self.beat_s
+            self._listen(attempt, books, now_s)
+
+    def _listen(self, attempt: Attempt, books: Books, now_s: float) -> None:
+        """Take down who has begun and who has beaten since the last time, and tell of it."""
+        if (pause_s := now_s - self._last_listened_s) > SUSPENDED_BEATS * (self.beat_s or 0.0):
+            for sign in self._signs.values():  # it was us who did not listen
+                sign.at_s += pause_s
+        self._last_listened_s = now_s
+        for position in attempt.submission.begun():
+            known = attempt.calls[position], attempt.number
+            if known not in self._signs:
+                self._signs[known] = _Sign(0, now_s)
+                self._begun_s[known] = self._last_news_s = now_s
+                books.tell(CallBegan(*known))
+        for position, beat in attempt.submission.beats().items():
+            known = attempt.calls[position], attempt.number
+            sign = self._signs.setdefault(known, _Sign(0, now_s))
+            if beat["beat"] != sign.beat:
+                self._signs[known] = _Sign(beat["beat"], now_s)
+                books.tell(CallProgressed(*known, beat["entries"], beat["cpu_s"], beat["host"]))
+
+    def is_over(self, attempt: Attempt, books: Books, reducer_over: bool) -> bool:
+        """Whether nothing more is to be had of an attempt that has not merged: it runs no call that is owed, and no reducer.
+
+        A call that runs, and that another attempt has delivered meanwhile, is waited for only if this attempt can merge yet.
+        """
+        lost = {attempt.calls[position] for position in attempt.submission.lost()}
+        if lost:
+            self.look(attempt, books, True)  # what is gone may have delivered just before it went
+        for call_id in lost:
+            books.lose(call_id, attempt.number, "it never ended: what ran it is gone")
+        self._give_up_silent(attempt, books)
+        runs = [call_id for call_id in attempt.calls if attempt.number in books.copies[call_id]]
+        if any(map(books.owes, runs)):
+            return False
+        if attempt.delivered.issuperset(attempt.calls):
+            return reducer_over or attempt.submission.reduce_lost() or self._is_reducer_silent(attempt)
+        return reducer_over or len(attempt.delivered) + len(runs) < len(attempt.calls)
+
+    def _give_up_silent(self, attempt: Attempt, books: Books) -> None:
+        """Calls that have stopped to beat, or that nobody began for too long, count as lost."""
+        if self.beat_s is None:
+            return
+        now_s = time.monotonic()
+        silence_s = self._silence_s(self.beat_s)
+        queued = {attempt.calls[position] for position in attempt.submission.queued()}
+        self._queued_s.update(dict.fromkeys(((call_id, attempt.number) for call_id in queued), now_s))
+        for call_id in attempt.calls:
+            if call_id in attempt.delivered:
+                continue
+            sign = self._signs.get((call_id, attempt.number))
+            nobody_s = now_s - max(self._last_news_s, self._queued_s.get((call_id, attempt.number), 0.0))
+            if sign is not None and now_s - sign.at_s > silence_s + self.beat_s:
+                books.lose(call_id, attempt.number, f"its worker has not said that it lives for {silence_s:g} s")
+            elif sign is None and nobody_s > self.options.start_s:
+                books.lose(call_id, attempt.number, f"no worker began it within {self.options.start_s:g} s")
+
+    def _is_reducer_silent(self, attempt: Attempt) -> bool:
+        """Whether the reducer, with all partials there, does not begin, or has begun and does not say that it lives."""
+        now_s = time.monotonic()
+        if self.beat_s is None or now_s < self._next_beats_s.get(-attempt.number, 0.0):
+            return False
+        self._next_beats_s[-attempt.number] = now_s + self.beat_s
+        beat = attempt.submission.reduce_beat()
+        if beat is None:
+            return now_s - self._last_news_s > self.options.start_s
+        known = REDUCER, attempt.number
+        if known not in self._signs or self._signs[known].beat != beat:
+            self._signs[known] = _Sign(beat, now_s)
+        return now_s - self._signs[known].at_s > self._silence_s(self.beat_s)
+
+    def _silence_s(self, beat_s: float) -> float:
+        return self.options.silence_s or max(SILENT_BEATS * beat_s, SILENCE_LEAST_S)
+
+    def is_straggling(self, attempt: Attempt, books: Books) -> bool:
+        """Whether most calls have delivered and each of the others takes much longer than they did.
+
+        A call that nobody has begun waits for a worker, as its copy would: it is not late.
+        """
+        late = [call_id for call_id in attempt.calls if books.owes(call_id) and attempt.number in books.copies[call_id]]
+        durations_s = [self._durations_s[call_id] for call_id in books.kept if call_id in self._durations_s]
+        if not late or not durations_s or len(books.kept) < STRAGGLER_SHARE * len(books.calls):
+            return False
+        median_s = statistics.median(durations_s)
+        limit_s = max(STRAGGLER_FACTOR * median_s, median_s + STRAGGLER_LEAST_S)
+        begun_s = [self._begun_s.get((call_id, attempt.number)) for call_id in late]
+        if self.beat_s is None:  # nobody says when a call begins
+            begun_s = [self._submitted_s[attempt.number]]
+        return all(begun is not None and time.monotonic() - begun > limit_s for begun in begun_s)
+
+    def pause(self, pause_s: float, books: Books) -> None:
+        """Wait before the next attempt, within the deadline."""
+        until_s = time.monotonic() + pause_s
+        while (left_s := until_s - time.monotonic()) > 0:
+            interrupts.check()
+            self.check_deadline(books)
+            time.sleep(min(left_s, 0.1))
+
+    def check_deadline(self, books: Books) -> None:
+        """Raise once the run has taken longer than it may."""
+        deadline_s = self.options.deadline_s
+        if deadline_s is None or time.monotonic() - self.began_s < deadline_s:
+            return
+        what = f"no result after the deadline of {deadline_s} s; calls without a result: {books.owed or 'the reducer'}"
+        raise RunError(what, next_command="raise options.deadline_s, or use more and smaller ranges (npartitions)")

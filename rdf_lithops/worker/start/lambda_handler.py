@@ -1,0 +1,75 @@
+"""The entry point of the AWS Lambda image: ROOT is up and warm before the first event, then Lithops' events are handed on.
+
+    initialisation (once per execution environment)      each event
+    start the warm ROOT process ──> import Lithops       Lithops' own handler ──> its task ──> the warm ROOT process
+                                ──> wait until ROOT
+                                    has compiled
+
+Lithops' worker forks a process per task; the warm ROOT process is held from here, so that it lives as long as this
+environment, however long Lambda freezes it between two events. The only module of the far side that imports lithops: it is
+what Lithops calls, where every other module is called by it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ...processes import seconds, warm
+from ..root import smoke
+
+__all__ = ["handler"]
+
+FOREVER_S = 1e9  # the environment's life is Lambda's business
+WARM_LIMIT_S = 8.0  # Lambda allows 10 s of initialisation; beyond them it starts again, on the call's time
+
+
+def _hold_root() -> Connection[Any, Any] | None:
+    """Start the warm ROOT process where the tasks will look for it; None where none can be kept: tasks then run ROOT."""
+    try:
+        return warm.hold(warm.folder_for(None), {"idle_limit_s": FOREVER_S, "eager": 1})
+    except warm.WarmProcessUnavailable as reason:
+        print(f"rdf_lithops: no warm ROOT process: {reason}")  # noqa: T201  # the function's log
+        return None
+
+
+def _wait_for_root() -> str | None:
+    """ROOT's version once it is warm; None if it is not: the first task starts it anew, and says why if it cannot."""
+    with contextlib.suppress(warm.WarmProcessDied, warm.WarmProcessUnavailable):
+        return warm.wait_until_warm(warm.folder_for(None), WARM_LIMIT_S)
+    return None
+
+
+def _read_models_once() -> None:
+    """Have boto3 read its descriptions of services once per environment: Lithops makes two sessions in each call, and each
+    would read them anew (0.05 s)."""
+    load = JSONFileLoader.load_file
+    known: dict[str, Any] = {}
+
+    def load_once(loader: Any, path: str) -> Any:
+        if path not in known:
+            known[path] = load(loader, path)
+        return known[path]
+
+    JSONFileLoader.load_file = load_once
+
+
+_began = time.perf_counter()
+_held = _hold_root()
+
+from botocore.loaders import JSONFileLoader  # noqa: E402
+from lithops.serverless.backends.aws_lambda import entry_point  # noqa: E402  # while ROOT comes up behind
+
+_read_models_once()
+ROOT_VERSION = _wait_for_root() if _held is not None else None
+INITIALISATION_S = time.perf_counter() - _began
+
+
+def handler(event: dict[str, Any], context: Any) -> Any:
+    """What Lambda calls. ``{"rdf_lithops": "describe"}`` asks what is in the image; all else is Lithops' event."""
+    seconds.note_invocation()
+    if event.get("rdf_lithops") == "describe":
+        return {"versions": {**smoke.versions(), "root": ROOT_VERSION}, "initialisation_s": INITIALISATION_S}
+    return entry_point.lambda_handler(event, context)

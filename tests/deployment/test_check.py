@@ -1,0 +1,403 @@
+"""``rdf-lithops check`` against set-ups that are broken in one way each: it is named, with a remedy, and nothing else is."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import lithops
+import psutil
+import pytest
+import yaml
+from click.testing import CliRunner
+from conftest import REPOSITORY
+from datasets import Datasets
+from lambda_standin import Places, Service, account
+from lambda_standin.standing import image
+from servers.s3 import S3
+from servers.web import Web
+from servers.xrootd import MACAROON, XRootD
+
+from rdf_lithops.cli import main
+from rdf_lithops.deployment import check, runtime
+from rdf_lithops.errors import RuntimeImageError
+
+WORKER_POLICY = json.loads((REPOSITORY / "configs" / "iam" / "worker-policy.json").read_text())
+
+
+def worker_policy() -> dict[str, Any]:
+    """The policy that we give people, for the bucket of these tests."""
+    text = json.dumps(WORKER_POLICY).replace("BUCKET", account.BUCKET)
+    found: dict[str, Any] = json.loads(text.replace("ACCOUNT", "123456789012").replace("REGION", account.REGION))
+    return found
+
+
+@pytest.fixture(scope="module")
+def site(s3: S3) -> Iterator[Service]:
+    """An account where all is well: Ceph's gateway behind S3, the role as we ship it, the function deployed."""
+    port = int(s3.endpoint.rpartition(":")[2])
+    keys = (s3.access_key, s3.secret_key)
+    with Service(Places(handler="lambda_standin.described.handler"), quota=8, s3_port=port) as running:
+        with account.environment(account.driver_variables(running, keys)):
+            running.places.variables.update(account.worker_variables(running, keys))
+            running.places.variables["PYTHONPATH"] = str(REPOSITORY / "tests")
+            role = account.open_account(worker_policy())
+            with account.executor(running, account.config(role)) as executor:
+                executor.invoker.select_runtime("M000", None)  # Lithops' own deployment
+                yield running
+        if (
+            image() is None
+        ):  # where calls run in containers it is the bucket of the session's stand-in, too, which removes it
+            boto3.client("s3", **_keywords(s3)).delete_bucket(Bucket=account.BUCKET)
+
+
+def _keywords(s3: S3) -> dict[str, Any]:
+    return {
+        "endpoint_url": s3.endpoint,
+        "aws_access_key_id": s3.access_key,
+        "aws_secret_access_key": s3.secret_key,
+        "region_name": s3.region,
+    }
+
+
+@dataclass
+class Attempt:
+    """One run of the check: the settings, and what undoes what a test did to the account."""
+
+    folder: Path
+    settings: dict[str, Any]
+    undo: list[Callable[[], Any]] = field(default_factory=list)
+
+    def findings(self, *sources: str, calls: int = 1) -> list[check.Finding]:
+        """What the check finds, through a configuration file."""
+        return check.check(str(self.write()), sources, calls)
+
+    def write(self) -> Path:
+        """The configuration as a file."""
+        path = self.folder / "lithops.yaml"
+        path.write_text(yaml.safe_dump(self.settings))
+        return path
+
+
+@pytest.fixture
+def attempt(site: Service, tmp_path: Path) -> Iterator[Attempt]:
+    """A set-up where all is well, for a test to break; mended afterwards."""
+    role = boto3.client("iam").get_role(RoleName=account.ROLE)["Role"]["Arn"]
+    made = Attempt(tmp_path, copy.deepcopy(account.config(role)))
+    yield made
+    for action in reversed(made.undo):
+        action()
+
+
+def wrong(findings: list[check.Finding]) -> dict[str, str]:
+    """Names and messages of what is wrong; each has a remedy."""
+    found = [finding for finding in findings if finding.level == "wrong"]
+    assert all(finding.remedy for finding in found)
+    return {finding.name: finding.message for finding in found}
+
+
+def test_all_is_well(attempt: Attempt) -> None:
+    """The set-up that we describe has nothing wrong, and every question was answered."""
+    findings = attempt.findings(calls=8)
+    assert {} == wrong(findings), "\n".join(map(str, findings))
+    answered = {finding.name for finding in findings if finding.level == "ok"}
+    assert {"configuration", "credentials", "clock", "storage", "private", "role", "versions", "limits", "quota"} <= answered
+
+
+# -- the broken set-ups: what is done to a good one, the finding's name, what its message says --------------------------
+
+
+def no_bucket(attempt: Attempt) -> None:
+    attempt.settings["aws_s3"]["storage_bucket"] = "rdf-lithops-nowhere"
+
+
+def public_bucket(attempt: Attempt) -> None:
+    s3 = boto3.client("s3")
+    s3.put_bucket_acl(Bucket=account.BUCKET, ACL="public-read")
+    attempt.undo.append(lambda: s3.put_bucket_acl(Bucket=account.BUCKET, ACL="private"))
+
+
+def readable_objects(attempt: Attempt) -> None:
+    s3 = boto3.client("s3")
+    objects = f"arn:aws:s3:::{account.BUCKET}/*"
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": objects}
+    s3.put_bucket_policy(Bucket=account.BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    attempt.undo.append(lambda: s3.delete_bucket_policy(Bucket=account.BUCKET))
+
+
+def wrong_key(attempt: Attempt) -> None:
+    attempt.settings["aws"].update(access_key_id="AKIANOBODY0000000000", secret_access_key="nothing")
+
+
+def wrong_secret(attempt: Attempt) -> None:
+    attempt.settings["aws"].update(access_key_id=os.environ["AWS_ACCESS_KEY_ID"], secret_access_key="nothing")
+
+
+def missing_role(attempt: Attempt) -> None:
+    attempt.settings["aws_lambda"]["execution_role"] = "arn:aws:iam::123456789012:role/nobody"
+
+
+def _policy(attempt: Attempt, document: dict[str, Any] | None, name: str = "worker") -> None:
+    iam = boto3.client("iam")
+    good = json.dumps(worker_policy())
+    if document is None:
+        iam.delete_role_policy(RoleName=account.ROLE, PolicyName=name)
+    else:
+        iam.put_role_policy(RoleName=account.ROLE, PolicyName=name, PolicyDocument=json.dumps(document))
+    if name == "worker":
+        attempt.undo.append(lambda: iam.put_role_policy(RoleName=account.ROLE, PolicyName=name, PolicyDocument=good))
+    else:
+        attempt.undo.append(lambda: iam.delete_role_policy(RoleName=account.ROLE, PolicyName=name))
+
+
+def too_wide_role(attempt: Attempt) -> None:
+    statement = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    _policy(attempt, {"Version": "2012-10-17", "Statement": statement}, name="generous")
+
+
+def too_narrow_role(attempt: Attempt) -> None:
+    document = worker_policy()
+    document["Statement"] = [item for item in document["Statement"] if item["Sid"] != "ListForTheReducer"]
+    _policy(attempt, document)
+
+
+def role_without_trust(attempt: Attempt) -> None:
+    iam = boto3.client("iam")
+    other = json.dumps(account.TRUST).replace("lambda.amazonaws.com", "ec2.amazonaws.com")
+    iam.update_assume_role_policy(RoleName=account.ROLE, PolicyDocument=other)
+    good = json.dumps(account.TRUST)
+    attempt.undo.append(lambda: iam.update_assume_role_policy(RoleName=account.ROLE, PolicyDocument=good))
+
+
+def not_deployed(attempt: Attempt) -> None:
+    attempt.settings["aws_lambda"]["runtime"] = "rdf_lithops:never"
+
+
+def other_settings(attempt: Attempt) -> None:
+    attempt.settings["aws_lambda"]["runtime_timeout"] = 600
+
+
+def too_little_memory(attempt: Attempt) -> None:
+    attempt.settings["aws_lambda"]["runtime_memory"] = 256
+
+
+def too_many_workers(attempt: Attempt) -> None:
+    attempt.settings["aws_lambda"]["max_workers"] = 5000
+
+
+def no_role_setting(attempt: Attempt) -> None:
+    del attempt.settings["aws_lambda"]["execution_role"]
+
+
+BROKEN: list[tuple[Callable[[Attempt], None], str, str]] = [
+    (no_bucket, "storage", "rdf-lithops-nowhere"),
+    (public_bucket, "private", "everybody"),
+    (readable_objects, "private", "public|without credentials"),
+    (wrong_key, "storage", "403|InvalidAccessKeyId"),
+    (wrong_secret, "storage", "403|SignatureDoesNotMatch"),
+    (missing_role, "role", "no role nobody"),
+    (too_wide_role, "role", r"allows s3:\*"),
+    (too_narrow_role, "role", "s3:ListBucket"),
+    (role_without_trust, "role", "Lambda may not take"),
+    (not_deployed, "runtime", "not deployed"),
+    (other_settings, "runtime", "runtime_timeout: 120 deployed, 600 configured"),
+    (too_little_memory, "memory", "256 MiB"),
+    (too_many_workers, "quota", "5000"),
+    (no_role_setting, "configuration", "execution_role"),
+]
+
+# one cause, two findings: the role's policy is for another bucket, the deployed function has another role or memory
+FOLLOWING: dict[Callable[[Attempt], None], set[str]] = {
+    no_bucket: {"role"},
+    missing_role: {"runtime"},
+    too_little_memory: {"runtime"},
+}
+
+
+@pytest.mark.parametrize(("break_it", "name", "says"), BROKEN, ids=[item[0].__name__ for item in BROKEN])
+def test_broken(attempt: Attempt, break_it: Callable[[Attempt], None], name: str, says: str) -> None:
+    """What is broken is found, by name, and nothing else is; the command line ends with its status for that, untroubled."""
+    break_it(attempt)
+    ended = CliRunner().invoke(main, ["check", "--config", str(attempt.write()), "--calls", "8", "--json"])
+    assert 3 == ended.exit_code, ended.output
+    assert "Traceback" not in ended.output
+    found = wrong([check.Finding(**item) for item in json.loads(ended.output.splitlines()[0])])
+    assert re.search(says, found[name]), found
+    assert {name, *FOLLOWING.get(break_it, ())} >= set(found), found
+
+
+@pytest.mark.parametrize("what", ["python", "root", "rdf_lithops", "lithops"])
+def test_other_versions(attempt: Attempt, site: Service, what: str) -> None:
+    """An image of another Python, an older ROOT, or another version of either package is told by name and number."""
+    site.places.variables["DESCRIBED"] = json.dumps({what: "0.9"})
+    site.retire()
+    attempt.undo += [site.retire, lambda: site.places.variables.pop("DESCRIBED")]
+    found = wrong(attempt.findings())
+    assert ["versions"] == list(found)
+    assert f"{what} 0.9 in the image" in found["versions"]
+
+
+def test_deploy_takes_changed_settings(attempt: Attempt) -> None:
+    """`runtime deploy` replaces a function whose time has changed, which Lithops alone would keep, and says so."""
+    given = attempt.settings["aws_lambda"]["runtime_timeout"]
+    for timeout in (600, given):
+        attempt.settings["aws_lambda"]["runtime_timeout"] = timeout
+        ended = CliRunner().invoke(main, ["runtime", "deploy", "--config", str(attempt.write())])
+        assert 0 == ended.exit_code, ended.output
+        assert f"{timeout} configured" in ended.output
+        assert {} == wrong(attempt.findings())
+
+
+def test_the_image_s_name_is_written_into_the_configuration(tmp_path: Path) -> None:
+    """`runtime build --config` sets the runtime of the right section and leaves the comments."""
+    path = tmp_path / "aws_lambda.yaml"
+    path.write_text((REPOSITORY / "configs" / "aws_lambda.yaml").read_text())
+    before = path.read_text().splitlines()
+    runtime.write_tag(str(path), "aws_lambda", "rdf_lithops:0123456789ab")
+    changed = [new for old, new in zip(before, path.read_text().splitlines(), strict=True) if old != new]
+    assert [
+        "  runtime: rdf_lithops:0123456789ab         # `runtime build` appends a tag made of the image's contents"
+    ] == changed
+    with pytest.raises(RuntimeImageError, match=r"k8s\.runtime"):
+        runtime.write_tag(str(path), "k8s", "rdf_lithops:0123456789ab")
+
+
+def test_sources(attempt: Attempt, tmp_path: Path) -> None:
+    """Data that does not open, and paths that calls elsewhere cannot read, are told."""
+    local = str(tmp_path / "data.root")
+    findings = attempt.findings(local, "root://127.0.0.1:1//nothing.root")
+    messages = [finding.message for finding in findings if finding.name == "source"]
+    assert all(finding.level == "wrong" for finding in findings if finding.name == "source")
+    assert "cannot read it" in messages[0]
+    assert "nothing.root" in messages[1]
+
+
+@pytest.fixture
+def places(s3: S3, web: Web, xrootd: Callable[[str], XRootD], files: Datasets, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same file in all places that data is read from: good sources by name, and what is wrong with bad ones."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.certificate))
+    monkeypatch.setenv("BEARER_TOKEN", web.token)
+    for folder in ("", "protected", "signed"):
+        (web.root / folder).mkdir(exist_ok=True)
+        shutil.copy(files.main[0], web.root / folder / "checked.root")
+    (web.root / "page.root").write_text("no ROOT file")
+    plain, closed = xrootd("anonymous"), xrootd("macaroons")
+    macaroon = closed.credentials[MACAROON]
+    with s3.bucket() as bucket, contextlib.closing(s3.client()) as client:
+        for key in ("checked.root", "checked_2.root"):
+            client.upload_file(files.main[0], bucket, key)
+        key = {"Bucket": bucket, "Key": "checked.root"}
+        good = {
+            "s3": f"s3://{bucket}/checked.root",
+            "pattern": f"s3://{bucket}/checked*.root",
+            "presigned": client.generate_presigned_url("get_object", Params=key),
+            "http": f"{web.http}/checked.root",
+            "https": f"{web.https}/checked.root",
+            "token": f"{web.https}/protected/checked.root",
+            "signed": f"{web.http}/signed/checked.root?sig={web.signature}",
+            "root": plain.put(files.main[0]),
+            "macaroon": f"{closed.put(files.main[0])}?authz={macaroon}",
+            "local": files.main[0],
+            "local pattern": files.glob,
+        }
+        bad = {
+            f"s3://{bucket}/nothing.root": "there is no such object",
+            f"s3://{bucket}/nothing*.root": "found none",
+            f"s3://{bucket}-no/a.root": "there is no such bucket",
+            f"{web.http}/nothing.root": "there is no such object",
+            f"{web.http}/signed/checked.root?sig=SECRETwrong": "access is denied",
+            f"{web.http}/page.root": "not a ROOT file",
+            "http://127.0.0.1:1/a.root": "nobody listens there",
+            f"{closed.url}/main_a.root": "access is denied",
+            f"{plain.url}/nothing.root": "there is no such file",
+            "/nowhere/a.root": "not there",
+            "/nowhere/*.root": "found none",
+        }
+        yield good, bad
+
+
+def test_sources_that_open(places: Any) -> None:
+    """Whatever a run would read is found good, and no secret of a URL is shown."""
+    good, _ = places
+    findings = check.check(str(REPOSITORY / "configs" / "localhost.yaml"), list(good.values()))
+    sources = [finding for finding in findings if finding.name == "source"]
+    assert dict.fromkeys(good, "ok") == {
+        name: finding.level if finding.level == "ok" else str(finding) for name, finding in zip(good, sources, strict=True)
+    }
+    assert ": 2 files, of which the first opens" in sources[1].message
+    shown = " ".join(map(str, findings))
+    assert [] == [url for url in good.values() if "?" in url and url.partition("?")[2] in shown]
+
+
+def test_sources_that_do_not_open(places: Any) -> None:
+    """What a run would not read is told with the reason and with what to do, and no secret of a URL is shown."""
+    _, bad = places
+    findings = check.check(str(REPOSITORY / "configs" / "localhost.yaml"), list(bad))
+    sources = [finding for finding in findings if finding.name == "source"]
+    for (url, why), finding in zip(bad.items(), sources, strict=True):
+        assert ("wrong", url, True) == (finding.level, url, why in finding.message), finding.message
+        assert finding.remedy
+    assert "SECRETwrong" not in " ".join(map(str, findings))
+
+
+def test_checking_leaves_nothing_behind(places: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither a folder nor the reader of remote files outlives the question, also if there is no answer in time."""
+    good, _ = places
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    site = check.Site({"lithops": {"backend": "localhost"}}, "", 1)
+    assert ["ok"] == [finding.level for finding in check._source(site, good["http"])]
+    monkeypatch.setattr(check, "SOURCE_LIMIT_S", 2.0)
+    silent = socket.create_server(("127.0.0.1", 0))
+    with silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.root"
+        (finding,) = check._source(site, url)
+    assert ("wrong", True) == (finding.level, "does not open within 2 s" in finding.message)
+    assert [] == list(tmp_path.iterdir())
+    deadline = time.monotonic() + 30
+    while _readers(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [] == _readers(tmp_path)
+
+
+def _readers(folder: Path) -> list[int]:
+    """Readers of remote files that serve something below ``folder``."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if "rdf_lithops.files.reader" in command and any(part.startswith(str(folder)) for part in command):
+            found.append(process.pid)
+    return found
+
+
+def test_json(attempt: Attempt) -> None:
+    """``--json`` prints the findings, all of them with the same fields."""
+    ended = CliRunner().invoke(main, ["check", "--config", str(attempt.write()), "--json"])
+    assert 0 == ended.exit_code, ended.output
+    findings = json.loads(ended.output)
+    assert {"name", "level", "message", "remedy"} == set.union(*(set(finding) for finding in findings))
+
+
+def test_this_machine() -> None:
+    """The configuration for this machine has nothing wrong."""
+    assert {} == wrong(check.check(str(REPOSITORY / "configs" / "localhost.yaml")))
+
+
+def test_lithops_version_is_pinned() -> None:
+    """The image's Lithops is the driver's."""
+    pins = (REPOSITORY / "runtime" / "requirements.txt").read_text()
+    assert f"lithops=={lithops.__version__}" in pins

@@ -1,0 +1,344 @@
+"""What a range reads is what local RDataFrame reads: selected entries, samples, changing columns, odd names, no entries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ROOT
+
+from rdf_lithops.errors import PlanError, RunError
+from rdf_lithops.frame.selection import packed, unpacked
+
+_kept: list[Any] = []  # what ROOT refers to
+
+
+def write(path: Path, entries: int, tree: str = "t", **columns: str) -> str:
+    """A file whose columns hold what these expressions say."""
+    frame: Any = ROOT.RDataFrame(entries)
+    for name, code in columns.items():
+        frame = frame.Define(name, code)
+    frame.Snapshot(tree, str(path), list(columns))
+    return str(path)
+
+
+def chain_of(paths: list[str]) -> Any:
+    """A chain over the tree t of these files."""
+    chain = ROOT.TChain("t")
+    for path in paths:
+        chain.Add(path)
+    _kept.append(chain)
+    return chain
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Three files of unequal length."""
+    folder = tmp_path_factory.mktemp("numbered")
+    sizes = enumerate((20, 7, 33))
+    return [write(folder / f"f{n}.root", size, x=f"(int)(rdfentry_ + {100 * n})") for n, size in sizes]
+
+
+def same(given: Callable[[], tuple[Any, ...]], answer: Callable[[Any], Any], fexec: Any) -> Any:
+    """Assert that one, three and seven ranges, surveyed or not, give the answer of local RDataFrame; returns it."""
+    expected = answer(ROOT.RDataFrame(*given()))
+    for npartitions, survey in ((1, False), (3, True), (7, False)):
+        frame = ROOT.RDataFrame(*given(), executor=fexec, npartitions=npartitions, options={"survey": survey})
+        assert expected == answer(frame), (npartitions, survey)
+    return expected
+
+
+def numbers(frame: Any) -> list[list[int]]:
+    """The column x, entry numbers, and the count."""
+    booked, count = frame.Define("e", "(int)rdfentry_").AsNumpy(["x", "e"]), frame.Count()
+    return [*([int(value) for value in booked[name]] for name in ("x", "e")), [int(count.GetValue())]]
+
+
+def with_entry_list(paths: list[str], kind: str) -> tuple[Any]:
+    """A chain of which some entries are selected."""
+    chain = chain_of(paths)
+    if kind == "events":
+        selected = ROOT.TEventList("selected")
+        for entry in (1, 25, 26, 59):
+            selected.Enter(entry)
+        chain.SetEventList(selected)
+    else:
+        selected = ROOT.TEntryList("selected", "")
+        for entry in {"some": (0, 3, 4, 5, 21, 44), "last": (0, 59), "none": ()}[kind]:
+            selected.Enter(entry, chain)
+        chain.SetEntryList(selected)
+    _kept.append(selected)
+    return (chain,)
+
+
+@pytest.mark.parametrize("kind", ["some", "last", "none", "events"])
+def test_entry_lists(kind: str, paths: list[str], fexec: Any) -> None:
+    """With a TEntryList, or a TEventList, the selected entries are read, and ``rdfentry_`` counts them."""
+    found = same(lambda: with_entry_list(paths, kind), numbers, fexec)
+    assert {"some": 6, "last": 2, "none": 0, "events": 4}[kind] == len(found[0])
+
+
+def spec_of(paths: list[str], entry_range: tuple[int, int] | None = None, names: str = "AAB") -> Any:
+    """A specification of two samples, with metadata."""
+    spec = ROOT.RDF.Experimental.RDatasetSpec()
+    for number, name in enumerate(dict.fromkeys(names)):
+        metadata = ROOT.RDF.Experimental.RMetaData()
+        metadata.Add("number", number)
+        files = [path for path, of in zip(paths, names, strict=True) if of == name]
+        spec.AddSample((name, ["t"] * len(files), files, metadata))
+    if entry_range:
+        spec.WithGlobalRange(entry_range)
+    return spec
+
+
+@pytest.mark.filterwarnings("default")  # ROOT warns of an end behind the last entry
+@pytest.mark.parametrize("entry_range", [(5, 45), (0, 7), (19, 21), (50, 200)])
+def test_global_ranges(entry_range: tuple[int, int], paths: list[str], fexec: Any) -> None:
+    """The range of a specification is read, and numbered, as locally; the specification can be used again."""
+    spec = spec_of(paths, entry_range)
+    same(lambda: (spec,), numbers, fexec)
+
+
+def test_a_global_range_behind_the_end_is_an_error(paths: list[str], fexec: Any) -> None:
+    """As locally, and before anything runs."""
+    with pytest.raises(Exception, match="TTreeReader"):
+        ROOT.RDataFrame(spec_of(paths, (60, 61))).Count().GetValue()
+    with pytest.raises(PlanError, match="60 entries"):
+        ROOT.RDataFrame(spec_of(paths, (60, 61)), executor=fexec, npartitions=2).Count().GetValue()
+
+
+def sample_facts(frame: Any) -> list[Any]:
+    """Per entry what ``rdfsampleinfo_`` says: the length of its name, its entries, their sum in all, the sample's number."""
+    for name, code in {
+        "length": "rdfsampleinfo_.AsString().size()",
+        "first": "rdfsampleinfo_.EntryRange().first",
+        "last": "rdfsampleinfo_.EntryRange().second",
+        "own": "rdfsampleinfo_.NEntries()",
+        "total": "rdfsampleinfo_.NEntriesTotal()",
+        "id": 'rdfsampleinfo_.Contains("f1.root/t")',
+    }.items():
+        frame = frame.DefinePerSample(name, f"(int)({code})")
+    arrays = frame.AsNumpy(["length", "first", "last", "own", "total", "id"])
+    return [[int(value) for value in array] for array in arrays.values()]
+
+
+def spec_facts(frame: Any) -> list[Any]:
+    """The same of a specification's samples, which have names, numbers and metadata, too."""
+    named = frame.DefinePerSample("sample", "(int)rdfsampleinfo_.GetSampleId()")
+    named = named.DefinePerSample("meta", 'rdfsampleinfo_.GetI("number")')
+    named = named.DefinePerSample("name", "(int)rdfsampleinfo_.GetSampleName()[0]")
+    booked = [named.AsNumpy(["sample", "meta", "name"])]
+    return [[int(value) for value in array] for arrays in booked for array in arrays.values()] + sample_facts(frame)
+
+
+@pytest.mark.parametrize("kind", ["names", "relative", "chain", "tree", "folder", "renamed", "numbers"])
+def test_samples(kind: str, paths: list[str], fexec: Any, tmp_path: Path) -> None:
+    """``rdfsampleinfo_`` says what it says locally, however the dataset is given and cut."""
+    folder = write(tmp_path / "folder.root", 9, "some/folder/t", x="1")
+
+    def given() -> tuple[Any, ...]:
+        if kind == "numbers":
+            return (60,)
+        if kind in ("names", "relative"):
+            return "t", [f"{Path(path).parent}/{'./' if kind == 'relative' else ''}{Path(path).name}" for path in paths]
+        if kind == "chain":
+            return (chain_of(paths),)
+        if kind == "tree":
+            _kept.append(ROOT.TFile(paths[1]))
+            return (_kept[-1].Get("t"),)
+        if kind == "folder":
+            return "some/folder/t", folder
+        return "key", renamed(tmp_path / "renamed.root", "own", "key")
+
+    same(given, sample_facts, fexec)
+
+
+@pytest.mark.parametrize(("names", "entry_range"), [("AAB", None), ("ABC", None), ("ABC", (10, 40))])
+def test_samples_of_specifications(names: str, entry_range: tuple[int, int] | None, paths: list[str], fexec: Any) -> None:
+    """Names, numbers, metadata and entries of samples are those of the specification in every range."""
+    same(lambda: (spec_of(paths, entry_range, names),), spec_facts, fexec)
+
+
+def test_samples_of_one_name(paths: list[str], fexec: Any) -> None:
+    """Two samples of one name keep their own metadata."""
+
+    def given() -> tuple[Any]:
+        spec = ROOT.RDF.Experimental.RDatasetSpec()
+        for number, path in enumerate(paths):
+            metadata = ROOT.RDF.Experimental.RMetaData()
+            metadata.Add("number", 10 * number)
+            spec.AddSample(("A", "t", path, metadata))
+        return (spec,)
+
+    same(given, spec_facts, fexec)
+
+
+def test_a_name_without_a_sample_is_an_error(paths: list[str], fexec: Any) -> None:
+    """Files that belong to no sample have no name, here as locally."""
+    for given in ({}, {"executor": fexec, "npartitions": 2}):
+        frame = ROOT.RDataFrame("t", paths, **given).DefinePerSample("n", "(int)rdfsampleinfo_.GetSampleName().size()")
+        with pytest.raises(Exception, match="no samples are available"):
+            frame.Sum("n").GetValue()
+
+
+def test_samples_of_an_entry_list_are_refused(paths: list[str], fexec: Any) -> None:
+    """Local ROOT tells DefinePerSample of the first file alone: said in one sentence."""
+    frame = ROOT.RDataFrame(*with_entry_list(paths, "some"), executor=fexec, npartitions=2)
+    with pytest.raises(PlanError, match="TEntryList"):
+        frame.DefinePerSample("n", "rdfsampleinfo_.NEntries()").Sum("n").GetValue()
+
+
+ROOT.gInterpreter.Declare("""
+void rdf_lithops_write_array(const char *path, int length) {
+   TFile file(path, "recreate"); TTree t("t", "t"); int x[10];
+   t.Branch("x", x, TString::Format("x[%d]/I", length));
+   for (int i = 0; i < 10; ++i) { for (int k = 0; k < length; ++k) x[k] = 10 * i + k; t.Fill(); }
+   t.Write();
+}
+void rdf_lithops_write_renamed(const char *path, const char *name, const char *key) {
+   TFile file(path, "recreate"); TTree t(name, ""); int x; t.Branch("x", &x);
+   for (x = 0; x < 20; ++x) t.Fill();
+   file.WriteObject(&t, key);
+}
+void rdf_lithops_write_nothing(const char *path) {
+   TFile file(path, "recreate"); TTree t("t", "t"); int x; t.Branch("x", &x); t.Write();
+}
+""")
+
+
+def renamed(path: Path, name: str, key: str) -> str:
+    """A file whose tree has another name than its key."""
+    ROOT.rdf_lithops_write_renamed(str(path), name, key)
+    return str(path)
+
+
+@pytest.mark.parametrize("first", ["int", "double"])
+@pytest.mark.parametrize("npartitions", [1, 2])
+@pytest.mark.parametrize("kind", ["tree", "array", "friend"])
+def test_changing_types_are_refused(kind: str, npartitions: int, first: str, fexec: Any, tmp_path: Path) -> None:
+    """A column of another type, or length, in a later file is an error that names it, however files fall into ranges: local
+    ROOT reads the wrong bytes. What the graph does not name may change."""
+    types = [first, "double" if first == "int" else "int"]
+    given = {"executor": fexec, "npartitions": npartitions}
+    files = [str(tmp_path / f"{number}.root") for number in range(2)]
+    for path, of in zip(files, types, strict=True):
+        if kind == "array":
+            ROOT.rdf_lithops_write_array(path, 2 if of == "int" else 3)
+        else:
+            write(Path(path), 10, x=f"({of})rdfentry_", z="1")
+    if kind == "friend":
+        main = chain_of([write(tmp_path / f"main{number}.root", 10, y="1") for number in range(2)])
+        main.AddFriend(chain_of(files), "fr")
+        frame = ROOT.RDataFrame(main, **given)
+    else:
+        frame = ROOT.RDataFrame("t", files, **given)
+    with pytest.raises(RunError, match=r"column '(fr\.)?x' is .*0\.root and .*1\.root"):
+        frame.Define("s", "x" if kind != "array" else "Sum(x)").Sum("s").GetValue()
+    if kind == "tree":
+        same(lambda: ("t", files), lambda frame: frame.Histo1D(("x", "x", 2, 0.0, 2.0), "z").GetEntries(), fexec)
+
+
+@pytest.mark.parametrize("order", ["with first", "without first", "without alone"])
+def test_columns_that_some_files_do_not_have(order: str, fexec: Any, tmp_path: Path) -> None:
+    """DefaultValueFor, FilterAvailable and FilterMissing are what they are locally, also where a range has no file with
+    the column; where local RDataFrame fails, so do we."""
+    both, one = write(tmp_path / "b.root", 20, x="1", y="(int)rdfentry_"), write(tmp_path / "o.root", 30, x="2")
+    files = {"with first": [both, one, one], "without first": [one, both, one], "without alone": [one, one]}[order]
+
+    def answer(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def tried(frame: Any) -> Any:
+            try:
+                return float(action(frame).GetValue())
+            except Exception:
+                return "an error"
+
+        return tried
+
+    found = [
+        same(lambda: ("t", files), answer(lambda frame: frame.DefaultValueFor("y", -1).Sum("y")), fexec),
+        same(lambda: ("t", files), answer(lambda frame: frame.FilterAvailable("y").Sum("y")), fexec),
+        same(lambda: ("t", files), answer(lambda frame: frame.FilterMissing("y").Sum("x")), fexec),
+        same(lambda: ("t", files), answer(lambda frame: frame.Sum("y")), fexec),
+    ]
+    assert ([130.0, 190.0, 120.0, "an error"] if order == "with first" else found) == found
+
+
+def test_a_column_that_is_booked_after_a_run(fexec: Any, tmp_path: Path) -> None:
+    """After a run local ROOT stands at the last file, and knows no column that is not there: nor do we."""
+    both, one = write(tmp_path / "b.root", 20, x="1", y="(int)rdfentry_"), write(tmp_path / "o.root", 30, x="2")
+    for given in ({}, {"executor": fexec, "npartitions": 2}):
+        frame = ROOT.RDataFrame("t", [both, one], **given)
+        assert 50 == frame.Count().GetValue()
+        with pytest.raises(Exception, match="y"):
+            frame.FilterAvailable("y").Sum("y").GetValue()
+
+
+@pytest.mark.parametrize("kind", ["renamed", "nameless", "both", "got", "folder", "directory"])
+def test_trees_of_odd_names(kind: str, fexec: Any, tmp_path: Path) -> None:
+    """A tree whose own name is not its key's, or is in a folder, is read like any other."""
+    names = [renamed(tmp_path / "a.root", "own", "key"), renamed(tmp_path / "b.root", "", "key")]
+    folder = write(tmp_path / "folder.root", 9, "some/folder/t", x="(int)rdfentry_")
+
+    def given() -> tuple[Any, ...]:
+        if kind in ("got", "folder", "directory"):
+            _kept.append(ROOT.TFile(names[0] if kind == "got" else folder))
+        return {
+            "renamed": lambda: ("key", names[0]),
+            "nameless": lambda: ("key", names[1]),
+            "both": lambda: ("key", [*names, renamed(tmp_path / "c.root", "key", "key")]),
+            "got": lambda: (_kept[-1].Get("key"),),
+            "folder": lambda: (_kept[-1].Get("some/folder/t"),),
+            "directory": lambda: ("t", _kept[-1].Get("some/folder")),
+        }[kind]()
+
+    same(given, lambda frame: (frame.Count().GetValue(), float(frame.Sum("x").GetValue())), fexec)
+    same(given, lambda frame: [int(e) for e in frame.Define("e", "rdfentry_").AsNumpy(["e"])["e"]], fexec)
+
+
+@pytest.mark.parametrize("kind", ["number", "trees", "specification"])
+def test_datasets_without_entries(kind: str, fexec: Any, tmp_path: Path) -> None:
+    """Nothing in, nothing out: empty results, as locally."""
+    files = [str(tmp_path / f"{number}.root") for number in range(2)]
+    for path in files:
+        ROOT.rdf_lithops_write_nothing(path)
+
+    def given() -> tuple[Any, ...]:
+        if kind == "specification":
+            return (ROOT.RDF.Experimental.RDatasetSpec().AddSample(("a", ["t", "t"], files)),)
+        return (0,) if kind == "number" else ("t", files)
+
+    def answer(frame: Any) -> list[float]:
+        frame = frame.Define("x", "1") if kind == "number" else frame
+        histogram = frame.Histo1D(("h", "", 5, 0.0, 5.0), "x")
+        booked = [frame.Count(), frame.Sum("x"), frame.Max("x")]
+        return [histogram.GetEntries(), *(float(result.GetValue()) for result in booked)]
+
+    same(given, answer, fexec)
+
+
+def test_rntuples_without_entries_among_others(fexec: Any, tmp_path: Path) -> None:
+    """An RNTuple without entries, first, last or in between, changes nothing."""
+    options = ROOT.RDF.RSnapshotOptions()
+    options.fOutputFormat = ROOT.RDF.ESnapshotOutputFormat.kRNTuple
+    full, none = str(tmp_path / "full.root"), str(tmp_path / "none.root")
+    ROOT.RDataFrame(10).Define("x", "(int)rdfentry_").Snapshot("n", full, ["x"], options)
+    ROOT.RDataFrame(10).Define("x", "(int)rdfentry_").Filter("x > 10").Snapshot("n", none, ["x"], options)
+    with pytest.raises(PlanError, match="without entries"):  # of which ROOT crashes
+        ROOT.RDataFrame("n", [none, none], executor=fexec, npartitions=2).Count().GetValue()
+    for files in ([none, full], [full, none], [full, none, none, full], [none, none, full, none]):
+        same(
+            lambda files=files: ("n", files),
+            lambda frame: frame.Define("e", "(x + 1) * (int)rdfentry_").Sum("e").GetValue(),
+            fexec,
+        )
+
+
+def test_packed_selections() -> None:
+    """Intervals survive their way through text."""
+    begins, ends = [0, 7, 2**40], [3, 8, 2**40 + 5]
+    text = json.loads(json.dumps(packed(begins, ends)))
+    assert (begins, ends) == tuple(list(map(int, part)) for part in unpacked(text))
+    assert [[], []] == [list(part) for part in unpacked(packed([], []))]

@@ -1,0 +1,151 @@
+"""Processes that do not start, that are just ending, or whose clients stop: nobody waits for them to the limit."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_connections import url as url  # a server that says on which connection it was asked
+from test_warm import LIMIT_S, wait_until
+
+from rdf_lithops.processes import beats, warm, wire
+from rdf_lithops.worker import task
+
+SETTINGS = {"idle_limit_s": 60.0}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[str]:
+    """A private folder to meet in; what listens there ends when it goes."""
+    path = tmp_path / "meet"
+    path.mkdir(0o700)
+    yield str(path)
+    for module in ("root_process", "reader"):
+        process = warm._started.pop((str(path), module), None)
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+def locked(path: str) -> subprocess.Popen[str]:
+    """A process that holds a lock until its input ends, as one does that is ending."""
+    code = "import fcntl, sys; f = open(sys.argv[1], 'wb'); fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert "1\n" == holder.stdout.readline()
+    return holder
+
+
+@pytest.mark.parametrize(("module", "name"), [("reader", "reader.sock"), ("root_process", "root.sock")])
+def test_one_that_is_just_ending_is_followed_by_another(folder: str, module: str, name: str) -> None:
+    """Who comes while a process removes what it leaves gets the next one, as soon as the first is gone."""
+    lock = os.path.join(folder, "root.lock" if module == "root_process" else "reader.lock")
+    with locked(lock) as ending:
+        found: list[object] = []
+        thread = threading.Thread(target=lambda: found.append(warm.connected(folder, SETTINGS, module, name)))
+        thread.start()
+        wait_until(lambda: (begun := warm._started.get((folder, module))) and begun.poll() == 0, "one that is not needed")
+        assert ending.stdin is not None
+        ending.stdin.close()
+        thread.join(LIMIT_S)
+        assert not thread.is_alive()
+        found[0].close()  # type: ignore[attr-defined]
+        assert ending.stdout is not None
+        ending.stdout.close()
+
+
+def test_one_that_dies_at_its_start_is_not_waited_for(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that cannot begin is an error as soon as it has ended, with the end of its log."""
+    os.mkdir(os.path.join(folder, "reader.lock"))  # as a disk that is full, or a package that is not there
+    began = time.monotonic()
+    with pytest.raises(warm.WarmProcessUnavailable, match=r"(?s)reader ended at its start \(1\).*IsADirectoryError"):
+        warm.connected(folder, SETTINGS, "reader", "reader.sock")
+    assert time.monotonic() - began < warm.START_LIMIT_S / 2
+
+
+def test_a_root_that_does_not_start_says_why(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ROOT cannot be imported, whoever asked meanwhile is answered so, who waits for its warm-up too, and who comes
+    later is told at once."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    why = "ImportError: libCling.so: cannot open shared object file"
+    code = f"open({str(gate)!r}).close()\nraise ImportError('libCling.so: cannot open shared object file')"
+    (tmp_path / "ROOT.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with warm.connected(folder, SETTINGS) as task_side, warm.connected(folder, SETTINGS) as watcher:
+        wire.send(task_side, {"op": "lease", "payload": "p", "graph": "g"})
+        wire.send(watcher, {"op": "watch"})
+        gate.write_text("")
+        for answer in (wire.receive(task_side)[0], wire.receive(watcher)[0]):
+            assert ("error", f"ROOT does not start here: {why}") == (answer["reply"], answer["why"])
+    wait_until(lambda: warm._started[folder, "root_process"].poll() is not None, "its end")
+    gate.unlink()
+    gate.write_text("")
+    with pytest.raises((warm.WarmProcessDied, warm.WarmProcessUnavailable), match=r"(?s)libCling|ended"):
+        warm.wait_until_warm(folder, LIMIT_S)
+    assert why in warm.log_tail(os.path.join(folder, "root.log"))
+
+
+@pytest.mark.parametrize("said", [b"", b"\0\0"], ids=["nothing", "half a word"])
+def test_a_stopped_client_stops_nobody(folder: str, said: bytes) -> None:
+    """A client that connects and is stopped before it has said what it wants costs the others nothing."""
+    with warm.connected(folder, SETTINGS):
+        pass
+    with socket.socket(socket.AF_UNIX) as stopped:
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        stopped.connect(f"/proc/self/fd/{place}/{wire.SOCKET_NAME}")
+        os.close(place)
+        stopped.sendall(said)
+        assert warm.wait_until_warm(folder, LIMIT_S) is not None
+        assert stopped.getpeername() is not None
+
+
+def test_a_child_that_beats_has_a_connection_of_its_own(url: str, tmp_path: Path) -> None:
+    """Without a warm process a child beats while the task stores its results: each by a connection of its own."""
+    import urllib3
+
+    with urllib3.PoolManager() as pool:
+        ours = pool.request("GET", url).data
+        asked = tmp_path / "asked"
+
+        class Storage:
+            bucket = "b"
+
+            def put_object(self, bucket: str, key: str, body: bytes) -> None:
+                asked.with_suffix(".new").write_bytes(pool.request("GET", url, retries=False).data)
+                asked.with_suffix(".new").rename(asked)
+
+        os.environ["__TEST_SESSION"] = "job-call"
+        pulse = beats.Pulse({"every_s": 0.01, "folder_variable": "__TEST_SESSION"}, Storage())
+        try:
+            with task._beating(pulse, str(tmp_path)):
+                wait_until(asked.exists, "a beat")
+        finally:
+            del os.environ["__TEST_SESSION"]
+            pulse.close()
+        assert ours != asked.read_bytes()
+        assert ours == pool.request("GET", url).data
+
+
+def test_the_one_that_serves_is_found_by_its_lock(folder: str) -> None:
+    """A lock that is held says that somebody lives; one that is not there, or that nobody holds, does not."""
+    path = os.path.join(folder, "reader.lock")
+    assert not warm._is_locked(path)
+    with open(path, "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert warm._is_locked(path)
+    assert not warm._is_locked(path)
