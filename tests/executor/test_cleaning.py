@@ -172,7 +172,7 @@ def test_a_jobs_own_file_is_its_process_to_delete() -> None:
 
 DROPPED = """
 import signal, sys, lithops, ROOT, rdf_lithops
-from rdf_lithops.events import AttemptBegan
+from rdf_lithops.run.events import AttemptBegan
 
 class Dropper:
     def __del__(self):

@@ -148,7 +148,7 @@ def test_a_run_in_another_thread_ends_with_its_executor(tmp_path: Path) -> None:
 PROGRAM = """
 import os, signal, sys, threading
 import lithops, ROOT, rdf_lithops
-from rdf_lithops.events import AttemptBegan, CallBegan
+from rdf_lithops.run.events import AttemptBegan, CallBegan
 from test_interrupts import slow_graphs
 from chaos import family
 
