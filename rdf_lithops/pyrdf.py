@@ -35,7 +35,7 @@ import ROOT
 
 from . import registration
 from .errors import PayloadError, PlanError, RunError
-from .executor import job, payload
+from .executor import payload, registry
 from .options import Options
 from .worker.root import execute
 
@@ -207,7 +207,7 @@ class _OriginalBackend:
 
         self._package = package
         executor = _executor(conf.lithops)
-        self._lithops = LithopsBackend(executor, job.options_of(executor, conf.options))
+        self._lithops = LithopsBackend(executor, registry.options_of(executor, conf.options))
         self._wanted = conf.npartitions or self._lithops.optimize_npartitions()
         self._sent: set[str] = set()
         self._head: Any = None

@@ -74,9 +74,9 @@ def _anticipate() -> None:
     def read(self: Any) -> Any:
         facade.RDataFrame = original
         if "lithops" in sys.modules and "cppyy" not in sys.modules:
-            from .executor import job
+            from .executor import registry
 
-            job.anticipate()
+            registry.anticipate()
         return get(self)
 
     facade.RDataFrame = property(read, doc=original.__doc__)
@@ -173,9 +173,9 @@ def _with_our_module(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _is_lithops(executor: Any) -> bool:
     if "lithops" not in sys.modules:
         return False
-    from .executor import job
+    from .executor import registry
 
-    return job.is_executor(executor)
+    return registry.is_executor(executor)
 
 
 def _dispatching(ours: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
@@ -229,10 +229,10 @@ def _backend(executor: Any, given: Any) -> Any:
     """A back end on ``executor``. The session comes first: its ROOT process starts while this one initialises its own."""
     if not _is_lithops(executor):
         raise TypeError(f"executor must be a lithops.FunctionExecutor, got {type(executor).__name__}: {executor!r}")
-    from .executor import job
+    from .executor import registry
 
-    options = job.options_of(executor, given)
-    job.session_for(executor, options)
+    options = registry.options_of(executor, given)
+    registry.session_for(executor, options)
     from .graph.backend import LithopsBackend
 
     return LithopsBackend(executor, options)

@@ -39,7 +39,7 @@ def command(config: str | None, older_than_hours: float, remove: bool, as_json: 
       rdf-lithops gc --older-than 0 --remove --config my_cloud.yaml
     """
     with _run.executor(config) as executor:
-        from ..executor.job import places
+        from ..executor.run_places import places
 
         storage = executor.storage
         found = leftovers.find(storage, places(executor), older_than_hours * HOUR_S)

@@ -19,7 +19,7 @@ from ..run.events import CallEnded, Event
 from ..travels.envelope import unpack
 from ..worker.copying import GatherTask
 from ..worker.task import Surroundings
-from . import job
+from . import registry, run_places, submission
 from .payload import Payload
 
 __all__ = ["Shown", "run_parts"]
@@ -36,8 +36,8 @@ def run_parts(
     """
     if not parts:
         return
-    options = dataclasses.replace(job.options_of(executor, None), warm=False)
-    session, count = job.session_for(executor, options), 0
+    options = dataclasses.replace(registry.options_of(executor, None), warm=False)
+    session, count = registry.session_for(executor, options), 0
     options = dataclasses.replace(options, backups=not session.local if options.backups is None else options.backups)
 
     def hear(event: Event) -> None:
@@ -50,10 +50,10 @@ def run_parts(
 
     with contextlib.ExitStack() as stack, _told():
         stack.enter_context(interrupts.heard())
-        place = stack.enter_context(job.opened(session, Payload({}, b"", None)))
-        sealed, extra_env = stack.enter_context(job.delivered(session, _credentials(parts, options)))
-        plan = _planned(kind, parts, job.beats(session, options), sealed, options.faults)
-        submit = functools.partial(job.submit, session, options=options, place=place)
+        place = stack.enter_context(run_places.opened(session, Payload({}, b"", None)))
+        sealed, extra_env = stack.enter_context(run_places.delivered(session, _credentials(parts, options)))
+        plan = _planned(kind, parts, run_places.beats(session, options), sealed, options.faults)
+        submit = functools.partial(submission.submit, session, options=options, place=place)
         outcome = running.run(submit, dataclasses.replace(plan, extra_env=extra_env), options, (hear,), place.run_id)
         running.read_result(outcome.envelope)
 

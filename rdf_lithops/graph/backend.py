@@ -20,7 +20,8 @@ from ..dataset import credentials, halving, ranges_by_load, signed_sources, snap
 from ..dataset import names as dataset
 from ..dataset.columns import shape_of
 from ..errors import DataAccessError, PlanError, RdfLithopsError, RunError
-from ..executor import job, payload, replay
+from ..executor import local_processes, payload, registry, replay, run_places, submission
+from ..executor.session import Session
 from ..files import access
 from ..files.signatures import cleaned
 from ..fold import arrays, partials
@@ -83,7 +84,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         super().__init__()
         self.executor = executor
         self.options = options
-        self.session = job.session_for(executor, options)
+        self.session = registry.session_for(executor, options)
         settings.prepare()
         self.consumers: tuple[Consumer, ...] = ()
         self.skipped: list[FileSkipped] = []
@@ -225,7 +226,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             raise _Captured(ranges_by_load.cut_now(ranges), mapper, reducer)
         if directive is not None:
             return directive
-        self.session = job.rouse(self.executor, self.options)
+        self.session = registry.rouse(self.executor, self.options)
         with contextlib.ExitStack() as stack:
             stack.enter_context(interrupts.heard())
             with _in_root:
@@ -263,7 +264,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         """While this lasts, this machine's ROOT process compiles a graph of a shape that is new, for the calls to come."""
         nothing = contextlib.nullcontext()
         brings_files = any((self.headers, self.shared_libraries, self.pcms, self.files))
-        if self.session.warm_folder is None or not self.options.warm or self.options.credentials is not None or brings_files:
+        folder, is_plain = self.session.processes.warm_folder, self.options.warm and self.options.credentials is None
+        if folder is None or not is_plain or brings_files:
             return nothing
         shape = shape_of(nodes_of(mapper))
         if shape in self.session.compiled_ahead:
@@ -282,14 +284,14 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             "graph_digest": lease["graph"],
             "dataset": shared,
             "shared": True,
-            **job.working_place(),
+            **run_places.working_place(),
             "payload": user_code.plain,
             "payload_folder": None,
             "has_credentials": False,
         }
         copies = min(self.session.workers(), len(plain_ranges), os.cpu_count() or 1)
         blobs = [user_code.initialisation, pickled]
-        return warm.ask_ahead(self.session.warm_folder, {**lease, "copies": copies}, message, blobs)
+        return warm.ask_ahead(folder, {**lease, "copies": copies}, message, blobs)
 
     def _with_backups(self) -> Options:
         backups = self.options.backups if self.options.backups is not None else not self.session.local
@@ -316,14 +318,14 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         told = (recorder, *self.consumers, shown, tell_partial if on_partial else None)
         return tuple(consumer for consumer in told if consumer is not None)
 
-    def _submit(self, place: job.Place, part: Plan) -> running.Submission:
-        return job.submit(self.session, part, self.options, place)
+    def _submit(self, place: run_places.Place, part: Plan) -> running.Submission:
+        return submission.submit(self.session, part, self.options, place)
 
     @contextmanager
     def _prepared(self, ranges: list[Any], mapper: Callable[..., Any], reducer: Callable[..., Any]) -> Iterator[_Ready]:
         """A run that can go; what its tasks need beside the plan (the payload's bundle, the run's key, a place for
         large results) is in place while this lasts. A failure inside removes what the run has written."""
-        self.session = job.rouse(self.executor, self.options)
+        self.session = registry.rouse(self.executor, self.options)
         user_code = payload.gather(self)
         travelling = travelling_of(ranges, mapper, self._pinned)
         destinations = travelling.graph.destinations
@@ -331,18 +333,18 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         snapshots.check(destinations, self.options.overwrite, inputs, len(travelling.plain_ranges))
         with contextlib.ExitStack() as stack:
             interrupts.check()
-            place = stack.enter_context(job.opened(self.session, user_code, [each.place for each in destinations]))
+            place = stack.enter_context(run_places.opened(self.session, user_code, [each.place for each in destinations]))
             found = self._credentials(inputs | {destination.url for destination in destinations})
             found += credentials.of_signed_urls(signed_sources.of(inputs))
-            sealed, extra_env = stack.enter_context(job.delivered(self.session, found))
+            sealed, extra_env = stack.enter_context(run_places.delivered(self.session, found))
             surroundings = Surroundings(
-                **job.working_place(),
+                **run_places.working_place(),
                 payload=place.payload,
                 initialisation=user_code.initialisation,
                 warm=self.options.warm,
-                warm_folder=self.session.warm_folder,
-                settings=job.process_settings(self.options),
-                beats=job.beats(self.session, self.options),
+                warm_folder=self.session.processes.warm_folder,
+                settings=local_processes.process_settings(self.options),
+                beats=run_places.beats(self.session, self.options),
                 sealed=sealed,
                 faults=self.options.faults,
             )
@@ -359,7 +361,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
     def _merge(
         self,
         run_plan: Plan,
-        place: job.Place,
+        place: run_places.Place,
         account: Account,
         destination: snapshots.Destination,
         written: _Written,
@@ -402,7 +404,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         return credentials.for_run(kinds, limit_s, asked=True)
 
     def _plan(
-        self, travelling: Travelling, reducer: Callable[..., Any], surroundings: Surroundings, place: job.Place
+        self, travelling: Travelling, reducer: Callable[..., Any], surroundings: Surroundings, place: run_places.Place
     ) -> Plan:
         pickled = payload.dumps((travelling.graph.mapper, reducer))
         outputs = tuple(destination.plain() for destination in travelling.graph.destinations)
@@ -414,7 +416,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         grant = {
             "variables": dataset.variables(),
             "versions": {name: seen for name, seen in versions.items() if access.is_remote(name)},
-            "settings": job.reader_settings(self.options),
+            "settings": local_processes.reader_settings(self.options),
         }
         digest = digest_of(pickled, travelling.plain_ranges, travelling.dataset, versions)
         range_ids = tuple(plain["id"] for plain in travelling.plain_ranges)
@@ -423,7 +425,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         )
         limits = self._fold_limits()
         shelf = _shelf(place, len(iterdata), limits)
-        shared = self.session.warm_folder is not None and len(iterdata) > 1
+        shared = self.session.processes.warm_folder is not None and len(iterdata) > 1
         map_task = MapTask(
             pickled,
             digest,
@@ -493,7 +495,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             self._thread.directive = None
 
 
-def _shelf(place: job.Place, calls: int, limits: FoldLimits) -> Shelf | None:
+def _shelf(place: run_places.Place, calls: int, limits: FoldLimits) -> Shelf | None:
     """Where partials go that are too large to be handed to one reducer with all the others; None if they cannot be."""
     if calls <= 2:
         return None
@@ -513,7 +515,7 @@ class _Learner:
         """Remember ``event``."""
         self.hear(event)
 
-    def teach(self, session: job.Session, shape: str) -> None:
+    def teach(self, session: Session, shape: str) -> None:
         """To be called when the run has ended well."""
         report = self.hear.finish(time.time(), place="")
         session.experience.learn(shape, self.works, report, session.offer().vcpus)
@@ -640,7 +642,7 @@ class _Ready:
     """A run that can go, and what makes DistRDF's result of the bytes that it gives."""
 
     plan: Plan
-    place: job.Place
+    place: run_places.Place
     receive: Callable[[Envelope, float], Any]
     account: Account
     destinations: list[snapshots.Destination]
@@ -656,7 +658,7 @@ class _Written(SnapshotResult):  # type: ignore[misc]  # ROOT has no type inform
 
 def _receive(
     travelling: Travelling,
-    place: job.Place,
+    place: run_places.Place,
     merge: Callable[[snapshots.Destination, Any, float], None],
     envelope: Envelope,
     took_s: float,

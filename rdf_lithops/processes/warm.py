@@ -48,7 +48,7 @@ HOMES = {  # the modules that are processes: by name alone, as the far side is n
     "build": "worker.instantiations.build",
     "prefork": "worker.start.prefork",
     "reader": "files.reader",
-    "root_process": "worker.root.parent",
+    "parent": "worker.root.parent",
 }
 
 
@@ -120,7 +120,7 @@ def _private(folder: str) -> str:
 
 
 def start(
-    folder: str, settings: dict[str, Any] | None = None, module: str = "root_process", stdin: int = subprocess.DEVNULL
+    folder: str, settings: dict[str, Any] | None = None, module: str = "parent", stdin: int = subprocess.DEVNULL
 ) -> None:
     """Start the process for ``folder`` unless one lives; returns at once, ROOT comes up in the background."""
     given = [f"--{name}={value}" for name, value in (settings or {}).items()]
@@ -130,11 +130,11 @@ def start(
 
 
 def _log_of(module: str) -> str:
-    return "root.log" if module == "root_process" else f"{module}.log"
+    return "root.log" if module == "parent" else f"{module}.log"
 
 
 def _lock_of(module: str) -> str:
-    return "root.lock" if module == "root_process" else f"{module}.lock"
+    return "root.lock" if module == "parent" else f"{module}.lock"
 
 
 def let_go(folder: str) -> None:
@@ -145,7 +145,7 @@ def let_go(folder: str) -> None:
             process.returncode = 0  # or Python warns that nobody waits for it
 
 
-def reap(folder: str, module: str = "root_process") -> None:
+def reap(folder: str, module: str = "parent") -> None:
     """Let the process that this one started for ``folder``, if any, end; it holds nothing that needs a tidy end."""
     process = _started.pop((folder, module), None)
     if process is not None:
@@ -176,7 +176,7 @@ def run_module(name: str, arguments: list[str], log: Any, stdin: int) -> subproc
 
 
 def connected(
-    folder: str, settings: dict[str, Any] | None, module: str = "root_process", name: str = wire.SOCKET_NAME
+    folder: str, settings: dict[str, Any] | None, module: str = "parent", name: str = wire.SOCKET_NAME
 ) -> Connection[Any, Any]:
     """Connect to the process ``module`` of ``folder``, starting it first where there is none; one starter at a time."""
     with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
@@ -237,7 +237,7 @@ def hold(folder: str, settings: dict[str, Any]) -> Connection[Any, Any]:
 
     One that has to be started first gets the other end as its standard input: nobody waits until it listens.
     """
-    with _alone(folder, "root_process"):
+    with _alone(folder, "parent"):
         with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
             connection = wire.connect(folder)
             wire.send(connection, {"op": "hold"})

@@ -26,7 +26,7 @@ from test_output import events, expected_events, selected
 
 import rdf_lithops
 from rdf_lithops import Options, OutputError
-from rdf_lithops.executor import job
+from rdf_lithops.executor import registry
 
 LIMIT_S = 120.0
 
@@ -44,7 +44,7 @@ def s3_bucket(s3: S3) -> Iterator[str]:
 def own_fexec(s3_bucket: str) -> Iterator[lithops.FunctionExecutor]:
     """An executor that was made when the bucket was known, and whose processes these tests may kill."""
     executor = lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG))
-    job.session_for(executor, Options())
+    registry.session_for(executor, Options())
     yield executor
     executor.__exit__(None, None, None)
 
@@ -159,7 +159,7 @@ def test_killed_calls_leave_nothing_behind(
 
 def kill_tasks(executor: lithops.FunctionExecutor, ready: Callable[[], bool], number: int) -> int:
     """When ``ready()``, kill with SIGKILL the processes that run the calls, slot and task, ``number`` times."""
-    folder = job._sessions[executor].warm_folder
+    folder = registry.session_of(executor).processes.warm_folder
     assert folder is not None
     deadline, killed = time.monotonic() + LIMIT_S, 0
     while not ready() and time.monotonic() < deadline:

@@ -16,7 +16,7 @@ from test_output import selected
 
 import rdf_lithops
 from rdf_lithops import Options, OutputError
-from rdf_lithops.executor import job
+from rdf_lithops.executor import registry
 from rdf_lithops.files import stores
 
 COLUMNS = ["i", "q"]
@@ -31,7 +31,7 @@ def blank_fexec(monkeypatch: pytest.MonkeyPatch) -> Iterator[lithops.FunctionExe
     for name in [name for name in os.environ if name.startswith(PREFIXES)]:
         monkeypatch.delenv(name)
     executor = lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG))
-    job.session_for(executor, Options())
+    registry.session_for(executor, Options())
     yield executor
     executor.__exit__(None, None, None)
 

@@ -24,7 +24,7 @@ from conftest import CAPTURED, LOCALHOST_CONFIG
 import rdf_lithops
 from rdf_lithops.cli import FAILED, main
 from rdf_lithops.errors import RunError
-from rdf_lithops.executor import job, leftovers
+from rdf_lithops.executor import leftovers, registry
 from rdf_lithops.options import Options
 from rdf_lithops.run.events import CallBegan, Event
 
@@ -126,13 +126,13 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
 
 def test_jobs_that_are_cancelled_during_a_sweep(fexec: lithops.FunctionExecutor) -> None:
     """One thread submits, which sweeps, while others cancel theirs: neither meets the other's work half done."""
-    session = job.session_for(fexec, Options())
+    session = registry.session_for(fexec, Options())
     over, failures = threading.Event(), list[BaseException]()
 
     def cancel() -> None:
         try:
             for number in range(3000):
-                job._stop(session, {f"{fexec.executor_id}-M{number}-never"}, RunError("cancelled"))
+                session.jobs.stop({f"{fexec.executor_id}-M{number}-never"}, RunError("cancelled"))
         except BaseException as failure:
             failures.append(failure)
         finally:
@@ -142,10 +142,10 @@ def test_jobs_that_are_cancelled_during_a_sweep(fexec: lithops.FunctionExecutor)
     thread.start()
     try:
         while not over.is_set():
-            job._sweep(session)
+            session.jobs.sweep()
     finally:
         thread.join()
-        session.cancelled_keys.clear()
+        session.jobs._cancelled.clear()
     assert [] == failures
 
 
@@ -159,7 +159,7 @@ def test_a_jobs_own_file_is_its_process_to_delete() -> None:
         def sweep(event: Event) -> None:
             if isinstance(event, CallBegan):
                 (path,) = folder.glob(f"{executor.executor_id}-M*-job.json")
-                job._delete_job_file(job._sessions[executor], path.name.removesuffix("-job.json"))
+                registry.session_of(executor).jobs.delete_job_file(path.name.removesuffix("-job.json"))
                 kept.append(path.exists())
 
         frame = ROOT.RDataFrame(2, executor=executor, npartitions=1)

@@ -14,7 +14,7 @@ import pytest
 import ROOT
 from chaos import family
 
-from rdf_lithops.executor import job
+from rdf_lithops.executor import registry
 from rdf_lithops.options import Options
 
 pytestmark = [
@@ -45,7 +45,7 @@ def own(request: pytest.FixtureRequest, s3: Any, proxy: flaky_proxy.FlakyProxy) 
         "minio": {"storage_bucket": BUCKET, "endpoint": proxy.endpoint, **keys},
     }
     with lithops.FunctionExecutor(config=config, log_level=None) as executor:
-        job.session_for(executor, Options()).local = request.param == "localhost"
+        registry.session_for(executor, Options()).local = request.param == "localhost"
         yield executor
 
 

@@ -20,7 +20,7 @@ from conftest import CAPTURED
 from test_warm import CONFIG, LIMIT_S, cmdline, count, wait_until
 
 from rdf_lithops.errors import PlanError
-from rdf_lithops.executor import job
+from rdf_lithops.executor import local_processes, registry, stock
 from rdf_lithops.options import Options
 
 
@@ -38,9 +38,9 @@ def test_executors_that_nobody_holds_leave_nothing() -> None:
         executor = lithops.FunctionExecutor(config=CONFIG, log_level=None)
         frame = ROOT.RDataFrame(10, executor=executor, npartitions=1)
         value = int(frame.Count().GetValue())
-        session = job._sessions[executor]
-        folders.append(str(session.folder))
-        storage, key = session.storage, f"lithops.jobs/{session.executor_id}"
+        session = registry.session_of(executor)
+        folders.append(str(session.processes.folder))
+        storage, key = session.storage, f"lithops.jobs/{session.executor.executor_id}"
         assert storage.list_keys(storage.bucket, key)
         keys.append((storage, key))
         return value
@@ -78,12 +78,13 @@ config["rdf_lithops"] = configured
 with lithops.FunctionExecutor(config=config, log_level=None) as fexec:
     frame = ROOT.RDataFrame(10, executor=fexec, npartitions=1, options=options)
     value = frame.Count().GetValue()
-    session = rdf_lithops.executor.job._sessions[fexec]
+    from rdf_lithops.executor import registry
+    session = registry.session_of(fexec)
     import psutil
     children = psutil.Process().children(recursive=True)
     lines = [child.cmdline() for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    commands = [line for line in lines if any("root_process" in word for word in line)]
-    kept = session.warm_folder is not None and session.warm_folder != session.folder
+    commands = [line for line in lines if any("worker.root.parent" in word for word in line)]
+    kept = session.processes.warm_folder is not None and session.processes.warm_folder != session.processes.folder
     print(json.dumps({"value": value, "kept": kept, "commands": commands}))
 """
 
@@ -134,10 +135,10 @@ def test_an_option_that_comes_too_late_is_said(caplog: pytest.LogCaptureFixture)
 def test_the_first_that_wants_warm_processes_says_how() -> None:
     """A data frame that goes without them leaves the choice to the next."""
     with lithops.FunctionExecutor(config=CONFIG, log_level=None) as fexec:
-        session = job.session_for(fexec, Options(warm=False))
-        assert session.settled is None
-        job.session_for(fexec, Options(idle_limit_s=7.0))
-        assert session.settled == Options(idle_limit_s=7.0)
+        session = registry.session_for(fexec, Options(warm=False))
+        assert session.processes.settled is None
+        registry.session_for(fexec, Options(idle_limit_s=7.0))
+        assert session.processes.settled == Options(idle_limit_s=7.0)
 
 
 def test_a_local_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
@@ -145,13 +146,13 @@ def test_a_local_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir(0o777)
     mine.chmod(0o777)
-    job._make_private(str(mine))
+    stock.make_private(str(mine))
     assert 0o700 == mine.stat().st_mode & 0o777
-    job._make_private(str(tmp_path / "new"))
+    stock.make_private(str(tmp_path / "new"))
     assert 0o700 == (tmp_path / "new").stat().st_mode & 0o777
     (tmp_path / "link").symlink_to(mine)
     with pytest.raises(PlanError, match="set TMPDIR"):
-        job._make_private(str(tmp_path / "link"))
+        stock.make_private(str(tmp_path / "link"))
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make a folder that is somebody else's")
@@ -170,11 +171,11 @@ def test_a_program_in_a_foreign_folder_says_so(tmp_path: Path) -> None:
 
 def test_a_close_reaches_its_end(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A preloaded Python that does not end is killed, a storage that refuses to delete is a warning, all else is closed."""
-    monkeypatch.setattr(job, "END_LIMIT_S", 0.2)
+    monkeypatch.setattr(local_processes, "END_LIMIT_S", 0.2)
     with lithops.FunctionExecutor(config=CONFIG, log_level=None) as fexec:
         assert 1000 == count(fexec)
-        session = job._sessions[fexec]
-        folder, stopped = str(session.folder), session.prefork
+        session = registry.session_of(fexec)
+        folder, stopped = str(session.processes.folder), session.processes.prefork
         assert stopped is not None
         os.kill(stopped.pid, signal.SIGSTOP)
 

@@ -20,7 +20,7 @@ RUNNING = """
 def workers():   # slots of the ROOT process and tasks of Lithops, which end with a run that is interrupted
     found = []
     for process in psutil.Process().children(recursive=True):
-        if any(word in " ".join(process.cmdline()) for word in ("root_process", "prefork", "launcher")):
+        if any(word in " ".join(process.cmdline()) for word in ("worker.root.parent", "prefork", "launcher")):
             found.append(process)
     return found
 def busy():

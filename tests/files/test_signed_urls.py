@@ -30,7 +30,7 @@ import rdf_lithops
 from rdf_lithops import DataAccessError, OutputError, PlanError, RangeError
 from rdf_lithops.dataset import names as dataset
 from rdf_lithops.dataset import signed_sources
-from rdf_lithops.executor import job
+from rdf_lithops.executor import registry
 
 LIMIT_S = 120.0
 
@@ -182,7 +182,7 @@ def test_secrets_of_urls_are_nowhere(
     plan = rdf_lithops.plan(query)
     said = [plan.to_json(), str(plan), repr(plan), repr(pickle.dumps((plan.map_task, plan.iterdata, plan.reduce_task)))]
     del plan
-    spared = (Path(job._sessions[own_fexec].warm_folder, "credentials"), tmp_path.parent)
+    spared = (Path(registry.session_of(own_fexec).processes.warm_folder, "credentials"), tmp_path.parent)
     thread, outcome = in_thread(query.GetValue)
     try:
         until(lambda: began.exists() or outcome, "the run began")

@@ -20,7 +20,7 @@ import ROOT
 from conftest import CAPTURED, LOCALHOST_CONFIG
 from test_warm import cmdline, wait_until
 
-from rdf_lithops.executor import job, leftovers
+from rdf_lithops.executor import leftovers, registry
 from rdf_lithops.options import Options
 
 LIMIT_S = 60.0
@@ -96,8 +96,8 @@ def test_the_next_program_finds_its_graph_compiled(tmp_path: Path) -> None:
 def test_options_in_the_configuration_are_defaults(tmp_path: Path) -> None:
     """What a data frame is given goes before the section in Lithops' configuration, and that before our own defaults."""
     with lithops.FunctionExecutor(config_file=str(configuration(tmp_path, seed=7, attempts=5)), log_level=None) as fexec:
-        assert job.options_of(fexec, {"attempts": 2}) == Options(seed=7, attempts=2)
-        assert job.options_of(fexec, Options(attempts=2)) == Options(attempts=2)
+        assert registry.options_of(fexec, {"attempts": 2}) == Options(seed=7, attempts=2)
+        assert registry.options_of(fexec, Options(attempts=2)) == Options(attempts=2)
         frame = ROOT.RDataFrame(100, executor=fexec, npartitions=2)
         assert frame._headnode.backend.options == Options(seed=7, attempts=5)
 
@@ -176,7 +176,7 @@ def at_work(config: Path, folder: Path, **options: Any) -> Iterator[subprocess.P
 
 def parents(folder: Path) -> list[psutil.Process]:
     """The clean ROOT processes that serve programs whose temporary files are in ``folder``."""
-    found = [process for process in users_of(folder) if "root_process" in " ".join(cmdline(process))]
+    found = [process for process in users_of(folder) if "worker.root.parent" in " ".join(cmdline(process))]
     return [process for process in found if process.ppid() not in {other.pid for other in found}]
 
 

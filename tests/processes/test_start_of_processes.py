@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Iterator[str]:
     path = tmp_path / "meet"
     path.mkdir(0o700)
     yield str(path)
-    for module in ("root_process", "reader"):
+    for module in ("parent", "reader"):
         process = warm._started.pop((str(path), module), None)
         if process is not None:
             process.kill()
@@ -50,10 +50,10 @@ def locked(path: str) -> subprocess.Popen[str]:
     return holder
 
 
-@pytest.mark.parametrize(("module", "name"), [("reader", "reader.sock"), ("root_process", "root.sock")])
+@pytest.mark.parametrize(("module", "name"), [("reader", "reader.sock"), ("parent", "root.sock")])
 def test_one_that_is_just_ending_is_followed_by_another(folder: str, module: str, name: str) -> None:
     """Who comes while a process removes what it leaves gets the next one, as soon as the first is gone."""
-    lock = os.path.join(folder, "root.lock" if module == "root_process" else "reader.lock")
+    lock = os.path.join(folder, "root.lock" if module == "parent" else "reader.lock")
     with locked(lock) as ending:
         found: list[object] = []
         thread = threading.Thread(target=lambda: found.append(warm.connected(folder, SETTINGS, module, name)))
@@ -92,7 +92,7 @@ def test_a_root_that_does_not_start_says_why(folder: str, tmp_path: Path, monkey
         gate.write_text("")
         for answer in (wire.receive(task_side)[0], wire.receive(watcher)[0]):
             assert ("error", f"ROOT does not start here: {why}") == (answer["reply"], answer["why"])
-    wait_until(lambda: warm._started[folder, "root_process"].poll() is not None, "its end")
+    wait_until(lambda: warm._started[folder, "parent"].poll() is not None, "its end")
     gate.unlink()
     gate.write_text("")
     with pytest.raises((warm.WarmProcessDied, warm.WarmProcessUnavailable), match=r"(?s)libCling|ended"):

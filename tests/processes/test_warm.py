@@ -21,7 +21,7 @@ from ROOT._distrdf.Backends.Base import BaseBackend
 
 import rdf_lithops
 from rdf_lithops.dataset import ranges_by_load
-from rdf_lithops.executor import job
+from rdf_lithops.executor import registry, run_places, submission
 from rdf_lithops.executor.payload import Payload
 from rdf_lithops.processes import warm
 from rdf_lithops.run import running
@@ -52,7 +52,7 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
 
 def root_processes(fexec: lithops.FunctionExecutor) -> tuple[list[psutil.Process], list[psutil.Process]]:
     """The (parent, slots) of an executor's folder."""
-    folder = job._sessions[fexec].warm_folder
+    folder = registry.session_of(fexec).processes.warm_folder
     parents, slots = [], []
     for process in psutil.process_iter(["cmdline", "pid"]):
         command = process.info["cmdline"] or []
@@ -116,9 +116,9 @@ def facts_of(node: Any, fexec: lithops.FunctionExecutor) -> list[dict[str, Any]]
     """Run a plan by hand and return the facts of its calls."""
     plan = rdf_lithops.plan(node)
     options = rdf_lithops.Options()
-    session = job._sessions[fexec]
-    with job.opened(session, Payload({}, b"", None)) as place:
-        outcome = running.run(lambda part: job.submit(session, part, options, place), plan, options)
+    session = registry.session_of(fexec)
+    with run_places.opened(session, Payload({}, b"", None)) as place:
+        outcome = running.run(lambda part: submission.submit(session, part, options, place), plan, options)
     plan.deliver(pack(outcome.envelope))
     return list(outcome.envelope.facts["calls"])
 
@@ -225,7 +225,7 @@ def test_twin_that_cannot_begin(own_fexec: lithops.FunctionExecutor) -> None:
     """A fork of a slot that cannot open its log (a full disk, here a folder of that name) costs nothing but another slot."""
     query = busy(own_fexec, 50)
     (parent,), _ = wait_until(lambda: (seen := root_processes(own_fexec))[0] and seen, "the parent")
-    folder = job._sessions[own_fexec].warm_folder
+    folder = registry.session_of(own_fexec).processes.warm_folder
     assert folder is not None
     os.mkdir(os.path.join(folder, "slot-2.log"))
     assert query.GetValue() == 20.0
@@ -302,12 +302,12 @@ def test_killed_driver_leaves_nothing(tmp_path: Path) -> None:
     """SIGKILL of the driver in mid-run: its ROOT processes, its preloaded Python and its folder are gone soon after."""
     program = f"""
 import lithops, ROOT, rdf_lithops, sys
-from rdf_lithops.executor import job
+from rdf_lithops.executor import place, registry, submission
 if __name__ == "__main__":
     fexec = lithops.FunctionExecutor(config={CONFIG!r}, log_level=None)
     frame = ROOT.RDataFrame(20, executor=fexec, npartitions=2)
     query = frame.Define("x", "gSystem->Sleep(2000); return 1.0;").Sum("x")
-    print(job._sessions[fexec].warm_folder, flush=True)
+    print(registry.session_of(fexec).processes.warm_folder, flush=True)
     query.GetValue()
 """
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -361,14 +361,14 @@ def test_without_warm_processes_the_answer_is_the_same() -> None:
     with lithops.FunctionExecutor(config=CONFIG, log_level=None) as fexec:
         frame = ROOT.RDataFrame(100, executor=fexec, npartitions=2, options={"warm": False})
         assert 4950.0 == frame.Define("x", "double(rdfentry_)").Sum("x").GetValue()
-        assert job._sessions[fexec].warm_folder is None
+        assert registry.session_of(fexec).processes.warm_folder is None
 
 
 def test_closed_executor_ends_its_processes() -> None:
     """Leaving the executor's context ends the ROOT process and removes its folder."""
     with lithops.FunctionExecutor(config=CONFIG, log_level=None) as fexec:
         assert 1000 == count(fexec)
-        folder = job._sessions[fexec].warm_folder
+        folder = registry.session_of(fexec).processes.warm_folder
         parents, _ = root_processes(fexec)
     for parent in parents:
         parent.wait(LIMIT_S)

@@ -19,7 +19,7 @@ from chaos import family
 from test_warm import in_thread
 
 import rdf_lithops
-from rdf_lithops.executor import job
+from rdf_lithops.executor import registry
 from rdf_lithops.files import access
 from rdf_lithops.options import Options
 from rdf_lithops.planning.plans import Plan
@@ -50,7 +50,7 @@ def slow_sum(fexec: lithops.FunctionExecutor, calls: int = 4, milliseconds: int 
 
 def processes(fexec: lithops.FunctionExecutor, words: tuple[str, ...], leaf: bool) -> list[psutil.Process]:
     """Processes of this executor that have all ``words`` in their command line; the leaves of them, or the roots."""
-    folder = job._sessions[fexec].warm_folder
+    folder = registry.session_of(fexec).processes.warm_folder
     found = []
     for process in psutil.process_iter(["cmdline"]):
         text = " ".join(process.info["cmdline"] or [])
@@ -101,7 +101,7 @@ def test_nothing_of_a_killed_job_goes_on(own_fexec: lithops.FunctionExecutor) ->
     workers: list[psutil.Process] = []
 
     def kill_once_there() -> None:
-        preloaded = psutil.Process(job._sessions[own_fexec].prefork.pid)  # type: ignore[union-attr]
+        preloaded = psutil.Process(registry.session_of(own_fexec).processes.prefork.pid)  # type: ignore[union-attr]
         until = time.monotonic() + LIMIT_S
         while len(workers) < 4 and time.monotonic() < until:
             workers[:] = preloaded.children(recursive=True)

@@ -28,7 +28,7 @@ from test_finding_credentials import _nothing_of_this_user, keytab, private  # n
 import rdf_lithops
 from rdf_lithops import Options
 from rdf_lithops.dataset import credentials
-from rdf_lithops.executor import job
+from rdf_lithops.executor import registry
 from rdf_lithops.travels.sealed import CredentialsUnreadable, installed, unseal
 
 CONFIG = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"version": 1}}
@@ -106,7 +106,7 @@ def test_process_with_credentials_leaves_no_core(where: str, tmp_path: Path) -> 
 
 def test_reader_leaves_no_core(own_fexec: lithops.FunctionExecutor) -> None:
     """The process that fetches remote files is told keys and signed URLs: its limit is one byte, which is no core."""
-    session = job.session_for(own_fexec, Options())
+    session = registry.session_for(own_fexec, Options())
     folder = session.reader(Options())
     (reader,) = [
         process
@@ -136,7 +136,7 @@ def marked(own_fexec: lithops.FunctionExecutor, tmp_path: Path, monkeypatch: pyt
 def own_fexec() -> Iterator[lithops.FunctionExecutor]:
     """An executor whose ROOT process has started, without credentials in its environment, and may be killed."""
     executor = lithops.FunctionExecutor(config=CONFIG, log_level=None)
-    job.session_for(executor, Options())
+    registry.session_for(executor, Options())
     yield executor
     executor.__exit__(None, None, None)
 
@@ -197,7 +197,11 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 
 def installed_files(executor: lithops.FunctionExecutor) -> list[Path]:
     """Files with credentials in the folder of an executor's ROOT process, at this moment."""
-    return [path for path in Path(job._sessions[executor].warm_folder, "credentials").glob("*/*") if path.is_file()]
+    return [
+        path
+        for path in Path(registry.session_of(executor).processes.warm_folder, "credentials").glob("*/*")
+        if path.is_file()
+    ]
 
 
 @pytest.fixture
@@ -222,7 +226,7 @@ def test_secrets_are_found_nowhere_but_where_they_are_used(
     try:
         places = until(lambda: len(files := installed_files(own_fexec)) >= 3 and files, "credentials on the worker")
         assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in places}
-        private_folder = Path(job._sessions[own_fexec].warm_folder, "credentials")
+        private_folder = Path(registry.session_of(own_fexec).processes.warm_folder, "credentials")
         assert {} == files_with_secrets(temporary, (private_folder, tmp_path.parent))
         assert {} == processes_with_secrets()
     finally:

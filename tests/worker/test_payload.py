@@ -24,7 +24,7 @@ from conftest import LOCALHOST_CONFIG
 from ROOT._distrdf import Backends
 
 import rdf_lithops
-from rdf_lithops.executor import job
+from rdf_lithops.executor import registry
 from rdf_lithops.worker import payload
 
 pytestmark = pytest.mark.usefixtures("registries")
@@ -429,5 +429,5 @@ def test_headers_that_are_edited_do_not_pile_up(registries: Any, tmp_path: Path,
             frame = ROOT.RDataFrame(4, executor=own, npartitions=1)
             called = f'gInterpreter->ProcessLine("edited_{tag}();")'
             assert 4 * value == frame.Define("x", f"double({called})").Sum("x").GetValue()
-        kept = list(Path(str(job._sessions[own].warm_folder), "payloads").iterdir())
+        kept = list(Path(str(registry.session_of(own).processes.warm_folder), "payloads").iterdir())
         assert payload.MAX_UNUSED + (os.cpu_count() or 1) + 1 >= len(kept)

@@ -52,7 +52,7 @@ from ...travels import sealed
 from .. import payload
 from ..instantiations import build, library, noting
 from . import execute
-from . import slot as slot_process
+from .slot import control_pair, counter_path, place_of, serve
 
 _KINDS_OF_FILES = (sealed.FOLDER, snapshot_parts.FOLDER)
 FIRST_WORD_S = 1  # for the rest of a first message of which some has come
@@ -263,7 +263,7 @@ class Parent:
         adopt_orphans(bool(leases or self.unborn))  # before the first can be one
         for lease in leases:
             self._evict_idle()
-            ours, theirs = slot_process.control_pair()
+            ours, theirs = control_pair()
             log = self._next_log()
             with theirs, contextlib.suppress(OSError):  # a slot that died is buried when its own end is seen
                 socket.send_fds(slot.control, [b"T" + log.encode()], [theirs.fileno()])
@@ -296,7 +296,7 @@ class Parent:
 
     def _fork_slot(self, payload_digest: str) -> Slot:
         self._evict_idle()
-        ours, theirs = slot_process.control_pair()
+        ours, theirs = control_pair()
         log = self._next_log()
         pid = os.fork()
         if pid == 0:
@@ -336,7 +336,7 @@ class Parent:
                 connection.close()
             self.listener.close()
             self.epoll.close()
-            slot_process.serve(control, self.folder, log)
+            serve(control, self.folder, log)
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -405,13 +405,13 @@ class Parent:
             os.kill(slot.pid, signal.SIGKILL)  # one that has ended, or is ending, ends as it would have
         _, status = os.waitpid(slot.pid, 0)
         for kind in _KINDS_OF_FILES:
-            shutil.rmtree(slot_process.place_of(self.folder, kind, slot.pid), ignore_errors=True)
+            shutil.rmtree(place_of(self.folder, kind, slot.pid), ignore_errors=True)
         if slot.client is not None:
             tail = warm.log_tail(slot.log, slot.log_start)
             with contextlib.suppress(OSError):
                 wire.send(slot.client, {"reply": "died", "how": _how(status), "log_tail": tail})
             self._detach(slot)
-        for path in (slot.log, slot_process.counter_path(slot.log)):
+        for path in (slot.log, counter_path(slot.log)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 

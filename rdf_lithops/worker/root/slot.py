@@ -1,4 +1,4 @@
-"""A slot: a fork of the parent (see ``root_process``) or of another slot, that serves one lease after the other.
+"""A slot: a fork of the parent (see ``parent``) or of another slot, that serves one lease after the other.
 
 It loads one payload and compiles graphs, and keeps both. Where several tasks of this machine ask for a new graph at once,
 the first slot compiles it before it runs anything, and is forked for the others while its hands are empty: no file open,

@@ -1,0 +1,143 @@
+"""Lithops' jobs that are ours: which they are, how they are stopped, and the deletion of all that they leave."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import threading
+from typing import Any
+
+from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR
+
+from .localhost import LocalJobs
+
+__all__ = ["Jobs"]
+
+logger = logging.getLogger(__name__)
+
+SWEEP_AGAIN_S = 1.0
+
+
+class Jobs:
+    """The jobs of one executor. ``lock`` is the one under which jobs are numbered and submitted.
+
+    ``executor`` is a proxy, which may be dead when the jobs ``end``; ``storage`` is Lithops' Storage, ``local`` whether
+    calls run on this machine. Keys are Lithops' names of jobs (``<executor_id>-M007``).
+    """
+
+    def __init__(self, executor: Any, executor_id: str, storage: Any, local: bool, lock: threading.RLock) -> None:
+        self._executor, self._executor_id = executor, executor_id
+        self._storage, self._local, self._lock = storage, local, lock
+        self.closed = False
+        self._forgotten: list[str] = []  # what is left of them goes with the next sweep
+        self._open: set[str] = set()  # recorded and not forgotten
+        self._cancelled: set[str] = set()
+        self._functions: set[str] = set()  # of our functions, which lie in the storage until the end
+
+    def open(self, keys: list[str]) -> None:
+        """Jobs that are about to be submitted."""
+        self._open.update(keys)
+
+    def discard(self, key: str) -> None:
+        """A job that was never submitted."""
+        self._open.discard(key)
+
+    def note_function(self, key: str) -> None:
+        """A function of ours that Lithops has stored."""
+        self._functions.add(key)
+
+    def stop(self, keys: set[str], error: BaseException) -> None:
+        """Stop what still runs of these jobs, where the backend can."""
+        self._cancelled |= keys
+        self._executor.compute_handler.clear(keys, exception=error)
+
+    def forget(self, futures: list[Any], keys: set[str]) -> None:
+        """Take finished jobs out of the executor's books and delete their objects."""
+        executor = self._executor
+        executor.job_monitor.remove(futures)
+        with self._lock:
+            executor.futures[:] = [future for future in executor.futures if not any(future is ours for ours in futures)]
+            self._forgotten += sorted(keys)
+            self._open -= keys
+        if hasattr(executor.invoker, "discard_pending"):  # the places that they hold among max_workers, if any, are free
+            executor.invoker.discard_pending(sorted(keys), {future.job_id for future in futures})
+        for key in sorted(keys):
+            self._delete_job(key)
+        if self._local and self._cancelled & keys:
+            later = threading.Timer(SWEEP_AGAIN_S, self.sweep)  # a process that is being killed may write still
+            later.daemon = True
+            later.start()
+
+    def withdraw(self, keys: set[str], error: BaseException) -> None:
+        """Stop and forget jobs of which nobody has the futures, as their submission failed or was interrupted in the middle.
+
+        Those that are forgotten already are left alone.
+        """
+        keys = keys & self._open
+        if not keys:
+            return
+        try:
+            with self._lock:  # not while they are being submitted
+                futures = [future for future in self._executor.futures if future.job_key in keys]
+            self.stop(keys, error)
+            self.forget(futures, keys)
+        except Exception as problem:  # a storage that does not answer is what failed the submission, perhaps
+            logger.warning("what was submitted of %s could not be taken back: %r", sorted(keys), problem)
+
+    def sweep(self) -> None:
+        """Remove what Lithops' local workers write after their call's result is out: markers, logs and per-job folders."""
+        with self._lock:
+            for key in self._forgotten:
+                shutil.rmtree(os.path.join(JOBS_DIR, key), ignore_errors=True)
+                for path in (os.path.join(JOBS_DIR, f"{key}.done"), os.path.join(LOGS_DIR, f"{key}.log")):
+                    with contextlib.suppress(OSError):
+                        os.unlink(path)
+                self.delete_job_file(key)
+            self._forgotten.clear()
+            # their processes were killed while they wrote, or could not be stopped; other threads add to them
+            for key in tuple(self._cancelled) if self._local or self.closed else ():
+                self._delete_job(key)
+
+    def end(self) -> None:
+        """Delete what is left of all of them, our functions too; what the storage refuses is told, and ``gc`` finds it."""
+        self.closed = True
+        for delete in (self.sweep, self._delete_functions):
+            try:
+                delete()
+            except Exception as problem:  # of the storage's own kind: an end must end
+                logger.warning("objects of this executor stay in the storage (%s): rdf-lithops gc removes them", problem)
+
+    def delete_below(self, prefix: str) -> None:
+        """Delete all objects of a folder of Lithops' storage; on localhost they are files, and the folder goes with them."""
+        storage = self._storage
+        if self._local and storage.backend == LOCALHOST:
+            shutil.rmtree(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, prefix), ignore_errors=True)
+            return
+        names = storage.list_keys(storage.bucket, f"{prefix}/")
+        if names:
+            storage.delete_objects(storage.bucket, names)
+        if self._local:  # workers of this machine keep their logs there whatever the storage is
+            shutil.rmtree(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, prefix), ignore_errors=True)
+
+    def delete_job_file(self, key: str) -> None:
+        """What localhost version 1 hands a job's process, which deletes it unless killed, and fails where it is gone."""
+        if not self._local:
+            return
+        if self.closed or key in self._cancelled or LocalJobs(self._executor.compute_handler).has_ended(key):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(LITHOPS_TEMP_DIR, self._storage.bucket, JOBS_PREFIX, f"{key}-job.json"))
+
+    def _delete_job(self, key: str) -> None:
+        self.delete_below(f"{JOBS_PREFIX}/{key}")
+        self.delete_job_file(key)
+
+    def _delete_functions(self) -> None:
+        keys, self._functions = sorted(self._functions), set()
+        if keys:
+            self._storage.delete_objects(self._storage.bucket, keys)
+        if self._storage.backend == LOCALHOST:
+            with contextlib.suppress(OSError):  # there are the user's own functions, too
+                folder = os.path.join(LITHOPS_TEMP_DIR, self._storage.bucket, JOBS_PREFIX)
+                os.rmdir(os.path.join(folder, self._executor_id))

@@ -1,0 +1,190 @@
+"""What a driver runs beside itself on its own machine: the warm ROOT process, a Python with Lithops' imports, the reader.
+
+All of them are of one executor: the options of its first data frame are theirs, and they end with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ..files import access
+from ..options import Options
+from ..processes import warm
+from ..worker.start import launcher, prefork
+from .leftovers import claim
+
+__all__ = ["LocalProcesses", "process_settings", "reader_settings"]
+
+logger = logging.getLogger(__name__)
+
+PRELOADED = ("lithops.worker", "lithops.localhost", "rdf_lithops.worker.task")
+PRELOAD_LIMIT_S = 2.0
+END_LIMIT_S = 10.0  # of the preloaded Python, once its input has ended
+OF_THE_EXECUTOR = (
+    "keep_warm",
+    "idle_limit_s",
+    "instantiations",
+    "memory_limit_mib",
+    "cache_limit_mib",
+)  # options of its processes
+
+
+class LocalProcesses:
+    """The processes of one executor. ``executor`` is a proxy: what is kept here must not keep the executor.
+
+    ``folder`` is this driver's own, ``warm_folder`` where the ROOT process is met: the same, or one that outlives it.
+    Both are None until something runs there. The methods are called under the lock of whoever owns this.
+    """
+
+    def __init__(self, executor: Any) -> None:
+        self._executor = executor
+        self.folder: str | None = None
+        self.warm_folder: str | None = None
+        self.settled: Options | None = None  # of the first data frame that wants warm processes: they are started with these
+        self.anticipated: Options | None = None  # with which the ROOT process was started before there was a data frame
+        self.prefork: subprocess.Popen[bytes] | None = None
+        self._warned: set[str] = set()  # options that came too late
+        self._alive: Any = None  # the lock of a folder that no process of ours keeps alive
+        self._hold: Connection[Any, Any] | None = None
+        self._reader_folder: str | None = None
+        self._reader_hold: Connection[Any, Any] | None = None
+
+    def settle(self, options: Options) -> None:
+        """The options of a data frame are those of these processes, if it is the first; else they come too late.
+
+        A process that was started before there was a data frame, and otherwise, is ended.
+        """
+        foreseen, self.anticipated = self.anticipated, None
+        if foreseen is not None and (not options.warm or _of_the_executor(foreseen) != _of_the_executor(options)):
+            self.end()
+        if not options.warm:
+            return
+        self.settled = self.settled or options
+        known = _of_the_executor(self.settled)
+        late = {name: value for name, value in _of_the_executor(options).items() if value != known[name]}
+        for name, value in late.items():
+            if f"{name}={value}" not in self._warned:
+                self._warned.add(f"{name}={value}")
+                logger.warning(
+                    "options.%s = %r comes too late: this executor's processes have %r, from its first data frame; give it "
+                    "there, or in section rdf_lithops of Lithops' configuration",
+                    *(name, value, known[name]),
+                )
+
+    def warm(self, options: Options) -> None:
+        """Start the ROOT process in the background, or start it again if it has died."""
+        options = self.settled or options
+        if self.warm_folder is None:
+            self.warm_folder = self._own_folder()
+            if options.keep_warm:
+                self._alive = claim(self._own_folder())
+                with contextlib.suppress(warm.WarmProcessUnavailable):
+                    self.warm_folder = warm.kept_folder({**process_settings(options), **reader_settings(options)})
+        kept = self.warm_folder != self.folder
+        if self._hold is None or self._hold.poll():  # nothing is ever sent to a holder: readable means gone
+            with contextlib.suppress(warm.WarmProcessUnavailable):  # the tasks will say so, and run ROOT themselves
+                settings = {"lingers": 1} if kept else {"owns_folder": 1}
+                self._hold = warm.hold(self.warm_folder, {**process_settings(options), **settings})
+
+    def preload(self) -> None:
+        """Have Lithops start ``launcher`` as its interpreter, and the Python with its imports behind it, unless it is up.
+
+        Not before there is something to run: until then the driver's ROOT and the warm one share the cores.
+        """
+        if self.prefork is not None and self.prefork.poll() is None:
+            return
+        folder = self._own_folder()
+        environment: Any = getattr(self._executor.compute_handler, "env", None)
+        interpreter = os.path.join(folder, "python")
+        if getattr(environment, "runtime_name", None) not in (sys.executable, interpreter):
+            return  # the user's own interpreter, or a container
+        self._end_preloaded()
+        with open(os.path.join(folder, "prefork.log"), "ab") as log:
+            self.prefork = warm.run_module("prefork", [folder, *PRELOADED], log, subprocess.PIPE)
+        with open(interpreter, "w") as script:
+            command = [sys.executable, "-S", "-I", launcher.__file__, folder]
+            script.write(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        os.chmod(interpreter, 0o700)
+        environment.runtime_name = interpreter
+
+    def await_preloaded(self) -> None:
+        """Wait until the preloaded Python listens, which takes it milliseconds: without it a job starts one of its own."""
+        deadline = time.monotonic() + PRELOAD_LIMIT_S
+        while self.prefork is not None and self.prefork.poll() is None and time.monotonic() < deadline:
+            if os.path.exists(os.path.join(str(self.folder), prefork.SOCKET_NAME)):
+                return
+            time.sleep(0.002)
+
+    def reader(self, options: Options) -> str:
+        """The folder that this driver's reader of remote files serves; it is started when it is first asked for.
+
+        On localhost it is the folder where tasks meet too: what one of them has read is there for all.
+        """
+        if self._reader_folder is None:
+            self._reader_folder = self.warm_folder or self._own_folder()
+        if self._reader_hold is None or self._reader_hold.poll():  # nothing is sent unasked: readable means gone
+            self._reader_hold = access.hold(self._reader_folder, reader_settings(self.settled or options))
+        return self._reader_folder
+
+    def end(self) -> None:
+        """End what this driver has started, or let it go where others may come, and remove its folder."""
+        if self._hold is not None:
+            self._hold.close()
+            self._hold = None
+        self._end_preloaded()
+        if self._reader_hold is not None:
+            self._reader_hold.close()
+            self._reader_hold = None
+        if self.folder is not None:
+            warm.reap(self.folder, "reader")
+            warm.reap(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if self.warm_folder is not None:
+            warm.let_go(self.warm_folder)
+        if self._alive is not None:
+            self._alive.close()
+        self.folder = self.warm_folder = self._reader_folder = self._alive = None
+
+    def _own_folder(self) -> str:
+        self.folder = self.folder or tempfile.mkdtemp(prefix="rdf_lithops-")
+        return self.folder
+
+    def _end_preloaded(self) -> None:
+        """End the preloaded Python: it lives as long as its standard input is open."""
+        ending, self.prefork = self.prefork, None
+        if ending is None or ending.stdin is None:
+            return
+        ending.stdin.close()
+        try:
+            ending.wait(END_LIMIT_S)
+        except subprocess.TimeoutExpired:  # stopped, perhaps; its children end with it
+            ending.kill()
+            ending.wait()
+
+
+def process_settings(options: Options) -> dict[str, Any]:
+    """The command-line settings of a warm ROOT process."""
+    return {
+        "idle_limit_s": options.idle_limit_s,
+        "memory_limit_mib": options.memory_limit_mib,
+        "instantiations": options.instantiations,
+    }
+
+
+def reader_settings(options: Options) -> dict[str, Any]:
+    """The command-line settings of a reader of remote files."""
+    return {"idle_limit_s": options.idle_limit_s, "cache_limit_mib": options.cache_limit_mib}
+
+
+def _of_the_executor(options: Options) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in OF_THE_EXECUTOR}

@@ -1,0 +1,156 @@
+"""What one run keeps in Lithops' storage and gives its calls: its place with the user's code in it, keys, a record."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR, SESSION_ID_ENV
+
+from ..dataset import drivers
+from ..dataset.credentials import Credential
+from ..errors import RunError
+from ..options import Options
+from ..travels.sealed import KEY_VARIABLE, Sealed
+from ..worker.start import pre_run
+from .leftovers import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, Places
+from .payload import Payload
+from .session import Session
+
+__all__ = ["Place", "beats", "delivered", "opened", "places", "record", "working_place"]
+
+RUN_FIRST = "PRE_RUN"  # Lithops' variable: the dotted name of a function
+LOCAL_BEAT_S = 0.5
+REMOTE_BEAT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one run keeps in Lithops' storage: everything below ``prefix``, which names the second in which it began."""
+
+    run_id: str
+    prefix: str
+    payload: dict[str, Any]
+    storage: Any = field(repr=False)
+    job_keys: list[str] = field(default_factory=list)
+    outputs: Sequence[tuple[str, str, str]] = ()  # where its Snapshots go: folder, stem, run
+    bundle: bytes | None = field(default=None, repr=False)
+
+    def take(self, key: str) -> bytes:
+        """An object that a task has put there."""
+        return bytes(self.storage.get_object(self.storage.bucket, key))
+
+
+@contextlib.contextmanager
+def opened(session: Session, payload: Payload, outputs: Sequence[tuple[str, str, str]] = ()) -> Iterator[Place]:
+    """A place for one run, with the payload's bundle in it; what lies there when the run ends is deleted. ``outputs`` is
+    what ``gc`` is to tidy up if this driver is killed: folder, stem and run of each Snapshot."""
+    storage = session.executor.storage
+    run_id = f"{int(time.time())}-{os.urandom(6).hex()}"
+    prefix = f"{RUNS_PREFIX}/{run_id}"
+    plain = payload.plain
+    if payload.bundle is not None:
+        bundle_sha256 = hashlib.sha256(payload.bundle).hexdigest()
+        key = f"{prefix}/{bundle_sha256}.tar"
+        storage.put_object(storage.bucket, key, payload.bundle)
+        plain = {**plain, "bundle": {"bucket": storage.bucket, "key": key, "sha256": bundle_sha256}}
+    place = Place(run_id, prefix, plain, storage, outputs=outputs, bundle=payload.bundle)
+    try:
+        yield place
+    finally:
+        session.jobs.withdraw(set(place.job_keys), RunError("the run is over"))
+        session.jobs.delete_below(prefix)
+
+
+class _Hidden(str):
+    """A string that does not show itself where it is part of something printed: Lithops logs the variables of a call."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'(hidden)'"
+
+
+@contextlib.contextmanager
+def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[Sealed | None, dict[str, str]]]:
+    """Seal credentials for the time of a run; yields what goes into the tasks, and the variables that go with the calls.
+
+    The key never goes where the sealed credentials go. Elsewhere it is a variable of the call: Lithops sends those inside
+    the invocation. On localhost it writes the invocation into the folder that is also its storage, so there the key is a
+    private file of this session, in the folder that goes with its ROOT process if this driver is killed.
+    """
+    sealed = session.keyring.seal(found)
+    variables = _first_of_all(session)
+    if sealed is None:
+        yield None, variables
+    elif not session.local:
+        yield sealed[0], {**variables, KEY_VARIABLE: _Hidden(sealed[1])}
+    else:
+        descriptor, path = tempfile.mkstemp(prefix=KEY_PREFIX, dir=session.processes.folder)  # 0600
+        try:
+            with os.fdopen(descriptor, "w") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX)  # until it is closed: gc takes what nobody holds
+                stream.write(sealed[1])
+                stream.flush()
+                yield dataclasses.replace(sealed[0], key_file=path), variables
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # the executor was closed meanwhile, and its folder with it
+                os.unlink(path)
+
+
+def _first_of_all(session: Session) -> dict[str, str]:
+    """What has Lithops call ours first in the process that it forks for a call.
+
+    That one shares the connection on which its parent has asked for the bucket, and both write into it at once: the
+    parent that the call began, the child whatever it does first. Over plain HTTP they get each other's answers, an object
+    that was never stored counts as stored, and the run waits.
+    """
+    if session.executor.storage.backend == LOCALHOST:
+        return {}
+    return {RUN_FIRST: f"{pre_run.__name__}.{pre_run.begin.__name__}"}
+
+
+def places(executor: Any) -> Places:
+    """Where this executor's Lithops keeps its things."""
+    in_bucket = os.path.join(LITHOPS_TEMP_DIR, executor.storage.bucket, JOBS_PREFIX)
+    return Places(JOBS_PREFIX, (in_bucket, JOBS_DIR, LOGS_DIR), tempfile.gettempdir())
+
+
+def record(session: Session, place: Place) -> None:
+    """Before an attempt is submitted, write down which of Lithops' jobs it will be, for the case that we are killed."""
+    number = str(session.executor.total_jobs).zfill(3)
+    keys = [f"{session.executor.executor_id}-{kind}{number}" for kind in "MR"]
+    place.job_keys.extend(keys)
+    session.jobs.open(keys)
+    named = {"executor_id": session.executor.executor_id, "job_keys": place.job_keys, "outputs": place.outputs}
+    record = {**drivers.describe(), **named}
+    storage = session.executor.storage
+    storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
+
+
+def working_place() -> dict[str, Any]:
+    """This program's working folder ("" for one that is gone) and umask, as tasks are told of them."""
+    try:
+        folder = os.getcwd()
+    except OSError:
+        folder = ""
+    with contextlib.suppress(OSError), open("/proc/self/status") as status:  # Python can only set it, for all threads
+        found = (line.split()[1] for line in status if line.startswith("Umask:"))
+        return {"cwd": folder, "umask": int(next(found, "77"), 8)}
+    return {"cwd": folder, "umask": None}
+
+
+def beats(session: Session, options: Options) -> dict[str, Any]:
+    """How often, and where, the calls of this executor say that they live."""
+    every_s = options.beat_s or (LOCAL_BEAT_S if session.local else REMOTE_BEAT_S)
+    found = {"folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX, "ends_with_job": session.local}
+    return {"every_s": every_s, "stall_s": options.stall_s, **found}

@@ -1,0 +1,100 @@
+"""What is kept for one executor, from its first data frame to its end."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..dataset.credentials import Keyring
+from ..errors import PlanError
+from ..options import Options
+from ..planning.cost import Offer
+from ..planning.limits import Limits, limits_of
+from ..reporting.experience import Experience
+from .jobs import Jobs
+from .local_processes import LocalProcesses
+
+__all__ = ["Session"]
+
+
+@dataclass
+class Session:
+    """One executor's jobs and processes, what its runs have taught, and what it grants a call.
+
+    ``executor`` is a proxy: what is kept here must not keep the executor. ``lock`` is the one under which its jobs are
+    numbered and submitted; ``gates`` is per thread: ``current``, the gate at which its ``map_reduce`` waits, and
+    ``submitting``, whether what it has Lithops run is ours.
+    """
+
+    executor: Any
+    local: bool
+    storage: Any = field(repr=False)
+    jobs: Jobs = field(repr=False)
+    processes: LocalProcesses = field(repr=False)
+    lock: threading.RLock
+    closed: bool = False
+    gates: threading.local = field(default_factory=threading.local)
+    keyring: Keyring = field(default_factory=Keyring, repr=False)
+    compiled_ahead: set[str] = field(default_factory=set)  # the shapes of graphs that the ROOT process was asked for
+    experience: Experience = field(default_factory=Experience)
+
+    @classmethod
+    def of(cls, executor: Any, proxy: Any, local: bool) -> Session:
+        """A session for ``executor``, which only ``proxy`` reaches from here."""
+        lock, storage = threading.RLock(), executor.storage
+        jobs = Jobs(proxy, executor.executor_id, storage, local, lock)
+        return cls(proxy, local, storage, jobs, LocalProcesses(proxy), lock)
+
+    def offer(self) -> Offer:
+        """What this executor's backend grants a call, per its configuration; on localhost nothing is set apart for one."""
+        backend = str(self.executor.config["lithops"]["backend"])
+        section = self.executor.config[backend]
+        if self.local:
+            return Offer(backend, workers=self.workers())
+        memory_mib, timeout_s = section.get("runtime_memory"), section.get("runtime_timeout")
+        return Offer(
+            backend,
+            str(section.get("region") or section.get("region_name") or ""),
+            False,
+            self.workers(),
+            None if memory_mib is None else int(memory_mib),
+            None if timeout_s is None else float(timeout_s),
+        )
+
+    def limits(self) -> Limits:
+        """What a call may have at most: the backend's limits, or what is configured within them."""
+        backend = str(self.executor.config["lithops"]["backend"])
+        return limits_of(backend, self.executor.config[backend])
+
+    def workers(self) -> int:
+        """Calls that this executor's backend runs at a time, per its configuration."""
+        config = self.executor.config
+        section = config[config["lithops"]["backend"]]
+        per_machine = int(section.get("worker_processes") or 1)
+        return per_machine if self.local else int(section.get("max_workers") or 1) * per_machine
+
+    def describe(self) -> dict[str, Any]:
+        """Where it runs, in the words of a report: the backend, its region, memory of a call, calls at a time."""
+        backend = self.executor.config["lithops"]["backend"]
+        section = self.executor.config[backend]
+        region = section.get("region") or section.get("region_name")
+        place = f"{backend} in {region}" if region else str(backend)
+        memory_mib = None if self.local else section.get("runtime_memory")  # which Lithops calls MB
+        return {"place": place, "memory_mib": memory_mib, "workers": self.workers()}
+
+    def reader(self, options: Options) -> str:
+        """The folder that this driver's reader of remote files serves; it is started when it is first asked for."""
+        with self.lock:
+            return self.processes.reader(options)
+
+    def check_open(self) -> None:
+        """Raises PlanError where the executor was closed."""
+        if self.closed:
+            raise PlanError("expected an open Lithops executor, got one that was closed; create a new FunctionExecutor")
+
+    def close(self) -> None:
+        """End the processes of this executor and remove what is left of its runs. Twice does nothing."""
+        self.closed = True
+        self.processes.end()
+        self.jobs.end()

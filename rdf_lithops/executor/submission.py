@@ -1,0 +1,164 @@
+"""One ``map_reduce`` of Lithops: submitted, looked at, cancelled, forgotten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lithops.wait import ALL_COMPLETED, ALWAYS
+
+from ..errors import SubmissionError
+from ..options import Options
+from ..planning.plans import Plan
+from ..processes.beats import BEAT_NAME
+from ..run import interrupts
+from ..run.books import CallEnd
+from .gate import Gate, submitting
+from .localhost import LocalJobs
+from .looks import Looks
+from .registry import bring_up
+from .run_places import Place, record
+from .session import Session
+
+__all__ = ["LithopsSubmission", "submit"]
+
+LOCAL_POLL_S = 0.004
+REMOTE_POLL_S = 0.5
+
+
+def submit(session: Session, plan: Plan, options: Options, place: Place) -> LithopsSubmission:
+    """Start ``plan`` through the executor's ``map_reduce``; raises SubmissionError where trying again may help.
+
+    localhost bills nobody and queues the reducer behind the maps. Elsewhere ``map_reduce`` itself waits until the reducer
+    should start, so it runs in a thread, and its wait is ours (see ``Gate``). What was submitted when it fails in the
+    middle, or when the user interrupts it, is stopped and deleted.
+    """
+    given = {"include_modules": None, "timeout": _call_limit_s(plan, options), "extra_env": plan.extra_env}
+    functions = plan.map_task, plan.iterdata, plan.reduce_task
+    before = set(place.job_keys)
+
+    def prepare() -> None:
+        session.check_open()
+        session.jobs.sweep()
+        record(session, place)
+
+    try:
+        if session.local:
+            bring_up(session, options)
+            session.processes.await_preloaded()
+            with session.lock:
+                interrupts.check()
+                prepare()
+                with submitting(session):
+                    futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
+            return LithopsSubmission(session, futures[:-1], futures[-1])
+        interrupts.check()
+        session.check_open()
+        gate = Gate(session, prepare)
+        maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given))
+        return LithopsSubmission(session, maps, None, gate)
+    except BaseException as error:
+        session.jobs.withdraw(set(place.job_keys) - before, error)
+        if isinstance(error, Exception) and _may_pass(error):
+            raise SubmissionError(f"Lithops could not submit the calls: {type(error).__name__}: {error}") from error
+        raise
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether an error is that of a service or a network that did not answer as it should."""
+    homes = ("botocore", "boto3", "urllib3", "requests", "google", "azure", "redis", "ibm_botocore", "kubernetes")
+    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.split(".")[0] in homes
+
+
+def _call_limit_s(plan: Plan, options: Options) -> float | None:
+    """After how long Lithops ends a call; None leaves it to the executor's configuration."""
+    return min((limit for limit in (plan.call_limit_s, options.deadline_s) if limit is not None), default=None)
+
+
+def _poll_s(storage: Any) -> float:
+    """How often a storage is asked: one that is a folder may be asked more often."""
+    return float(getattr(storage.storage_handler, "poll_s", REMOTE_POLL_S))
+
+
+class LithopsSubmission:
+    """One ``map_reduce`` under way; see ``attempts.Submission`` for what each method promises."""
+
+    def __init__(self, session: Session, maps: list[Any], reduce: Any, gate: Gate | None = None) -> None:
+        self.session, self.maps, self._reduce, self._gate = session, maps, reduce, gate
+        self.poll_s = LOCAL_POLL_S if session.local else _poll_s(session.executor.storage)
+        self._open = dict(enumerate(maps))
+        self._local_jobs = LocalJobs(session.executor.compute_handler) if session.local else None
+        self._looks = Looks(session)
+
+    @property
+    def job_key(self) -> str:
+        return str(self.maps[0].job_key)
+
+    @property
+    def reduce(self) -> Any:
+        """The reducer's future; None while its job is not submitted."""
+        if self._reduce is None and self._gate is not None and self._gate.futures is not None:
+            self._reduce = self._gate.futures[-1]
+        return self._reduce
+
+    def map_ends(self) -> dict[int, CallEnd]:
+        if self._local_jobs is not None:
+            with self.session.lock:
+                self._local_jobs.nudge()
+        ended = self._looks.ends(self.job_key, self._open)
+        for position in ended:
+            del self._open[position]
+        return ended
+
+    def begun(self) -> set[int]:
+        return self._those_in(self._looks.calls_with(self.job_key, ".init"))
+
+    def beats(self) -> dict[int, dict[str, Any]]:
+        return self._looks.beats(self.job_key, self._open)
+
+    def lost(self) -> set[int]:
+        over = self._local_jobs is not None and self._local_jobs.is_over(self.job_key)
+        return set(self._open) if over else set()
+
+    def queued(self) -> set[int]:
+        # of ours (batch): a scheduler that says so itself
+        waiting = getattr(getattr(self.session.executor.compute_handler, "backend", None), "waiting", None)
+        return set() if waiting is None else self._those_in(waiting(self.job_key))
+
+    def _those_in(self, call_ids: set[str]) -> set[int]:
+        return {position for position, future in self._open.items() if future.call_id in call_ids}
+
+    def maps_delivered(self) -> None:
+        if self._gate is not None:
+            self._gate.open()
+
+    def reduce_end(self) -> CallEnd | None:
+        self.session.check_open()  # a run in another thread ends with its executor
+        if self._gate is not None and self._gate.error is not None:
+            return CallEnd(why=f"the reducer could not be submitted: {self._gate.error!r}")
+        return None if self.reduce is None else self._looks.end(self.reduce)
+
+    def reduce_beat(self) -> int | None:
+        if self.reduce is None or not self._looks.calls_with(self.reduce.job_key, ".init"):
+            return None
+        if not self._looks.is_near and not self._looks.calls_with(self.reduce.job_key, f"/{BEAT_NAME}"):
+            return 0
+        beat = self._looks.beat(self.reduce)
+        return 0 if beat is None else int(beat["beat"])
+
+    def reduce_lost(self) -> bool:
+        return self._local_jobs is not None and self._local_jobs.is_over(self.reduce.job_key)
+
+    def cancel(self, error: BaseException) -> None:
+        if self._gate is not None:
+            self._gate.abandon()
+        self.session.jobs.stop({future.job_key for future in self._submitted}, error)
+
+    def forget(self) -> None:
+        self._looks.close()
+        self.session.jobs.forget(self._submitted, {future.job_key for future in self._submitted})
+        before, _, number = self.job_key.rpartition("-M")
+        self.session.jobs.discard(f"{before}-R{number}")  # of a reducer that was never submitted
+
+    @property
+    def _submitted(self) -> list[Any]:
+        return [*self.maps, *([] if self.reduce is None else [self.reduce])]
