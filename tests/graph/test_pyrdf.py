@@ -269,7 +269,7 @@ def test_create_logger() -> None:
     kept = logging.getLogger("rdf_lithops").level
     PyRDF.create_logger("INFO", "first.log")
     logger = PyRDF.create_logger("INFO", "second.log")
-    logging.getLogger("rdf_lithops.executor.job").info("a message")
+    logging.getLogger("rdf_lithops.executor.session").info("a message")
     assert "" == Path("first.log").read_text()
     assert 1 == Path("second.log").read_text().count("INFO: rdf_lithops.executor.job[")
     for handler in [handler for handler in logger.handlers if handler.get_name() == PyRDF.__name__]:
