@@ -27,7 +27,8 @@ from ..run.events import (
     RunBegan,
     RunEnded,
 )
-from .values import CALL_PARTS, Call, Report
+from .report import Report
+from .values import CALL_PARTS, Call
 
 __all__ = ["Recorder"]
 

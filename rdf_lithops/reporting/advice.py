@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator
 
-from .values import Report
+from .values import RunRecord
 
 __all__ = ["advise"]
 
@@ -13,14 +13,14 @@ MANY = 0.35  # a part that takes this share of the calls' time is worth a senten
 SHORT_S = 0.5  # nobody has to be told how to save less than this
 
 
-def advise(report: Report) -> Iterator[str]:
+def advise(report: RunRecord) -> Iterator[str]:
     """Sentences, those that save most first."""
     if report.maps:
         for rule in _RULES:
             yield from filter(None, (rule(report),))
 
 
-def _start_up(report: Report) -> str | None:
+def _start_up(report: RunRecord) -> str | None:
     """Starting ROOT and compiling cost each call the same, however little it has to do."""
     time_s, start_s = _mean(report, _WORK), _mean(report, ("cold start", "initialisation", "graph", "compilation"))
     if start_s < SHORT_S or start_s < MANY * time_s:
@@ -37,7 +37,7 @@ def _start_up(report: Report) -> str | None:
     return f"{said}: {longer} (npartitions, or options.ranges_per_call)"
 
 
-def _imbalance(report: Report) -> str | None:
+def _imbalance(report: RunRecord) -> str | None:
     """The run waits for its slowest call."""
     times = [call.worker_s for call in report.maps]
     slowest = max(report.maps, key=lambda call: call.worker_s)
@@ -52,7 +52,7 @@ def _imbalance(report: Report) -> str | None:
     )
 
 
-def _queue(report: Report) -> str | None:
+def _queue(report: RunRecord) -> str | None:
     queue_s = report.path.get("queue", 0.0)
     if queue_s < SHORT_S or queue_s < MANY * report.wall_s:
         return None
@@ -62,7 +62,7 @@ def _queue(report: Report) -> str | None:
     )
 
 
-def _memory(report: Report) -> str | None:
+def _memory(report: RunRecord) -> str | None:
     peak = max(call.peak_memory_mib for call in report.maps)
     if not report.memory_mib or not peak:
         return None
@@ -76,7 +76,7 @@ def _memory(report: Report) -> str | None:
     return None
 
 
-def _reading(report: Report) -> str | None:
+def _reading(report: RunRecord) -> str | None:
     time_s, read_s = _mean(report, _WORK), _mean(report, ("read", "open"))
     if read_s < SHORT_S or read_s < MANY * time_s:
         return None
@@ -87,14 +87,14 @@ def _reading(report: Report) -> str | None:
     )
 
 
-def _decompression(report: Report) -> str | None:
+def _decompression(report: RunRecord) -> str | None:
     time_s, decompress_s = _mean(report, _WORK), _mean(report, ("decompression",))
     if decompress_s < SHORT_S or decompress_s < MANY * time_s:
         return None
     return f"{decompress_s / time_s:.0%} of the calls' time was decompression: files written with zstd or lz4 read faster"
 
 
-def _results(report: Report) -> str | None:
+def _results(report: RunRecord) -> str | None:
     largest = max(call.result_bytes for call in report.maps)
     moving_s = _mean(report, ("serialise", "upload"))
     if moving_s < SHORT_S or moving_s < 0.2 * _mean(report, _WORK):
@@ -102,7 +102,7 @@ def _results(report: Report) -> str | None:
     return f"partials of up to {largest / 1e6:.0f} MB took {moving_s:.1f} s per call: use fewer calls or coarser binning"
 
 
-def _retries(report: Report) -> str | None:
+def _retries(report: RunRecord) -> str | None:
     lost = [call for call in report.calls if call.outcome != "ok"]
     if not lost or not report.repeated:
         return None
@@ -110,7 +110,7 @@ def _retries(report: Report) -> str | None:
     return f"{report.repeated} calls had to run again; the first reason was: {why}"
 
 
-def _mean(report: Report, parts: tuple[str, ...]) -> float:
+def _mean(report: RunRecord, parts: tuple[str, ...]) -> float:
     return sum(call.parts.get(name, 0.0) for call in report.maps for name in parts) / len(report.maps)
 
 
@@ -128,7 +128,7 @@ _WORK = (  # of a call: what its worker does, without the waiting before and aft
     "upload",
     "other",
 )
-_RULES: tuple[Callable[[Report], str | None], ...] = (
+_RULES: tuple[Callable[[RunRecord], str | None], ...] = (
     _start_up,
     _imbalance,
     _queue,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..planning.cost import Speeds, Work
-from . import Call, Report
+from .values import Call, RunRecord
 
 __all__ = ["Experience"]
 
@@ -89,7 +89,7 @@ class Experience:
         knowing = sum(shape in worker.shapes for worker in there)
         return starting, max(0, wanted - starting - knowing)
 
-    def learn(self, shape: Shape, works: Mapping[int, Work], report: Report, vcpus: float) -> None:
+    def learn(self, shape: Shape, works: Mapping[int, Work], report: RunRecord, vcpus: float) -> None:
         """Take in a run of the graph ``shape``: ``works`` by call, and ``vcpus`` that each had."""
         taught = self._meet_workers(shape, works, report)
         if not taught:
@@ -99,7 +99,7 @@ class Experience:
         self.place = _place(known, taught, reduces, whole)
         self.graphs[shape] = _graph(known, taught, reduces, whole)
 
-    def _meet_workers(self, shape: Shape, works: Mapping[int, Work], report: Report) -> list[_Taught]:
+    def _meet_workers(self, shape: Shape, works: Mapping[int, Work], report: RunRecord) -> list[_Taught]:
         """The calls that tell something, and from now on the workers that ran them know the graph."""
         taught = []
         for call in sorted(report.maps, key=lambda call: call.began_at):

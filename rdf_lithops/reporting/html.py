@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from .advice import advise
 from .text import columns, headlines, quantity, shown_calls
 from .timeline import COLOURS, FAILED_COLOUR, Row, Segment, parts_shown, path_segments, rows
-from .values import CALL_PARTS, MEANINGS, RUN_PARTS, Call, Report
+from .values import CALL_PARTS, MEANINGS, RUN_PARTS, Call, RunRecord
 
 __all__ = ["fragment", "page"]
 
@@ -28,7 +29,7 @@ border-radius:2px;margin-right:5px}.rdfl .a{background:#fff7e0;border-left:4px s
 """
 
 
-def page(report: Report) -> str:
+def page(report: RunRecord) -> str:
     """A whole file."""
     title = escape(f"rdf_lithops report {report.run_id}")
     return (
@@ -37,12 +38,12 @@ def page(report: Report) -> str:
     )
 
 
-def fragment(report: Report) -> str:
+def fragment(report: RunRecord) -> str:
     """What a notebook shows."""
     title, *lines = headlines(report)
     body = [f"<h3>{escape(title)}</h3>", *(f"<p>{escape(line.strip())}</p>" for line in lines if "error: " not in line)]
     body += [f'<p class="e">{escape(report.error)}</p>'] if report.error else []
-    body += [f'<p class="a">{escape(line)}</p>' for line in report.advice]
+    body += [f'<p class="a">{escape(line)}</p>' for line in advise(report)]
     body += [f"<p>Note: {escape(line)}</p>" for line in report.notes]
     body += [_picture(report), _parts(report), _calls(report)]
     return f'<div class="rdfl"><style>{_STYLE}</style>{"".join(body)}</div>'
@@ -51,7 +52,7 @@ def fragment(report: Report) -> str:
 # -- the picture ------------------------------------------------------------------------------------------------------
 
 
-def _picture(report: Report) -> str:
+def _picture(report: RunRecord) -> str:
     """The critical path as one bar, then one row per call, over one axis of seconds."""
     drawn = rows(report)
     step = min(22.0, max(1.0, TALLEST / max(1, len(drawn))))
@@ -107,7 +108,7 @@ def _ticks(wall_s: float) -> list[float]:
     return [round(step * i, 9) for i in range(int(wall_s / step * 0.999) + 1)]
 
 
-def _legend(report: Report) -> str:
+def _legend(report: RunRecord) -> str:
     return "<p>" + " ".join(f'<span class="n">{_key(name)}{escape(name)}</span>' for name in parts_shown(report)) + "</p>"
 
 
@@ -118,7 +119,7 @@ def _key(name: str) -> str:
 # -- the tables -------------------------------------------------------------------------------------------------------
 
 
-def _parts(report: Report) -> str:
+def _parts(report: RunRecord) -> str:
     totals = report.totals
     lines = []
     for name in RUN_PARTS:
@@ -134,7 +135,7 @@ def _parts(report: Report) -> str:
     return f'<div class="w"><table>{head}{"".join(lines)}<tr><th>sum</th>{sums}</tr></table></div>'
 
 
-def _calls(report: Report) -> str:
+def _calls(report: RunRecord) -> str:
     shown = shown_calls(report)
     names = columns(shown)
     heads = "".join(f"<th>{escape(name)}</th>" for name in (*names, "rest", "sum, s", "entries/s", "read", "peak MiB"))

@@ -11,12 +11,12 @@ from typing import Any
 from ..errors import PlanError
 from .text import headlines
 from .timeline import COLOURS, FAILED_COLOUR, Segment, parts_shown, path_segments, rows
-from .values import CALL_PARTS, Report
+from .values import CALL_PARTS, RunRecord
 
 __all__ = ["draw"]
 
 
-def draw(report: Report, path: str) -> None:
+def draw(report: RunRecord, path: str) -> None:
     """Write the picture to ``path``, whose ending says the format. PlanError without matplotlib, or for a strange ending."""
     try:
         from matplotlib.figure import Figure  # no pyplot: the user's own figures and back end are left alone
@@ -37,7 +37,7 @@ def draw(report: Report, path: str) -> None:
         raise PlanError(f"matplotlib does not write {path}: {error}") from error
 
 
-def _timeline(axes: Any, report: Report) -> None:
+def _timeline(axes: Any, report: RunRecord) -> None:
     """One row per call, first on top, as people know it from papers on serverless computing."""
     from matplotlib.collections import PolyCollection
 
@@ -62,7 +62,7 @@ def _corners(number: int, one: Segment) -> list[tuple[float, float]]:
     return [(start, number - 0.45), (end, number - 0.45), (end, number + 0.45), (start, number + 0.45)]
 
 
-def _shares(axes: Any, report: Report) -> None:
+def _shares(axes: Any, report: RunRecord) -> None:
     """Two bars of 100 %: the wall time along the critical path, and the time of all calls together."""
     totals = report.totals
     together = max(sum(totals.values()), 1e-12)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from .values import CALL_PARTS, RUN_PARTS, Call, Report
+from .advice import advise
+from .values import CALL_PARTS, RUN_PARTS, Call, RunRecord
 
 __all__ = ["columns", "headlines", "quantity", "render", "shown_calls"]
 
@@ -19,12 +20,12 @@ SHORT = {
 }
 
 
-def render(report: Report) -> str:
+def render(report: RunRecord) -> str:
     """All of it; a part or column that is zero everywhere is left out."""
     return "\n".join([*headlines(report), "", *_parts(report), "", *_calls(report), *_conclusions(report)])
 
 
-def headlines(report: Report) -> Iterator[str]:
+def headlines(report: RunRecord) -> Iterator[str]:
     """What ran, in a few lines."""
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(report.began_at))
     ranges = sum(call.ranges for call in report.maps)
@@ -37,7 +38,7 @@ def headlines(report: Report) -> Iterator[str]:
     yield f"  {_bill(report)}"
 
 
-def _rates(report: Report) -> Iterator[str]:
+def _rates(report: RunRecord) -> Iterator[str]:
     if report.entries is not None and report.maps:
         yield f"{report.entries:,} entries, {quantity(report.entries / report.wall_s)} entries/s"
     if report.read_bytes:
@@ -53,7 +54,7 @@ def _rates(report: Report) -> Iterator[str]:
         yield f"{len(report.skipped_files)} files skipped"
 
 
-def _bill(report: Report) -> str:
+def _bill(report: RunRecord) -> str:
     bill = report.bill
     if bill.core_hours is not None:
         return f"bill: {bill}"
@@ -63,7 +64,7 @@ def _bill(report: Report) -> str:
     )
 
 
-def _parts(report: Report) -> Iterator[str]:
+def _parts(report: RunRecord) -> Iterator[str]:
     """Where the time went: of the wall time, and of all calls together."""
     totals, path = report.totals, report.path
     yield f"{'where the time went':<22}{'wall':>10}{'':>7}{'all calls':>12}"
@@ -77,7 +78,7 @@ def _parts(report: Report) -> Iterator[str]:
     yield f"  {'sum':<20}{sum(path.values()):>8.3f} s{'':>7}{sum(totals.values()):>10.3f} s"
 
 
-def shown_calls(report: Report) -> list[Call]:
+def shown_calls(report: RunRecord) -> list[Call]:
     """All calls, or of many the slowest and those that failed, in order."""
     if len(report.calls) <= MOST_CALLS:
         return list(report.calls)
@@ -92,7 +93,7 @@ def columns(calls: list[Call]) -> list[str]:
     return [name for name in CALL_PARTS if any(call.parts.get(name, 0.0) > least for call in calls)]
 
 
-def _calls(report: Report) -> Iterator[str]:
+def _calls(report: RunRecord) -> Iterator[str]:
     shown = shown_calls(report)
     names = columns(shown)
     heads = "".join(f"{SHORT.get(name, name):>9}" for name in names)
@@ -114,8 +115,8 @@ def _call(call: Call, names: list[str]) -> str:
     return f"{name:<10}{parts}{rest_s:>9.3f}{call.time_s:>9.3f}{rate:>11}{read:>9}{memory:>6}{failed}".rstrip()
 
 
-def _conclusions(report: Report) -> Iterator[str]:
-    for title, lines in (("note", report.notes), ("advice", report.advice)):
+def _conclusions(report: RunRecord) -> Iterator[str]:
+    for title, lines in (("note", report.notes), ("advice", advise(report))):
         for line in lines:
             yield f"{title}: {line}"
 

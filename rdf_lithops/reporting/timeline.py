@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .values import CALL_PARTS, RUN_PARTS, Call, Report
+from .values import CALL_PARTS, RUN_PARTS, Call, RunRecord
 
 __all__ = ["COLOURS", "FAILED_COLOUR", "Row", "Segment", "parts_shown", "path_segments", "rows"]
 
@@ -56,7 +56,7 @@ class Row:
     segments: tuple[Segment, ...]
 
 
-def rows(report: Report) -> list[Row]:
+def rows(report: RunRecord) -> list[Row]:
     """One row per call, by the time at which a worker had it; those that failed, and reducers, in their places."""
     ordered = sorted(
         report.calls, key=lambda call: (STAGES.index(call.stage), call.began_at or call.submitted_at, call.call_id)
@@ -78,7 +78,7 @@ def _segments(call: Call, zero: float) -> Iterator[Segment]:
         at += length_s
 
 
-def path_segments(report: Report) -> list[Segment]:
+def path_segments(report: RunRecord) -> list[Segment]:
     """The run's wall time as one row, in the order of the critical path."""
     segments, at = [], 0.0
     for part in RUN_PARTS:
@@ -89,7 +89,7 @@ def path_segments(report: Report) -> list[Segment]:
     return segments
 
 
-def parts_shown(report: Report) -> list[str]:
+def parts_shown(report: RunRecord) -> list[str]:
     """The parts that take at least 0.2 % of the wall time somewhere: those that a legend explains."""
     least = 0.002 * report.wall_s
     return [

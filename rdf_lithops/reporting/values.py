@@ -1,18 +1,12 @@
-"""What a run did, as values: one per call, one for the run. They are what is shown, dumped as JSON and read back."""
+"""What a run did, as values: one per call, one for the run. What is shown of them is elsewhere."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass, field
-from typing import Any
 
-from .. import _version
 from ..planning.cost import Bill
 
-__all__ = ["CALL_PARTS", "MEANINGS", "RUN_PARTS", "Bill", "Call", "Report"]
-
-FORMAT_VERSION = 1
+__all__ = ["CALL_PARTS", "MEANINGS", "RUN_PARTS", "Bill", "Call", "RunRecord"]
 
 # The parts of a run's wall time, in the order of its critical path: the driver, the call that ended last, the reducer.
 MEANINGS = {
@@ -94,12 +88,12 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Report:
-    """One run: what ran, where the time went, what it cost, what to do better.
+class RunRecord:
+    """One run: what ran, where the time went, what it cost.
 
     ``path`` are the parts of ``wall_s`` along the critical path and add up to it; ``totals`` are the parts of all map calls
     together. ``survey_bytes`` is what the driver fetched of remote files in ``survey_fetches`` requests: versions, headers,
-    layouts. Print it, or let a notebook show it; ``to_json``, ``to_html`` and ``plot`` take it elsewhere.
+    layouts.
     """
 
     run_id: str
@@ -151,69 +145,3 @@ class Report:
     def totals(self) -> dict[str, float]:
         """Seconds of all map calls by part."""
         return {name: sum(call.parts.get(name, 0.0) for call in self.maps) for name in CALL_PARTS}
-
-    @property
-    def advice(self) -> tuple[str, ...]:
-        """What another run could do better, most important first."""
-        from .advice import advise
-
-        return tuple(advise(self))
-
-    def __str__(self) -> str:
-        from .text import render
-
-        return render(self)
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))  # IPython would show the fields
-
-    def _repr_html_(self) -> str:
-        from .html import fragment
-
-        return fragment(self)
-
-    def to_html(self, path: str) -> None:
-        """Write one HTML file that needs nothing else, to look at or to send."""
-        from .html import page
-
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(page(self))
-
-    def plot(self, path: str) -> None:
-        """Draw the timeline of calls and where the time went; the ending of ``path`` says the format. Needs matplotlib."""
-        from .picture import draw
-
-        draw(self, path)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, with what is derived beside what was measured."""
-        derived = {
-            "entries": self.entries,
-            "read_bytes": self.read_bytes,
-            "fetched_bytes": self.fetched_bytes,
-            "fetches": self.fetches,
-            "totals": self.totals,
-            "advice": list(self.advice),
-        }
-        return {"format": FORMAT_VERSION, "rdf_lithops": _version.__version__, **dataclasses.asdict(self), **derived}
-
-    def to_json(self) -> str:
-        """The report as JSON; the inverse of ``from_json``."""
-        return json.dumps(self.to_dict(), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> Report:
-        """A report that ``to_json`` wrote. Raises ValueError for anything else, saying what is missing."""
-        given = json.loads(text)
-        if not isinstance(given, dict) or given.get("format") != FORMAT_VERSION:
-            found = given.get("format") if isinstance(given, dict) else type(given).__name__
-            raise ValueError(f"expected a report of format {FORMAT_VERSION}, got {found}")
-        known = {item.name for item in dataclasses.fields(cls)}
-        values = {name: value for name, value in given.items() if name in known}
-        try:
-            values["calls"] = tuple(Call(**call) for call in given["calls"])
-            values["bill"] = Bill(**given["bill"])
-            values["notes"], values["skipped_files"] = tuple(given["notes"]), tuple(given["skipped_files"])
-            return cls(**values)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"the report does not hold what it should: {error}") from error
