@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import CredentialsError, DataAccessError
-from ..files import remote
+from ..files import object_stores
 from ..options import CREDENTIAL_KINDS
 from ..travels import sealed as far
 from ..travels.sealed import Sealed, pack, read_found, token_places
@@ -269,7 +269,7 @@ def of_signed_urls(signed: Mapping[str, str]) -> list[Credential]:
 
 def kinds_for(urls: Iterable[str]) -> tuple[str, ...]:
     """The kinds of credentials that the servers of ``urls`` may ask for: none for local paths and plain http."""
-    schemes = {urlsplit(remote.as_given(url)).scheme for url in urls}  # of an RNTuple in S3 ROOT is told another
+    schemes = {urlsplit(object_stores.as_given(url)).scheme for url in urls}  # of an RNTuple in S3 ROOT is told another
     wanted = {kind for scheme in schemes for kind in SERVICES.get(scheme, ())}
     return tuple(kind for kind in CREDENTIAL_KINDS if kind in wanted)
 

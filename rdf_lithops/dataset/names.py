@@ -22,7 +22,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..errors import DataAccessError, PlanError
-from ..files import access, remote, signed_files, xrootd
+from ..files import access, object_stores, remote, signed_files, xrootd
 from ..files.signatures import is_signed, name_of, parted
 from . import credentials, signed_sources
 
@@ -51,8 +51,8 @@ def reach(names: Iterable[str]) -> dict[str, str]:
     """The variables with which this process itself reaches remote files; for https the user's bearer token is one."""
     found = credentials.find(["token"]) if any(name.startswith("https:") for name in names) else []
     usable = [item for item in found if credentials.is_usable(item, datetime.now(timezone.utc))]
-    token = {remote.TOKEN: usable[0].files["token"].decode()} if usable else {}
-    return {**remote.relevant(os.environ), **token}
+    token = {object_stores.TOKEN: usable[0].files["token"].decode()} if usable else {}
+    return {**object_stores.relevant(os.environ), **token}
 
 
 def resolved(args: tuple[Any, ...], reader_folder: Any) -> tuple[Any, ...]:
@@ -79,7 +79,7 @@ def resolved(args: tuple[Any, ...], reader_folder: Any) -> tuple[Any, ...]:
     names = _expanded_names(given)
     _open_from_here(names, reader_folder)
     if access.need_reader(names[0]) and _is_rntuple(str(args[0]), names[0]):
-        names = [remote.spelt_for_rntuple(name) for name in names]
+        names = [object_stores.spelt_for_rntuple(name) for name in names]
     return (args[0], names[0] if single and len(names) == 1 else names, *args[2:])
 
 
@@ -299,7 +299,7 @@ def _anywhere(folder: str, rest: list[str]) -> Iterator[str]:
 def _listed(folder: str) -> tuple[list[str], list[str]]:
     """Names of the folders and of the files directly in the remote ``folder``."""
     if folder.startswith("s3://"):
-        folders, objects = remote.list_folder(folder, remote.relevant(os.environ))
+        folders, objects = remote.list_folder(folder, object_stores.relevant(os.environ))
         return folders, [name for name, _, _ in objects]
     return _listed_by_root(folder)
 
@@ -361,14 +361,15 @@ def versions(names: Iterable[str]) -> dict[str, str]:
         if access.is_remote(name) and not access.need_reader(name) and len(found) < MAX_ASKED:
             found[name] = xrootd.version_of(urls.get(name, name))
         elif access.need_reader(name):
-            by_folder[remote.as_given(name).rpartition("/")[0] + "/"].append(name)
+            by_folder[object_stores.as_given(name).rpartition("/")[0] + "/"].append(name)
     single = []
     try:
         for folder, inside in by_folder.items():
             if folder.startswith("s3://") and len(inside) >= LIST_FROM:
                 _, objects = remote.list_folder(folder, known)
                 listed = {folder + name: version for name, _, version in objects}
-                found.update({name: listed[remote.as_given(name)] for name in inside if remote.as_given(name) in listed})
+                keys = {name: object_stores.as_given(name) for name in inside}
+                found.update({name: listed[key] for name, key in keys.items() if key in listed})
                 inside = [name for name in inside if name not in found]
             single += inside
         if single:

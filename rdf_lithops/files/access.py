@@ -18,7 +18,7 @@ from typing import Any
 
 from ..processes import warm, wire
 from ..travels import sealed as credentials
-from . import reader, remote, signed_files
+from . import object_stores, reader, remote, signed_files
 from .signatures import cleaned
 
 __all__ = [
@@ -107,7 +107,7 @@ def is_remote(name: str) -> bool:
 
 def need_reader(name: str) -> bool:
     """Whether the file of that name comes through the reader."""
-    return name.partition("://")[0].lower() in remote.SCHEMES and is_remote(name)
+    return name.partition("://")[0].lower() in object_stores.SCHEMES and is_remote(name)
 
 
 @functools.lru_cache(maxsize=1)
@@ -195,7 +195,7 @@ def _variables(grant: Grant) -> dict[str, str]:
     keep slots from sharing what they have read.
     """
     keys = credentials.s3_variables()
-    given = {**remote.relevant(os.environ), **credentials.token_variables(), **grant.variables, **keys}
+    given = {**object_stores.relevant(os.environ), **credentials.token_variables(), **grant.variables, **keys}
     if keys:
         given.pop("AWS_SHARED_CREDENTIALS_FILE", None)
     return given

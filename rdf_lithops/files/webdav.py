@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
 from ..travels import sealed
-from . import remote
+from . import object_stores
 from .store_protocol import PART, StoreFailure, split
 
 __all__ = ["WebDAV"]
@@ -148,7 +148,7 @@ def _retries() -> Any:
 
 
 def _authorities() -> tuple[str, ...]:
-    named = [os.environ.get(name, "") for name in remote.AUTHORITIES]
+    named = [os.environ.get(name, "") for name in object_stores.AUTHORITIES]
     return tuple(dict.fromkeys(path for path in named if os.path.isfile(path)))
 
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..files import remote, stores, xrootd
+from ..files import object_stores, remote, stores, xrootd
 from ..fold.order import check_each_range_once
 from ..processes.beats import STATUS_NAME, Pulse
 from ..travels import sealed
@@ -34,7 +34,7 @@ def _equipped(secret: bytes | None, given: dict[str, str]) -> Iterator[dict[str,
     """The variables with which remote data is reached here, with the run's credentials installed while this lasts."""
     os.environ.update(given)  # for XRootD's client
     with tempfile.TemporaryDirectory() as folder, sealed.installed(secret, os.path.join(folder, "credentials")):
-        yield {**remote.relevant(os.environ), **sealed.token_variables(), **given}
+        yield {**object_stores.relevant(os.environ), **sealed.token_variables(), **given}
 
 
 def read_extent(name: str, start: int, end: int, version: str, variables: dict[str, str]) -> bytes:

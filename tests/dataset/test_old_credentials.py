@@ -20,7 +20,7 @@ from test_finding_credentials import _nothing_of_this_user, keytab, only, privat
 
 from rdf_lithops import CredentialsError, DataAccessError
 from rdf_lithops.dataset import credentials
-from rdf_lithops.files import remote
+from rdf_lithops.files import object_stores
 from rdf_lithops.travels import sealed as far
 
 AGO = datetime.now(timezone.utc) - timedelta(days=8)
@@ -165,7 +165,7 @@ def test_refusal_says_which_credential_was_old(
     monkeypatch.setenv("BEARER_TOKEN_FILE", private(tmp_path / "token", token(AGO)))
     (web.root / "protected").mkdir(exist_ok=True)
     shutil.copy(files.main[0], web.root / "protected" / "old.root")
-    remote.give_up_stores()
+    object_stores.give_up_stores()
     with pytest.raises(DataAccessError, match=r"access is denied(.|\n)*token \(.*expired at(.|\n)*htgettoken"):
         events(f"{web.https}/protected/old.root", executor=fexec)
     monkeypatch.setenv("XrdSecSSSKT", private(tmp_path / "keytab", keytab(int(AGO.timestamp()))))

@@ -201,9 +201,9 @@ def test_nobody_reaches_root_or_lithops_by_name() -> None:
     assert set() == found
 
 
-def test_only_one_module_makes_transfers() -> None:
-    """The library that reads remote data could be replaced in one place."""
-    assert {"files/remote.py"} == users_of("obstore")
+def test_only_two_modules_make_transfers() -> None:
+    """The library that reads remote data could be replaced there: the stores, and what is asked of them."""
+    assert {"files/object_stores.py", "files/remote.py"} == users_of("obstore")
 
 
 def test_the_far_side_needs_only_what_every_worker_has() -> None:

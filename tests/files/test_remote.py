@@ -27,7 +27,7 @@ from test_warm import root_processes
 import rdf_lithops
 from rdf_lithops import DataAccessError, PlanError, demo
 from rdf_lithops.dataset import names as dataset
-from rdf_lithops.files import access, remote
+from rdf_lithops.files import access, object_stores
 
 
 @dataclass(frozen=True)
@@ -378,7 +378,7 @@ def test_a_missing_file_on_xrootd(xrootd: Any, fexec: Any) -> None:
 def test_a_certificate_of_a_stranger(web: Web, files: datasets.Datasets) -> None:
     """A certificate that nobody here trusts is refused, and the error says how to trust it."""
     shutil.copy(files.main[0], web.root)
-    remote.give_up_stores()  # other tests have met this server, and trusted it
+    object_stores.give_up_stores()  # other tests have met this server, and trusted it
     with lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG)) as own, pytest.raises(DataAccessError) as caught:
         ROOT.RDataFrame("events", f"{web.https}/main_a.root", executor=own)
     assert "certificate" == caught.value.kind
@@ -391,7 +391,7 @@ def test_a_bearer_token(
     """An https server that asks for a token gets the user's, on the driver and from workers; one that does not, or that
     anybody can listen to, gets none; and without it the refusal says what to do."""
     monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.certificate))
-    remote.give_up_stores()  # other tests have met this server
+    object_stores.give_up_stores()  # other tests have met this server
     (web.root / "protected").mkdir(exist_ok=True)
     for folder in (web.root, web.root / "protected"):
         shutil.copy(files.main[0], folder / "asked.root")
@@ -419,7 +419,7 @@ def test_many_files_behind_a_bearer_token(web: Web, files: datasets.Datasets, mo
     names = [f"protected/many_{number}.root" for number in range(24)]
     for name in names:
         shutil.copy(files.main[0], web.root / name)
-    remote.give_up_stores()
+    object_stores.give_up_stores()
     versions = dataset.versions([f"{web.https}/{name}" for name in names])
     assert len(names) == len(versions)
     assert 1 == len({version.rpartition(":")[2] for version in versions.values()})
