@@ -9,7 +9,7 @@ JOBS ?= 2
 # Two Lithops programs of one user delete each other's copy of the package without it.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test test-all test-data test-batch test-lambda chaos chaos-batch soak interrupts overwrite faults-table bench-recovery fuzz image audit lint bench bench-quick clean
+.PHONY: help demo test test-all test-data test-batch test-lambda chaos chaos-batch soak interrupts overwrite faults-table bench-recovery fuzz image audit lint house bench bench-quick clean
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
@@ -25,7 +25,7 @@ help:
 	@echo "make interrupts  Ctrl-C at random moments of 80 runs and 20 programs"
 	@echo "make overwrite  the driver killed at each step of overwriting a Snapshot, 100 times, in a folder, S3, XRootD and WebDAV"
 	@echo "make faults-table  after how many seconds each scripted fault is noticed, in the map, the reducer and their ROOT processes"
-	@echo "make lint      ruff and mypy"
+	@echo "make lint      ruff and mypy; make house: modules, lengths of functions, arrows between folders, circles"
 	@echo "make bench     the same analyses in ROOT, Dask, Spark, plain Lithops and here, side by side (bench-quick: five minutes)"
 	@echo "make bench-recovery  what it costs that 1, 5 and 10 % of 100 calls are killed"
 	@echo "make clean     remove everything that was made, .venv included"
@@ -93,6 +93,9 @@ lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+house: $(VENV)/.stamp-test
+	@PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/tests/face" $(BIN)/python -W ignore tests/face/test_house.py
 
 bench bench-quick: $(VENV)/.stamp-bench
 	PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks $(if $(filter bench-quick,$@),--quick) $(ARGS)

@@ -1,4 +1,4 @@
-"""``rdf-lithops check``: is everything ready to run there?"""
+"""``rdf-lithops check``: whether everything is ready to run there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""The demonstration: a dimuon sample that this package makes, its mass spectrum, and the picture of it."""
+"""The demonstration: a dimuon sample that this package makes, its mass spectrum, and the picture of it.
+
+sample     makes the files
+inputs     checks files of the user's own
+analysis   the spectrum and the cut flow, as a user would write them
+picture    draws the spectrum
+"""
 
 from __future__ import annotations
 

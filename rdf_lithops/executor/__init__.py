@@ -1,1 +1,21 @@
-"""The seam with Lithops, the only folder that imports it: sessions, submission, statuses, what killed drivers left."""
+"""The seam with Lithops, the only folder that imports it.
+
+registry          which session an executor has
+session           what is kept for one executor: its jobs, its processes, what its runs have taught
+stock             what is set on a stock executor, so that it neither hangs nor loses data under us
+local_processes   what a driver runs beside itself on its own machine
+releasing         what belongs to an executor ends with it
+payload           the user's headers, libraries, C++ and ``initialize``, gathered
+run_places        what one run keeps in Lithops' storage and gives its calls
+submission        one ``map_reduce``: submitted, looked at, cancelled, forgotten
+gate              where ``map_reduce`` waits between maps and reducer, where a reducer that waits would be paid
+invoking          invocations that are throttled or refused
+looks             how the storage is asked what became of calls
+statuses          Lithops' status of a call that has ended, read
+localhost         what runs, waits or was lost in Lithops' local back end
+jobs              Lithops' jobs that are ours, and the deletion of all that they leave
+leftovers         what runs left whose driver was killed: found, and removed
+replay            a failed range, kept so that it can run here
+replication       ``replicate``: copies of a dataset, and their manifest
+copy_calls        the parts of a copy as the calls of a run
+"""

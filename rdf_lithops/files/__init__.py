@@ -1,5 +1,20 @@
 """How data is opened, fetched and written, on both sides of the wire.
 
-``access`` is ROOT's end: it gives URLs to ``reader``, one process per machine, which fetches ``extents`` by ``remote``;
-``refusals`` are the words for what servers answer; ``stores`` put files (S3, ``webdav``, ``xrootd``, folders).
+ROOT opens a URL by ``access``, which asks the reader of this machine over a Unix socket; the reader fetches extents of bytes
+and keeps them. An extent is a pair [start, end) of bytes of a remote file; a version is its ETag (or time of change) and
+size.
+
+    access           ROOT's end: which road a URL takes, what this process may read, and what it could not
+    reader           the process that fetches and keeps what remote files hold
+    extents          which bytes to fetch, and a bounded cache of those that were
+    remote           objects by URL: where they are, how big, which bytes; the only user of obstore
+    refusals         why remote data cannot be read, in plain words
+    fingerprints     which version of a local file somebody has looked at
+    signatures       URLs that hold a secret, and the names by which all but their server know them
+    signed_files     such URLs behind XRootD, opened by ROOT
+    snapshot_parts   a Snapshot's parts on a worker: written aside, then put where they belong, whole
+    store_protocol   what a place offers where files are written
+    stores           the places: S3 and folders, and which place a URL means
+    webdav           the place over http(s)
+    xrootd           bytes behind XRootD, by ROOT's own client
 """

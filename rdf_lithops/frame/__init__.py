@@ -1,1 +1,10 @@
-"""The data frame of one range, as both sides make it: which entries, of which files, opened how, under which settings."""
+"""The data frame of one range, as both sides make it: which entries, of which files, opened how, under which settings.
+
+ranges      DistRDF's ranges as dictionaries, and back
+opening     the data frame of a range
+schema      what one file holds: entries, clusters, types of columns
+selection   which entries are meant where not all are
+samples     ``rdfsampleinfo_`` as local RDataFrame has it
+settings    ROOT's global settings that change results
+compiling   how what Cling compiles is optimised
+"""

@@ -1,1 +1,16 @@
-"""What the user booked, and the seam with ROOT: DistRDF's back end, the graph that travels, what becomes of its results."""
+"""What the user booked, and the seam with ROOT: DistRDF's back end, the graph that travels, what becomes of its results.
+
+backend        DistRDF's back end: prepares a run, has it run, hands its result back
+travelling     the graph and its ranges as workers get them
+rewriting      default branches and ``rdfentry_``, said so that they mean the same on a worker
+selecting      entry lists and ranges of specifications
+declaring      C++, headers and ``initialize``, tried where they are given
+proxies        each attribute that is taken of a node stands for itself
+booking        what is refused when it is booked
+bad_files      files that cannot be read, left out on purpose
+openable       whether data opens here
+reference      the file that says which columns there are
+masks          trees with variations in them
+naming         names that results lack when they come back
+live_drawing   LiveVisualize
+"""

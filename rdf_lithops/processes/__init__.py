@@ -1,1 +1,8 @@
-"""Processes that outlive a task: how they are found, started, asked, timed and watched, on both sides of the wire."""
+"""Processes that outlive a task: how they are found, started, asked, timed and watched, on both sides of the wire.
+
+warm                    the ROOT process of this user on this machine: found or started, and asked
+wire                    frames over a Unix socket: JSON and bytes
+beats                   signs of life of a call, and what ends with what
+seconds                 a stopwatch per kind of work, and where a call ran
+inherited_connections   connections that a fork must not use
+"""

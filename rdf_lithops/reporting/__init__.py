@@ -1,8 +1,17 @@
-"""After a run: what each second and cent went into. Pure values and text: knows neither ROOT nor Lithops.
+"""During a run and after it: what each second and cent went into. Values and text: knows neither ROOT nor Lithops.
 
-``accounting`` makes a ``Report`` of the events of a run: a record (``values``) with the ways in which it is shown (``text``,
-``html``, ``picture``); ``advice`` draws conclusions, ``experience``
-has what they teach the next plan. Not called ``report``, for the reason that ``planning`` is not called ``plan``.
+progress     a bar, or a line now and then, while a run lasts
+accounting   from the events of a run to its ``Report``
+values       what a run did, as records: one per call, one for the run
+report       ``Report``: such a record, with the ways in which it is shown
+text         a report as text
+html         as HTML
+picture      as a picture by matplotlib
+timeline     what the two pictures have in common
+advice       what a report suggests for the next run
+experience   what an executor's runs have taught, so that its next plans predict
+
+Not called ``report``: a package of that name would hide ``rdf_lithops.report(df)``.
 """
 
 from __future__ import annotations

@@ -1,1 +1,11 @@
-"""Attempts until all partials are there: what is known (``books``), what is late (``watch``). No ROOT, no Lithops."""
+"""Attempts until all partials are there. Knows neither ROOT nor Lithops.
+
+running       begins attempts and backups, looks at them, closes them: the loop of a run
+attempts      one attempt, and what is asked of whoever submits it
+books         what is known of each call: its partial, or what trouble it had, and what runs next
+watch         which calls have ended, which live, which never will
+fold_rounds   the rounds in which many or large partials are folded
+account       what a run has set aside of its budget
+events        what happens in a run, as values for whoever shows or counts
+interrupts    a Ctrl-C that nobody drops
+"""

@@ -1,1 +1,5 @@
-"""What crosses the wire as bytes, as both sides see it: envelopes of partials, sealed credentials."""
+"""What crosses the wire as bytes, as both sides see it.
+
+envelope   a partial, or a failure, as checked bytes
+sealed     credentials: sealed, unsealed with the key of their run, in place for the time of a request
+"""

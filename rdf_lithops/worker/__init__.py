@@ -1,6 +1,10 @@
 """The far side of the wire: what Lithops calls, wherever it runs a call. Nothing here imports the driver's side.
 
-``task`` holds the values that Lithops calls, ``copying`` those of ``replicate``; ``payload`` brings the user's code;
-``start`` is what runs before them, ``root`` what runs in processes with ROOT, ``instantiations`` what those need
-not compile.
+    task             the objects that Lithops calls: map, reduce, a round of the fold, merging of files
+    copying          those that ``replicate`` sends
+    payload          brings the user's code into a process
+    faults           scripted faults, for tests
+
+``start`` is what runs before them, ``root`` what runs in processes with ROOT, ``instantiations`` what those need not
+compile.
 """

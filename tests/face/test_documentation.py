@@ -27,7 +27,7 @@ from rdf_lithops.cli import explain, main
 
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "rdf_lithops/*.md", "benchmarks/*.md", "runtime/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "rdf_lithops/*.md", "benchmarks/*.md", "runtime/*.md")
     for path in REPOSITORY.glob(pattern)
 )
 ERRORS = [item for _, item in inspect.getmembers(errors, inspect.isclass) if issubclass(item, errors.RdfLithopsError)]
@@ -116,7 +116,7 @@ def test_all_pages_can_be_reached() -> None:
             linked = (path.parent / target).resolve()
             if "://" not in target and linked.exists():
                 todo.append(linked)
-    assert set() == {*(REPOSITORY / "docs").iterdir()} - reached
+    assert set() == {path for path in (REPOSITORY / "docs").rglob("*") if path.is_file()} - reached
 
 
 # -- commands and programs --------------------------------------------------------------------------------------------

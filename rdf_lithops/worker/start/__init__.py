@@ -1,1 +1,7 @@
-"""What runs before anything of ours: Lithops' interpreter (``launcher``), its forks (``prefork``, ``pre_run``), Lambda's."""
+"""What runs before anything of ours.
+
+launcher         what Lithops takes for its Python on localhost: hands a command on
+prefork          the Python that is up already and forks for each command
+pre_run          what Lithops calls first in the process that it forks for a call
+lambda_handler   the entry point of the image on AWS Lambda
+"""
