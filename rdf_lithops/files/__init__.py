@@ -5,9 +5,11 @@ and keeps them. An extent is a pair [start, end) of bytes of a remote file; a ve
 size.
 
     access           ROOT's end: which road a URL takes, what this process may read, and what it could not
-    reader           the process that fetches and keeps what remote files hold
+    reader           the process that answers ROOT, and ends when nobody needs it
+    sources          what it has of remote files: versions, bytes that are here, bytes on their way
     extents          which bytes to fetch, and a bounded cache of those that were
-    remote           objects by URL: where they are, how big, which bytes; the only user of obstore
+    remote           objects by URL: how big they are, which version, which bytes
+    object_stores    the store that a URL lies in, asked with the right keys
     refusals         why remote data cannot be read, in plain words
     fingerprints     which version of a local file somebody has looked at
     signatures       URLs that hold a secret, and the names by which all but their server know them
