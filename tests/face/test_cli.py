@@ -173,7 +173,9 @@ def test_an_interrupted_demo(tmp_path: Path) -> None:
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     with subprocess.Popen(command, **options, env={**os.environ, "TMPDIR": str(tmp_path)}) as program:
         until = time.monotonic() + 60
-        while not list(tmp_path.glob("lithops-*/**/run.json")):  # a run has begun: before, a press is ROOT's to lose
+        while not list(
+            tmp_path.glob("lithops-*/storage/rdf_lithops/runs/*/run.json")
+        ):  # a run has begun: before, a press is ROOT's to lose
             assert program.poll() is None and time.monotonic() < until
             time.sleep(0.01)
         for _ in range(3):

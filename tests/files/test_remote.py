@@ -28,6 +28,7 @@ import rdf_lithops
 from rdf_lithops import DataAccessError, PlanError, demo
 from rdf_lithops.dataset import names as dataset
 from rdf_lithops.files import access, object_stores
+from rdf_lithops.processes import warm
 
 
 @dataclass(frozen=True)
@@ -261,6 +262,7 @@ def test_keys_are_given_up(s3: S3, bucket: Bucket, tmp_path: Path) -> None:
             with pytest.raises(OSError, match="Failed to open"):
                 ROOT.TFile.Open(url)
             assert "reader" == (access.take_failure() or {})["kind"]
+    warm.reap(folder, "reader")
 
 
 # -- the same program everywhere --------------------------------------------------------------------------------------

@@ -302,7 +302,7 @@ def test_killed_driver_leaves_nothing(tmp_path: Path) -> None:
     """SIGKILL of the driver in mid-run: its ROOT processes, its preloaded Python and its folder are gone soon after."""
     program = f"""
 import lithops, ROOT, rdf_lithops, sys
-from rdf_lithops.executor import place, registry, submission
+from rdf_lithops.executor import registry
 if __name__ == "__main__":
     fexec = lithops.FunctionExecutor(config={CONFIG!r}, log_level=None)
     frame = ROOT.RDataFrame(20, executor=fexec, npartitions=2)

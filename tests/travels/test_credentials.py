@@ -71,7 +71,7 @@ def test_installed_for_the_time_of_a_request(tmp_path: Path, monkeypatch: pytest
 
 ABORTING = """
 import os, resource, sys
-from rdf_lithops.worker.credentials import Sealed, installed, pack, unseal
+from rdf_lithops.travels.sealed import Sealed, installed, pack, unseal
 hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
 resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
 packed = pack({"token": b"MARKED"}, {})
