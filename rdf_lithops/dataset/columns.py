@@ -17,7 +17,8 @@ _READS_ALL = {"Snapshot": 2, "AsNumpy": 0}  # they take every column unless told
 
 
 def columns_read(nodes: Iterable[Any]) -> frozenset[str] | None:
-    """Names in the operations of a DistRDF graph's ``nodes`` that may be columns of the dataset; None means all of them.
+    """Return the names, in the operations of a DistRDF graph's ``nodes``, that may be columns of the dataset; None means all
+    of them.
 
     Names with dots are kept whole: ``muons.pt`` is a column, or a member of the column ``muons``.
     """
@@ -34,7 +35,7 @@ def columns_read(nodes: Iterable[Any]) -> frozenset[str] | None:
 
 
 def columns_named(nodes: Iterable[Any]) -> frozenset[str] | None:
-    """As ``columns_read``, without what is surely another name: of an object, a tree, a file or a cut."""
+    """Return what ``columns_read`` does, without what is surely another name: of an object, a tree, a file or a cut."""
     names: set[str] = set()
     for node in nodes:
         names.update(_NAME.findall(" ".join(map(str, getattr(node, "defaultbranches", None) or ()))))
@@ -50,7 +51,7 @@ def columns_named(nodes: Iterable[Any]) -> frozenset[str] | None:
 
 
 def _other_names(operation: Any) -> set[int]:
-    """Which arguments of an operation name no columns."""
+    """Return the positions of those arguments of an operation that name no columns."""
     if operation.name == "Snapshot":
         return {0, 1}
     if operation.name.startswith(("Histo", "Profile")):
@@ -61,7 +62,7 @@ def _other_names(operation: Any) -> set[int]:
 
 
 def shape_of(nodes: Iterable[Any]) -> str:
-    """A name for what a graph does, whatever data it reads: its operations and the texts in them."""
+    """Return a name (a SHA-256) for what a graph does, whatever data it reads: its operations and the texts in them."""
     digest = hashlib.sha256()
     for node in nodes:
         operation = getattr(node, "operation", None)
@@ -71,7 +72,7 @@ def shape_of(nodes: Iterable[Any]) -> str:
 
 
 def _says_columns(operation: Any, leading: int) -> bool:
-    """Whether an operation lists its columns; a pattern does not say which they are."""
+    """Return whether an operation lists its columns after ``leading`` arguments; a pattern does not say which they are."""
     given = [*operation.args[leading:], *(operation.kwargs.get(name) for name in ("columnList", "columns"))]
     return any(not isinstance(value, (str, Mapping)) and hasattr(value, "__iter__") and len(value) > 0 for value in given)
 

@@ -61,9 +61,9 @@ RENEW = {
 class Credential:
     """One credential that was found.
 
-    ``source`` is the file or variable, ``holder`` whose it is as far as it says, ``expires`` in UTC (None: it names no
-    end). ``trouble`` says why it cannot be used, and is empty where it can. ``files`` and ``environment`` are what a worker
-    gets: secrets are in files alone.
+    ``source`` is the file or variable that it comes from, ``holder`` the name in it, if it has one; ``expires`` is in UTC,
+    None where it names no end. ``trouble`` says why it cannot be used, and is empty where it can. ``files`` (contents by
+    name) and ``environment`` (variables) are what a worker gets: secrets are in files alone.
     """
 
     kind: str
@@ -75,7 +75,7 @@ class Credential:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def left(self, now: datetime) -> timedelta | None:
-        """How long it is still good; None where it names no end."""
+        """Return how long it is still good, from ``now`` on; None where it names no end."""
         return None if self.expires is None else self.expires - now
 
 
@@ -83,13 +83,14 @@ class Credential:
 
 
 def find(kinds: Iterable[str] | None = None) -> list[Credential]:
-    """The credentials of this process's user, at most one of each of ``kinds`` (None: all); unusable ones say why."""
+    """Find the credentials of this process's user, at most one of each of ``kinds`` (None: of all); one that cannot be used
+    says why."""
     found = (_FINDERS[kind]() for kind in (CREDENTIAL_KINDS if kinds is None else kinds))
     return [credential for credential in found if credential is not None]
 
 
 def _kerberos() -> Credential | None:
-    """KRB5CCNAME, or the default cache; only caches that are files can be copied."""
+    """Look for the cache that KRB5CCNAME names, or the default one; only caches that are files can be copied."""
     chosen, default = os.environ.get("KRB5CCNAME"), f"FILE:{far.SHARED}/krb5cc_{os.getuid()}"
     name = chosen or default
     kind, _, path = name.rpartition(":")
@@ -131,7 +132,7 @@ def _proxy() -> Credential | None:
 
 
 def _token() -> Credential | None:
-    """WLCG's order: BEARER_TOKEN, BEARER_TOKEN_FILE, the user's runtime folder, /tmp."""
+    """Look for a token in WLCG's order: BEARER_TOKEN, BEARER_TOKEN_FILE, the user's runtime folder, /tmp."""
     value = os.environ.get("BEARER_TOKEN")
     if value:
         return _read_token("BEARER_TOKEN", value.encode())
@@ -175,7 +176,8 @@ def _shared_secret() -> Credential | None:
 
 
 def _s3_keys() -> Credential | None:
-    """The chain of AWS's own libraries (variables, profiles, roles) where botocore is installed, else the variables."""
+    """Ask the chain of AWS's own libraries (variables, profiles, roles) where botocore is installed, else look at the
+    variables."""
     keys, source, expires, environment = _aws_chain()
     if keys is None:
         return Credential("s3", "AWS", trouble=source) if source else None
@@ -192,9 +194,9 @@ def _s3_keys() -> Credential | None:
 
 
 def _aws_chain() -> tuple[dict[str, str] | None, str, datetime | None, dict[str, str]]:
-    """The keys, where they were found, when they end, and the endpoint and region that the user's profile names.
+    """Return the keys, where they were found, when they end, and the endpoint and region that the user's profile names.
 
-    Without keys the second is why they cannot be had, or empty where there are none.
+    Without keys the second value says why they cannot be had; it is empty where there are none.
     """
     try:
         import botocore.exceptions
@@ -238,7 +240,7 @@ _FINDERS: dict[str, Callable[[], Credential | None]] = {
 
 
 def _read(path: str, chosen: bool) -> tuple[bytes | None, str]:
-    """As ``read_found``; of a file that others can read the user is told."""
+    """Read as ``sealed.read_found`` does; the user is warned of a file that others can read."""
     data, trouble = read_found(path, chosen)
     if data is not None and os.path.isfile(path) and os.stat(path).st_mode & 0o044:
         _warn_once("others can read your credential in %s: run chmod 600 %s", path, path)
@@ -255,7 +257,7 @@ def _warn_once(message: str, *given: str) -> None:
 
 
 def of_signed_urls(signed: Mapping[str, str]) -> list[Credential]:
-    """Signed URLs, by the names that stand for them, as what they are: who has one may read."""
+    """Make credentials of signed URLs, given by the names that stand for them: whoever holds such a URL may read."""
     if not signed:
         return []
     environment = {"RDF_LITHOPS_SIGNED": "{folder}/signed"}
@@ -302,7 +304,7 @@ def for_run(
 
 
 def _unusable(credential: Credential, now: datetime) -> str:
-    """Why a credential cannot be used; empty where it can."""
+    """Say why a credential cannot be used; empty where it can."""
     why = credential.trouble or f"expired at {credential.expires}"
     return "" if is_usable(credential, now) else f"{credential.kind} ({credential.source}): {why}"
 
@@ -315,7 +317,7 @@ REFUSALS = ("denied", "expired", "unauthenticated")
 
 
 def told_beside(refusal: DataAccessError, now: datetime | None = None) -> DataAccessError:
-    """A server's ``refusal``, with what of the user's own credentials for it could not be used, and how to renew that."""
+    """Add to a server's ``refusal`` which of the user's own credentials for it could not be used, and how to renew them."""
     now = now or datetime.now(timezone.utc)
     left_out = [item for item in find(kinds_for([refusal.url])) if not is_usable(item, now)]
     if refusal.kind in REFUSALS and left_out and not refusal.why:
@@ -325,12 +327,13 @@ def told_beside(refusal: DataAccessError, now: datetime | None = None) -> DataAc
 
 
 def is_usable(credential: Credential, now: datetime) -> bool:
-    """Whether it could be given to workers, and has not expired."""
+    """Return whether ``credential`` could be given to workers: it has no trouble and has not expired."""
     return not credential.trouble and not _ends_within(credential, 0, now)
 
 
 def describe(kind: str, credential: Credential | None, now: datetime) -> str:
-    """A line or two for people: what there is of ``kind``, whose, until when, and what to do where it is of no use."""
+    """Describe for people, in a line or two, what there is of ``kind``: whose, until when, and what to do where it is of no
+    use."""
     if credential is None:
         return f"{kind:6}none            next: {RENEW[kind]}"
     where = f"{credential.source}" + (f" ({credential.holder})" if credential.holder else "")
@@ -356,13 +359,13 @@ def _ends_within(credential: Credential, seconds: float, now: datetime) -> bool:
 
 
 class Keyring:
-    """Seals credentials for runs, each with a new key, and names their sets: as long as they stay the same, by one name."""
+    """Seals credentials for runs, each with a new key; a set of credentials keeps its name as long as it stays the same."""
 
     def __init__(self) -> None:
         self._last: tuple[bytes, str] = (b"", "")
 
     def seal(self, found: Sequence[Credential]) -> tuple[Sealed, str] | None:
-        """The credentials, sealed, and the key of this run; None where there are none."""
+        """Return the credentials, sealed, and the key (text) of this run; None where there are none."""
         if not found:
             return None
         from cryptography.fernet import Fernet

@@ -12,12 +12,13 @@ __all__ = ["describe", "lives"]
 
 
 def describe() -> dict[str, Any]:
-    """Which process this is, so that another one can tell whether it still lives."""
+    """Describe this process (``host``, ``pid``, ``pid_began`` in Unix seconds), so that another one can tell whether it
+    still lives."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "pid_began": psutil.Process().create_time()}
 
 
 def lives(driver: dict[str, Any]) -> bool | None:
-    """Whether the process that described itself so still runs; None if it ran on another machine."""
+    """Return whether the process that ``describe`` described still runs; None if it ran on another machine."""
     if driver.get("host") != socket.gethostname():
         return None
     try:

@@ -21,7 +21,8 @@ __all__ = ["Friend", "entries_before", "first_needed", "narrowed"]
 
 @dataclass(frozen=True)
 class Friend:
-    """One friend: its name and alias, the files of its chain, the tree in each, and how many entries lie before each."""
+    """One friend: its name and alias, the files of its chain, the tree in each, and the entries before each file (one number
+    more)."""
 
     name: str
     alias: str
@@ -30,18 +31,19 @@ class Friend:
     before: tuple[int, ...]
 
     def begins_at(self, entry: int) -> int | None:
-        """The last of its files whose first entry is ``entry``; None if none is."""
+        """Return the index of the last of its files whose first entry is ``entry``; None if none is."""
         found = bisect.bisect_right(self.before, entry, 0, len(self.files)) - 1
         return found if self.before[found] == entry else None
 
 
 def entries_before(layouts: Sequence[FileLayout]) -> tuple[int, ...]:
-    """The entry number of each file's first entry, and that behind the last file."""
+    """Return, for each file, the entry number of its first entry, and at last the number of all entries."""
     return tuple(itertools.accumulate((layout.entries for layout in layouts), initial=0))
 
 
 def first_needed(before: Sequence[int], friends: Sequence[Friend], first_file: int) -> int | None:
-    """The last file of the dataset, up to ``first_file``, with whose first entry a file of each friend begins.
+    """Return the index of the last file of the dataset, up to ``first_file``, at whose first entry a file of each friend
+    begins, too.
 
     None for friends that are shorter than the dataset: what that means is for ROOT to say.
     """
@@ -54,7 +56,8 @@ def first_needed(before: Sequence[int], friends: Sequence[Friend], first_file: i
 
 
 def narrowed(friends: Sequence[Friend], first: int, end: int) -> Any:
-    """As ROOT's RFriendInfo: the files of ``friends`` with the entries from ``first``, where files begin, to ``end``."""
+    """Return an object like ROOT's RFriendInfo: those files of ``friends`` that hold the entries [first, end); files begin
+    at ``first``."""
     found = SimpleNamespace(fFriendNames=[], fFriendFileNames=[], fFriendChainSubNames=[])
     for friend in friends:
         start = friend.begins_at(first)

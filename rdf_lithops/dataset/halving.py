@@ -16,9 +16,11 @@ Plain = dict[str, Any]
 
 
 def halves(plain: Plain) -> list[Plain]:
-    """The two halves of a range, or nothing where it is one entry or one cluster, or not of a kind that can be cut.
+    """Return the two halves of a range, as dictionaries; nothing where it is one entry or one cluster, or of a kind that
+    cannot be cut.
 
-    A half has its range's id and says in ``piece`` which one it is: a path of 0 and 1.
+    A half has its range's id, and says in ``piece`` which one it is: a path of 0 and 1, as a half may be cut again. Together
+    they hold each entry of the range once. Files that cannot be read here leave the range as it is, with a warning.
     """
     ends = (
         _middle_entry(plain) if plain["kind"] == "entries" else _middle_cluster(plain) if plain["kind"] == "files" else None
@@ -35,7 +37,8 @@ def _middle_entry(plain: Plain) -> tuple[Plain, Plain] | None:
 
 
 def _middle_cluster(plain: Plain) -> tuple[Plain, Plain] | None:
-    """The boundary between clusters that has about as many entries before it as behind it.
+    """Return what the two halves change of the range: the boundary between clusters with about as many entries before it as
+    behind.
 
     DistRDF takes the first cluster that begins at or behind ``fraction * entries``, rounded down.
     """

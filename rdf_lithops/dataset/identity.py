@@ -16,18 +16,18 @@ Key = tuple[object, ...]
 
 
 def common(names: Iterable[str], others: Collection[str]) -> list[str]:
-    """Those of ``others`` that mean a file which one of ``names`` means."""
+    """Return those of ``others``, sorted, that mean a file which one of ``names`` means."""
     keys = {key for name in names for key in _keys(name)}
     return sorted(other for other in others if keys.intersection(_keys(other)))
 
 
 def same(name: str, other: str) -> bool:
-    """Whether both mean one file, also one that is not there yet."""
+    """Return whether both names mean one file, also one that is not there yet."""
     return bool(common([name], [other]))
 
 
 def _keys(name: str) -> set[Key]:
-    """What a file is known by: two names that share one mean the same."""
+    """Return what a file is known by: two names that share a key mean the same file."""
     parts = urlsplit(name)
     if parts.scheme in ("", "file"):
         return _of_path(parts.path if parts.scheme else name)
@@ -43,7 +43,7 @@ def _keys(name: str) -> set[Key]:
 
 
 def _of_path(path: str) -> set[Key]:
-    """Links, hard links and bind mounts lead to one file: it has one device and number."""
+    """Return the keys of a path. Links, hard links and bind mounts lead to one file, which has one device and number."""
     real = os.path.realpath(os.path.expanduser(path))
     keys: set[Key] = {("path", real)}
     try:
@@ -54,7 +54,7 @@ def _of_path(path: str) -> set[Key]:
 
 
 def _of_object(host: str, port: int | None, path: str) -> set[Key]:
-    """The S3 object that an http(s) URL is, where its host is the endpoint of this program, or Amazon's."""
+    """Return the key of the S3 object that an http(s) URL means, where its host is this program's endpoint, or Amazon's."""
     endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "")
     amazon = _AMAZON.fullmatch(host)
     if amazon and amazon["bucket"]:

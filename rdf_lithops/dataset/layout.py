@@ -24,7 +24,11 @@ Load = Callable[[int, int, int], float]  # (entries, bytes, files opened) -> sec
 
 @dataclass(frozen=True)
 class FileLayout:
-    """One tree in one file: of each cluster the entry after its last one, and the compressed bytes of what is read."""
+    """One tree in one file, cluster by cluster.
+
+    ``ends`` are, for each cluster, the number of the entry after its last one; ``read_bytes`` the compressed bytes of the
+    columns that are read.
+    """
 
     file: str
     tree: str
@@ -33,16 +37,18 @@ class FileLayout:
 
     @property
     def entries(self) -> int:
-        """Entries of the tree."""
+        """The number of entries of the tree."""
         return self.ends[-1] if self.ends else 0
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Whole clusters in a row: from entry ``start`` of file ``first_file`` up to entry ``end`` of file ``last_file``.
+    """Whole clusters in a row: from entry ``start`` of file ``first_file`` up to, and without, entry ``end`` of file
+    ``last_file``.
 
-    Both files belong to it; ``start`` and ``end`` count within their files. ``first_entry`` is the entry number, in the
-    dataset, of the first file's first entry. Files without entries belong to the piece before them.
+    Files are indices into the dataset's list; both belong to the piece. ``start`` and ``end`` count within their files.
+    ``first_entry`` is the entry number, in the dataset, of the first file's first entry. Files without entries belong to the
+    piece before them. ``load`` is in the unit of the Load that it was cut by.
     """
 
     first_file: int
@@ -83,7 +89,7 @@ def cut(layouts: Sequence[FileLayout], count: int, load: Load) -> list[Piece]:
 
 
 def cluster_loads(layouts: Sequence[FileLayout], load: Load) -> list[float]:
-    """The load of each cluster: no piece can be smaller."""
+    """Return the load of each cluster of the dataset: no piece can have a smaller one."""
     return [cluster.load for cluster in _all_clusters(layouts, load)]
 
 
@@ -116,7 +122,8 @@ def _piece(part: list[_Cluster], following: list[_Cluster] | None, leading: bool
 
 
 def even_edges(loads: Sequence[float], count: int) -> list[int]:
-    """Where to cut a row of loads into ``count`` parts (fewer, if there are fewer loads), as indices from 0 to the end.
+    """Cut a row of loads into ``count`` parts (fewer, if there are fewer loads); return the indices of the cuts, from 0 to
+    the end.
 
     The heaviest part is as light as it can be. Within that, each cut is the one nearest to its share of the sum, or to the
     middle between its neighbours, where that is more even.
@@ -136,7 +143,8 @@ def even_edges(loads: Sequence[float], count: int) -> list[int]:
 
 
 def even_count(loads: Sequence[float], count: int) -> int:
-    """Into how many parts, ``count`` at most, to cut a row of loads: fewer, if those are more even and hardly heavier.
+    """Return into how many parts, ``count`` at most, to cut a row of loads: fewer, if those are more even and hardly
+    heavier.
 
     Two clusters each for eighteen workers take as long as two each for four workers and one each for twenty-eight.
     """
@@ -151,7 +159,7 @@ def even_count(loads: Sequence[float], count: int) -> int:
 
 
 def unevenness(parts: Sequence[float]) -> float:
-    """How far the farthest of ``parts`` is from their mean, as a fraction of it."""
+    """Return how far the farthest of ``parts`` is from their mean, as a fraction of the mean; 0 for none."""
     mean = sum(parts) / max(1, len(parts))
     return max((abs(part / mean - 1) for part in parts), default=0.0) if mean > 0 else 0.0
 
@@ -165,7 +173,7 @@ def _parts_of(before: list[float], edges: Sequence[int]) -> list[float]:
 
 
 def _lightest_maximum(before: list[float], least: float, count: int) -> float:
-    """The least value that no part of some cut into ``count`` parts exceeds; no part can be below ``least``."""
+    """Return the least value that no part of some cut into ``count`` parts exceeds; no part can be below ``least``."""
     low = max(least, before[-1] / max(1, count))
     if _fewest(before, low) <= count:
         return low
@@ -177,7 +185,7 @@ def _lightest_maximum(before: list[float], least: float, count: int) -> float:
 
 
 def _fewest(before: list[float], most: float) -> int:
-    """How few parts of at most this load hold everything."""
+    """Return how few parts of at most this load hold everything."""
     start = parts = 0
     while start < len(before) - 1:
         start, parts = _furthest(before, start, most), parts + 1
@@ -185,12 +193,12 @@ def _fewest(before: list[float], most: float) -> int:
 
 
 def _furthest(before: list[float], start: int, most: float) -> int:
-    """The last index at which a part that begins at ``start`` may end; a part holds one load at least."""
+    """Return the last index at which a part that begins at ``start`` may end; a part holds one load at least."""
     return min(max(bisect_right(before, before[start] + most) - 1, start + 1), len(before) - 1)
 
 
 def _earliest_edges(before: list[float], most: float, count: int) -> list[int]:
-    """For each edge the first index from which on the parts behind it hold what is left."""
+    """Return, for each edge, the first index from which on the parts behind it hold what is left."""
     found = [len(before) - 1]
     for left in range(count - 1, -1, -1):
         found.append(max(left, min(bisect_left(before, before[found[-1]] - most), found[-1] - 1)))
@@ -198,6 +206,6 @@ def _earliest_edges(before: list[float], most: float, count: int) -> list[int]:
 
 
 def _nearest(before: list[float], value: float) -> int:
-    """The index whose sum is nearest to ``value``."""
+    """Return the index whose sum is nearest to ``value``."""
     after = min(bisect_left(before, value), len(before) - 1)
     return after if after == 0 or before[after] - value <= value - before[after - 1] else after - 1

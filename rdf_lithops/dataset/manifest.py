@@ -1,7 +1,7 @@
 """Which files a Snapshot consists of: a small file beside them, whose appearing is the Snapshot's.
 
 ``skim.rdf_lithops.json`` names the files of ``skim.root`` in their order. It is written once, by one rename or one PUT, when
-all of them are there; so whoever asks for it (``output.parts``) has the old dataset or the new one. What it says is still to
+all of them are there; whoever asks for it (``snapshots.parts``) has the old dataset or the new one. What it says is still to
 be moved or removed is done again by whoever comes next, should the driver have been killed: each such step may be repeated.
 A run that has not come so far is known by a record of its own, ``skim.<run>.rdf_lithops-run``. No name that is in neither
 is ever removed.
@@ -50,8 +50,11 @@ PAST_RUNS = 32  # whose late duplicates are still known
 
 @dataclass(frozen=True)
 class File:
-    """One file beside the manifest: ``mark`` is that of its beginning, empty where the name itself has the run in it;
-    ``staged`` the name that it has until the dataset is published, empty where that is its own."""
+    """One file beside the manifest.
+
+    ``mark`` tells its contents from another file's of that name; it is empty where the name itself has the run in it.
+    ``staged`` is the name that the file has until the dataset is published, empty where that is its own.
+    """
 
     name: str
     size: int
@@ -61,7 +64,7 @@ class File:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A published dataset: its ``run``, its ``files``, those ``old`` ones that it replaces, and the runs before it."""
+    """A published dataset: its ``run``, its ``files`` in order, the ``old`` files that it replaces, the runs before it."""
 
     run: str
     files: tuple[File, ...]
@@ -69,13 +72,13 @@ class Manifest:
     past: tuple[str, ...] = ()
 
     def dumped(self) -> str:
-        """As it is stored."""
+        """Return the manifest as JSON text, as it is stored."""
         what = "The files of a Snapshot by rdf_lithops, in their order; rdf_lithops.parts reads this."
         return json.dumps({"what": what, "format": FORMAT, **asdict(self)}, indent=1)
 
     @classmethod
     def loaded(cls, text: str) -> Manifest:
-        """The inverse; ValueError for another format."""
+        """Read what ``dumped`` gave; ValueError for another format."""
         plain = json.loads(text)
         if plain.get("format") != FORMAT:
             raise ValueError(f"expected format {FORMAT}, got {plain.get('format')}")
@@ -85,8 +88,11 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Seen:
-    """What lies in the folder of a dataset: the names that begin as it does with their sizes, its manifest, and the records
-    of runs that are writing it, or were."""
+    """What lies in the folder of a dataset now.
+
+    The names that begin as the dataset's do, with their sizes; its manifest; the records of runs that are writing it, or
+    were.
+    """
 
     folder: str
     stem: str
@@ -95,7 +101,7 @@ class Seen:
     runs: Mapping[str, dict[str, Any]]
 
     def has(self, file: File) -> bool:
-        """Whether that very file is there, and no other of its name."""
+        """Return whether that very file is there, and no other one of its name."""
         there = self.sizes.get(file.name) == file.size
         return there and (not file.mark or mark_of(self.folder + file.name) == file.mark)
 
@@ -112,7 +118,7 @@ class Seen:
         return found is not None and any(found[:-1] == run[:-1] for run in runs)
 
     def alike(self) -> list[str]:
-        """Names of the form that a run's files have, which neither the manifest nor a record knows."""
+        """The names of the form that a run's files have which neither the manifest nor a record knows."""
         own = {file.name for file in self.own()}
         known = [*self.runs, *([self.manifest.run] if self.manifest else [])]
         return [
@@ -123,18 +129,19 @@ class Seen:
 
 
 def is_local(folder: str) -> bool:
-    """Whether ``folder`` is one of this machine's, where files are renamed and have marks."""
+    """Return whether ``folder`` is one of this machine's, where files are renamed and have marks."""
     return not urlsplit(folder).scheme
 
 
 def run_of(stem: str, name: str) -> str | None:
-    """The run whose name is in that of a file; None if there is none."""
+    """Return the run that a file's name holds, eight hexadecimal digits; None if it holds none."""
     found = re.fullmatch(re.escape(stem) + r"_([0-9a-f]{8})_\d{5,}(_[01])*\.root", name)
     return found[1] if found else None
 
 
 def mark_of(path: str) -> str:
-    """What tells the local file at ``path`` from all others, copies of it excepted."""
+    """Return what tells the local file at ``path`` from all others but its copies: a digest of its first bytes; "" if it is
+    gone."""
     try:
         with open(path, "rb") as stream:
             return hashlib.sha256(stream.read(MARKED_BYTES)).hexdigest()[:32]
@@ -143,7 +150,7 @@ def mark_of(path: str) -> str:
 
 
 def look(folder: str, stem: str) -> Seen:
-    """What is there now. Raises stores.StoreFailure."""
+    """Return what lies in ``folder`` of the dataset ``stem`` now. Raises stores.StoreFailure."""
     sizes = {url.removeprefix(folder): size for url, size in stores.sizes(folder, stem).items()}
     form = re.compile(re.escape(stem) + r"\.([0-9a-f]{8})" + re.escape(RUN_END))
     found = {match[1]: name for name in sizes if (match := form.fullmatch(name))}
@@ -169,12 +176,12 @@ def _json(text: str) -> dict[str, Any]:
 
 
 def begin(folder: str, stem: str, run: str) -> None:
-    """Say that a run of this driver is going to write there. Raises stores.StoreFailure."""
+    """Write the record that says that a ``run`` of this driver is going to write there. Raises stores.StoreFailure."""
     _write(_record(folder, stem, run), json.dumps(drivers.describe()))
 
 
 def take_back(seen: Seen, run: str) -> None:
-    """Remove what a run that has ended wrote beside what is published. Raises stores.StoreFailure."""
+    """Remove what a ``run`` that has ended wrote beside what is published. Raises stores.StoreFailure."""
     published = {file.name for file in seen.manifest.files} if seen.manifest else set()
     names = [name for name in seen.sizes if (found := run_of(seen.stem, name)) and found[:-1] == run[:-1]]
     stores.remove(seen.folder + name for name in names if name not in published)
@@ -183,12 +190,12 @@ def take_back(seen: Seen, run: str) -> None:
 
 
 def forget(seen: Seen, run: str) -> None:
-    """Remove the record of a run, if there is one. Raises stores.StoreFailure."""
+    """Remove the record of a ``run``, if there is one. Raises stores.StoreFailure."""
     stores.remove([_record(seen.folder, seen.stem, run)])
 
 
 def remains(seen: Seen) -> None:
-    """Finish what a killed driver has published and not tidied up. Raises stores.StoreFailure."""
+    """Finish what a driver that was killed has published and not tidied up. Raises stores.StoreFailure."""
     if seen.manifest is not None:
         try:
             settle(seen.folder, seen.manifest)
@@ -199,10 +206,10 @@ def remains(seen: Seen) -> None:
 
 
 def settle(folder: str, manifest: Manifest) -> None:
-    """Give the files of a published dataset their own names. OSError where that may not be.
+    """Give the files of a published dataset their own names. Raises OSError where that may not be.
 
-    Most often it was done before. What lies under a staged name and is another file is the part of a call that nobody
-    waited for any more: it does not get the name.
+    Most often it was done before. What lies under a staged name and is another file is the part of a call that nobody waited
+    for any more: it does not get the name.
     """
     for file in manifest.files:
         if file.staged and mark_of(folder + file.staged) == file.mark:
@@ -211,8 +218,10 @@ def settle(folder: str, manifest: Manifest) -> None:
 
 
 def commit(seen: Seen, manifest: Manifest) -> None:
-    """Publish a dataset, all of whose files are there; from here on it is the dataset of its name. Raises
-    stores.StoreFailure, and nothing has happened, if the manifest cannot be written."""
+    """Publish a dataset, all of whose files are there; from here on it is the dataset of its name.
+
+    Raises stores.StoreFailure, and nothing has happened, if the manifest cannot be written.
+    """
     _write(f"{seen.folder}{seen.stem}{END}", manifest.dumped())
 
 
@@ -221,7 +230,7 @@ def _record(folder: str, stem: str, run: str) -> str:
 
 
 def _read(url: str) -> str | None:
-    """The text that is stored there; None if it has just gone."""
+    """Return the text that is stored at ``url``; None if it has just gone."""
     with tempfile.TemporaryDirectory(prefix="rdf_lithops-manifest-") as folder:
         path = os.path.join(folder, "text")
         try:

@@ -42,13 +42,14 @@ NOT_SECRET = re.compile(
 
 
 def variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables that tell a worker where this driver's data is. None is a secret."""
+    """Return those variables of ``environment`` that tell a worker where this driver's data is. None of them is a secret."""
     named = {name: value for name, value in environment.items() if NOT_SECRET.fullmatch(name)}
     return {name: value for name, value in named.items() if not is_signed(value)}
 
 
 def reach(names: Iterable[str]) -> dict[str, str]:
-    """The variables with which this process itself reaches remote files; for https the user's bearer token is one."""
+    """Return the variables with which this process itself reaches the remote files ``names``; for https the user's bearer
+    token is one."""
     found = credentials.find(["token"]) if any(name.startswith("https:") for name in names) else []
     usable = [item for item in found if credentials.is_usable(item, datetime.now(timezone.utc))]
     token = {object_stores.TOKEN: usable[0].files["token"].decode()} if usable else {}
@@ -56,10 +57,11 @@ def reach(names: Iterable[str]) -> dict[str, str]:
 
 
 def resolved(args: tuple[Any, ...], reader_folder: Any) -> tuple[Any, ...]:
-    """The arguments of a constructor with remote patterns expanded, and ROOT of this process able to open what they name.
+    """Return the arguments of a constructor with remote patterns expanded; this process's ROOT can open what they name
+    afterwards.
 
-    ``reader_folder()`` is asked, only where a reader is needed, for the folder that it serves. Raises DataAccessError,
-    PlanError for a pattern that matches nothing. URLs with secrets in them have become names (see ``signatures``).
+    ``reader_folder()`` is asked, only where a reader is needed, for the folder that the reader serves. URLs with secrets in
+    them have become names (see ``signatures``). Raises DataAccessError; PlanError for a pattern that matches nothing.
     """
     args = signed_sources.named_arguments(args)
     if isinstance(args[0], ROOT.RDF.Experimental.RDatasetSpec):
@@ -84,7 +86,7 @@ def resolved(args: tuple[Any, ...], reader_folder: Any) -> tuple[Any, ...]:
 
 
 def _check_spec(spec: Any, reader_folder: Any) -> None:
-    """ROOT expands a specification's patterns when it is built, remote ones to nothing at all: refuse what that left."""
+    """Refuse a specification whose remote patterns ROOT has expanded to nothing at all when it was built."""
     friends = [str(name) for files in spec.GetFriendInfo().fFriendFileNames for name in files]
     names = [*map(str, spec.GetFileNameGlobs()), *friends]
     left = next((name for name in names if _is_pattern(name)), "")
@@ -96,7 +98,8 @@ def _check_spec(spec: Any, reader_folder: Any) -> None:
 
 @contextlib.contextmanager
 def expanded_spec(path: str) -> Iterator[str]:
-    """The path of a JSON specification as the one in ``path``, with its remote patterns expanded."""
+    """Yield the path of a JSON specification: that of ``path``, or, where it has remote patterns, of a copy in which they
+    are expanded."""
     with open(path) as stream:
         spec = json.load(stream)
     groups = [group for section in ("samples", "friends") for group in spec.get(section, {}).values()]
@@ -124,7 +127,7 @@ def _expanded_names(given: Iterable[str]) -> list[str]:
 
 
 def _open_from_here(names: Sequence[str], reader_folder: Any) -> None:
-    """Let this process's ROOT open ``names``, as long as it lives."""
+    """Let this process's ROOT open ``names`` for as long as the process lives."""
     signed_files.teach(_behind_xrootd(names))
     if any(access.need_reader(name) for name in names):
         grant = access.Grant(reach(names), signed=signed_sources.of(names))
@@ -135,7 +138,7 @@ def _open_from_here(names: Sequence[str], reader_folder: Any) -> None:
 
 
 def _behind_xrootd(names: Iterable[str]) -> dict[str, str]:
-    """The URLs that names stand for which ROOT opens without the reader."""
+    """Return, by name, the URLs of those ``names`` that ROOT opens without the reader."""
     return {name: url for name, url in signed_sources.of(names).items() if not access.need_reader(name)}
 
 
@@ -144,7 +147,7 @@ _standing_lock = threading.Lock()
 
 
 def _stand_on(newest: access.Standing) -> None:
-    """Keep that grant in force, and end the one before it."""
+    """Keep the grant ``newest`` in force, and end the one before it."""
     with _standing_lock:
         ended, _standing[:] = _standing[:], [newest]
     for grant in ended:
@@ -178,7 +181,7 @@ class _Books:
             self.counting += 1
 
     def take(self) -> access.Fetched:
-        """What was fetched since somebody began, or took; to be called once for each who began."""
+        """Return what was fetched since somebody began, or took; to be called once for each who began."""
         with self.lock:
             self.counting -= 1
             before, self.accounted = self.accounted, self._so_far()
@@ -197,8 +200,8 @@ _books = _Books()
 def counted(account: Callable[[access.Fetched], None]) -> Iterator[None]:
     """Tell ``account``, at the end of the block, what this process has fetched of remote files meanwhile.
 
-    Of blocks that overlap in several threads, each byte is told to one. What another part of the program reads in that time
-    is told, too.
+    Where blocks of several threads overlap, each byte is told to one of them. What another part of the program reads in that
+    time is told, too.
     """
     _books.begin()
     try:
@@ -208,7 +211,7 @@ def counted(account: Callable[[access.Fetched], None]) -> Iterator[None]:
 
 
 def _is_rntuple(name: str, url: str) -> bool:
-    """Whether the file holds an RNTuple of that name. Raises DataAccessError when it cannot be opened."""
+    """Return whether the file ``url`` holds an RNTuple ``name``. Raises DataAccessError when it cannot be opened."""
     level, ROOT.gErrorIgnoreLevel = ROOT.gErrorIgnoreLevel, ROOT.kFatal
     try:
         with ROOT.TFile.Open(url) as file:
@@ -221,7 +224,7 @@ def _is_rntuple(name: str, url: str) -> bool:
 
 
 def refused() -> DataAccessError | None:
-    """What the reader last refused to this process's ROOT, as an error to raise, or None."""
+    """Return what the reader last refused to this process's ROOT, as an error to raise; None if it refused nothing."""
     failed = access.take_failure()
     return None if failed is None else _refusal(failed)
 
@@ -234,7 +237,8 @@ def _refusal(failed: dict[str, Any]) -> DataAccessError:
 
 
 def _is_pattern(name: str) -> bool:
-    """Whether ``name`` is a pattern that is expanded here: ROOT expands local ones, and a URL of http holds a query."""
+    """Return whether ``name`` is a pattern that we expand: ROOT expands local ones; in an http URL a ``?`` begins a
+    query."""
     scheme = name.partition("://")[0].lower() if access.is_remote(name) else ""
     if scheme in ("http", "https"):
         return False
@@ -243,7 +247,7 @@ def _is_pattern(name: str) -> bool:
 
 
 def expand(names: Iterable[str]) -> list[str]:
-    """Remote patterns, and local ones with ``**``, as sorted names; everything else as it is.
+    """Return remote patterns, and local ones with ``**``, as sorted names, and everything else as it is.
 
     ``*``, ``?`` and ``[]`` do not cross a ``/``, ``**`` stands for any number of folders. Raises PlanError for a pattern
     that matches nothing, DataAccessError for a store that does not answer.
@@ -276,7 +280,7 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _walk(folder: str, segments: list[str]) -> Iterator[str]:
-    """Files below ``folder`` (ends in "/") that match the segments of a pattern."""
+    """Yield the files below ``folder`` (which ends in "/") that match the ``segments`` of a pattern."""
     first, *rest = segments
     if first == "**":
         yield from _anywhere(folder, rest)
@@ -289,7 +293,7 @@ def _walk(folder: str, segments: list[str]) -> Iterator[str]:
 
 
 def _anywhere(folder: str, rest: list[str]) -> Iterator[str]:
-    """Files at any depth of ``folder`` whose path ends in what matches ``rest``."""
+    """Yield the files at any depth of ``folder`` whose path ends in what matches ``rest``."""
     folders, _ = _listed(folder)
     yield from _walk(folder, rest or ["*"])
     for name in folders:
@@ -297,7 +301,7 @@ def _anywhere(folder: str, rest: list[str]) -> Iterator[str]:
 
 
 def _listed(folder: str) -> tuple[list[str], list[str]]:
-    """Names of the folders and of the files directly in the remote ``folder``."""
+    """Return the names of the folders, and of the files, that lie directly in the remote ``folder``."""
     if folder.startswith("s3://"):
         folders, objects = remote.list_folder(folder, object_stores.relevant(os.environ))
         return folders, [name for name, _, _ in objects]
@@ -305,7 +309,7 @@ def _listed(folder: str) -> tuple[list[str], list[str]]:
 
 
 def _listed_by_root(folder: str) -> tuple[list[str], list[str]]:
-    """As :func:`_listed`, through ROOT's own client: XRootD."""
+    """Return what :func:`_listed` does, asked through ROOT's own client: XRootD."""
     place = ROOT.gSystem.OpenDirectory(folder)
     if not place:
         why = "it cannot be listed: no such folder, or no access"
@@ -330,7 +334,8 @@ def _listed_by_root(folder: str) -> tuple[list[str], list[str]]:
 
 @contextlib.contextmanager
 def pinned(names: list[str], reader_folder: Callable[[], str]) -> Iterator[dict[str, str]]:
-    """The versions of the remote files among ``names``, in which this process's ROOT opens them while this lasts.
+    """Yield the versions, by name, of the remote files among ``names``; meanwhile this process's ROOT opens them in these
+    versions.
 
     They are opened side by side. Raises DataAccessError for a file that cannot be had.
     """
@@ -347,9 +352,9 @@ def pinned(names: list[str], reader_folder: Callable[[], str]) -> Iterator[dict[
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
-    """The version that each remote file among ``names`` is now, by name: what a worker finds must be the same.
+    """Return the version that each remote file among ``names`` is now, by name: what a worker finds must be the same.
 
-    Folders of which many files are asked for are listed, one request per thousand; the others are one request each, side
+    A folder of which many files are asked for is listed, one request per thousand files; others take one request each, side
     by side. Raises DataAccessError for a file that cannot be had.
     """
     names = list(names)

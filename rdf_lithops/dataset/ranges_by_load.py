@@ -38,8 +38,9 @@ Pinned = Callable[[list[str]], contextlib.AbstractContextManager[dict[str, str]]
 class CutRange(Ranges.TreeRangePerc):  # type: ignore[misc]  # ROOT has no type information
     """DistRDF's range of files, with the piece of the dataset that it stands for.
 
-    ``first_entry`` is the entry number, in the dataset, of its first file's first entry. ``is_narrow``: its friends are its
-    own, and have the files that it needs; ``versions`` are those of the files, local ones' too, in which all this is true.
+    ``first_entry`` is the entry number, in the dataset, of its first file's first entry. ``is_narrow``: its list of friends
+    has only the files that it needs. ``versions``, by name and of local files too, are those in which all this is true;
+    ``file_entries`` the entries of each of its files.
     """
 
     piece: Piece
@@ -50,7 +51,8 @@ class CutRange(Ranges.TreeRangePerc):  # type: ignore[misc]  # ROOT has no type 
 
 
 class Uncut(list[Any]):
-    """DistRDF's own ranges of a dataset, and what cuts better ones, which takes a look into the files."""
+    """A list of DistRDF's own ranges of a dataset, with ``cut()``, which makes better ones and has to look into the files
+    for that."""
 
     def __init__(self, ranges: list[Any], cut: Callable[[], list[Any]]) -> None:
         super().__init__(ranges)
@@ -58,7 +60,7 @@ class Uncut(list[Any]):
 
 
 def cut_now(ranges: list[Any]) -> list[Any]:
-    """The ranges to run: those that are cut by load, where there are such."""
+    """Return the ranges to run: cut by load where ``ranges`` are an Uncut, else as they are."""
     return ranges.cut() if isinstance(ranges, Uncut) else ranges
 
 
@@ -74,28 +76,28 @@ class _Files:
 
 
 def reads_files(head: Any) -> bool:
-    """Whether the dataset of DistRDF's head node lies in files that it cuts by percentages."""
+    """Return whether the dataset of DistRDF's head node lies in files that it cuts by percentages."""
     return isinstance(head, (HeadNode.TreeHeadNode, HeadNode.RDatasetSpecHeadNode, HeadNode.RNTupleHeadNode))
 
 
 def empty_range(head: Any) -> list[Any]:
-    """The one range of a dataset of no entries, of which DistRDF makes none."""
+    """Return the one range of a dataset of no entries, of which DistRDF makes none."""
     return [Ranges.EmptySourceRange(head.exec_id, 0, 0, 0)]
 
 
 def has_no_entries(head: Any) -> bool:
-    """Whether DistRDF's head node stands for a number of entries, and that is 0."""
+    """Return whether DistRDF's head node stands for a number of entries, and that number is 0."""
     return isinstance(head, HeadNode.EmptySourceHeadNode) and not head.nentries
 
 
 def cut_by_load(
     head: Any, wanted: bool | None, is_free: bool, load: Load, count: Callable[[float], int], pinned: Pinned
 ) -> list[Any]:
-    """The ranges of ``head``: as many as the user asked for, or ``count`` of the whole load, or fewer and more even ones;
-    DistRDF's if not surveyed.
+    """Return the ranges of ``head``, cut by load; DistRDF's own if its files were not surveyed.
 
-    ``wanted`` asks for a survey or forbids it; None leaves it out where calls are free and the files are small. While
-    ``pinned(files)`` lasts, remote files are opened in the versions that it gives.
+    There are as many as the user asked for, or ``count(load)`` for the load of the whole dataset, or fewer and more even
+    ones. ``wanted`` asks for a survey or forbids it; None leaves it out where calls are free (``is_free``) and the files are
+    small. While ``pinned(files)`` lasts, remote files are opened in the versions that it gives.
     """
     ranges = list(type(head)._build_ranges(head))
     if wanted is None:
@@ -114,7 +116,7 @@ def cut_by_load(
 
 
 def _surveyed(head: Any, pinned: Pinned) -> _Files | None:
-    """What is in the files of ``head``, friends' included; None if one of the dataset's own is unreadable."""
+    """Return what is in the files of ``head``, friends' included; None if one of the dataset's own is unreadable."""
     files, trees = [str(name) for name in head.inputfiles], [str(name) for name in _trees(head)]
     is_ntuple = isinstance(head, HeadNode.RNTupleHeadNode)
     columns, info = columns_read(head.graph_nodes), getattr(head, "friendinfo", None)
@@ -128,7 +130,7 @@ def _surveyed(head: Any, pinned: Pinned) -> _Files | None:
 
 
 def _friends(info: Any, versions: dict[str, str]) -> list[Friend] | None:
-    """The friends that ROOT's RFriendInfo names, with the entries of their files; None if one is unreadable."""
+    """Return the friends that ROOT's RFriendInfo names, with the entries of their files; None if one is unreadable."""
     found = []
     for (name, alias), names, subnames in zip(
         info.fFriendNames, info.fFriendFileNames, info.fFriendChainSubNames, strict=True
@@ -147,7 +149,7 @@ def _trees(head: Any) -> Any:
 
 
 def _range(head: Any, number: int, piece: Piece, known: _Files) -> Any:
-    """As DistRDF makes them: of the dataset's files and its friends', each range has those that it needs."""
+    """Make range ``number`` as DistRDF does, with those files of the dataset and its friends that it needs."""
     friends, samples = getattr(head, "friendinfo", None), getattr(head, "sampleMap", None)
     before = entries_before(known.layouts)
     first: int | None = piece.first_file
@@ -178,9 +180,9 @@ def _range(head: Any, number: int, piece: Piece, known: _Files) -> Any:
 
 
 def fraction(entry: int, entries: int) -> float:
-    """The fraction of a file that DistRDF takes for the cluster which begins at ``entry``.
+    """Return the fraction of a file that DistRDF takes for the cluster which begins at ``entry``.
 
-    It computes ``int(fraction * entries)`` and goes to the next cluster: a quarter of an entry more than the exact value
-    survives both roundings, up to 2**49 entries.
+    DistRDF computes ``int(fraction * entries)`` and goes to the next cluster: a quarter of an entry more than the exact
+    value survives both roundings, up to 2**49 entries.
     """
     return 1.0 if entry == entries else 0.0 if entry == 0 else (entry + 0.25) / entries

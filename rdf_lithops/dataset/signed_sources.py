@@ -25,7 +25,8 @@ _lock = threading.Lock()
 
 
 def named(url: str) -> str:
-    """The name by which ROOT, ranges and messages know ``url``: itself, unless there is a secret in it, which is kept."""
+    """Return the name by which ROOT, ranges and messages know ``url``: itself, or, if it holds a secret, a name; the URL is
+    kept."""
     name = name_of(url)
     _keep({name: url})
     return name
@@ -42,13 +43,13 @@ def _keep(urls: dict[str, str]) -> None:
 
 
 def of(names: Iterable[str]) -> dict[str, str]:
-    """The URLs that those of ``names`` stand for which stand for one."""
+    """Return, by name, the URLs that ``names`` stand for; names that stand for themselves are left out."""
     with _lock:
         return {name: _kept[name] for name in names if name in _kept}
 
 
 def named_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments of a constructor, with names in the place of URLs in a chain, a tree, a folder or a specification."""
+    """Return a constructor's arguments with names in the place of URLs in a chain, a tree, a folder or a specification."""
     if not args:
         return args
     if isinstance(args[0], ROOT.RDF.Experimental.RDatasetSpec):
@@ -85,7 +86,10 @@ def _named_specification(given: Any) -> Any:
 
 
 def _named_tree(given: Any) -> Any:
-    """A chain of the same files, trees and friends. With an index it stays what it is, as DistRDF refuses that."""
+    """Return a chain of the same files, trees and friends, known by names; ``given`` itself where it holds no secret.
+
+    With an index it stays what it is, as DistRDF refuses that.
+    """
     trees = ROOT.Internal.TreeUtils
     names, friends = trees.GetFileNamesFromTree(given), trees.GetFriendInfo(given)
     all_names = [*names, *(name for files in friends.fFriendFileNames for name in files)]
@@ -110,7 +114,8 @@ def _chain(name: str, files: Iterable[str], trees: Iterable[str]) -> Any:
 
 
 def _friends(info: Any) -> list[tuple[tuple[str, str], list[str], list[str]]]:
-    """Of each friend: name and alias, its files by name, and the tree in each file, where they have names of their own."""
+    """Return, of each friend, its name and alias, its files by name, and the tree in each file, where they have names of
+    their own."""
     listed = zip(info.fFriendNames, info.fFriendFileNames, info.fFriendChainSubNames, strict=True)
     return [
         ((str(names.first), str(names.second)), [named(str(file)) for file in files], [str(tree) for tree in trees])
@@ -119,7 +124,7 @@ def _friends(info: Any) -> list[tuple[tuple[str, str], list[str], list[str]]]:
 
 
 def named_plain(plain: dict[str, Any]) -> dict[str, Any]:
-    """A range, or what ranges share, as it travels: whoever made it, there are names in it and no URLs with secrets."""
+    """Return a range, or what ranges share, as it travels: with names in it, and no URLs with secrets, whoever made it."""
     changed = dict(plain)
     if plain.get("files"):
         changed["files"] = [named(name) for name in plain["files"]]

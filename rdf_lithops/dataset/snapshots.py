@@ -35,9 +35,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Destination:
-    """Where one Snapshot goes. ``run`` is the run's name in those of its parts: eight hexadecimal digits, the last of which
-    is 0, and 1 in merged files. ``may_overwrite`` is what the Snapshot's own options say; ``given_folder`` how the user
-    spelt a folder of this machine, None for another place."""
+    """Where one Snapshot goes.
+
+    ``run`` is the run's name in the names of its parts: eight hexadecimal digits, the last of which is 0, and 1 in merged
+    files. ``may_overwrite`` is what the Snapshot's own options say; ``given_folder`` how the user spelt a folder of this
+    machine, None for another place.
+    """
 
     folder: str
     stem: str
@@ -46,7 +49,7 @@ class Destination:
     given_folder: str | None = None
 
     def spelt(self, name: str) -> str:
-        """A file of the dataset as the user would spell it."""
+        """Return the path or URL of a file of the dataset, as the user would spell it."""
         return self.folder + name if self.given_folder is None else os.path.join(self.given_folder, name)
 
     @property
@@ -55,24 +58,24 @@ class Destination:
         return f"{self.folder}{self.stem}.root"
 
     def plain(self) -> Output:
-        """What a worker needs to know: with "ending", the names are none that anybody looks for."""
+        """Return what a worker needs to know; with "ending", the names of parts are none that anybody looks for."""
         ending = PART if manifest.is_local(self.folder) else ""
         return {"folder": self.folder, "stem": self.stem, "run": self.run, "ending": ending}
 
     @property
     def place(self) -> tuple[str, str, str]:
-        """What ``tidy`` needs to know, should this driver be killed."""
+        """What ``tidy`` needs to know, should this driver be killed: folder, stem and run."""
         return self.folder, self.stem, self.run
 
     def wrote(self, url: str) -> bool:
-        """Whether ``url`` is a part of this Snapshot, in this run."""
+        """Return whether ``url`` is a part of this Snapshot, in this run."""
         folder, name = stores.split(url)
         form = re.escape(f"{self.stem}_{self.run}_") + r"\d+(_[01])*\.root(" + re.escape(PART) + ")?"
         return folder == self.folder and re.fullmatch(form, name) is not None
 
 
 def planned(nodes: dict[int, Any]) -> tuple[dict[int, Any], list[Destination]]:
-    """The Snapshots of a graph, by node, with placeholders for their files; and where these go, in the same order."""
+    """Return the Snapshots of a graph, by node, with placeholders for their files; and where these go, in the same order."""
     operations: dict[int, Any] = {}
     destinations: list[Destination] = []
     run = secrets.token_hex(4)[:-1] + "0"
@@ -108,7 +111,7 @@ def _destination(name: str, run: str, may_overwrite: bool = False) -> Destinatio
 
 
 def check(destinations: Sequence[Destination], may_overwrite: bool, inputs: Collection[str], count: int) -> None:
-    """Refuse, before anything runs, what cannot be written or would take what it may not.
+    """Refuse, before anything runs, a destination that cannot be written, or where writing would take what it may not.
 
     ``inputs`` are all files that the run reads, ``count`` how many parts it is expected to write. Raises OutputError.
     """
@@ -120,8 +123,10 @@ def check(destinations: Sequence[Destination], may_overwrite: bool, inputs: Coll
 
 
 def begin(destinations: Sequence[Destination]) -> None:
-    """Say, beside where they go, that a run is coming. Raises OutputError where this driver cannot write, as it will have
-    to in the end."""
+    """Write, beside each destination, the record that says that a run is coming.
+
+    Raises OutputError where this driver cannot write, as it will have to in the end.
+    """
     for destination in destinations:
         _quietly(stores.store_of(destination.folder).prepare, destination.folder)  # what follows says it better
         with _told(destination):
@@ -130,7 +135,7 @@ def begin(destinations: Sequence[Destination]) -> None:
 
 @contextmanager
 def _told(destination: Destination) -> Iterator[None]:
-    """A store that refuses, as an error with the next step."""
+    """Turn a store's refusal into an OutputError with the next step."""
     try:
         yield
     except stores.StoreFailure as failure:
@@ -140,7 +145,10 @@ def _told(destination: Destination) -> Iterator[None]:
 
 
 def _recovered(destination: Destination) -> Seen:
-    """What is there, once all that drivers have left is tidied up which were killed. OutputError while one is at work."""
+    """Return what lies at a destination, once all is tidied up that killed drivers have left.
+
+    Raises OutputError while a driver is at work there.
+    """
     seen = manifest.look(destination.folder, destination.stem)
     for driver in seen.runs.values():
         if drivers.lives(driver):
@@ -151,7 +159,7 @@ def _recovered(destination: Destination) -> Seen:
 
 
 def _tidied(seen: Seen) -> Seen:
-    """The records of dead runs stay until a new one is published, whose manifest knows them: their calls may go on."""
+    """Return what is there after tidying. Records of dead runs stay until a manifest knows them: their calls may go on."""
     manifest.remains(seen)
     for run in (*_dead(seen), *([seen.manifest.run] if seen.manifest else ())):
         manifest.take_back(seen, run)
@@ -159,13 +167,13 @@ def _tidied(seen: Seen) -> Seen:
 
 
 def _dead(seen: Seen) -> list[str]:
-    """The recorded runs whose driver was killed, on this machine."""
+    """Return the recorded runs whose driver was killed, on this machine."""
     return [run for run, driver in seen.runs.items() if drivers.lives(driver) is False]
 
 
 def _refuse(destination: Destination, seen: Seen, may_overwrite: bool, inputs: Collection[str], count: int) -> None:
-    """The rules. What is ours, and a single file of the very name (which local ROOT would replace), may be replaced if
-    that is asked for; whatever else is in the way stays."""
+    """Apply the rules: what is ours, and a single file of the very name (which local ROOT would replace), may be replaced if
+    that is asked for; whatever else is in the way stays. Raises OutputError."""
     own = _replaceable(seen)
     if own and not may_overwrite:
         raise OutputError(
@@ -193,12 +201,12 @@ def _listed(files: Iterable[File | str]) -> str:
 
 
 def _final_names(folder: str, stem: str, count: int) -> list[str]:
-    """The names of the files of a dataset in a folder of this machine; elsewhere they are as unique as the run's."""
+    """Return the names that the files of a dataset will have in a folder of this machine; elsewhere they hold the run."""
     return [f"{folder}{stem}_{number}.root" for number in range(count)] if manifest.is_local(folder) else []
 
 
 def _replaceable(seen: Seen) -> list[File]:
-    """Files that are known to be the dataset of that name: ours, or a single one of exactly that name."""
+    """Return the files that are known to be the dataset of that name: ours, or a single one of exactly that name."""
     single = f"{seen.stem}.root"
     own = [file for file in seen.own() if file.name != single]
     if single in seen.sizes and not _is_part_of_another(seen, single):
@@ -211,7 +219,7 @@ def _mark(seen: Seen, name: str) -> str:
 
 
 def _is_part_of_another(seen: Seen, single: str) -> bool:
-    """``skim_1.root`` is a dataset "skim_1", or a part of "skim"."""
+    """Return whether ``single`` is a part of a longer dataset: ``skim_1.root`` is one, "skim_1", or a part of "skim"."""
     parent, _, number = seen.stem.rpartition("_")
     if not (parent and number.isdigit() and manifest.is_local(seen.folder)):
         return False
@@ -219,7 +227,7 @@ def _is_part_of_another(seen: Seen, single: str) -> bool:
 
 
 def _blocked(seen: Seen, own: Collection[File], count: int) -> list[str]:
-    """What is in the way, and not known to be the dataset's."""
+    """Return the names that are in the way and not known to be the dataset's."""
     ours = {file.name for file in own}
     finals = {f"{seen.stem}.root", *(stores.split(name)[1] for name in _final_names(seen.folder, seen.stem, count))}
     return sorted({*(finals & seen.sizes.keys()) - ours, *(name for name in seen.alike() if name not in ours)})
@@ -228,8 +236,11 @@ def _blocked(seen: Seen, own: Collection[File], count: int) -> list[str]:
 def merge_ranges(
     destination: Destination, parts: Sequence[str], tree: str, file_bytes: float
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """How ``parts`` become files of about ``file_bytes``: their names in the parts' order, and a range for each that is made
-    of several parts. A part that is large enough stays as it is."""
+    """Plan how ``parts`` become files of about ``file_bytes``.
+
+    Returns the files' names in the parts' order, and a range (``id``, ``tree``, ``sources``, ``target``) for each that is
+    made of several parts. A part that is large enough stays as it is.
+    """
     sizes = _sizes(destination, parts)
     groups: list[list[str]] = []
     filled = file_bytes
@@ -256,11 +267,12 @@ def _sizes(destination: Destination, parts: Sequence[str]) -> dict[str, int]:
 
 
 def finish(written: Mapping[Destination, Sequence[str]]) -> dict[Destination, list[str]]:
-    """After a run that has ``written`` all its parts: publish them; the names of the datasets' files, as the user would
-    spell them. What they replace is removed, and what does not belong.
+    """Publish what a run has ``written``, once all its parts are there; return the datasets' files, as the user would spell
+    them.
 
-    Raises OutputError, and the old datasets are what they were: for parts in a folder that this machine does not see, for a
-    file that has come in the way meanwhile, for a store that refuses.
+    What they replace is removed, and what does not belong. Raises OutputError, and the old datasets are what they were: for
+    parts in a folder that this machine does not see, for a file that has come in the way meanwhile, for a store that
+    refuses.
     """
     urls = [url for files in written.values() for url in files]
     unseen = [url for url in urls if not urlsplit(url).scheme and not os.path.exists(url)]
@@ -284,7 +296,7 @@ def finish(written: Mapping[Destination, Sequence[str]]) -> dict[Destination, li
 
 
 def _published(destination: Destination, seen: Seen, urls: Sequence[str]) -> Manifest:
-    """The manifest that makes these parts the dataset of the name."""
+    """Make the manifest that makes these parts the dataset of the name. Raises OutputError where a file came in its way."""
     own, names = _replaceable(seen), [stores.split(url)[1] for url in urls]
     blocked = _blocked(seen, own, len(urls))
     if blocked:
@@ -308,7 +320,7 @@ def _published(destination: Destination, seen: Seen, urls: Sequence[str]) -> Man
 
 
 def _settled(destination: Destination, published: Manifest) -> list[str]:
-    """Do what is left to do for a dataset that is published; the names of its files."""
+    """Do what is left to do for a dataset that is published; return the names of its files."""
     try:
         manifest.settle(destination.folder, published)
     except OSError as error:
@@ -320,7 +332,8 @@ def _settled(destination: Destination, published: Manifest) -> list[str]:
 
 
 def _clear(destination: Destination) -> None:
-    """Remove what this run has left beside its dataset, or all that it wrote if that is none; and what it replaced."""
+    """Remove what this run has left beside its dataset, or, if there is none, all that it wrote; and what the dataset
+    replaced."""
     seen = manifest.look(destination.folder, destination.stem)
     manifest.remains(seen)
     published = seen.manifest is not None and seen.manifest.run == destination.run
@@ -330,7 +343,7 @@ def _clear(destination: Destination) -> None:
 
 
 def discard(destinations: Sequence[Destination]) -> None:
-    """After a run that failed: remove what it has written."""
+    """Remove what a run that failed has written; what cannot be removed is a warning."""
     for destination in destinations:
         _quietly(_clear, destination)
 
@@ -344,8 +357,11 @@ def tidy(folder: str, stem: str, run: str) -> None:
 
 
 def parts(name: str) -> list[str]:
-    """The files of the dataset that a Snapshot to ``name`` has written, in its order: all of the newest, or all of the one
-    before, also while it is being overwritten. Raises OutputError if there is none."""
+    """Return the files, in order, of the dataset that a Snapshot to ``name`` has written.
+
+    While it is being overwritten they are all of the newest dataset, or all of the one before. Raises OutputError if there
+    is none.
+    """
     destination = _destination(name, "0" * 8)
     with _told(destination):
         found = manifest.look(destination.folder, destination.stem).manifest
@@ -361,7 +377,7 @@ def parts(name: str) -> list[str]:
 
 
 def _quietly(action: Callable[..., Any], *given: Any) -> Any:
-    """The run's own outcome matters more than what could not be tidied up: that is a warning."""
+    """Call ``action``; what it raises becomes a warning: the run's own outcome matters more than what was not tidied up."""
     try:
         return action(*given)
     except (stores.StoreFailure, OSError) as failure:

@@ -195,7 +195,7 @@ survey_ntuple(const std::string &file_name, const std::string &name, const std::
 
 
 def size_on_disk(files: Sequence[str]) -> int | None:
-    """Bytes of ``files`` together, or None if one of them is not a file of this machine."""
+    """Return the bytes of ``files`` together; None if one of them is not a file of this machine."""
     try:
         return sum(os.stat(name).st_size for name in set(files))
     except OSError:
@@ -209,11 +209,12 @@ def read_layouts(
     is_ntuple: bool,
     versions: Mapping[str, str] | None = None,
 ) -> list[FileLayout] | None:
-    """The layout of each file's tree (or RNTuple), with the bytes of ``columns`` (None: of all); None if one is unreadable.
+    """Return the layout of each file's tree (or RNTuple), with the bytes of ``columns`` (None: of all); None if a file is
+    unreadable.
 
-    Files over the network are opened at the same time. ``versions`` are those in which files are opened while this lasts; a
-    file that has none there, and no fingerprint, is looked at each time. What is wrong with a file is for the worker to
-    say, which will read it.
+    Files over the network are opened at the same time. ``versions``, by name, are those in which files are opened while this
+    lasts; a file that has none there, and no fingerprint, is looked at each time. What is wrong with a file is for the
+    worker to say, which will read it.
     """
     known_as = {**fingerprints(file for file in files if file not in (versions or {})), **(versions or {})}
     keys = [(file, tree, columns, known_as.get(file, "")) for file, tree in zip(files, trees, strict=True)]
@@ -262,7 +263,7 @@ def _read(survey: Any, key: Key) -> FileLayout:
 
 @functools.cache
 def _surveyor(is_ntuple: bool) -> Any:
-    """The compiled survey. Other Python threads run while it reads."""
+    """Return the compiled survey. Other Python threads run while it reads."""
     function = "survey_ntuple" if is_ntuple else "survey_tree"
     code = _NTUPLE_SURVEY if is_ntuple else _TREE_SURVEY
     ROOT.gInterpreter.Declare(code + _GIVEN % {"function": function})

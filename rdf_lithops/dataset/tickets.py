@@ -10,7 +10,8 @@ __all__ = ["principal_and_end"]
 
 
 def principal_and_end(cache: bytes) -> tuple[str, datetime | None]:
-    """Whose a Kerberos cache of version 4 is, and when its ticket-granting ticket ends; ValueError for anything else."""
+    """Return whose a Kerberos cache of version 4 is, and when its ticket-granting ticket ends (UTC); ValueError for anything
+    else."""
     stream = io.BytesIO(cache)
 
     def number(size: int) -> int:

@@ -46,9 +46,11 @@ _OPTIONS: dict[str, Any] = {"idle_limit_s": 300.0, "cache_limit_mib": 1024.0}
 
 @dataclass(frozen=True)
 class Grant:
-    """What a run may use to reach its data: environment ``variables``, the version of each remote file that it began with
-    (``versions``, by URL), and the ``signed`` URLs by the names that stand for them. ``settings`` go to a reader that has to
-    be started."""
+    """What a run may use to reach its data.
+
+    ``variables`` are added to the environment; ``versions``, by URL, are those that the run began with; ``signed`` are URLs
+    with secrets, by the names that stand for them; ``settings`` go to a reader that has to be started.
+    """
 
     variables: dict[str, str] = field(default_factory=dict, repr=False)
     versions: dict[str, str] = field(default_factory=dict, repr=False)
@@ -57,13 +59,13 @@ class Grant:
 
     @classmethod
     def read(cls, plain: dict[str, Any] | None) -> Grant:
-        """From a dictionary of its fields, as it travels."""
+        """Make a Grant of the dictionary of its fields, as it travels; None gives an empty one."""
         return cls(**(plain or {}))
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """Bytes of files that the reader has fetched, or was about to, and its requests for them."""
+    """How many bytes of files the reader has fetched, or was about to, and by how many requests."""
 
     bytes: int = 0
     requests: int = 0
@@ -83,7 +85,7 @@ class Standing:
     name: str
 
     def fetched(self) -> Fetched:
-        """What was fetched so far for what was opened with it; nothing where the reader is gone."""
+        """Return what was fetched so far for files that were opened under this grant; nothing where the reader is gone."""
         import ROOT
 
         ROOT.rdf_lithops.settle()
@@ -93,7 +95,7 @@ class Standing:
             return Fetched()
 
     def close(self) -> None:
-        """End it."""
+        """End the grant: the reader lets go of its keys, and files can no longer be opened under it."""
         self.control.close()
 
 
@@ -101,12 +103,12 @@ _in_force: list[Standing] = []  # within ``granted``
 
 
 def is_remote(name: str) -> bool:
-    """Whether ``name`` is a URL and not a path."""
+    """Return whether ``name`` is a URL and not a path."""
     return "://" in name and not name.startswith("file://")
 
 
 def need_reader(name: str) -> bool:
-    """Whether the file of that name comes through the reader."""
+    """Return whether the file ``name`` comes through the reader."""
     return name.partition("://")[0].lower() in object_stores.SCHEMES and is_remote(name)
 
 
@@ -133,8 +135,11 @@ def install() -> None:
 
 @contextlib.contextmanager
 def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[None]:
-    """While this lasts, the files ``names`` can be opened with what ``grant`` says: in the environment, and at the reader
-    that serves ``folder``. Files are announced to it, so that many small ones are opened side by side."""
+    """While this lasts, the files ``names`` can be opened with what ``grant`` says.
+
+    Its variables are in the environment, and the reader that serves ``folder`` knows it. Files are announced to the reader,
+    so that many small ones are opened side by side.
+    """
     kept = {name: os.environ.get(name) for name in grant.variables}
     os.environ.update(grant.variables)
     standing = contextlib.ExitStack()
@@ -162,13 +167,16 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
 
 
 def fetched() -> Fetched:
-    """What the reader has fetched under the grant that ``granted`` put in force; nothing without one."""
+    """Return what the reader has fetched under the grant that ``granted`` put in force; nothing without one."""
     return _in_force[0].fetched() if _in_force else Fetched()
 
 
 def prepare(folder: str, grant: Grant, urls: list[str], announce: bool) -> Standing:
     """From now on this process's ROOT opens remote files at the reader of ``folder``, with ``grant``, until what is returned
-    is closed; the reader is told to open ``urls`` now, if they are to be announced."""
+    is closed.
+
+    The reader is told to open ``urls`` now, if they are to be announced (``announce``).
+    """
     import ROOT
 
     install()
@@ -189,10 +197,11 @@ def prepare(folder: str, grant: Grant, urls: list[str], announce: bool) -> Stand
 
 
 def _variables(grant: Grant) -> dict[str, str]:
-    """What the reader is told: this process's environment, what the run adds, and the keys that were installed for it.
+    """Return what the reader is told: this process's environment, what the run adds, and the keys that were installed for
+    it.
 
-    These are given as they are, and the file that has them not named: its path is another one in each process, and would
-    keep slots from sharing what they have read.
+    The keys are given as they are, and the file that holds them is not named: its path is another one in each process, and
+    would keep slots from sharing what they have read.
     """
     keys = credentials.s3_variables()
     given = {**object_stores.relevant(os.environ), **credentials.token_variables(), **grant.variables, **keys}
@@ -202,7 +211,10 @@ def _variables(grant: Grant) -> dict[str, str]:
 
 
 def take_failure() -> dict[str, Any] | None:
-    """What the reader last refused in this process, once: ``kind``, ``url``, ``why``, ``next_command``."""
+    """Return what the reader last refused in this process, and forget it; None if nothing.
+
+    Its fields are those of an AccessFailure: ``kind``, ``url``, ``why``, ``next_command``.
+    """
     if not install.cache_info().currsize:
         return None
     import ROOT
@@ -230,7 +242,8 @@ _BY_TEXT = (  # found in what ROOT's XRootD client says: kind, why, next command
 
 
 def unreadable(names: Iterable[str]) -> dict[str, Any] | None:
-    """The first of the XRootD files ``names`` that ROOT cannot open, and why, as an AccessFailure's fields; else None."""
+    """Return an AccessFailure's fields for the first of the XRootD files ``names`` that ROOT cannot open; None if all
+    open."""
     for url in names:
         if not is_remote(url) or need_reader(url):
             continue
@@ -255,8 +268,11 @@ _BROKEN_READS = ("TTreeReader status code is: 5", "TTreeReader status code is: 8
 
 
 def broken_off(names: Iterable[str], said: str) -> dict[str, Any] | None:
-    """An AccessFailure's fields if ``said``, an error of ROOT's loop over the files ``names``, is one of reading and a file
-    is remote: it may pass, and what can be opened again has said nothing else. Else None."""
+    """Return an AccessFailure's fields if ``said``, an error of ROOT's loop over the files ``names``, is one of reading and
+    a file is remote.
+
+    It may pass, and what can be opened again has said nothing else. None for any other error.
+    """
     url = next((name for name in names if is_remote(name)), None)
     if url is None or not any(broken in said for broken in _BROKEN_READS):
         return None
@@ -268,7 +284,7 @@ def broken_off(names: Iterable[str], said: str) -> dict[str, Any] | None:
 
 
 def connect(folder: str, settings: Mapping[str, Any]) -> Connection[Any, Any]:
-    """A control connection to the reader of ``folder``, which is started where there is none."""
+    """Return a control connection to the reader of ``folder``, which is started with ``settings`` where there is none."""
     return warm.connected(folder, {**_OPTIONS, **settings}, "reader", reader.SOCKET_NAME)
 
 

@@ -24,7 +24,7 @@ PART_BYTES = 4 << 20  # longer extents travel in parallel parts
 
 
 def union(extents: Iterable[Extent]) -> list[Extent]:
-    """The same bytes as sorted, disjoint extents that do not touch."""
+    """Return the same bytes as sorted, disjoint extents that do not touch."""
     merged: list[Extent] = []
     for start, end in sorted(extents):
         if start >= end:
@@ -37,7 +37,7 @@ def union(extents: Iterable[Extent]) -> list[Extent]:
 
 
 def subtract(extents: Sequence[Extent], present: Sequence[Extent]) -> list[Extent]:
-    """What of ``extents`` is not in ``present``; both, and the result, are sorted and disjoint."""
+    """Return what of ``extents`` is not in ``present``; both, and the result, are sorted and disjoint."""
     left = []
     for start, end in extents:
         at = max(0, bisect.bisect_right(present, (start, 1 << 62)) - 1)
@@ -77,12 +77,12 @@ def merge_near(extents: Sequence[Extent]) -> list[Extent]:
 
 
 def split(extents: Iterable[Extent], part_bytes: int = PART_BYTES) -> list[Extent]:
-    """The same bytes in extents of at most ``part_bytes``."""
+    """Return the same bytes in extents of at most ``part_bytes``."""
     return [(at, min(at + part_bytes, end)) for start, end in extents for at in range(start, end, part_bytes)]
 
 
 class Cached:
-    """What is there of one version of an object: a sparse file and the extents that are filled in. Thread-safe.
+    """What is here of one version of an object: a sparse file, and the extents of it that are filled in. Thread-safe.
 
     The file is opened for each use: there may be more objects than a process may have open files.
     """
@@ -95,12 +95,12 @@ class Cached:
         self._lock = threading.Lock()
 
     def missing(self, extents: Sequence[Extent]) -> list[Extent]:
-        """What of ``extents`` (sorted, disjoint) is not here."""
+        """Return what of ``extents`` (sorted, disjoint) is not here."""
         with self._lock:
             return subtract(extents, self._present)
 
     def copy(self, start: int, into: memoryview) -> list[Extent]:
-        """Fill ``into`` with the bytes from ``start`` on, as far as they are here; returns what is not."""
+        """Fill ``into`` with the bytes from ``start`` on, as far as they are here; return the extents that are not."""
         with self._lock:
             wanted = [(start, start + len(into))]
             left = subtract(wanted, self._present)
@@ -113,8 +113,11 @@ class Cached:
             return left
 
     def store(self, start: int, pieces: Iterable[Any]) -> int:
-        """Keep ``pieces``, buffers that follow one another from ``start`` on; returns by how many bytes that is more than
-        before. Raises OSError when the disk is full, and what ``pieces`` raises."""
+        """Keep ``pieces``, buffers that follow one another from ``start`` on; return by how many bytes that is more than
+        before.
+
+        Raises OSError when the disk is full, and what ``pieces`` raises.
+        """
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         end = start
         try:
@@ -133,14 +136,17 @@ class Cached:
             return self.bytes - before
 
     def _write(self, descriptor: int, data: memoryview, at: int) -> int:
-        """Where it ends. Nothing is written once the file was cut short: its readers must meet an end, and not a hole."""
+        """Write ``data`` at byte ``at``; return where it ends.
+
+        Nothing is written once the file was cut short: its readers must meet an end, and not a hole.
+        """
         written = len(data) if self._dropped else 0
         while written < len(data):
             written += os.pwrite(descriptor, data[written:], at + written)
         return at + len(data)
 
     def drop(self) -> int:
-        """Forget everything, now and later, and give the disk back; returns how many bytes that were."""
+        """Forget everything, now and later, and give the disk back; return how many bytes that were."""
         with self._lock:
             dropped, self.bytes, self._present, self._dropped = self.bytes, 0, [], True
             with contextlib.suppress(FileNotFoundError):
@@ -150,7 +156,8 @@ class Cached:
 
 
 class Cache:
-    """Extents of many objects, at most ``limit_bytes`` in all; those that were used longest ago go first. Thread-safe."""
+    """Extents of many objects, at most ``limit_bytes`` in all; those of the object that was used longest ago go first.
+    Thread-safe."""
 
     def __init__(self, folder: str, limit_bytes: int) -> None:
         os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -159,7 +166,7 @@ class Cache:
         self._lock = threading.Lock()
 
     def of(self, name: str) -> Cached:
-        """What is there of the object (and version) ``name``."""
+        """Return what is here of the object (and version) ``name``."""
         with self._lock:
             if name not in self._objects:
                 path = os.path.join(self.folder, f"{hashlib.sha256(name.encode()).hexdigest()[:24]}-{os.urandom(4).hex()}")
@@ -168,8 +175,10 @@ class Cache:
             return self._objects[name]
 
     def keep(self, cached: Cached, start: int, pieces: Iterable[Any]) -> None:
-        """Store ``pieces`` (see Cached.store) and make room for them; when the disk is full, everything goes, and nobody
-        fails for that. Raises what ``pieces`` raises."""
+        """Store ``pieces`` (see Cached.store), and make room for them.
+
+        When the disk is full, all that is kept goes, and nobody fails for that. Raises what ``pieces`` raises.
+        """
         try:
             more = cached.store(start, pieces)
         except OSError:

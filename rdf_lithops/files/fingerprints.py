@@ -18,7 +18,8 @@ END_BYTES = 4096  # the directory of keys, and where ROOT's own description of t
 
 
 def fingerprint(path: str) -> str | None:
-    """A name of what ``path`` holds now, the same on every machine that has this version; None if it is no readable file."""
+    """Return a name of what ``path`` holds now, the same on every machine that has this version; None if it is no readable
+    file."""
     try:
         with open(os.path.expanduser(os.path.expandvars(path)), "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -31,11 +32,12 @@ def fingerprint(path: str) -> str | None:
 
 
 def fingerprints(paths: Iterable[str]) -> dict[str, str]:
-    """Those of ``paths`` that are files of this machine, with what they hold."""
+    """Return the fingerprint of each of ``paths`` that is a file of this machine."""
     found = ((path, fingerprint(path)) for path in dict.fromkeys(paths) if "://" not in path)
     return {path: seen for path, seen in found if seen is not None}
 
 
 def changed_files(seen: Mapping[str, str]) -> list[str]:
-    """The files that are here and hold something else than was ``seen``; one that is not here ROOT will miss itself."""
+    """Return the files that are here and hold something else than was ``seen``; one that is not here ROOT will miss
+    itself."""
     return [path for path, version in seen.items() if (now := fingerprint(path)) is not None and now != version]

@@ -43,18 +43,19 @@ _TRUE = ("1", "true", "yes", "on")
 
 
 def spelt_for_rntuple(url: str) -> str:
-    """``url`` in the only spelling of it that RNTuple hands to a plug-in."""
+    """Return ``url`` in the only spelling of it that RNTuple hands to a plug-in."""
     return f"http://{S3_HOST}/{url[5:]}" if url.startswith("s3://") else url
 
 
 def as_given(url: str) -> str:
-    """The inverse of :func:`spelt_for_rntuple`."""
+    """Return the URL that ``spelt_for_rntuple`` has spelt anew."""
     start = f"http://{S3_HOST}/"
     return "s3://" + url[len(start) :] if url.startswith(start) else url
 
 
 def store_for(url: str, variables: Mapping[str, str]) -> tuple[Any, str]:
-    """The obstore store that ``url`` lies in, and its path there; AccessFailure for a URL that names no object."""
+    """Return the obstore store that ``url`` lies in, and its path there. Raises AccessFailure for a URL that names no
+    object."""
     url = as_given(url)
     parts = urlsplit(url.replace("#", "%23") if url.startswith("s3:") else url)
     frozen = tuple(sorted(variables.items()))
@@ -73,7 +74,7 @@ def store_for(url: str, variables: Mapping[str, str]) -> tuple[Any, str]:
 
 @functools.lru_cache(maxsize=64)
 def s3_store(bucket: str, frozen: tuple[tuple[str, str], ...]) -> Any:
-    """The store of a bucket, for variables as sorted pairs."""
+    """Return the store of a bucket, for variables as sorted pairs (``frozen``, so that they can be a key)."""
     from obstore.store import S3Store
 
     variables = dict(frozen)
@@ -110,9 +111,12 @@ def _http_store(base: str, frozen: tuple[tuple[str, str], ...], token: str) -> A
 
 
 def asked_at(url: str, variables: Mapping[str, str], ask: Callable[[Any, str], T]) -> T:
-    """What ``ask(store, path)`` gives for that URL. An https server that refuses is asked once more with the bearer token,
-    if there is one, and from then on at once: nobody gets a token who did not ask for it. S3 refuses keys that it does not
-    know where it would ask for none, so it is asked once more without."""
+    """Return what ``ask(store, path)`` gives for that URL.
+
+    An https server that refuses is asked once more with the bearer token, if there is one, and from then on at once: no
+    server gets a token that did not ask for one. S3 refuses keys that it does not know where it would ask for none, so it is
+    asked once more without.
+    """
     host = urlsplit(url).netloc
     if url.startswith("s3:"):
         return with_or_without_keys(url, host, variables, lambda given: ask(*store_for(url, given)))
@@ -128,7 +132,8 @@ def asked_at(url: str, variables: Mapping[str, str], ask: Callable[[Any, str], T
 
 
 def with_or_without_keys(url: str, bucket: str, variables: Mapping[str, str], ask: Callable[[Mapping[str, str]], T]) -> T:
-    """What ``ask`` gives with our keys, or without any if the store refuses those; raises what was said to our keys."""
+    """Return what ``ask`` gives with our keys, or without any if the store refuses those; raise what was said to our
+    keys."""
     if _is_anonymous(variables):
         return ask(variables)
     unsigned = {**variables, **_UNSIGNED}
@@ -174,7 +179,7 @@ def _is_anonymous(variables: Mapping[str, str]) -> bool:
 
 
 def _botocore_session(frozen: tuple[tuple[str, str], ...]) -> Any:
-    """botocore knows the usual chain (profiles, SSO, roles); None without it: then obstore's own, shorter one is used."""
+    """Return botocore's session, which knows the usual chain (profiles, SSO, roles); None where it is not installed."""
     try:
         import botocore.session
     except ModuleNotFoundError:
@@ -188,7 +193,7 @@ def _botocore_session(frozen: tuple[tuple[str, str], ...]) -> Any:
 
 
 def _chain(session: Any, place: str) -> Callable[[], dict[str, Any]]:
-    """What obstore calls for credentials, again when they are about to expire."""
+    """Return what obstore calls for credentials, again when they are about to expire."""
 
     def provide() -> dict[str, Any]:
         credentials = session.get_credentials()
@@ -207,6 +212,6 @@ def _chain(session: Any, place: str) -> Callable[[], dict[str, Any]]:
 
 
 def relevant(environment: Mapping[str, str]) -> dict[str, str]:
-    """Those variables of an environment that decide how remote data is reached."""
+    """Return those variables of an environment that decide how remote data is reached."""
     names = (*AUTHORITIES, "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
     return {name: value for name, value in environment.items() if name.startswith("AWS_") or name in names}

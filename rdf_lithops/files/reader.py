@@ -46,8 +46,10 @@ _SIZE = struct.Struct("=q")
 
 @dataclass
 class _Client:
-    """What a connection stands for: the file that it reads and who pays for it, the process that it holds, the grants that
-    end with it."""
+    """What a connection stands for.
+
+    The file that it reads and whose traffic that is, the process that it holds, the grants that end with it.
+    """
 
     source: Source | None = None
     traffic: Traffic = field(default_factory=Traffic)
@@ -56,7 +58,7 @@ class _Client:
 
 
 class Reader:
-    """Answers connections, each in a thread of its own."""
+    """The reader's answers to its connections, each in a thread of its own."""
 
     def __init__(self, folder: str, limit_bytes: int) -> None:
         self.sources = Sources(os.path.join(folder, "extents"), limit_bytes)
@@ -118,7 +120,8 @@ class Reader:
         plug.sendall(_ANSWER.pack(BYTES, len(encoded)) + encoded)
 
     def _grant(self, client: _Client, grant: Grant) -> str:
-        """Keep what a run was granted under a name that nobody guesses, as long as the connection that brought it."""
+        """Keep what a run was granted, as long as the connection that brought it; return a name for it that nobody
+        guesses."""
         name = os.urandom(16).hex()
         with self.lock:
             self.grants[name], self.at_rest = grant, False
@@ -170,7 +173,7 @@ class Reader:
             plug.sendall(_ANSWER.pack(KEPT, len(kept)) + kept)
 
     def _expect(self, name: str, url: str) -> concurrent.futures.Future[Source]:
-        """The file of that URL under that grant, opened once: what a query announces is opened before it asks."""
+        """Return the file of that URL under that grant, opened once: what a query announces is opened before it asks."""
         with self.lock:
             grant = self.grants.get(name)
             if grant is None:
@@ -186,7 +189,7 @@ def _source_of(client: _Client) -> Source:
 
 
 def _receive(plug: socket.socket, size: int) -> memoryview | None:
-    """Exactly ``size`` bytes, or None at the end of the connection."""
+    """Return exactly ``size`` bytes; None at the end of the connection."""
     buffer = memoryview(bytearray(size))
     at = 0
     while at < size:

@@ -24,7 +24,10 @@ FINAL = (  # kinds of failure that another attempt would only repeat
 
 
 class AccessFailure(Exception):
-    """Remote data that cannot be read: ``kind`` is one word, ``url`` comes without its query."""
+    """Remote data that cannot be read.
+
+    ``kind`` is one word, ``url`` comes without its query, ``why`` is a sentence, ``next_command`` what the user may do.
+    """
 
     def __init__(self, kind: str, url: str, why: str, next_command: str) -> None:
         super().__init__(kind, url, why, next_command)
@@ -32,7 +35,7 @@ class AccessFailure(Exception):
 
     @property
     def plain(self) -> dict[str, str]:
-        """Its fields, to travel."""
+        """Its fields as a dictionary, to travel."""
         return dict(zip(("kind", "url", "why", "next_command"), self.args, strict=True))
 
     def __str__(self) -> str:
@@ -40,7 +43,7 @@ class AccessFailure(Exception):
 
 
 def shown(url: str) -> str:
-    """``url`` as it may appear in a message: without a query (which may be a signature) and without user names."""
+    """Return ``url`` as it may appear in a message: without a query (which may be a signature) and without user names."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme else url
 
@@ -61,7 +64,7 @@ _BY_TEXT: tuple[tuple[str, str, str, str], ...] = (  # found in the transfer lib
 
 
 def explained(error: BaseException, url: str) -> AccessFailure:
-    """The transfer library's ``error`` as an AccessFailure. Nothing of its text is kept: it may hold a signed URL."""
+    """Return the transfer library's ``error`` as an AccessFailure. Nothing of its text is kept: it may hold a signed URL."""
     text = f"{error!r} {error.__cause__!r}"
     code = next(iter(_CODE.findall(text)), "")
     status = next(iter(_STATUS.findall(text)), "")
@@ -92,19 +95,19 @@ def explained(error: BaseException, url: str) -> AccessFailure:
 
 
 def changed(url: str) -> AccessFailure:
-    """The file is no longer the one that this run began with."""
+    """Return the failure of a file that is no longer the one that this run began with."""
     return AccessFailure("changed", shown(url), "it was replaced while it was being read", "run the query again")
 
 
 def truncated(url: str, why: str) -> AccessFailure:
-    """Fewer bytes came than were promised."""
+    """Return the failure of a transfer that brought fewer bytes than were promised."""
     return AccessFailure(
         "truncated", shown(url), f"the transfer was cut short: {why}", "try again; if it recurs, copy it again"
     )
 
 
 def expired_signature(url: str) -> bool:
-    """Whether ``url`` carries a signature (version 4 or 2) that is out of date by its own words."""
+    """Return whether ``url`` carries a signature (version 4 or 2) that is out of date by its own words."""
     query = {name.lower(): values[0] for name, values in parse_qs(urlsplit(url).query).items()}
     try:
         if "x-amz-date" in query:

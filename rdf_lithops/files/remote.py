@@ -30,9 +30,10 @@ TAIL_BYTES = 256 << 10  # fetched with the size: keys, streamers and the tree of
 
 @dataclass(frozen=True)
 class RemoteObject:
-    """One version of a remote file: ``identity`` is its ETag (or time of change) and size. ``tail`` is its last bytes.
+    """One version of a remote file.
 
-    ``whole``: its server gives it whole or not at all.
+    ``identity`` names the version: its ETag (or time of change) and size. ``tail`` are its last bytes. ``whole``: its server
+    gives it whole or not at all.
     """
 
     url: str
@@ -46,15 +47,16 @@ class RemoteObject:
 
     @property
     def identity(self) -> str:
-        """Differs between versions of the file."""
+        """Its name among the versions of the file."""
         return _version(self.etag, self.modified, self.size)
 
     def travelling(self, start: int, end: int) -> int:
-        """How many bytes its server sends where bytes [start, end) are asked for."""
+        """Return how many bytes its server sends where bytes [start, end) are asked for."""
         return self.size if self.whole else end - start
 
     def fetch(self, start: int, end: int) -> Any:
-        """Bytes [start, end) as a buffer; AccessFailure when there are fewer, or the file is no longer this version."""
+        """Return bytes [start, end) as a buffer. Raises AccessFailure when there are fewer, or the file is no longer this
+        version."""
         with _explained(self.url):
             answer = self._asked(start, end)
             data = memoryview(answer.bytes())
@@ -64,7 +66,8 @@ class RemoteObject:
         return data
 
     def pieces(self, start: int, end: int) -> Iterator[Any]:
-        """As ``fetch``, in pieces as they arrive: no buffer for all of it is filled and emptied again."""
+        """Yield bytes [start, end) in buffers as they arrive, so that none is as large as all of it. Raises as ``fetch``
+        does."""
         if self.whole:
             yield self.fetch(start, end)
             return
@@ -77,7 +80,7 @@ class RemoteObject:
             raise truncated(self.url, f"expected bytes {start} to {end}, got {at - start}")
 
     def _asked(self, start: int, end: int) -> Any:
-        """The server's answer, if it is of this version."""
+        """Return the server's answer. Raises AccessFailure where it is of another version."""
         import obstore
 
         options: Any = {} if self.whole else {"range": (start, end)}
@@ -92,7 +95,7 @@ class RemoteObject:
 
 @contextlib.contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """Errors of the transfer library become AccessFailures."""
+    """Turn errors of the transfer library into AccessFailures."""
     try:
         yield
     except (AccessFailure, GeneratorExit):
@@ -129,13 +132,14 @@ def open_object(url: str, variables: Mapping[str, str], known: RemoteObject | No
 
 
 def size_and_version(url: str, variables: Mapping[str, str]) -> tuple[int, str]:
-    """How large ``url`` is, and its version."""
+    """Return how many bytes ``url`` has now, and its version. Raises AccessFailure."""
     version = version_of(url, variables)
     return int(version.rpartition(":")[2]), version
 
 
 def fetch_extent(url: str, start: int, end: int, version: str, variables: Mapping[str, str]) -> bytes:
-    """Bytes [start, end) of that version of ``url``; AccessFailure when it is another one by now, or bytes are missing."""
+    """Return bytes [start, end) of that version of ``url``; AccessFailure when it is another one by now, or bytes are
+    missing."""
     import obstore
 
     options: Any = {"range": (start, end)}
@@ -154,7 +158,7 @@ def fetch_extent(url: str, start: int, end: int, version: str, variables: Mappin
 
 
 def version_of(url: str, variables: Mapping[str, str]) -> str:
-    """The version that ``url`` is now, without its data; AccessFailure when it cannot be had."""
+    """Return the version that ``url`` is now, without its data. Raises AccessFailure when it cannot be had."""
     import obstore
 
     url = as_given(url)
@@ -180,7 +184,10 @@ def _version(etag: str | None, modified: str, size: int) -> str:
 
 
 def list_folder(url: str, variables: Mapping[str, str]) -> tuple[list[str], list[tuple[str, int, str]]]:
-    """What lies directly in the S3 folder ``url`` (``s3://bucket/a/``): folders; names, sizes, versions of objects."""
+    """Return what lies directly in the S3 folder ``url`` (``s3://bucket/a/``).
+
+    Two lists: names of folders; names, sizes and versions of objects. Raises AccessFailure.
+    """
     import obstore
 
     bucket, _, prefix = url[len("s3://") :].partition("/")

@@ -38,7 +38,7 @@ def is_signed(url: str) -> bool:
 
 
 def name_of(url: str) -> str:
-    """``url`` without its secrets; what names no server, and an object of S3, is its own name."""
+    """Return ``url`` without its secrets; a path, and an object of S3, is its own name."""
     scheme, separator, _ = url.partition("://")
     if not separator or scheme.lower() in ("s3", "file"):
         return url
@@ -50,7 +50,7 @@ def name_of(url: str) -> str:
 
 
 def parted(url: str) -> tuple[str, str, str]:
-    """A URL without its query, that query, and its fragment. Behind XRootD a ``?`` may be part of a pattern."""
+    """Return a URL without its query, that query, and its fragment. Behind XRootD a ``?`` may be part of a pattern."""
     rest, hash_sign, fragment = url.partition("#")
     query = r".*" if url.lower().startswith("http") else r"[\w.-]+=.*"
     found = re.fullmatch(rf"(.*?)(?:\?({query}))?", rest, re.DOTALL)
@@ -59,12 +59,15 @@ def parted(url: str) -> tuple[str, str, str]:
 
 
 def cleaned(text: str) -> str:
-    """``text`` with the names of all URLs in it instead of the URLs."""
+    """Return ``text`` with the URLs in it replaced by their names."""
     return _URL.sub(lambda found: name_of(found[0]), text)
 
 
 def _without_password(scheme: str, authority: str) -> str:
-    """A user's name is none where it comes with a password, or logs on to XRootD; a web server may take it for a token."""
+    """Return ``authority`` without a password, and without a user's name that comes with one, or that logs on to XRootD.
+
+    A web server may take a user's name for a token.
+    """
     user, at, host = authority.rpartition("@")
     name, colon, password = user.partition(":")
     if not at or not (colon or scheme.lower().startswith("http")):
@@ -86,7 +89,7 @@ def _without_signature(parameters: list[str]) -> list[str]:
 
 
 def _mark(secret: str) -> str:
-    """Stands for a secret in a name; a mark stands for itself."""
+    """Return what stands for a secret in a name; a mark stands for itself."""
     if re.fullmatch(r"sealed-[0-9a-f]{10}", secret):
         return secret
     return "sealed-" + hmac.new(_MARKS, secret.encode(), hashlib.sha256).hexdigest()[:10]

@@ -15,7 +15,7 @@ _RAW_CONSTRUCTOR = "SignedRaw(std::string_view, ROOT::Internal::RRawFile::ROptio
 
 @functools.lru_cache(maxsize=1)
 def _install() -> None:
-    """All files behind XRootD take this road from now on; those without another URL are what they were."""
+    """Teach ROOT the road of all files behind XRootD; those without another URL are opened as ever."""
     import ROOT
 
     if not ROOT.gInterpreter.Declare(f'#include "{_HEADER}"'):
@@ -32,7 +32,7 @@ def _install() -> None:
 
 
 def teach(signed: Mapping[str, str]) -> None:
-    """From now on the names among ``signed`` are opened by the URLs that they stand for."""
+    """From now on ROOT opens the names among ``signed`` by the URLs that they stand for."""
     if not signed:
         return
     import ROOT
@@ -43,7 +43,7 @@ def teach(signed: Mapping[str, str]) -> None:
 
 
 def forget() -> None:
-    """Let go of what was taught."""
+    """Forget all that was taught."""
     if _install.cache_info().currsize:
         import ROOT
 

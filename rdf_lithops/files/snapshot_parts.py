@@ -20,13 +20,15 @@ Output = dict[str, Any]  # plain: "folder" (a URL or path with its slash), "stem
 
 
 def placeholder(index: int) -> str:
-    """What Snapshot ``index`` of a graph is told to write, until a worker says where."""
+    """Return what Snapshot ``index`` of a graph is told to write, until a worker says where."""
     return f"{_PLACEHOLDER}{index}/part.root"
 
 
 def part_url(output: Output, range_id: int, piece: Sequence[int] = ()) -> str:
-    """Where the part of that range, or of that ``piece`` of a range that was halved, goes. Names of a run sort in the order
-    of its ranges."""
+    """Return where the part of that range goes, or of that ``piece`` of a range that was halved.
+
+    Names of a run sort in the order of its ranges.
+    """
     end = "".join(f"_{side}" for side in piece) + ".root" + output.get("ending", "")
     return f"{output['folder']}{output['stem']}_{output['run']}_{range_id:05d}{end}"
 

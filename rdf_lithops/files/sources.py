@@ -25,20 +25,21 @@ _SECRET = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "A
 
 
 class Traffic:
-    """Bytes of files that travelled for somebody, and requests: counted when asked for, and mended where fewer come."""
+    """Bytes of files that travelled for somebody, and requests: counted when they are asked for, and mended where fewer
+    come."""
 
     def __init__(self) -> None:
         self.bytes = self.requests = 0
         self._lock = threading.Lock()
 
     def add(self, count: int, requests: int = 0) -> None:
-        """``count`` bytes more (fewer, where it is negative), in so many requests."""
+        """Count so many bytes more (fewer, where ``count`` is negative), in so many requests."""
         with self._lock:
             self.bytes += count
             self.requests += requests
 
     def mended(self, pieces: Iterable[Any], expected: int) -> Iterator[Any]:
-        """``pieces``; what of ``expected`` bytes, which are counted, does not come before they end is taken away again."""
+        """Yield ``pieces``; take away again what of ``expected`` bytes, which are counted, does not come before they end."""
         came, ended = 0, False
         try:
             for piece in pieces:
@@ -51,7 +52,7 @@ class Traffic:
 
     @property
     def plain(self) -> dict[str, int]:
-        """Both counts, as they are sent: bytes, and requests."""
+        """Return both counts as they are sent: bytes, and requests."""
         return {"bytes": self.bytes, "requests": self.requests}
 
 
@@ -66,8 +67,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Grant:
-    """What a run may use, the versions that it expects, signed URLs by the names that stand for them; what it opened, and
-    what was fetched for it."""
+    """What the reader keeps of a run's grant (see access.Grant).
+
+    What the run may use, the versions that it expects, signed URLs by the names that stand for them; what it opened, and
+    what was fetched for it.
+    """
 
     variables: dict[str, str]
     versions: dict[str, str]
@@ -77,12 +81,13 @@ class Grant:
 
     @property
     def digest(self) -> str:
-        """Names the variables, and nothing else of the grant."""
+        """A name for the variables, and nothing else of the grant."""
         return _digest(self.variables)
 
     @property
     def place(self) -> str:
-        """Names what URLs mean, whoever asks: what one has read, another may have who has shown that he may read it."""
+        """A name for what URLs mean, whoever asks: who has shown that he may read a file may have what another one has read
+        of it."""
         return _digest({name: value for name, value in self.variables.items() if name not in _SECRET})
 
 
@@ -102,7 +107,7 @@ class Sources:
 
     @property
     def cached_bytes(self) -> int:
-        """What is kept of all files."""
+        """The bytes that are kept of all files."""
         return self._cache.bytes
 
     def rest(self) -> None:
@@ -113,11 +118,11 @@ class Sources:
         object_stores.give_up_stores()
 
     def expect(self, grant: Grant, url: str) -> concurrent.futures.Future[Source]:
-        """The file of ``url``, on its way to be open in a thread of ours."""
+        """Begin to open the file of ``url`` in a thread of ours; return it as a future."""
         return self._opening.submit(self.open, grant, url)
 
     def open(self, grant: Grant, url: str) -> Source:
-        """The file of ``url`` as ``grant`` may have it; raises AccessFailure."""
+        """Return the file of ``url`` as ``grant`` may have it. Raises AccessFailure."""
         source = self._found(grant, url)
         source.cached = self._cache.of(source.name)  # anew, if it had to make room; now it was used last
         found = source.found
@@ -129,7 +134,7 @@ class Sources:
         return source
 
     def _found(self, grant: Grant, url: str) -> Source:
-        """The file's current version: known, or asked for."""
+        """Return the file's current version: known, or asked for. Raises AccessFailure."""
         place, expected = (grant.digest, url), grant.versions.get(url)
         with self._lock:
             known = self._known.get(place)
@@ -154,7 +159,7 @@ class Sources:
     def request(
         self, source: Source, extents: Sequence[Extent], traffic: Traffic
     ) -> list[tuple[Extent, concurrent.futures.Future[None]]]:
-        """Start to fetch what of ``extents`` is neither here nor on its way; returns all of theirs that is on its way."""
+        """Start to fetch what of ``extents`` is neither here nor on its way; return all of theirs that is on its way."""
         wanted = union(extents)
         if wanted and wanted[0][0] < HEAD_BYTES:
             wanted = union([(0, min(HEAD_BYTES, source.found.size)), *wanted])
@@ -173,7 +178,7 @@ class Sources:
                 source.coming.pop((start, end), None)
 
     def kept(self, source: Source, extents: Sequence[Extent], traffic: Traffic) -> bytes | None:
-        """The path of the file that has all of ``extents``, once it does; None where they were not kept."""
+        """Return the path of the file that has all of ``extents``, once it does; None where they were not kept."""
         cached = source.cached
         for _, future in self.request(source, extents, traffic):
             future.result()
@@ -192,7 +197,7 @@ class Sources:
 
 
 def _pieces(found: remote.RemoteObject, start: int, end: int, traffic: Traffic) -> Iterator[Any]:
-    """Bytes [start, end), of which ``traffic`` knows from now on."""
+    """Yield bytes [start, end) as they arrive, and count them in ``traffic``."""
     expected = found.travelling(start, end)
     traffic.add(expected, requests=1)
     return traffic.mended(found.pieces(start, end), expected)

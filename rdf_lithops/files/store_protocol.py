@@ -11,7 +11,8 @@ PART = ".rdf_lithops-part"  # in the name of a file while it is written, where i
 
 
 class StoreFailure(Exception):
-    """Something that could not be written, read or listed: what, why; ``final`` where another try would end as this one."""
+    """Something that could not be written, read or listed: ``what``, ``why``; ``final`` where another try would end
+    alike."""
 
     def __init__(self, what: str, why: str, final: bool) -> None:
         super().__init__(what, why, final)
@@ -22,7 +23,7 @@ class StoreFailure(Exception):
 
 
 class Store(Protocol):
-    """The operations, on whole URLs. All of them raise StoreFailure."""
+    """The operations of a place where files are written, on whole URLs. All of them raise StoreFailure."""
 
     def prepare(self, folder: str) -> None:
         """Make ``folder`` where it would otherwise be made by whoever writes first, while others write already."""
@@ -30,14 +31,16 @@ class Store(Protocol):
     def put(self, path: str, url: str, replace: bool) -> None:
         """Make ``url`` a copy of the file ``path``; readers never see a part of it.
 
-        What is there is replaced, or else left: it is whole, and a duplicate of ``path``.
+        With ``replace`` a file that is there is replaced; without it the file is left: it is whole, and a duplicate of
+        ``path``.
         """
 
     def fetch(self, url: str, path: str) -> None:
         """Copy ``url`` into the file ``path``."""
 
     def sizes(self, folder: str, prefix: str) -> dict[str, int]:
-        """URLs and sizes in bytes of the files in ``folder`` whose names start with ``prefix``; none where it is missing."""
+        """Return, by URL, the sizes in bytes of the files in ``folder`` whose names start with ``prefix``; none where it is
+        missing."""
 
     def remove(self, urls: Iterable[str]) -> None:
         """Remove files; those that are not there are no error."""
@@ -47,6 +50,6 @@ class Store(Protocol):
 
 
 def split(url: str) -> tuple[str, str]:
-    """The folder of ``url``, with its slash, and the name in it."""
+    """Return the folder of ``url``, with its slash, and the name in it."""
     folder, slash, name = url.rpartition("/")
     return folder + slash, name

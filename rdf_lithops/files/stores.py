@@ -29,7 +29,7 @@ SINGLE_PUT_BYTES = 5 * 2**30  # of S3: up to here an object is one request, and 
 
 
 def store_of(url: str) -> Store:
-    """The store that ``url`` lies in; StoreFailure where nothing can be written there."""
+    """Return the store that ``url`` lies in. Raises StoreFailure where nothing can be written there."""
     scheme = urlsplit(url).scheme
     if scheme not in _STORES:
         why = f"expected a path or a URL that starts with {', '.join(f'{name}://' for name in _STORES if name)}"
@@ -38,22 +38,22 @@ def store_of(url: str) -> Store:
 
 
 def put(path: str, url: str, replace: bool) -> None:
-    """See Store.put."""
+    """Put the file ``path`` where ``url`` says; see Store.put."""
     store_of(url).put(path, url, replace)
 
 
 def fetch(url: str, path: str) -> None:
-    """See Store.fetch."""
+    """Copy ``url`` into the file ``path``; see Store.fetch."""
     store_of(url).fetch(url, path)
 
 
 def sizes(folder: str, prefix: str) -> dict[str, int]:
-    """See Store.sizes."""
+    """Return the sizes of files by URL; see Store.sizes."""
     return store_of(folder).sizes(folder, prefix)
 
 
 def remove(urls: Iterable[str]) -> None:
-    """See Store.remove."""
+    """Remove ``urls``, each at its store; see Store.remove."""
     by_store: dict[int, list[str]] = {}
     for url in urls:
         by_store.setdefault(id(store_of(url)), []).append(url)
@@ -131,7 +131,8 @@ def _os_errors(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def s3_client(what: str) -> Iterator[Any]:
-    """A client for a few requests: none is kept, for it would keep the keys."""
+    """Yield a client for a few requests, and turn its errors into StoreFailures: none is kept, for it would keep the
+    keys."""
     try:
         import boto3
         from botocore.config import Config
@@ -252,13 +253,16 @@ std::string copy_whole(const std::string &from, const std::string &to) {
 
 class _XRootD:
     def prepare(self, folder: str) -> None:
-        """A server that makes it for a file gives it its permissions a moment later, and refuses others in that moment."""
+        """Make ``folder`` now.
+
+        A server that makes it for a file gives it its permissions a moment later, and refuses others in that moment.
+        """
         import ROOT
 
         ROOT.gSystem.MakeDirectory(folder)  # one that is there is no error
 
     def put(self, path: str, url: str, replace: bool) -> None:
-        """Sends the file under another name and moves it: who replaces a file while it is sent shows half of it."""
+        """Send the file under another name and move it: who replaces a file while it is sent shows half of it."""
         if not replace and url in self.sizes(*split(url)):
             return
         staged, source = f"{url}.{secrets.token_hex(4)}{PART}", f"file://localhost{os.path.abspath(path)}"
@@ -302,11 +306,11 @@ class _XRootD:
             ROOT.gSystem.Unlink(url)
 
     def abandon(self, folder: str, prefix: str) -> None:
-        """The server removes what was not closed; what was closed and not moved is here."""
+        """Remove what was closed and not moved; the server itself removes what was not closed."""
         self.remove(self._listed(folder, prefix, staged=True))
 
     def _copied(self, source: str, target: str) -> str:
-        """Copy; why it failed, or nothing. A ROOT without XRootD's headers copies by itself, without POSC."""
+        """Copy a file; return why it failed, or nothing. A ROOT without XRootD's headers copies by itself, without POSC."""
         import ROOT
 
         self._declare()
@@ -316,7 +320,7 @@ class _XRootD:
         return "" if copied else "ROOT's copy failed; the log's tail says why"
 
     def _moved(self, source: str, target: str) -> str:
-        """Rename; why it failed, or nothing."""
+        """Rename a file; return why it failed, or nothing."""
         import ROOT
 
         if hasattr(ROOT.rdf_lithops, "move_file"):

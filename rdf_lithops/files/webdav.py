@@ -40,16 +40,16 @@ _token_wanted: set[str] = set()  # hosts that have refused a request without one
 
 
 class WebDAV:
-    """A Store; see there."""
+    """The store of files over http(s); store_protocol.Store says what each operation promises."""
 
     def prepare(self, folder: str) -> None:
-        """As for root://, and some servers make no folder for a file. If it fails, ``put`` says why."""
+        """Make ``folder``, which some servers do not make for a file. If that fails, ``put`` says why."""
         what = f"cannot make {folder}"
         if _asked("PROPFIND", folder, what, {"Depth": "0"}, fine=MISSING)[0] in MISSING:
             _asked("MKCOL", folder, what, fine=range(300, 500))
 
     def put(self, path: str, url: str, replace: bool) -> None:
-        """Asks first: a file that is there need not be sent, and a server that wants a token says so before it is sent."""
+        """Ask first: a file that is there need not be sent, and a server that wants a token says so before it is sent."""
         what = f"cannot write {url}"
         if _asked("PROPFIND", url, what, {"Depth": "0"}, fine=MISSING)[0] not in MISSING and not replace:
             return
@@ -82,7 +82,7 @@ class WebDAV:
 
 
 def _listed(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
-    """URLs and sizes of the files in ``folder`` whose names start with ``prefix``, spelt as both are."""
+    """Yield URLs and sizes in bytes of the files in ``folder`` whose names start with ``prefix``, spelt as both are."""
     status, body = _asked("PROPFIND", folder, f"cannot list {folder}", {"Depth": "1"}, fine=MISSING)
     if status in MISSING:
         return
@@ -107,8 +107,10 @@ def _asked(
     into: BinaryIO | None = None,
     fine: Collection[int] = (),
 ) -> tuple[int, bytes]:
-    """The server's status and answer; a good one is written ``into`` a file, if there is one. Raises StoreFailure, which
-    begins with ``what``, for a status of 300 or more that is not among the ``fine`` ones."""
+    """Send a request; return the server's status and answer. A good answer is written ``into`` a file, if there is one.
+
+    Raises StoreFailure, which begins with ``what``, for a status of 300 or more that is not among the ``fine`` ones.
+    """
     import urllib3
 
     host, token = urlsplit(url).netloc, sealed.bearer_token() if url.startswith("https:") else ""
@@ -154,7 +156,7 @@ def _authorities() -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=4)
 def _trust(authorities: tuple[str, ...]) -> ssl.SSLContext:
-    """Verify certificates with these authorities, beside those of the system."""
+    """Return a context that verifies certificates with these authorities, beside those of the system."""
     context = ssl.create_default_context()
     context.load_default_certs()
     for path in authorities:

@@ -23,7 +23,8 @@ SCHEMES = ("root", "roots", "xroot", "xroots")
 
 
 def version_of(url: str) -> str:
-    """Time of change and size; its size alone where a token in the URL opens it; empty where the server does not say."""
+    """Return the version of a file: time of change and size; the size alone for a URL with a token; "" if the server does
+    not say."""
     import ROOT
 
     access.install()
@@ -40,7 +41,8 @@ def version_of(url: str) -> str:
 
 
 def read_extent(url: str, start: int, end: int, version: str) -> bytes:
-    """Bytes [start, end) of that version of ``url``; AccessFailure when it is another one by now, or bytes are missing."""
+    """Return bytes [start, end) of that version of ``url``; AccessFailure when it is another one by now, or bytes are
+    missing."""
     import numpy
     import ROOT
 

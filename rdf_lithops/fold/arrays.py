@@ -25,7 +25,7 @@ _NUMBERS = frozenset(
 
 @dataclass(frozen=True)
 class Stored:
-    """A part that lies in the storage under ``key``."""
+    """An array part that lies in the storage under ``key``."""
 
     key: str
     sha256: str
@@ -33,7 +33,8 @@ class Stored:
 
 @dataclass
 class ArrayParts:
-    """The result of one AsNumpy in the order of the ranges: each part a pickle of arrays by column, or where that is."""
+    """The result of one AsNumpy, in the order of the ranges: each part is a pickle of arrays by column, or a Stored that
+    says where."""
 
     parts: list[bytes | Stored] = field(repr=False)
 
@@ -52,7 +53,7 @@ def register() -> None:
 def taken_apart(
     result: Any, prefix: str, limit_bytes: int, range_ids: tuple[int, ...], piece: tuple[int, ...] = ()
 ) -> dict[str, bytes]:
-    """Replace the arrays of ``result`` (DistRDF's TaskResult) by ArrayParts; returns what is to be stored, by key.
+    """Replace the arrays of ``result`` (DistRDF's TaskResult) by ArrayParts; return what is to be stored, by key.
 
     A part larger than ``limit_bytes`` is stored, below ``prefix``. Its key depends on the ranges, or the ``piece`` of one:
     who runs them again writes the same object.
@@ -75,7 +76,7 @@ def taken_apart(
 
 
 class _Pickler(pickle.Pickler):
-    """Writes vectors whose elements are objects element by element.
+    """A pickler that writes vectors whose elements are objects element by element.
 
     ROOT has no dictionary of them, and what it does instead takes an RVec for a std::vector: reading one crashes.
     """
@@ -94,7 +95,7 @@ def _dumped(arrays: dict[str, Any]) -> bytes:
 
 
 def _vector_of(kind: str, elements: list[Any]) -> Any:
-    """An RVec of that C++ type."""
+    """Return an RVec of the C++ type ``kind`` with these elements."""
     import ROOT
 
     made = ROOT.VecOps.RVec[kind.removeprefix(_VECTOR)[:-1].strip()]()
@@ -104,7 +105,8 @@ def _vector_of(kind: str, elements: list[Any]) -> Any:
 
 
 def joined(parts: ArrayParts, fetch: Callable[[str], bytes]) -> dict[str, Any]:
-    """The whole columns. ``fetch(key)`` reads the storage; ValueError for an object that is not what was written."""
+    """Return the whole columns, by name. ``fetch(key)`` reads the storage; ValueError for an object that is not what was
+    written."""
     import numpy
 
     dictionaries = [

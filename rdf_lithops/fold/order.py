@@ -22,14 +22,16 @@ AT_A_TIME = 2  # calls that fold beside each other at least: the choice must not
 
 
 def one_fold_s(results: int, size_bytes: float) -> float:
-    """Seconds that it takes to fold in a partial of so many results, together of so many bytes."""
+    """Return the seconds that it takes to fold in one partial of so many results, which together have so many bytes."""
     return PARTIAL_S + RESULT_S * results + size_bytes / BYTES_PER_S
 
 
 @dataclass(frozen=True)
 class FoldLimits:
-    """How much one call folds: at most so many ``partials`` and ``bytes``, and no more than it folds sooner than a tree of
-    calls, which takes ``round_s`` beside its folding (inf: that is not asked). It folds two partials whatever their size.
+    """How much one call folds.
+
+    At most so many ``partials`` and ``bytes``, and no more than it folds sooner than a tree of calls, which takes
+    ``round_s`` seconds beside its folding (inf: time is no reason for a tree). It folds two partials whatever their size.
     """
 
     partials: int = 2**31
@@ -37,7 +39,8 @@ class FoldLimits:
     round_s: float = math.inf
 
     def ask_for_a_tree(self, partials: int, all_bytes: float, one_s: float) -> bool:
-        """Whether several calls are to fold; ``one_s`` is what a partial takes."""
+        """Return whether several calls are to fold so many partials and bytes; ``one_s`` is the seconds that one partial
+        takes."""
         if partials <= 2:
             return False
         if partials > self.partials or all_bytes > self.bytes:
@@ -47,14 +50,14 @@ class FoldLimits:
         return (partials - in_turn) * one_s > self.round_s
 
     def groups(self, partials: int, partial_bytes: float) -> int:
-        """Into how many groups to cut partials, so that groups, and what comes of them, are of a size and within the
+        """Return into how many groups to put partials, so that groups, and what comes of them, are alike and within the
         limits."""
         most = max(2, min(self.partials, int(self.bytes / max(1.0, partial_bytes))))
         return max(math.ceil(partials / most), min(math.ceil(math.sqrt(partials)), partials // 2))
 
 
 def fold_order(envelopes: Sequence[Envelope], groups: Sequence[tuple[int, ...]]) -> Tree:
-    """Positions of ``envelopes`` as a nested list: what is in an inner list is folded first, from left to right.
+    """Return the positions of ``envelopes`` as a nested list: an inner list is folded first, each from left to right.
 
     ``groups`` are the range ids of each call of the plan. Each range must be there once (see check_each_range_once).
     """
@@ -69,7 +72,7 @@ def fold_order(envelopes: Sequence[Envelope], groups: Sequence[tuple[int, ...]])
 
 
 def flat(tree: Tree) -> list[int]:
-    """The positions in a tree, from left to right: the order in which a fold takes them up."""
+    """Return the positions in a tree, from left to right: the order in which a fold takes them up."""
     return [position for branch in tree for position in ([branch] if isinstance(branch, int) else flat(branch))]
 
 

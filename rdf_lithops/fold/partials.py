@@ -39,7 +39,10 @@ mergeable_again(const ROOT::RDF::RCutFlowReport &value) {
 
 
 def dumped(result: Any) -> list[bytes]:
-    """The pickles of a result, which is used up: what there is of it beside its list, then each of the list."""
+    """Return the pickles of a result: first what there is of it beside its list of results, then each of the list.
+
+    The result is used up, so that its objects and their pickles are not in memory together.
+    """
     mergeables = getattr(result, "mergeables", None)
     if not isinstance(mergeables, list):
         return [pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)]
@@ -52,7 +55,7 @@ def dumped(result: Any) -> list[bytes]:
 
 
 def loaded(envelope: Envelope) -> Any:
-    """The result in an envelope: the inverse of ``dumped``."""
+    """Return the result in an envelope: the inverse of ``dumped``."""
     first, *rest = _pickles(envelope)
     result = _load(first)
     if rest:
@@ -61,15 +64,17 @@ def loaded(envelope: Envelope) -> Any:
 
 
 def _pickles(envelope: Envelope) -> list[memoryview]:
-    """Views of what the body consists of."""
+    """Return views of the pickles that an envelope's body consists of."""
     view, lengths = memoryview(envelope.body), envelope.pickles or (len(envelope.body),)
     edges = itertools.pairwise(itertools.accumulate(lengths, initial=0))
     return [view[start:end] for start, end in edges]
 
 
 def _load(pickled: memoryview) -> Any:
-    """Silences what ROOT says of every cut flow: PyROOT makes a Python warning of it, and crashes in the middle of the
-    unpickling where warnings are errors."""
+    """Unpickle one object, and silence what ROOT says of every cut flow.
+
+    PyROOT makes a Python warning of it, and crashes in the middle of the unpickling where warnings are errors.
+    """
     if re.search(b"RMergeableReport", pickled):
         _build_report_layout()
     return pickle.loads(pickled)
@@ -125,10 +130,11 @@ def _with_moments(reducer: Reducer, into: Any, other: Any) -> Any:
 
 
 def fold(reducer: bytes, partials: Iterable[bytes], order: list[Any], began: dict[str, float], version: str) -> bytes:
-    """Fold packed ``partials`` with the pickled ``reducer``; a packed envelope.
+    """Fold packed ``partials`` with the pickled ``reducer``; return a packed envelope.
 
-    They come one after the other, as they stand in ``order`` (see folding.fold_order), and each is dropped once folded.
-    ``began`` is what ``seconds.began_here`` said in the task, ``version`` that of this ROOT.
+    The partials come one after the other, as they stand in ``order`` (see order.fold_order), and each is dropped once
+    folded. ``began`` is what ``seconds.began_here`` said in the task, ``version`` that of this ROOT. Raises RuntimeError for
+    a partial of another ROOT, EnvelopeError for a damaged one.
     """
     started = time.perf_counter()
     fold_two: Reducer = pickle.loads(reducer)
@@ -183,5 +189,5 @@ def _add(fold_two: Reducer, sum_of: Any, envelope: Envelope) -> Any:
 
 
 def _facts_of_calls(envelopes: list[Envelope]) -> list[dict[str, Any]]:
-    """The facts of the calls that ran ranges, in range order, whether their partials were folded before or not."""
+    """Return the facts of the calls that ran ranges, in range order, whether their partials were folded before or not."""
     return [fact for envelope in envelopes for fact in envelope.facts.get("calls", [envelope.facts])]

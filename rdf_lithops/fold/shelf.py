@@ -25,14 +25,16 @@ AHEAD_BYTES = 64 * 2**20  # and what they may have together
 
 @dataclass(frozen=True)
 class Shelf:
-    """A folder ``prefix`` of the storage for partials of ``at_least_bytes``; the run deletes it when it ends."""
+    """A folder ``prefix`` of the storage for envelopes of ``at_least_bytes`` and more; the run deletes it when it ends."""
 
     prefix: str
     at_least_bytes: int
 
     def put(self, packed: bytes, storage: Any) -> bytes:
-        """Put a packed envelope there and return one that says where; the same one back if it is small, a failure,
-        or no result yet."""
+        """Put a packed envelope on the shelf and return one that says where it lies.
+
+        An envelope that is small, tells of a failure, or is no result yet is returned as it is.
+        """
         if storage is None or len(packed) < self.at_least_bytes:
             return packed
         envelope = unpack(packed)
@@ -47,22 +49,23 @@ class Shelf:
 
 
 def shelf_of(envelopes: Iterable[Envelope]) -> Shelf | None:
-    """For the sum of partials, the shelf on which some of them are; None where none is: then the sum is not large either."""
+    """Return the shelf for the sum of partials: that on which some of them lie; None where none does, as the sum is not
+    large then."""
     keys = (envelope.stored["key"] for envelope in envelopes if envelope.stored is not None)
     return next((Shelf(os.path.dirname(key), SUM_BYTES) for key in keys), None)
 
 
 def size_of(envelope: Envelope) -> int:
-    """Bytes of a partial, wherever it is."""
+    """Return the bytes of a partial, wherever it lies."""
     return len(envelope.body) if envelope.stored is None else int(envelope.stored["bytes"])
 
 
 @dataclass(frozen=True)
 class Shelved:
-    """Packed partials, each once in order whenever this is iterated over, whether they are on a shelf or not.
+    """Packed partials, each once and in order whenever this is iterated over, whether they lie on a shelf or not.
 
-    Small ones are read ahead, large ones when asked for; none is kept. EnvelopeError if one cannot be had, or is
-    another's.
+    Small ones are read ahead, large ones when they are asked for; none is kept. Iterating raises EnvelopeError if a partial
+    cannot be had, or is that of another call.
     """
 
     packed: Sequence[bytes]
@@ -102,7 +105,7 @@ def _take(packed: bytes, storage: Any) -> bytes:
 
 
 def bundle(packed: Sequence[bytes], facts: dict[str, Any]) -> bytes:
-    """One envelope that holds several, in the order of their ranges, not folded: it is the next round's work."""
+    """Return one envelope that holds several, not folded, in the order of their ranges: the next round's work."""
     pairs = sorted(((unpack(each), each) for each in packed), key=lambda pair: (pair[0].range_ids, pair[0].piece))
     return pack(
         Envelope(
@@ -117,7 +120,7 @@ def bundle(packed: Sequence[bytes], facts: dict[str, Any]) -> bytes:
 
 
 def unbundle(envelope: Envelope) -> list[bytes]:
-    """The packed envelopes that :func:`bundle` put together."""
+    """Return the packed envelopes that :func:`bundle` put together."""
     view, packed, start = memoryview(envelope.body), [], 0
     for length in envelope.parts:
         packed.append(bytes(view[start : start + length]))

@@ -12,7 +12,8 @@ __all__ = ["compiling_quickly"]
 
 @contextlib.contextmanager
 def compiling_quickly() -> Iterator[None]:
-    """What is compiled in this block is not optimised: a third of the time, and slower code, which later graphs share."""
+    """In this block what is compiled is not optimised: it takes a third of the time and is slower code, which later graphs
+    share."""
     import ROOT
 
     given = re.findall(r"-O([0-3])", os.environ.get("EXTRA_CLING_ARGS", ""))

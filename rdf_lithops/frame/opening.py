@@ -23,7 +23,8 @@ _first_entry = 0  # as C++ has it
 
 
 def tell_first_entry(entry: int) -> None:
-    """Set the C++ variable of that name, unless it has the value: reaching it for the first time takes 0.1 s."""
+    """Set the C++ variable ``rdf_lithops::first_entry``, unless it has the value: reaching it for the first time takes
+    0.1 s."""
     global _first_entry
     if entry != _first_entry:
         import ROOT
@@ -33,8 +34,10 @@ def tell_first_entry(entry: int) -> None:
 
 
 def data_frame(source: str, item: Any) -> Any:
-    """DistRDF's TaskObjects of a range that ``ranges.from_plain`` made: a data frame and what its files hold; no frame where
-    there is nothing to read. Raises TypeChange where what is read would be read wrongly."""
+    """Return DistRDF's TaskObjects of a range that ``ranges.from_plain`` made: a data frame, and the entries of its files.
+
+    There is no frame where there is nothing to read. Raises TypeChange where something would be read wrongly.
+    """
     from ROOT._distrdf import Ranges
     from ROOT._distrdf.HeadNode import TaskObjects
 
@@ -71,7 +74,8 @@ def _look(source: str, name: str, tree: str, reference: dict[str, Any]) -> Look:
 
 
 def _bounds(item: Any, seen: Sequence[Look]) -> tuple[int, int]:
-    """The first entry of the range and the one behind it, in the chain of all that it opens; the same where it is empty."""
+    """Return the first entry of the range and the one behind it, in the chain of all that it opens; the same where it is
+    empty."""
     first, last = item.first_file_idx, item.last_file_idx - 1
     before = list(itertools.accumulate((each.entries for each in seen), initial=0))
     starts, ends = item.first_tree_start_perc, item.last_tree_end_perc
@@ -90,7 +94,7 @@ def _in_clusters(start: float, end: float, seen: Look) -> tuple[int, int, int]:
 
 
 def _check_types(source: str, reference: dict[str, Any], name: str, seen: Look) -> None:
-    """Raise TypeChange for a file that cannot be read as the dataset's first one is."""
+    """Raise TypeChange for a file ``name`` that cannot be read as the dataset's first one is."""
     if not reference or (source != "rntuple" and not seen.entries):
         return
     missing = sorted(reference["types"].keys() - seen.types.keys())
@@ -105,7 +109,7 @@ def _check_types(source: str, reference: dict[str, Any], name: str, seen: Look) 
 
 
 def _check_friends(item: Any, reference: dict[str, Any]) -> None:
-    """As ``_check_types``, for the friends' files; narrowed ones must hold the columns that the first file holds."""
+    """Check the friends' files as ``_check_types`` does; narrowed ones must hold the columns that the first file holds."""
     for (_, names, trees), known in zip(_friends(item.friendinfo), reference.get("friends", ()), strict=False):
         for name, tree in zip(names, trees, strict=False):
             seen = look(name, tree, known["columns"], False)
@@ -118,7 +122,7 @@ def _check_friends(item: Any, reference: dict[str, Any]) -> None:
 
 
 def _stands_before(source: str, item: Any, reference: dict[str, Any], seen: Sequence[Look]) -> Pair | None:
-    """The file for which the range is compiled, if that is not its own first one and holds other columns."""
+    """Return the file for which the range is compiled, if that is not its own first one and holds other columns."""
     if not reference or (item.friendinfo is not None and not item.is_narrow):
         return None
     first = next((each for each in seen if each.entries or source == "rntuple"), seen[0])
@@ -129,7 +133,7 @@ def _stands_before(source: str, item: Any, reference: dict[str, Any], seen: Sequ
 
 
 def _local_samples(item: Any, pairs: Sequence[tuple[str, str, Look]]) -> list[tuple[str, tuple[int, int], int, int]]:
-    """What local RDataFrame tells of each file: all of its entries, or the range of the specification."""
+    """Return what local RDataFrame tells of each file: all of its entries, or the range of the specification."""
     given = item.shared.get("entry_range")
     numbers = [-1 if at is None else item.shared["samples"][at]["number"] for at in item.positions or [None] * len(pairs)]
     return [
@@ -153,7 +157,7 @@ def _ntuple(files: Sequence[Pair], held: Sequence[int], start: int, end: int) ->
 
 
 def _tree(item: Any, files: Sequence[Pair], start: int, end: int, is_odd: bool) -> Any:
-    """A frame of the range's own where a tree's key is not its name; else the graph's, moved to the range."""
+    """Return a frame of the range's own where a tree's key is not its name; else the graph's, moved to the range."""
     import ROOT
     from ROOT._distrdf import _graph_cache
 
@@ -181,7 +185,7 @@ def _tree(item: Any, files: Sequence[Pair], start: int, end: int, is_odd: bool) 
 
 
 def _sample(item: Any, position: int | None, trees: list[str], names: list[str]) -> tuple[Any, ...]:
-    """What RDatasetSpec takes: a name, trees and files, and the metadata of a sample that has some."""
+    """Return what RDatasetSpec takes: a name, trees and files, and the metadata of a sample that has some."""
     if position is None:
         return ("", trees, names)
     sample = item.samples_of_dataset[position]._sample
@@ -189,7 +193,7 @@ def _sample(item: Any, position: int | None, trees: list[str], names: list[str])
 
 
 def _friends(info: Any) -> list[tuple[str, list[str], list[str]]]:
-    """Alias, files and trees of each friend."""
+    """Return the alias, the files and the trees of each friend."""
     if info is None:
         return []
     triples = zip(info.fFriendNames, info.fFriendFileNames, info.fFriendChainSubNames, strict=True)
@@ -202,7 +206,7 @@ _chains: list[Any] = []  # those that the newest frame reads: ROOT's frames do n
 def _of_chain(
     files: Sequence[Pair], start: int, end: int, name: str, friends: Sequence[tuple[str, list[str], list[str]]]
 ) -> Any:
-    """A frame over a chain of that ``name``, by which ROOT finds masks, and not over a specification, which has none."""
+    """Return a frame over a chain of that ``name``, by which ROOT finds masks; a specification has no name."""
     import ROOT
 
     chains = [_chain(name, [(file, tree) for file, tree, _ in files])]

@@ -74,8 +74,11 @@ def _files_to_plain(item: Any, dataset: Plain) -> Plain:
 
 
 def _pyrdf_to_plain(number: int, item: Any, dataset: Plain) -> Plain:
-    """PyRDF's ranges have no id: their order is theirs. Friends are aligned by entry number in the whole dataset, so with
-    them each range must have all its files, which are kept once; ValueError otherwise."""
+    """Return PyRDF's range ``number`` as a dictionary: it has no id of its own.
+
+    Friends are aligned by entry number in the whole dataset, so with them each range must have all its files, which are kept
+    once, in ``dataset``. Raises ValueError for a range that has not.
+    """
     files = None if item.filelist is None else [str(name) for name in item.filelist]
     friends = getattr(item, "friend_info", None)  # the oldest ranges have none
     if friends:
@@ -105,13 +108,15 @@ def _friends_to_plain(friends: Any) -> Plain:
 
 
 def expanded(name: str) -> str:
-    """A local name with this process's variables and home folder in it; a URL as it is."""
+    """Return a local name with this process's variables and home folder in it, and a URL as it is."""
     return name if "://" in name else os.path.expanduser(os.path.expandvars(name))
 
 
 def sample_position(sample: Any, dataset: Plain) -> int | None:
-    """Where in the dataset's samples DistRDF's ``sample`` is; it is put there if it is not. ``number`` is its number in the
-    specification: names need not differ."""
+    """Return where in the dataset's samples DistRDF's ``sample`` is; it is put there if it is not.
+
+    A sample is known by its number in the specification, as names need not differ.
+    """
     if sample is None:
         return None
     number, name = int(sample._sample.GetSampleId()), str(sample._sample.GetSampleName())
@@ -132,7 +137,7 @@ def sample_position(sample: Any, dataset: Plain) -> int | None:
 
 
 def from_plain(plain: Plain, dataset: Plain, exec_id: Any) -> Any:
-    """Rebuild the range, DistRDF's under the execution identifier ``exec_id``. Needs ROOT: call it in a ROOT process."""
+    """Make the range again: DistRDF's, under the execution identifier ``exec_id``, or PyRDF's. Call it in a ROOT process."""
     from ROOT._distrdf import Ranges
 
     if plain.get("format") != FORMAT_VERSION:
@@ -159,7 +164,7 @@ def from_plain(plain: Plain, dataset: Plain, exec_id: Any) -> Any:
 
 
 def annotate(item: Any, plain: Plain, dataset: Plain) -> None:
-    """Tell a range of files what DistRDF's ranges do not say, and ``opening`` needs."""
+    """Put on a range of files what DistRDF's ranges do not say and ``opening`` needs."""
     item.shared, item.positions = dataset, plain["samples"]
     item.samples_of_dataset = _samples_from_plain(dataset["samples"])
     item.is_narrow, item.first_entry = bool(plain.get("friends")), plain.get("first_entry", 0)
@@ -179,7 +184,7 @@ class _Start(int):
 
 
 def _pyrdf_from_plain(plain: Plain, dataset: Plain, files: list[str] | None) -> Any:
-    """What PyRDF's mappers read of a range are four attributes; a plain namespace serves them as well."""
+    """Return a namespace with the four attributes that PyRDF's mappers read of a range."""
     start, friends = _Start(plain["start"]), dataset["friends"]
     start.text = f"{plain['id']}_{plain['start']}"
     if friends is not None:
@@ -189,7 +194,7 @@ def _pyrdf_from_plain(plain: Plain, dataset: Plain, files: list[str] | None) -> 
 
 
 def _friends_from_plain(friends: Plain | None) -> Any:
-    """What DistRDF reads of an RFriendInfo are three iterables; plain lists serve it as well."""
+    """Return a namespace with the three lists that DistRDF reads of an RFriendInfo; None without friends."""
     if friends is None:
         return None
     return SimpleNamespace(
@@ -200,7 +205,7 @@ def _friends_from_plain(friends: Plain | None) -> Any:
 
 
 def _samples_from_plain(samples: list[Plain]) -> dict[int | None, Any]:
-    """DistRDF's samples by their position in the dataset; None, for a file without one, is none."""
+    """Return DistRDF's samples by their position in the dataset; under None, for a file without one, is None."""
     from ROOT._distrdf.Ranges import SerializableRSample
 
     built: dict[int | None, Any] = {None: None}
@@ -218,7 +223,7 @@ def _samples_from_plain(samples: list[Plain]) -> dict[int | None, Any]:
 
 
 def files_of(plain_ranges: list[Plain], dataset: Plain) -> set[str]:
-    """Every file that the ranges read, friends' included."""
+    """Return the names of all files that the ranges read, friends' included."""
     friends = [plain["friends"] for plain in [dataset, *plain_ranges] if plain.get("friends")]
     lists = [plain.get("files") or () for plain in [dataset, *plain_ranges]]
     lists += [files for chains in friends for files in chains["files"]]
@@ -226,7 +231,7 @@ def files_of(plain_ranges: list[Plain], dataset: Plain) -> set[str]:
 
 
 def describe(plain: Plain, dataset: Plain) -> str:
-    """One line for people: which entries or files a range stands for."""
+    """Say in one line, for people, for which entries or files a range stands."""
     if plain["kind"] == "merge":
         return f"range {plain['id']}: {len(plain['sources'])} files into {plain['target']}"
     if plain["kind"] == "entries":

@@ -61,14 +61,14 @@ inline ROOT::RDF::RSampleInfo sample(const ROOT::RDF::RSampleInfo &info)
 
 @functools.cache
 def declare() -> None:
-    """Compile it, once per process."""
+    """Compile the class of samples, once per process."""
     import ROOT
 
     ROOT.gInterpreter.Declare(_CODE)
 
 
 def tell_entries(entries: int) -> None:
-    """The dataset is so many entries without files; 0: it has files."""
+    """Say that the dataset has so many entries and no files; 0: it has files."""
     import ROOT
 
     declare()
@@ -76,7 +76,8 @@ def tell_entries(entries: int) -> None:
 
 
 def tell(found: Iterable[tuple[str, tuple[int, int], int, int]]) -> None:
-    """Of each file and tree its name, the entries that local RDataFrame says, their number in all, the sample's number."""
+    """Say of each file and tree its name, the entries [first, end) that local RDataFrame tells, their number in all, the
+    sample's number."""
     import ROOT
 
     tell_entries(0)

@@ -56,7 +56,7 @@ _installed = ""
 
 
 def packed(begins: Any, ends: Any) -> str:
-    """Intervals, sorted and apart from each other, as text."""
+    """Return sorted, disjoint intervals, given by their begins and ends, as text."""
     import numpy
 
     pairs = numpy.array([begins, ends], dtype="<u8")
@@ -65,7 +65,7 @@ def packed(begins: Any, ends: Any) -> str:
 
 
 def unpacked(text: str) -> tuple[Any, Any]:
-    """Begins and ends of what was ``packed``."""
+    """Return the begins and ends of what was ``packed``."""
     import numpy
 
     steps = numpy.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<u8")
@@ -81,7 +81,7 @@ def _declared() -> None:
 
 
 def install(text: str | None) -> None:
-    """From now on, these entries of the dataset are meant in this process's ROOT. None: whatever it was, nobody asks."""
+    """From now on this process's ROOT reads these entries of the dataset alone; None: all."""
     global _installed
     if text is None or text == _installed:
         return

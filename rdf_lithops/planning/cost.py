@@ -24,7 +24,11 @@ TARGET_S = 10.0  # the least that a call works where calls are paid: three times
 
 @dataclass(frozen=True)
 class Offer:
-    """What an executor offers a call, as its configuration says; ``memory_mib`` and ``timeout_s`` None where it does not."""
+    """What an executor offers a call, as its configuration says.
+
+    ``workers``: calls that run at a time; ``memory_mib`` and ``timeout_s`` of one call, None where the configuration does
+    not say.
+    """
 
     backend: str = "localhost"
     region: str = ""
@@ -35,13 +39,13 @@ class Offer:
 
     @property
     def vcpus(self) -> float:
-        """Processors of one call, as far as they go with its memory; 1 where they are set apart from it."""
+        """Processors of one call, in proportion to its memory where the backend grants them so; else 1."""
         per_vcpu = MEMORY_PER_VCPU_MIB.get(self.backend)
         return 1.0 if per_vcpu is None or self.memory_mib is None else self.memory_mib / per_vcpu
 
     @property
     def memory_gb(self) -> float:
-        """Memory as bills count it (GiB, which they call GB); 0 where nobody bills."""
+        """Memory of one call as bills count it (GiB, which they call GB); 0 where nobody bills."""
         return (self.memory_mib or 0) / 1024
 
     def __str__(self) -> str:
@@ -88,15 +92,15 @@ class Speeds:
     is_measured: bool = False
 
     def load(self, entries: int, read_bytes: int, files: int) -> float:
-        """Seconds of reading and looping, opening of files included."""
+        """Return the seconds of reading and looping, opening of files included, on one vCPU."""
         return self.pace * (read_bytes / self.bytes_per_s + entries / self.entries_per_s) + self.open_s * files
 
     def load_of(self, work: Work) -> float:
-        """The load of a call's work."""
+        """Return the load of a call's work, in seconds."""
         return self.load(work.entries, work.read_bytes, work.files)
 
     def call_s(self, work: Work, vcpus: float, starts: bool = False, compiles: bool = False) -> float:
-        """Seconds from a call's start to its end, with a share of a processor; more than one is no gain.
+        """Return the seconds from a call's start to its end, with so many ``vcpus``; more than one is no gain.
 
         ``starts``: it has a new worker, which has to compile too. ``compiles``: its worker has not run this graph.
         """
@@ -111,13 +115,14 @@ class Speeds:
         return self.fold_partial_s + self.partial_bytes / self.fold_bytes_per_s
 
     def fold_s(self, partials: int, vcpus: float) -> float:
-        """Seconds of a call that folds as many partials; it runs where a call has just ended, so nothing starts."""
+        """Return the seconds of a call that folds so many partials; it runs where a call has just ended, so nothing
+        starts."""
         return partials * self.fold_one_s / min(1.0, vcpus) + self.fold_handling_s
 
 
 @dataclass(frozen=True)
 class Prices:
-    """USD for one of each; ``as_of`` is the day on which the provider's page said so."""
+    """USD for one GB-s, one request, one write and one read; ``as_of`` is the day on which the provider's page said so."""
 
     backend: str
     region: str
@@ -137,7 +142,10 @@ class Prices:
 
 @dataclass(frozen=True)
 class Bill:
-    """What the provider bills: GB-s, requests (calls of all kinds) and USD, where a price is known: that of ``basis``."""
+    """What the provider bills: GB-s, requests (calls of all kinds) and USD.
+
+    ``cost_usd`` is None where no price is known; ``basis`` says whose prices they are.
+    """
 
     billed_gb_s: float = 0.0
     requests: int = 0
@@ -147,7 +155,8 @@ class Bill:
 
     @classmethod
     def of(cls, seconds: float, requests: int, offer: Offer, prices: Prices | None) -> Bill:
-        """The bill of calls that together take ``seconds``; each reads its input from storage and writes its result."""
+        """Return the bill of calls that together take ``seconds``; each reads its input from storage and writes its
+        result."""
         gb_s = 0.0 if offer.is_local else seconds * offer.memory_gb
         if offer.backend in CORE_HOURS:
             return cls(gb_s, requests, None, "core-hours", seconds / 3600)
@@ -164,7 +173,8 @@ class Bill:
 
 
 def prices_of(offer: Offer, usd_per_gb_s: float | None = None) -> Prices | None:
-    """The prices of an executor's backend and region: yours, the table's, or None for a backend that it does not have."""
+    """Return the prices of an executor's backend and region: the user's own, the table's, or None for a backend that it
+    lacks."""
     table = _table()
     regions = table["backends"].get(offer.backend)
     if usd_per_gb_s is not None:
@@ -181,7 +191,8 @@ def _table() -> dict[str, Any]:
 
 
 def default_calls(load_s: float, offer: Offer, target_s: float | None) -> int:
-    """How many calls share ``load_s`` of event loop: one per worker, but each with enough to do for what it costs to start.
+    """Return how many calls share ``load_s`` seconds of event loop: one per worker, but each with enough to do for what it
+    costs to start.
 
     ``target_s`` is the least that a call should work; where calls are free every worker gets one.
     """

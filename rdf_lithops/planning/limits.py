@@ -23,10 +23,10 @@ LAMBDA_MEMORY_PER_VCPU_MIB = 1769  # Lambda grants processor time in proportion 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one call of a backend may have at most (``*_min``: at least). None: no limit of the backend's own.
+    """What one call of a backend may have at most (``*_min``: at least). None: the backend itself sets no limit.
 
-    ``setting_*`` are Lithops' names of the settings, in ``section`` of its configuration. ``concurrency`` is the quota of
-    a new account or installation; what is granted to yours is asked of the backend (``rdf-lithops check``).
+    ``setting_*`` are Lithops' names of the settings, in ``section`` of its configuration. ``concurrency`` is the quota of a
+    new account or installation; what your own may have is asked of the backend (``rdf-lithops check``).
     """
 
     backend: str
@@ -45,11 +45,11 @@ class Limits:
     setting_concurrency: str = "max_workers"
 
     def vcpus(self, memory_mib: float) -> float | None:
-        """The share of a processor that goes with ``memory_mib``; None where it is set apart from memory."""
+        """Return the share of a processor that goes with ``memory_mib``; None where it is set apart from memory."""
         return None if self.memory_per_vcpu_mib is None else memory_mib / self.memory_per_vcpu_mib
 
     def memory_for(self, vcpus: float) -> int | None:
-        """The memory to ask for (MiB) so that a call gets ``vcpus``."""
+        """Return the memory to ask for (MiB) so that a call gets ``vcpus``."""
         return None if self.memory_per_vcpu_mib is None else round(vcpus * self.memory_per_vcpu_mib)
 
 
@@ -72,7 +72,8 @@ class Demand:
 
 @dataclass(frozen=True)
 class Misfit:
-    """One thing that a call would need and not get; ``what`` names it, ``change`` is what would fit."""
+    """One thing that a call would need and not get: ``what`` names it, ``asked`` and ``limit`` are in ``unit``, ``change``
+    would fit."""
 
     what: str
     asked: float
@@ -112,10 +113,10 @@ _LIMITS = {
 
 
 def limits_of(backend: str, section: Mapping[str, Any] | None = None) -> Limits:
-    """The limits of a Lithops backend; one that we do not know grants anything.
+    """Return the limits of a Lithops backend; one that we do not know has none.
 
-    With ``section``, the backend's part of the Lithops configuration, what is configured there is the limit instead:
-    more memory, time or disk than that no call of this executor gets.
+    With ``section``, the backend's part of the Lithops configuration, what is configured there is the limit instead: more
+    memory, time or disk than that no call of this executor gets.
     """
     limits = _LIMITS.get(backend, Limits(backend))
     if section is None or backend == "localhost":
@@ -138,7 +139,7 @@ def _narrowed(limits: Limits, configured: dict[str, int]) -> Limits:
 
 
 def misfits(limits: Limits, demand: Demand) -> list[Misfit]:
-    """Everything in ``demand`` that a call does not get, in the order of the fields; empty if it fits.
+    """Return everything in ``demand`` that a call does not get, in the order of the fields; empty if it fits.
 
     More calls than run at a time are no misfit: they queue.
     """
@@ -175,7 +176,8 @@ def _above(limits: Limits, what: str, asked: float | None, limit: float | None, 
 
 
 def _change(limits: Limits, what: str, asked: float) -> str:
-    """What to do about a demand above the limit: raise the setting as far as the backend goes, or cut the calls smaller."""
+    """Say what to do about a demand above the limit: raise the setting as far as the backend goes, or make the calls
+    smaller."""
     own = _LIMITS.get(limits.backend, limits)
     settings = {
         "memory": (limits.setting_memory, own.memory_max_mib, "use more ranges (npartitions): each call then holds less"),

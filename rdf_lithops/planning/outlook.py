@@ -25,10 +25,10 @@ ROOM = 1.5  # a call may take this much longer than expected before a budget end
 
 
 def fold_shape(partials: int, partial_bytes: float, one_s: float, limits: FoldLimits) -> list[int]:
-    """Calls in each round of the fold, the last one being 1; ``[1]`` means that one call folds all. ``one_s`` is what a
-    partial takes.
+    """Return the number of calls in each round of the fold, the last one being 1; ``[1]`` means that one call folds all.
 
-    Each round but the last has one call more, which finds that it is too much and hands it on.
+    ``one_s`` is the seconds that a partial takes. Each round but the last has one call more, which finds that it is too much
+    and hands it on.
     """
     shape = [1]
     while limits.ask_for_a_tree(partials, partials * partial_bytes, one_s):
@@ -39,13 +39,19 @@ def fold_shape(partials: int, partial_bytes: float, one_s: float, limits: FoldLi
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is known of a run before it. ``works`` is what the calls are given; None where the files were not surveyed.
+    """What is known of a run before it.
 
-    ``clusters`` are those of the files, of which calls consist. At most ``merge_calls`` calls, in ``merges`` submissions,
-    merge the files that it writes. The first ``starting`` calls start a worker; the next
-    ``compiling`` ones find one that has not run this graph. ``expected`` is what the run takes if nothing fails;
-    ``ceiling`` if every call runs as long as it may (``call_limit_s``), in every attempt. Both None where they cannot be
-    told.
+    ``offer``, ``limits``, ``speeds``       what a call gets, may have at most, and takes
+    ``prices``                           None where none are known
+    ``calls``, ``works``                 calls of the map, and what each is given; ``works`` is None without a survey
+    ``attempts``, ``deadline_s``, ``budget_usd``   the user's options
+    ``fold``                             calls in each round of the fold
+    ``starting``, ``compiling``          so many calls start a worker; the next so many find one without this graph
+    ``clusters``                         those of the files, of which calls consist
+    ``merge_calls``, ``merges``          so many calls at most, in so many submissions, merge the files that it writes
+
+    ``expected`` is the bill if nothing fails; ``ceiling`` if every call runs as long as it may (``call_limit_s``), in every
+    attempt. Both are None where they cannot be told.
     """
 
     offer: Offer
@@ -66,17 +72,17 @@ class Outlook:
 
     @property
     def loads_s(self) -> tuple[float, ...] | None:
-        """Expected seconds of reading and looping of each call."""
+        """Expected seconds of reading and looping, call by call; None where the files were not surveyed."""
         return None if self.works is None else tuple(map(self.speeds.load_of, self.works))
 
     @property
     def balance(self) -> float | None:
-        """How far the load of the farthest call is from the mean, as a fraction of it."""
+        """How far the load of the farthest call is from the mean, as a fraction of the mean."""
         return None if self.loads_s is None else unevenness(self.loads_s)
 
     @property
     def calls_s(self) -> tuple[float, ...] | None:
-        """Expected seconds of each call."""
+        """Expected seconds of each call; None where the files were not surveyed."""
         if self.works is None:
             return None
         begun = self.starting + self.compiling
@@ -87,7 +93,7 @@ class Outlook:
 
     @property
     def fold_calls(self) -> int:
-        """Calls of the fold, those included that only find it too large."""
+        """The number of calls of the fold, those included that only find it too large."""
         return sum(self.fold) + len(self.fold) - 1
 
     @property
@@ -101,14 +107,14 @@ class Outlook:
 
     @property
     def expected(self) -> Bill | None:
-        """The bill of a run in which nothing fails."""
+        """The bill of a run in which nothing fails; None where it is not known."""
         if self.calls_s is None:
             return None if self.prices is None or self.prices.gb_s > 0 else self._bill(0.0, 1)
         return self._bill(math.fsum(self.calls_s) + math.fsum(self.folds_s), 1)
 
     @property
     def ceiling(self) -> Bill | None:
-        """The most that can be billed."""
+        """The most that can be billed; None where nothing limits it."""
         longest_s, fold_s = self.call_limit_s, self.offer.timeout_s
         if self.offer.is_local:
             return self._bill(0.0, self.attempts)
@@ -119,7 +125,7 @@ class Outlook:
 
     @property
     def call_limit_s(self) -> float | None:
-        """The longest that a call may run: the backend's limit, the deadline, or what the budget leaves each."""
+        """The longest that a call may run, in seconds: the backend's limit, the deadline, or what the budget leaves each."""
         given = [limit for limit in (self.offer.timeout_s, self.deadline_s, self._affordable_s()) if limit is not None]
         return min(given, default=None)
 
@@ -129,12 +135,13 @@ class Outlook:
 
     @property
     def usd_per_s(self) -> float | None:
-        """What a second of a call costs; None where nobody bills it, or nobody knows."""
+        """What a second of a call costs, in USD; None where nobody bills it, or nobody knows."""
         per_s = 0.0 if self.prices is None or self.offer.is_local else self.prices.gb_s * self.offer.memory_gb
         return per_s if per_s > 0 else None
 
     def _affordable_s(self) -> float | None:
-        """Seconds per call that the budget pays for in every attempt, once the folds are paid at their dearest."""
+        """Return the seconds per call that the budget pays for in every attempt, once the folds are paid at their
+        dearest."""
         if self.budget_usd is None or self.usd_per_s is None:
             return None
         per_s = self.attempts * self.usd_per_s
@@ -146,7 +153,7 @@ class Outlook:
         return Bill.of(seconds, attempts * (self.calls + self.fold_calls + more_calls), self.offer, self.prices)
 
     def problems(self) -> list[str]:
-        """Why this cannot run, or must not: each with the change that would help; empty if it may."""
+        """Return why the plan cannot run, or must not: each with the change that would help; empty if it may run."""
         longest_s = None if self.calls_s is None else max((*self.calls_s, *self.folds_s))
         demand = Demand(memory_mib=self.speeds.memory_mib, duration_s=longest_s)
         return [*map(str, misfits(self.limits, demand)), *self._too_dear()]
@@ -174,7 +181,7 @@ class Outlook:
             raise PlanError(f"expected a plan that fits into {self.offer}; nothing was invoked{listed}")
 
     def lines(self) -> Sequence[str]:
-        """For people, one fact a line."""
+        """Return what the printed plan says, one fact a line."""
         calls_s, loads_s = self.calls_s, self.loads_s
         yielded = [f"runs on   {self.offer}"]
         if calls_s and loads_s:
@@ -193,14 +200,14 @@ class Outlook:
         return yielded
 
     def _balanced(self) -> str:
-        """How even the calls are, and why not."""
+        """Say how even the calls are, and why not."""
         said = f"no call's load is farther than {self.balance or 0.0:.1%} from the mean"
         if (self.balance or 0.0) <= EVEN:
             return said
         return f"{said}: a call has whole clusters, and the files have {self.clusters}; fewer ranges are more even"
 
     def _begins(self) -> str:
-        """What calls have to do before they can loop."""
+        """Say what calls have to do before they can loop."""
         speeds, begins = self.speeds, []
         if self.starting:
             begin_s = speeds.start_s + speeds.compile_s
@@ -210,7 +217,7 @@ class Outlook:
         return ", ".join(begins) or "nothing: workers have ROOT and this graph"
 
     def as_plain(self) -> dict[str, Any]:
-        """The same for machines."""
+        """Return the same facts as a dictionary that JSON can hold; units are in its names."""
         return {
             "backend": self.offer.backend,
             "region": self.offer.region,

@@ -42,17 +42,17 @@ class Plan:
 
     @property
     def calls(self) -> int:
-        """Lithops calls of the map stage."""
+        """The number of Lithops calls of the map stage."""
         return len(self.iterdata)
 
     @property
     def ranges(self) -> int:
-        """Ranges in all calls."""
+        """The number of ranges in all calls."""
         return len(self._plain_ranges())
 
     @property
     def entries(self) -> int | None:
-        """Entries in all calls; None where they were not counted beforehand."""
+        """The number of entries in all calls; None where they were not counted beforehand."""
         return _sum(entries_of(plain) for plain in self._plain_ranges())
 
     @property
@@ -64,12 +64,13 @@ class Plan:
         return [plain for item in self.iterdata for plain in item["call"]["ranges"]]
 
     def validate(self) -> None:
-        """Raise PlanError, naming every problem, if this cannot fit into what the executor grants, or costs too much."""
+        """Raise PlanError, naming every problem, if the plan does not fit into what the executor offers, or costs too
+        much."""
         if self.outlook is not None:
             self.outlook.validate()
 
     def to_json(self) -> str:
-        """What the printed plan says, and all calls, for machines."""
+        """Return, as JSON, what the printed plan says, and all calls."""
         facts = {} if self.outlook is None else self.outlook.as_plain()
         counts = {"calls": self.calls, "ranges": self.ranges, "entries": self.entries, "read_bytes": self.read_bytes}
         return json.dumps({"format": 1, **counts, **facts, "iterdata": self.iterdata}, allow_nan=False)
@@ -98,29 +99,29 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 
 
 def entries_of(plain: dict[str, Any]) -> int | None:
-    """Entries of a range, if they are known beforehand."""
+    """Return the entries of a range, given as its dictionary; None if they are not known beforehand."""
     if plain["kind"] == "entries":
         return int(plain["end"] - plain["start"])
     return plain.get("entries")
 
 
 def read_bytes_of(plain: dict[str, Any]) -> int | None:
-    """Compressed bytes that a range reads, if they are known beforehand."""
+    """Return the compressed bytes that a range reads; None if they are not known beforehand."""
     return 0 if plain["kind"] == "entries" else plain.get("read_bytes")
 
 
 def clusters_of(iterdata: list[dict[str, Any]]) -> int | None:
-    """Clusters of the files that all calls read, if they are known beforehand."""
+    """Return the number of clusters that all calls read; None if they are not known beforehand."""
     return _sum(plain.get("clusters") for item in iterdata for plain in item["call"]["ranges"])
 
 
 def files_of(plain: dict[str, Any]) -> int:
-    """Files that a range opens."""
+    """Return how many files a range opens."""
     return int(plain["last_file"] - plain["first_file"]) if plain["kind"] == "files" else len(plain.get("files") or ())
 
 
 def work_of(item: dict[str, Any]) -> Work | None:
-    """What a call is given, if it is known beforehand."""
+    """Return what a call, one item of ``iterdata``, is given; None if it is not known beforehand."""
     ranges = item["call"]["ranges"]
     entries, read_bytes = _sum(map(entries_of, ranges)), _sum(map(read_bytes_of, ranges))
     if entries is None or read_bytes is None:
@@ -131,9 +132,9 @@ def work_of(item: dict[str, Any]) -> Work | None:
 def pack_calls(
     plain_ranges: list[dict[str, Any]], workers: int, ranges_per_call: int | None, loads: list[float] | None = None
 ) -> list[dict[str, Any]]:
-    """Put ranges, in order, into calls of ``ranges_per_call``, or evenly into one call per worker; as Lithops iterdata.
+    """Put ranges, in order, into calls of ``ranges_per_call``, or evenly into one call per worker; return Lithops' iterdata.
 
-    Evenly is by ``loads`` where they are given, and then into fewer calls if those are more even; else by number.
+    Evenly is by ``loads`` (seconds) where they are given, and then into fewer calls if those are more even; else by number.
     """
     if ranges_per_call is not None:
         edges = [*range(0, len(plain_ranges), ranges_per_call), len(plain_ranges)]

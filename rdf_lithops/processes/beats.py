@@ -39,16 +39,16 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def adopt_orphans(adopt: bool) -> None:
-    """Whether descendants of this process whose parent ends become its children, from now on."""
+    """Say whether, from now on, descendants whose parent ends become children of this process."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt))
 
 
 class Stalled(Exception):
-    """The ROOT process of a call stands still: for how long, and how that shows."""
+    """The ROOT process of a call stands still: its text says for how long, and how that shows."""
 
 
 class Counter:
-    """Entries done and the range in progress, in a file that the counting process maps and others read."""
+    """Entries done, and the range in progress, in a file that the counting process maps and others read."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -60,21 +60,21 @@ class Counter:
 
     @property
     def address(self) -> int:
-        """Where C++ finds the number of entries."""
+        """The address of the number of entries, for C++."""
         return ctypes.addressof(self._words)
 
     def set(self, entries: int) -> None:
-        """Say the exact number, as after a range."""
+        """Set the exact number of entries done, as after a range."""
         self._words[0] = entries
 
     def begin_range(self, range_id: int | None) -> None:
-        """Say which range is in progress."""
+        """Set the range in progress; None for none."""
         self._words[1] = 0 if range_id is None else range_id + 1
 
 
 @dataclass(frozen=True)
 class _Process:
-    """A process as the kernel sees it: ``state`` is a letter, empty where there is none."""
+    """A process as the kernel sees it: ``state`` is a letter, empty where there is no such process."""
 
     state: str
     cpu_s: float
@@ -90,7 +90,8 @@ def _look_at(pid: int) -> _Process:
 
 
 def key_of(settings: dict[str, Any], name: str) -> str:
-    """The key, in Lithops' storage, of an object of the call that this process runs; ``settings`` as in Pulse."""
+    """Return the key, in Lithops' storage, of object ``name`` of the call that this process runs; ``settings`` as in
+    Pulse."""
     session = os.environ.get(settings.get("folder_variable", ""), "")
     return "/".join((settings.get("prefix", ""), *session.rsplit("-", 1), name))
 
@@ -98,10 +99,13 @@ def key_of(settings: dict[str, Any], name: str) -> str:
 class Pulse:
     """Watches the ROOT process of one call, and writes the call's beats; ``tick`` it as often as you like.
 
-    ``settings``: ``every_s``; ``stall_s``, after which a process that does nothing counts as hung; ``folder_variable``,
-    the environment variable in which Lithops names job and call; ``prefix``, below which Lithops keeps its jobs;
-    ``ends_with_job``: where Lithops' processes can be killed one by one, as on localhost, end with those that would
-    report this call. None: no beats.
+    ``settings`` is None for no beats, or has:
+
+    ``every_s``          seconds between beats
+    ``stall_s``          seconds after which a process that does nothing counts as hung
+    ``folder_variable``  the environment variable in which Lithops names job and call
+    ``prefix``           the key below which Lithops keeps its jobs
+    ``ends_with_job``    whether to end with the processes that would report this call, as each can be killed on localhost
     """
 
     def __init__(self, settings: dict[str, Any] | None, storage: Any) -> None:
@@ -120,7 +124,7 @@ class Pulse:
         self._moved_s = time.monotonic()
 
     def meet(self, pid: int, counter_path: str) -> None:
-        """The ROOT process ``pid`` works for this call and counts in ``counter_path``."""
+        """From now on watch the ROOT process ``pid``, which works for this call and counts in ``counter_path``."""
         self.close()
         self._pid, self._moved_s = pid, time.monotonic()
         with contextlib.suppress(OSError):
@@ -134,7 +138,7 @@ class Pulse:
 
     @property
     def range_id(self) -> int | None:
-        """The range in progress, also after the process that counted is gone."""
+        """The range in progress, also after the process that counted is gone; None where there is none."""
         return self._read()[1] - 1 if self._read()[1] else None
 
     def _read(self) -> tuple[int, int]:
@@ -160,7 +164,7 @@ class Pulse:
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
-        """Tick in a thread while the caller moves what may have gigabytes, and cannot tick. No ROOT is in such a process."""
+        """Tick in a thread while the caller moves what may have gigabytes and cannot tick. No ROOT is in such a process."""
         over = threading.Event()
 
         def tick() -> None:

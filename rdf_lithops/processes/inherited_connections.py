@@ -13,7 +13,7 @@ _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def leave_inherited() -> None:
-    """Have this process' clients connect anew: each connection of its parent looks closed by the other side.
+    """Have this process's clients connect anew: each connection of its parent looks closed by the other side.
 
     To be called in a process that was just forked. The parent's own connections are untouched. Clients that find theirs
     closed open another one, as they do after a server's time-out.
@@ -25,7 +25,7 @@ def leave_inherited() -> None:
 
 
 def _is_connected(descriptor: int) -> bool:
-    """Whether it is one end of a TCP connection, to a service for instance; no pipe to a process of this machine."""
+    """Return whether ``descriptor`` is one end of a TCP connection, to a service for instance; no pipe or Unix socket."""
     with socket.socket(fileno=os.dup(descriptor)) as copy:
         if copy.family not in _FAMILIES or copy.type != socket.SOCK_STREAM:
             return False

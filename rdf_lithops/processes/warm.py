@@ -53,13 +53,15 @@ HOMES = {  # the modules that are processes: by name alone, as the far side is n
 
 
 class WarmProcessUnavailable(Exception):
-    """No warm ROOT process can be kept here (no writable folder, no Unix sockets, ROOT does not start): why."""
+    """No warm ROOT process can be kept here (no writable folder, no Unix sockets, ROOT does not start); its text says
+    why."""
 
 
 class WarmProcessDied(Exception):
-    """The ROOT process ended while it served a request: how, the tail of what it printed, and of what ``kind`` that is.
+    """The ROOT process ended while it served a request.
 
-    ``kind`` is "died", "hung" (it was ended because it stood still) or "memory" (the kernel took it, or it found no more).
+    ``how`` says how, ``log_tail`` is the end of what it printed. ``kind`` is "died", "hung" (it was ended because it stood
+    still) or "memory" (the kernel took it, or it found no more).
     """
 
     def __init__(self, how: str, log_tail: str, kind: str = "died") -> None:
@@ -73,9 +75,10 @@ class WarmProcessDied(Exception):
 
 
 def folder_for(preferred: str | None) -> str:
-    """The private folder (0700, ours) in which to meet: the driver's where this machine has it, else one per user.
+    """Return the private folder (0700, ours) in which to meet: ``preferred`` where this machine has it, else one per user.
 
-    The folder per user depends on the interpreter and our version, so that an upgrade never talks to an old process.
+    The folder per user depends on the interpreter and our version, so that an upgrade never talks to an old process. Raises
+    WarmProcessUnavailable for a folder that others may write to.
     """
     if preferred is not None and os.path.isdir(preferred):
         return _private(preferred)
@@ -83,10 +86,11 @@ def folder_for(preferred: str | None) -> str:
 
 
 def kept_folder(settings: dict[str, Any]) -> str:
-    """As ``folder_for``, for a process on a driver's machine: it is met by programs alone that would start the same one.
+    """Return a folder as ``folder_for`` does, for a process on a driver's machine that only such programs meet as would
+    start the same one.
 
-    What makes the difference: all variables of the environment but those of a terminal, the ``settings`` of the process,
-    and when ROOT and we were installed.
+    What makes a difference: all variables of the environment but those of a terminal, the ``settings`` of the process, and
+    when ROOT and we were installed.
     """
     variables = sorted(item for item in os.environ.items() if item[0] not in _OF_A_TERMINAL and "LITHOPS" not in item[0])
     root = importlib.util.find_spec("ROOT")
@@ -99,7 +103,7 @@ def _folders_of_ours() -> list[str]:
 
 
 def _last_changed(folder: str) -> int:
-    """When a file of ``folder`` was last written, in nanoseconds."""
+    """Return when a file of ``folder`` was last written, in nanoseconds."""
     with os.scandir(folder) as entries:
         return max((entry.stat().st_mtime_ns for entry in entries if entry.is_file()), default=0)
 
@@ -146,7 +150,8 @@ def let_go(folder: str) -> None:
 
 
 def reap(folder: str, module: str = "parent") -> None:
-    """Let the process that this one started for ``folder``, if any, end; it holds nothing that needs a tidy end."""
+    """Wait for the process that this one started for ``folder``, if any, and kill it if it does not end: it holds
+    nothing."""
     process = _started.pop((folder, module), None)
     if process is not None:
         try:
@@ -223,7 +228,7 @@ def _wait_for(folder: str, settings: dict[str, Any] | None, module: str, name: s
 
 
 def _is_locked(path: str) -> bool:
-    """Whether a process holds this lock, as one does that serves a folder, is about to, or is ending."""
+    """Return whether a process holds this lock, as one does that serves a folder, is about to, or is ending."""
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -251,7 +256,7 @@ def hold(folder: str, settings: dict[str, Any]) -> Connection[Any, Any]:
 def ask_ahead(
     folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes]
 ) -> contextlib.closing[socket.socket]:
-    """Send a request whose reply nobody waits for; returns at once. Closing what is returned calls an unfinished one off."""
+    """Send a request whose reply nobody waits for; return at once. Closing what is returned calls an unfinished one off."""
     ours, theirs = socket.socketpair()
     threading.Thread(target=_see_through, args=(theirs, folder, lease, message, blobs), daemon=True).start()
     return contextlib.closing(ours)
@@ -278,7 +283,7 @@ def _when_it_listens(caller: socket.socket, folder: str) -> Connection[Any, Any]
 
 
 def wait_until_warm(folder: str, limit_s: float) -> str | None:
-    """Wait until the process of ``folder`` has done its warm-up: ROOT's version, or None after ``limit_s``.
+    """Wait until the process of ``folder`` has done its warm-up; return ROOT's version, or None after ``limit_s``.
 
     Raises WarmProcessDied, WarmProcessUnavailable.
     """
@@ -303,10 +308,11 @@ def request(
     pulse: Pulse | None = None,
     more: Iterable[bytes] = (),
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """Send one request and wait for its reply; ``pulse`` is ticked meanwhile, and ``more`` is sent as it is asked for.
+    """Send one request, wait for its reply and return it with its blobs.
 
-    ``lease`` says which process will do: ``payload`` and ``graph`` digests. If this process dies meanwhile, the ROOT
-    process that works for it is killed. Raises WarmProcessDied, WarmProcessUnavailable.
+    Meanwhile ``pulse`` is ticked, and ``more`` is sent one by one as the process asks for the next. ``lease`` says which
+    process will do, by the digests ``payload`` and ``graph``; ``settings`` go to one that has to be started. If this process
+    dies meanwhile, the ROOT process that works for it is killed. Raises WarmProcessDied, WarmProcessUnavailable.
     """
     connection = connected(folder, lease.get("settings"))
     kills_before, coming = _memory_kills(), iter(more)
@@ -341,14 +347,14 @@ def request(
 
 
 def _memory_kills() -> int:
-    """How many processes the kernel of this machine has killed because memory ran out."""
+    """Return how many processes the kernel of this machine has killed because memory ran out."""
     with contextlib.suppress(OSError), open("/proc/vmstat") as vmstat:
         return next((int(line.split()[1]) for line in vmstat if line.startswith("oom_kill ")), 0)
     return 0
 
 
 def log_tail(path: str, start: int = 0) -> str:
-    """The last few kilobytes that a ROOT process printed, from byte ``start`` on; empty where there is no log."""
+    """Return the last few kilobytes that a ROOT process printed, from byte ``start`` on; empty where there is no log."""
     try:
         with open(path, "rb") as log:
             log.seek(0, os.SEEK_END)

@@ -52,7 +52,7 @@ def read_all(descriptor: int, size: int) -> bytes:
 
 
 def _address(folder_fd: int, name: str) -> str:
-    """A path to the socket that stays below the 108 bytes of sun_path, however deep the folder lies."""
+    """Return a path to the socket that stays below the 108 bytes of sun_path, however deep the folder lies."""
     return f"/proc/self/fd/{folder_fd}/{name}"
 
 
@@ -88,6 +88,6 @@ def connect(folder: str, name: str = SOCKET_NAME) -> Connection[Any, Any]:
 
 
 def peer_user(plug: socket.socket) -> int:
-    """The user id of the process at the other end, from the kernel."""
+    """Return the user id of the process at the other end, as the kernel has it."""
     _, user, _ = _CREDENTIALS.unpack(plug.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     return int(user)

@@ -28,15 +28,18 @@ class EnvelopeError(ValueError):
 
 @dataclass(frozen=True)
 class Envelope:
-    """One call's outcome.
+    """One call's outcome, or what several calls' were folded to.
 
-    ``range_ids`` in ascending order; ``entries`` processed (None where the source does not count them); ``root`` the
-    version of ROOT that pickled ``body`` (empty on failure; what ``unpack`` gives is a view of its argument, as it may have
-    gigabytes); ``error`` plain fields of what went wrong, or None;
-    ``facts`` plain numbers about the call (seconds, bytes, MiB: the unit is in each name); ``piece`` which part of a range
-    that was cut in two, perhaps again: a path of 0 and 1. ``stored`` says where the body lies if it is not here (see
-    ``shelf``); ``parts`` are the lengths of the packed envelopes that the body consists of, if it is not one result but
-    several that are still to be folded; ``pickles`` the lengths of the pickles that a result consists of (none: it is one).
+    ``range_ids``  ascending: the ranges that ``body`` is the merged result of
+    ``entries``    how many entries they had; None where the source does not count them
+    ``root``       the version of ROOT that pickled ``body``; empty on failure
+    ``body``       the pickles; ``unpack`` gives a view of its argument, as it may have gigabytes
+    ``error``      plain fields of what went wrong (``kind``, ``type``, ``message``, ...); None where nothing did
+    ``facts``      plain numbers about the call (seconds, bytes, MiB: the unit is in each name)
+    ``stored``     where the body lies if it is not here (see ``fold.shelf``)
+    ``parts``      lengths of the packed envelopes that the body holds, if it is several results that are still to be folded
+    ``piece``      which half of a range that was cut in two, perhaps again: a path of 0 and 1; empty for whole ranges
+    ``pickles``    lengths of the pickles that a result consists of; empty: it is one
     """
 
     range_ids: tuple[int, ...]
@@ -52,7 +55,7 @@ class Envelope:
 
 
 def pack(envelope: Envelope, pickles: Sequence[bytes] = ()) -> bytes:
-    """Serialise ``envelope``; the inverse of :func:`unpack`. ``pickles`` are the body, if there are any."""
+    """Return ``envelope`` as bytes; the inverse of :func:`unpack`. ``pickles`` are the body, if there are any."""
     bodies = pickles or (envelope.body,)
     header = {
         "range_ids": list(envelope.range_ids),
@@ -74,7 +77,10 @@ def pack(envelope: Envelope, pickles: Sequence[bytes] = ()) -> bytes:
 
 
 def unpack(data: bytes) -> Envelope:
-    """Check ``data`` and take it apart; raises :class:`EnvelopeError` unless version, lengths and digest are right."""
+    """Check ``data`` and take it apart, without a copy of the body.
+
+    Raises :class:`EnvelopeError` unless version, lengths and digest are right.
+    """
     if not isinstance(data, (bytes, bytearray)) or len(data) < _PREFIX.size:
         raise EnvelopeError(f"expected an envelope of at least {_PREFIX.size} bytes, got {_describe(data)}")
     magic, version, header_bytes, body_bytes, digest = _PREFIX.unpack_from(data)

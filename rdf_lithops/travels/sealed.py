@@ -48,13 +48,16 @@ _PLACE = "{folder}"  # in a variable's value: where the files lie
 
 
 class CredentialsUnreadable(Exception):
-    """The key of this run did not arrive, or does not fit."""
+    """The key of this run did not arrive, or does not fit its credentials."""
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """Credentials as they travel. ``set_id`` is random and names the set; ``key_file`` holds the key on this machine, None
-    where it comes as the variable KEY_VARIABLE of the call."""
+    """Credentials as they travel.
+
+    ``set_id`` is random and names the set; ``key_file`` is the file with the key on this machine, None where the key comes
+    as the variable KEY_VARIABLE of the call.
+    """
 
     ciphertext: bytes = field(repr=False)
     set_id: str
@@ -62,18 +65,18 @@ class Sealed:
 
 
 def pack(files: Mapping[str, bytes], environment: Mapping[str, str]) -> bytes:
-    """Files by name, and variables, as bytes; ``{folder}`` in a variable stands for where the files will lie."""
+    """Return files by name, and variables, as bytes; ``{folder}`` in a variable stands for where the files will lie."""
     encoded = {name: base64.b64encode(data).decode() for name, data in files.items()}
     return json.dumps({"files": encoded, "environment": dict(environment)}).encode()
 
 
 def take_key() -> str | None:
-    """The key that came with this call; it is gone from the environment afterwards, so that no process inherits it."""
+    """Return the key that came with this call, and take it out of the environment, so that no process inherits it."""
     return os.environ.pop(KEY_VARIABLE, None)
 
 
 def unseal(sealed: Sealed, key: str | None) -> bytes:
-    """What was packed; ``key`` is what ``take_key`` gave. Raises CredentialsUnreadable."""
+    """Return what was packed; ``key`` is what ``take_key`` gave. Raises CredentialsUnreadable."""
     from cryptography.fernet import Fernet, InvalidToken
 
     leave_no_core()
@@ -95,8 +98,8 @@ def unseal(sealed: Sealed, key: str | None) -> bytes:
 def installed(packed: bytes | None, folder: str) -> Iterator[None]:
     """Have the packed credentials in the private ``folder`` (made, 0700; files 0600) while this lasts, then remove them.
 
-    The variables that name the files stay set: a process has one set for life, and ROOT's threads may read them at any
-    time. While there are credentials in it a process leaves no core.
+    The variables that name the files stay set: a process has one set for life, and ROOT's threads may read them at any time.
+    A process that has had credentials leaves no core.
     """
     if packed is None:
         yield
@@ -124,21 +127,21 @@ def _write_private(path: str, data: bytes) -> None:
 
 
 def leave_no_core() -> None:
-    """For a process that holds secrets.
+    """Have this process, which holds secrets, leave no core.
 
-    One byte, not none: the kernel takes 0 for "no file", and still pipes a core to a handler that is installed.
+    Its limit is one byte, not none: the kernel takes 0 for "no file", and still pipes a core to a handler that is installed.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (1 if hard == resource.RLIM_INFINITY or hard >= 1 else 0, hard))
 
 
 def s3_variables() -> dict[str, str]:
-    """The installed S3 keys as the variables that stand for them."""
+    """Return the installed S3 keys as the variables that stand for them."""
     return {name.upper(): value for name, value in s3_keys().items()}
 
 
 def read_found(path: str, chosen: bool) -> tuple[bytes | None, str]:
-    """A file's contents, or why it cannot be used; neither where there is none.
+    """Return a file's contents, or why it cannot be used; neither where there is no such file.
 
     What the user has not ``chosen`` by a variable was found at a name that everybody knows, often in /tmp: it has to be his
     or root's, and nobody else may be able to write it. Whoever plants a token there would have the run act for him.
@@ -157,7 +160,7 @@ def read_found(path: str, chosen: bool) -> tuple[bytes | None, str]:
 
 
 def _distrusted(seen: os.stat_result) -> str:
-    """Why a file, or a link, that was found somewhere is not used; empty where it is."""
+    """Say why a file, or a link, that was found somewhere is not used; empty where it is."""
     if seen.st_uid not in (os.getuid(), 0):
         return f"it belongs to user {seen.st_uid}, and not to you"
     if stat.S_ISLNK(seen.st_mode):
@@ -168,15 +171,17 @@ def _distrusted(seen: os.stat_result) -> str:
 
 
 def token_places() -> list[tuple[str, bool]]:
-    """The files in which a bearer token is looked for, in WLCG's order, and whether the user has chosen each himself; the
-    variable BEARER_TOKEN goes before them."""
+    """Return the files in which a bearer token is looked for, in WLCG's order, and whether the user has chosen each himself.
+
+    The variable BEARER_TOKEN goes before them.
+    """
     name, chosen, runtime = f"bt_u{os.getuid()}", os.environ.get("BEARER_TOKEN_FILE"), os.environ.get("XDG_RUNTIME_DIR")
     places = [(chosen, True), (os.path.join(runtime, name) if runtime else None, False), (f"{SHARED}/{name}", False)]
     return [(place, is_chosen) for place, is_chosen in places if place]
 
 
 def bearer_token() -> str:
-    """The installed bearer token, else the one that is found here; "" where there is none."""
+    """Return the installed bearer token, else the one that is found here; "" where there is none."""
     given = token_variables().get("BEARER_TOKEN") or os.environ.get("BEARER_TOKEN", "")
     for place in [] if given else token_places():
         data, _ = read_found(*place)
@@ -186,7 +191,7 @@ def bearer_token() -> str:
 
 
 def token_variables() -> dict[str, str]:
-    """The installed bearer token as the variable that stands for it."""
+    """Return the installed bearer token as the variable that stands for it."""
     path = os.environ.get("BEARER_TOKEN_FILE")
     if path is None or not os.path.exists(path):
         return {}
@@ -195,7 +200,7 @@ def token_variables() -> dict[str, str]:
 
 
 def signed_urls() -> dict[str, str]:
-    """The installed signed URLs, by the names that stand for them in messages and plans."""
+    """Return the installed signed URLs, by the names that stand for them in messages and plans."""
     path = os.environ.get("RDF_LITHOPS_SIGNED")
     if path is None or not os.path.exists(path):
         return {}
@@ -204,9 +209,9 @@ def signed_urls() -> dict[str, str]:
 
 
 def s3_keys() -> dict[str, str]:
-    """The installed S3 keys, by the names that AWS's libraries have for them; none where there are none.
+    """Return the installed S3 keys, by the names that AWS's libraries have for them; none where there are none.
 
-    To be given explicitly: variables of the worker's own role would go before a file.
+    They are to be given explicitly: variables of the worker's own role would go before a file.
     """
     path = os.environ.get("RDF_LITHOPS_S3_KEYS")
     if path is None:
