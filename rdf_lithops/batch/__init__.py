@@ -12,7 +12,8 @@ On the submit host:
     backend         Lithops' interface of a compute back end
     settings        the back end's section in Lithops' configuration
     submission      the folder of one job: what its elements read and print, and which calls are whose
-    slurm           Slurm's commands and words
+    slurm           Slurm's commands
+    slurm_words     its states and directives
     htcondor        HTCondor's
     commands        runs them, each with a time limit
     states          what a scheduler says of an element, in words that both share

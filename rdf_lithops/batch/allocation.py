@@ -24,7 +24,7 @@ from typing import Any
 from . import step
 from .commands import BatchError, run
 from .nodes import element_lines, python_command
-from .slurm import DIRECTIVES, element_of
+from .slurm_words import DIRECTIVES, element_of
 from .states import ENDED, RUNNING, Element
 from .submission import Submission
 

@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import settings
+from .allocation import Allocation
 from .backend import BatchBackend
 from .commands import BatchError, run
 from .nodes import element_lines, python_command
-from .states import ENDED, RUNNING, WAITING, Element
+from .slurm_words import DIRECTIVES, element_of
+from .states import Element
 from .submission import Submission
 
 __all__ = ["Slurm", "SlurmBackend", "load_config"]
@@ -23,26 +25,7 @@ __all__ = ["Slurm", "SlurmBackend", "load_config"]
 logger = logging.getLogger(__name__)
 
 OWN = {"partition", "account", "qos", "constraint", "allocation", "preload", "array_limit"}
-DIRECTIVES = ("partition", "account", "qos", "constraint")
 ARRAY_LIMIT = 1001  # Slurm's default of MaxArraySize
-# what squeue and sacct call the states of a job (squeue(1), "JOB STATE CODES")
-_PHASES = {
-    "PENDING": WAITING, "CONFIGURING": WAITING, "REQUEUED": WAITING, "REQUEUE_FED": WAITING, "REQUEUE_HOLD": WAITING,
-    "SPECIAL_EXIT": WAITING, "RESV_DEL_HOLD": WAITING, "RUNNING": RUNNING, "COMPLETING": RUNNING, "SUSPENDED": RUNNING,
-    "STOPPED": RUNNING, "STAGE_OUT": RUNNING, "SIGNALING": RUNNING, "RESIZING": RUNNING,
-}  # fmt: skip
-_ENDS = {
-    "COMPLETED": ("", "it ended"),
-    "OUT_OF_MEMORY": ("memory", "it had more memory than its job may have"),
-    "TIMEOUT": ("time", "it took longer than its job may take"),
-    "DEADLINE": ("time", "it reached its deadline"),
-    "PREEMPTED": ("lost", "a job of higher priority took its place"),
-    "NODE_FAIL": ("lost", "its node went away"),
-    "BOOT_FAIL": ("lost", "its node did not start"),
-    "CANCELLED": ("lost", "somebody cancelled it"),
-    "FAILED": ("lost", "it failed"),
-    "REVOKED": ("lost", "it was revoked"),
-}
 
 
 def load_config(config: dict[str, Any]) -> None:
@@ -54,18 +37,6 @@ def load_config(config: dict[str, Any]) -> None:
         raise ValueError(
             f"slurm.allocation is 'here', or has nodes and minutes (and cpus, memory_mib of a node), got {wanted!r}"
         )
-
-
-def element_of(state: str, reason: str, node: str) -> Element:
-    """What Slurm's state of an element means; ``reason`` and ``node`` as squeue prints them."""
-    name = state.split()[0].rstrip("+") if state else ""
-    if name in _PHASES:
-        return Element(_PHASES[name], words=reason if _PHASES[name] == WAITING and reason not in ("None", "") else "")
-    cause, words = _ENDS.get(name, ("lost", "it ended"))
-    if reason == "OutOfMemory":
-        cause, words = _ENDS["OUT_OF_MEMORY"]
-    more = f", {reason}" if reason not in ("None", "", "(null)") else ""
-    return Element(ENDED, cause, f"{name}{more}{f' on {node}' if node and node != '(null)' else ''}: {words}")
 
 
 def runs_of(numbers: list[int], limit: int) -> list[tuple[int, int]]:
@@ -194,8 +165,6 @@ class SlurmBackend(BatchBackend):
     name = "slurm"
 
     def __init__(self, section: dict[str, Any], internal_storage: Any) -> None:
-        from .allocation import Allocation
-
         self.allocation = Allocation(section) if section.get("allocation") else None
         super().__init__(section, internal_storage, self.allocation or Slurm(section))
 
