@@ -41,6 +41,11 @@ LOCALHOST_CONFIG = REPOSITORY / "configs" / "localhost.yaml"
 CAPTURED: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}  # for subprocess.run
 
 
+def jobs_of(executor: Any) -> int:
+    """How many runs this executor has made: Lithops numbers the maps and the reduce of one alike."""
+    return int(executor.total_jobs)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Lithops configures its logger anew with each executor and leaves the unused handler's /dev/null open."""
     config.addinivalue_line("filterwarnings", "ignore:unclosed file .*/dev/null:ResourceWarning")

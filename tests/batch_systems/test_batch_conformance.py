@@ -14,13 +14,16 @@ import lithops
 import pytest
 import test_conformance
 from batch.cluster import Slurm
+from dataset_kinds import SOURCES
 from test_batch import configuration
 from test_conformance import (  # noqa: F401  # they are collected here, too
     oracle,
     test_actions_that_root_cannot_clone,
-    test_arrays_of_all_columns_of_a_selection,
     test_default_branches,
     test_friends_of_a_tree,
+)
+from test_life_of_results import (  # noqa: F401
+    test_arrays_of_all_columns_of_a_selection,
     test_instant_arrays,
     test_snapshot_returns_a_distributed_frame,
 )
@@ -42,7 +45,7 @@ def fexec(standing_slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.mark.parametrize("group", ["cloned", "not cloned"])
-@pytest.mark.parametrize("name", test_conformance.SOURCES)
+@pytest.mark.parametrize("name", SOURCES)
 def test_every_operation(name: str, group: str, files: Any, fexec: Any, oracle: Any, tmp_path: Any) -> None:  # noqa: F811
     """All operations on one source, in seven ranges and one query, give local RDataFrame's results."""
     test_conformance.test_every_operation_equals_local(name, group, 7, files, fexec, oracle, tmp_path)

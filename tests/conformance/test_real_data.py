@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import ROOT
 from conftest import REPOSITORY
-from test_conformance import cut_flow, histogram, number, same
+from plain_results import cut_flow, histogram, number, same
 
 FOLDER = Path(os.environ.get("RDF_LITHOPS_TEST_DATA", REPOSITORY.parent / "shared" / "data")).resolve()
 
