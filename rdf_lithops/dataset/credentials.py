@@ -276,7 +276,7 @@ def kinds_for(urls: Iterable[str]) -> tuple[str, ...]:
     return tuple(kind for kind in CREDENTIAL_KINDS if kind in wanted)
 
 
-def for_run(
+def for_run(  # decision 114
     kinds: Sequence[str], limit_s: float | None, asked: bool = False, now: datetime | None = None
 ) -> list[Credential]:
     """The usable credentials of ``kinds`` for a run of at most ``limit_s`` (None: not limited by the user).

@@ -21,7 +21,7 @@ def common(names: Iterable[str], others: Collection[str]) -> list[str]:
     return sorted(other for other in others if keys.intersection(_keys(other)))
 
 
-def same(name: str, other: str) -> bool:
+def same(name: str, other: str) -> bool:  # decision 89
     """Return whether both names mean one file, also one that is not there yet."""
     return bool(common([name], [other]))
 
