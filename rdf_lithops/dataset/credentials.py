@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import CredentialsError, DataAccessError
-from ..files import object_stores
+from ..files import object_stores, xrootd
 from ..options import CREDENTIAL_KINDS
 from ..travels import sealed as far
 from ..travels.sealed import Sealed, pack, read_found, token_places
@@ -41,10 +41,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 SERVICES = {  # scheme of a URL: the kinds that its servers may ask for
-    "root": ("krb5", "x509", "token", "sss"),
-    "roots": ("krb5", "x509", "token", "sss"),
-    "xroot": ("krb5", "x509", "token", "sss"),
-    "xroots": ("krb5", "x509", "token", "sss"),
+    **dict.fromkeys(xrootd.SCHEMES, ("krb5", "x509", "token", "sss")),
     "https": ("token",),  # nothing here opens https with a proxy, so none travels
     "s3": ("s3",),
 }
@@ -276,7 +273,7 @@ def kinds_for(urls: Iterable[str]) -> tuple[str, ...]:
     return tuple(kind for kind in CREDENTIAL_KINDS if kind in wanted)
 
 
-def for_run(
+def for_run(  # decision 114
     kinds: Sequence[str], limit_s: float | None, asked: bool = False, now: datetime | None = None
 ) -> list[Credential]:
     """The usable credentials of ``kinds`` for a run of at most ``limit_s`` (None: not limited by the user).

@@ -41,7 +41,7 @@ def entries_before(layouts: Sequence[FileLayout]) -> tuple[int, ...]:
     return tuple(itertools.accumulate((layout.entries for layout in layouts), initial=0))
 
 
-def first_needed(before: Sequence[int], friends: Sequence[Friend], first_file: int) -> int | None:
+def first_needed(before: Sequence[int], friends: Sequence[Friend], first_file: int) -> int | None:  # decision 63
     """Return the index of the last file of the dataset, up to ``first_file``, at whose first entry a file of each friend
     begins, too.
 

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 Plain = dict[str, Any]
 
 
-def halves(plain: Plain) -> list[Plain]:
+def halves(plain: Plain) -> list[Plain]:  # decision 48
     """Return the two halves of a range, as dictionaries; nothing where it is one entry or one cluster, or of a kind that
     cannot be cut.
 

@@ -7,9 +7,11 @@ import re
 from collections.abc import Collection, Iterable
 from urllib.parse import unquote, urlsplit
 
+from ..files import xrootd
+
 __all__ = ["common", "same"]
 
-PORTS = {"http": "80", "https": "443", "root": "1094", "roots": "1094", "xroot": "1094", "xroots": "1094"}
+PORTS = {"http": "80", "https": "443", **dict.fromkeys(xrootd.SCHEMES, "1094")}
 _AMAZON = re.compile(r"(?:(?P<bucket>.+)\.)?s3[.-](?:[a-z0-9-]+\.)*amazonaws\.com(?:\.cn)?")
 
 Key = tuple[object, ...]
@@ -21,7 +23,7 @@ def common(names: Iterable[str], others: Collection[str]) -> list[str]:
     return sorted(other for other in others if keys.intersection(_keys(other)))
 
 
-def same(name: str, other: str) -> bool:
+def same(name: str, other: str) -> bool:  # decision 89
     """Return whether both names mean one file, also one that is not there yet."""
     return bool(common([name], [other]))
 
@@ -35,7 +37,7 @@ def _keys(name: str) -> set[Key]:
     if parts.scheme == "s3":
         return {("s3", parts.netloc, unquote(parts.path).strip("/"))}
     host = (parts.hostname or "").lower()
-    kind = "root" if "root" in parts.scheme else "http"
+    kind = "root" if parts.scheme in xrootd.SCHEMES else "http"
     keys: set[Key] = {(kind, host, str(parts.port or PORTS.get(parts.scheme, "")), path)}
     if kind == "root":  # EOS is mounted below the path that it has
         return keys | ({("path", path)} if path.startswith("/eos/") else set())

@@ -142,7 +142,7 @@ def even_edges(loads: Sequence[float], count: int) -> list[int]:
     return edges
 
 
-def even_count(loads: Sequence[float], count: int) -> int:
+def even_count(loads: Sequence[float], count: int) -> int:  # decision 80
     """Return into how many parts, ``count`` at most, to cut a row of loads: fewer, if those are more even and hardly
     heavier.
 

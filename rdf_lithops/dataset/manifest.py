@@ -139,7 +139,7 @@ def run_of(stem: str, name: str) -> str | None:
     return found[1] if found else None
 
 
-def mark_of(path: str) -> str:
+def mark_of(path: str) -> str:  # decision 88
     """Return what tells the local file at ``path`` from all others but its copies: a digest of its first bytes; "" if it is
     gone."""
     try:
@@ -205,7 +205,7 @@ def remains(seen: Seen) -> None:
         stores.remove(seen.folder + file.name for file in seen.manifest.old if file.name not in new and seen.has(file))
 
 
-def settle(folder: str, manifest: Manifest) -> None:
+def settle(folder: str, manifest: Manifest) -> None:  # decision 87
     """Give the files of a published dataset their own names. Raises OSError where that may not be.
 
     Most often it was done before. What lies under a staged name and is another file is the part of a call that nobody waited
@@ -217,7 +217,7 @@ def settle(folder: str, manifest: Manifest) -> None:
                 os.replace(folder + file.staged, folder + file.name)
 
 
-def commit(seen: Seen, manifest: Manifest) -> None:
+def commit(seen: Seen, manifest: Manifest) -> None:  # decision 86
     """Publish a dataset, all of whose files are there; from here on it is the dataset of its name.
 
     Raises stores.StoreFailure, and nothing has happened, if the manifest cannot be written.

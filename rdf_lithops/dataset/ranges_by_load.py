@@ -179,7 +179,7 @@ def _range(head: Any, number: int, piece: Piece, known: _Files) -> Any:
     )
 
 
-def fraction(entry: int, entries: int) -> float:
+def fraction(entry: int, entries: int) -> float:  # decision 57
     """Return the fraction of a file that DistRDF takes for the cluster which begins at ``entry``.
 
     DistRDF computes ``int(fraction * entries)`` and goes to the next cluster: a quarter of an entry more than the exact

@@ -233,7 +233,7 @@ def _blocked(seen: Seen, own: Collection[File], count: int) -> list[str]:
     return sorted({*(finals & seen.sizes.keys()) - ours, *(name for name in seen.alike() if name not in ours)})
 
 
-def merge_ranges(
+def merge_ranges(  # decision 38
     destination: Destination, parts: Sequence[str], tree: str, file_bytes: float
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Plan how ``parts`` become files of about ``file_bytes``.

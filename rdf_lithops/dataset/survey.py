@@ -202,7 +202,7 @@ def size_on_disk(files: Sequence[str]) -> int | None:
         return None
 
 
-def read_layouts(
+def read_layouts(  # decision 58
     files: Sequence[str],
     trees: Sequence[str],
     columns: frozenset[str] | None,

@@ -146,7 +146,7 @@ def _read(config: str | None, calls: int) -> Site | Finding:
 
 
 def _secrets(site: Site) -> Iterator[Finding]:
-    """Lithops sends its whole configuration with each call."""
+    """Look for secrets in the configuration: Lithops sends all of it with each call."""
     secret = ("secret_access_key", "iam_api_key", "password", "session_token", "account_key", "docker_password")
     found = sorted(
         {f"{name}.{key}" for name, section in site.settings.items() if isinstance(section, dict) for key in secret
@@ -177,7 +177,7 @@ def _clock(date: str | None) -> Finding:
 
 
 def _storage(site: Site) -> Iterator[Finding]:
-    """Reachable, writable, private, encrypted."""
+    """Ask whether the storage is reachable, writable, private, encrypted."""
     from lithops.config import extract_storage_config
     from lithops.storage import Storage
 
@@ -240,7 +240,7 @@ def _public(client: Any, bucket: str, key: str) -> str:
 
 
 def _role(site: Site) -> Iterator[Finding]:
-    """The role of calls: there, for Lambda to take, allowed what calls do, and no more."""
+    """Ask whether the role of calls is there, may be taken by Lambda, allows what calls do, and no more."""
     iam, name = site.client("iam"), str(site.section["execution_role"]).rpartition("/")[2]
     create = f"aws iam create-role --role-name {name} --assume-role-policy-document file://configs/iam/worker-trust.json"
     try:
@@ -277,7 +277,7 @@ def _documents(iam: Any, role: str) -> Iterator[dict[str, Any]]:
 
 
 def _runtime(site: Site) -> Iterator[Finding]:
-    """Deployed, as configured, and of the driver's versions."""
+    """Ask whether the runtime is deployed, as configured, and has the driver's versions."""
     from lithops.config import extract_serverless_config
     from lithops.serverless import ServerlessHandler
 
@@ -316,7 +316,7 @@ def _versions(client: Any, name: str, rebuild: str) -> Iterator[Finding]:
 
 
 def _limits(site: Site) -> Iterator[Finding]:
-    """Memory, time and disk as configured, against what ROOT needs and what the backend has."""
+    """Compare memory, time and disk as configured with what ROOT needs and what the backend has."""
     memory = site.section.get("runtime_memory")
     if memory and memory < ROOT_MEMORY_MIB:
         remedy = f"set {site.backend}.runtime_memory to {ROOT_MEMORY_MIB} or more, then runtime deploy"
@@ -333,7 +333,7 @@ def _limits(site: Site) -> Iterator[Finding]:
 
 
 def _cluster(site: Site) -> Iterator[Finding]:
-    """The submit host, the scheduler, and by a job a node."""
+    """Ask the submit host, the scheduler, and, by a job, a node."""
     from .. import _version
     from ..batch import readiness
 
@@ -345,7 +345,7 @@ def _cluster(site: Site) -> Iterator[Finding]:
 
 
 def _quota(site: Site) -> Iterator[Finding]:
-    """What the account may run at a time, against what Lithops would start."""
+    """Compare what the account may run at a time with what Lithops would start."""
     try:
         quota = site.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
     except Exception as error:

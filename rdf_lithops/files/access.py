@@ -113,7 +113,7 @@ def need_reader(name: str) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def install() -> None:
+def install() -> None:  # decision 28
     """Teach this process's ROOT the schemes that its build does not open, or not with verified certificates."""
     import ROOT
 

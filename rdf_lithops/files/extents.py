@@ -54,7 +54,7 @@ def subtract(extents: Sequence[Extent], present: Sequence[Extent]) -> list[Exten
     return left
 
 
-def merge_near(extents: Sequence[Extent]) -> list[Extent]:
+def merge_near(extents: Sequence[Extent]) -> list[Extent]:  # decision 31
     """Bridge the smallest gaps between sorted, disjoint ``extents``: the bytes wasted stay below WASTE of those wanted, or
     below all of those wanted as long as more than FEW_REQUESTS extents are left."""
     wanted = sum(end - start for start, end in extents)

@@ -17,7 +17,7 @@ HEADER_BYTES = 128
 END_BYTES = 4096  # the directory of keys, and where ROOT's own description of the file lies
 
 
-def fingerprint(path: str) -> str | None:
+def fingerprint(path: str) -> str | None:  # decision 91
     """Return a name of what ``path`` holds now, the same on every machine that has this version; None if it is no readable
     file."""
     try:

@@ -110,7 +110,7 @@ def _http_store(base: str, frozen: tuple[tuple[str, str], ...], token: str) -> A
     return HTTPStore(base, **given)
 
 
-def asked_at(url: str, variables: Mapping[str, str], ask: Callable[[Any, str], T]) -> T:
+def asked_at(url: str, variables: Mapping[str, str], ask: Callable[[Any, str], T]) -> T:  # decision 64
     """Return what ``ask(store, path)`` gives for that URL.
 
     An https server that refuses is asked once more with the bearer token, if there is one, and from then on at once: no

@@ -128,7 +128,7 @@ class Reader:
             client.grants.append(name)
         return name
 
-    def rest(self) -> None:
+    def rest(self) -> None:  # decision 62
         """Give up what holds credentials, if nobody has been granted anything for a while. What was read stays."""
         with self.lock:
             if self.at_rest or self.grants or time.monotonic() - self.last_use < REST_S:

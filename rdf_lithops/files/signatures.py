@@ -37,7 +37,7 @@ def is_signed(url: str) -> bool:
     return name_of(url) != url
 
 
-def name_of(url: str) -> str:
+def name_of(url: str) -> str:  # decision 116
     """Return ``url`` without its secrets; a path, and an object of S3, is its own name."""
     scheme, separator, _ = url.partition("://")
     if not separator or scheme.lower() in ("s3", "file"):

@@ -24,7 +24,7 @@ def placeholder(index: int) -> str:
     return f"{_PLACEHOLDER}{index}/part.root"
 
 
-def part_url(output: Output, range_id: int, piece: Sequence[int] = ()) -> str:
+def part_url(output: Output, range_id: int, piece: Sequence[int] = ()) -> str:  # decision 36
     """Return where the part of that range goes, or of that ``piece`` of a range that was halved.
 
     Names of a run sort in the order of its ranges.

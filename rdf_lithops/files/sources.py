@@ -24,7 +24,7 @@ HEAD_BYTES = 32 << 10  # a file's beginning, which is read in small steps, comes
 _SECRET = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SHARED_CREDENTIALS_FILE")
 
 
-class Traffic:
+class Traffic:  # decision 85
     """Bytes of files that travelled for somebody, and requests: counted when they are asked for, and mended where fewer
     come."""
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..travels import sealed
-from . import remote
+from . import remote, xrootd
 from .store_protocol import PART, Store, StoreFailure, split
 from .webdav import WebDAV
 
@@ -341,10 +341,7 @@ _WEBDAV = WebDAV()
 _STORES: dict[str, Store] = {
     "": _Folders(),
     "s3": _S3(),
-    "root": _XROOTD,
-    "roots": _XROOTD,
-    "xroot": _XROOTD,
-    "xroots": _XROOTD,
+    **dict.fromkeys(xrootd.SCHEMES, _XROOTD),
     "https": _WEBDAV,
     "http": _WEBDAV,
 }

@@ -48,7 +48,7 @@ class WebDAV:
         if _asked("PROPFIND", folder, what, {"Depth": "0"}, fine=MISSING)[0] in MISSING:
             _asked("MKCOL", folder, what, fine=range(300, 500))
 
-    def put(self, path: str, url: str, replace: bool) -> None:
+    def put(self, path: str, url: str, replace: bool) -> None:  # decision 76
         """Ask first: a file that is there need not be sent, and a server that wants a token says so before it is sent."""
         what = f"cannot write {url}"
         if _asked("PROPFIND", url, what, {"Depth": "0"}, fine=MISSING)[0] not in MISSING and not replace:

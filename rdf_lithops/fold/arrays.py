@@ -50,7 +50,7 @@ def register() -> None:
     Utils.merge_values.register(ArrayParts)(lambda into, other: into.Merge(other))
 
 
-def taken_apart(
+def taken_apart(  # decision 39
     result: Any, prefix: str, limit_bytes: int, range_ids: tuple[int, ...], piece: tuple[int, ...] = ()
 ) -> dict[str, bytes]:
     """Replace the arrays of ``result`` (DistRDF's TaskResult) by ArrayParts; return what is to be stored, by key.

@@ -89,7 +89,7 @@ inline bool merge_moments(Base &into, const Base &other)
 _KINDS = ("RMergeableValue<double>", "RMergeableVariations<double>", "RMergeableMean", "RMergeableStdDev")
 
 
-def merged(into: Any, other: Any) -> bool:
+def merged(into: Any, other: Any) -> bool:  # decision 97
     """Merge the mergeable value ``other`` into ``into`` if they are means or standard deviations, of variations too.
 
     False, with nothing done, for any other result.

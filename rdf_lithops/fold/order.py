@@ -38,7 +38,7 @@ class FoldLimits:
     bytes: int = 2**63
     round_s: float = math.inf
 
-    def ask_for_a_tree(self, partials: int, all_bytes: float, one_s: float) -> bool:
+    def ask_for_a_tree(self, partials: int, all_bytes: float, one_s: float) -> bool:  # decision 61
         """Return whether several calls are to fold so many partials and bytes; ``one_s`` is the seconds that one partial
         takes."""
         if partials <= 2:
@@ -56,7 +56,7 @@ class FoldLimits:
         return max(math.ceil(partials / most), min(math.ceil(math.sqrt(partials)), partials // 2))
 
 
-def fold_order(envelopes: Sequence[Envelope], groups: Sequence[tuple[int, ...]]) -> Tree:
+def fold_order(envelopes: Sequence[Envelope], groups: Sequence[tuple[int, ...]]) -> Tree:  # decision 49
     """Return the positions of ``envelopes`` as a nested list: an inner list is folded first, each from left to right.
 
     ``groups`` are the range ids of each call of the plan. Each range must be there once (see check_each_range_once).

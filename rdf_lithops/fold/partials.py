@@ -38,7 +38,7 @@ mergeable_again(const ROOT::RDF::RCutFlowReport &value) {
 """
 
 
-def dumped(result: Any) -> list[bytes]:
+def dumped(result: Any) -> list[bytes]:  # decision 81
     """Return the pickles of a result: first what there is of it beside its list of results, then each of the list.
 
     The result is used up, so that its objects and their pickles are not in memory together.

@@ -75,7 +75,7 @@ def tell_entries(entries: int) -> None:
     ROOT.rdf_lithops.entries_without_files = entries
 
 
-def tell(found: Iterable[tuple[str, tuple[int, int], int, int]]) -> None:
+def tell(found: Iterable[tuple[str, tuple[int, int], int, int]]) -> None:  # decision 95
     """Say of each file and tree its name, the entries [first, end) that local RDataFrame tells, their number in all, the
     sample's number."""
     import ROOT

@@ -80,7 +80,7 @@ def _declared() -> None:
     ROOT.gInterpreter.Declare(_CODE)
 
 
-def install(text: str | None) -> None:
+def install(text: str | None) -> None:  # decision 94
     """From now on this process's ROOT reads these entries of the dataset alone; None: all."""
     global _installed
     if text is None or text == _installed:

@@ -71,7 +71,7 @@ def prepare() -> None:
 
 
 @contextmanager
-def applied(settings: dict[str, Any] | None) -> Iterator[None]:
+def applied(settings: dict[str, Any] | None) -> Iterator[None]:  # decision 99
     """Have ``settings`` (what ``here`` gave; None: ROOT's own) in this block, and what was there before after it."""
     before = here()
     _set({**_DEFAULTS, **(settings or {})})

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from .limits import limits_of
+
 __all__ = ["CORE_HOURS", "Bill", "Offer", "Prices", "Speeds", "Work", "default_calls", "prices_of"]
 
-MEMORY_PER_VCPU_MIB = {"aws_lambda": 1769}  # where processor time is granted in proportion to memory
 CORE_HOURS = ("slurm", "htcondor")  # where nobody asks for money, but time on a processor is what one is granted
 TARGET_S = 10.0  # the least that a call works where calls are paid: three times what it takes to start and compile
 
@@ -40,7 +41,7 @@ class Offer:
     @property
     def vcpus(self) -> float:
         """Processors of one call, in proportion to its memory where the backend grants them so; else 1."""
-        per_vcpu = MEMORY_PER_VCPU_MIB.get(self.backend)
+        per_vcpu = limits_of(self.backend).memory_per_vcpu_mib
         return 1.0 if per_vcpu is None or self.memory_mib is None else self.memory_mib / per_vcpu
 
     @property

@@ -112,7 +112,7 @@ _LIMITS = {
 }
 
 
-def limits_of(backend: str, section: Mapping[str, Any] | None = None) -> Limits:
+def limits_of(backend: str, section: Mapping[str, Any] | None = None) -> Limits:  # decision 46
     """Return the limits of a Lithops backend; one that we do not know has none.
 
     With ``section``, the backend's part of the Lithops configuration, what is configured there is the limit instead: more

@@ -139,7 +139,7 @@ class Outlook:
         per_s = 0.0 if self.prices is None or self.offer.is_local else self.prices.gb_s * self.offer.memory_gb
         return per_s if per_s > 0 else None
 
-    def _affordable_s(self) -> float | None:
+    def _affordable_s(self) -> float | None:  # decision 105
         """Return the seconds per call that the budget pays for in every attempt, once the folds are paid at their
         dearest."""
         if self.budget_usd is None or self.usd_per_s is None:

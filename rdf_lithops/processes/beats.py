@@ -47,7 +47,7 @@ class Stalled(Exception):
     """The ROOT process of a call stands still: its text says for how long, and how that shows."""
 
 
-class Counter:
+class Counter:  # decision 22
     """Entries done, and the range in progress, in a file that the counting process maps and others read."""
 
     def __init__(self, path: str) -> None:

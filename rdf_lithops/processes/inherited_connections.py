@@ -12,7 +12,7 @@ __all__ = ["leave_inherited"]
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
-def leave_inherited() -> None:
+def leave_inherited() -> None:  # decision 65
     """Have this process's clients connect anew: each connection of its parent looks closed by the other side.
 
     To be called in a process that was just forked. The parent's own connections are untouched. Clients that find theirs

@@ -66,7 +66,7 @@ inline ReadClock &read_clock()   // of this thread, and in force from the first 
 """
 
 
-def watch_reads() -> Any:
+def watch_reads() -> Any:  # decision 24
     """The clock of this thread's reads and decompression, counting from its first use on. Needs ROOT."""
     import ROOT
 
@@ -75,7 +75,7 @@ def watch_reads() -> Any:
     return ROOT.rdf_lithops.read_clock()
 
 
-def note_invocation() -> None:
+def note_invocation() -> None:  # decision 41
     """To be called by the entry point of a backend as an invocation begins, which is billed from here: Lithops notes the
     time only when it has fetched the function. Also counted is the how-many-th it is in this process."""
     ordinal = int(os.environ.get(_INVOKED, "0 0").split()[1]) + 1

@@ -85,7 +85,7 @@ def folder_for(preferred: str | None) -> str:
     return _private(_made_for())
 
 
-def kept_folder(settings: dict[str, Any]) -> str:
+def kept_folder(settings: dict[str, Any]) -> str:  # decision 83
     """Return a folder as ``folder_for`` does, for a process on a driver's machine that only such programs meet as would
     start the same one.
 
@@ -237,7 +237,7 @@ def _is_locked(path: str) -> bool:
     return False
 
 
-def hold(folder: str, settings: dict[str, Any]) -> Connection[Any, Any]:
+def hold(folder: str, settings: dict[str, Any]) -> Connection[Any, Any]:  # decision 75
     """Keep the process of ``folder`` alive until the returned connection is closed or its owner dies.
 
     One that has to be started first gets the other end as its standard input: nobody waits until it listens.

@@ -30,7 +30,8 @@ Shape = str  # what a graph does, whatever data it reads: columns.shape_of
 
 @dataclass
 class _Worker:
-    """A ROOT process somewhere: when it last ended a call (seconds of the driver's clock), and what it has compiled."""
+    """A ROOT process somewhere: when it last ended a call (seconds of the driver's clock), and which graphs it has
+    compiled."""
 
     last_s: float = -math.inf
     shapes: set[Shape] = field(default_factory=set)
@@ -38,7 +39,7 @@ class _Worker:
 
 @dataclass(frozen=True)
 class _Taught:
-    """A call that ended well: its work, and what it had to begin with."""
+    """A call that ended well: its work, and what it had to do before it began."""
 
     call: Call
     work: Work
@@ -53,25 +54,26 @@ class _Taught:
 
     @property
     def before_s(self) -> float:
-        """From the start of a worker, if the call has a new one, until ROOT begins to work for it."""
+        """Seconds from the start of a worker, if the call has a new one, until ROOT begins to work for it."""
         return self.parts("cold start", "initialisation", "other")
 
     @property
     def ranges_s(self) -> float:
-        """What each range has beside its loop; opening of files is told apart where there are any."""
+        """Seconds that its ranges take beside their loops; opening of files is told apart where there are any."""
         return self.parts("graph", "compilation", "merge") + (0.0 if self.work.files else self.parts("open"))
 
 
 @dataclass
 class Experience:
-    """Of one executor, from its first run on; of another program's runs it knows nothing."""
+    """What an executor's runs have taught, from its first run on; it knows nothing of another program's runs."""
 
     place: Speeds = field(default_factory=Speeds)
     graphs: dict[Shape, Speeds] = field(default_factory=dict)
     workers: dict[tuple[str, int], _Worker] = field(default_factory=dict)
 
     def speeds(self, shape: Shape) -> Speeds:
-        """Of a graph: measured when it last ran here, or a guess; of this place: measured if anything has run here."""
+        """Return the speeds of a graph: measured when it last ran here, or a guess; those of the place are measured if
+        anything has run here."""
         known = self.graphs.get(shape, Speeds())
         place = self.place
         return dataclasses.replace(
@@ -79,7 +81,7 @@ class Experience:
         )
 
     def begins(self, shape: Shape, calls: int, at_a_time: int, now_s: float) -> tuple[int, int]:
-        """How many of ``calls`` start a worker, and how many more find one that has not compiled the graph.
+        """Return how many of ``calls`` start a worker, and how many more find one that has not compiled the graph.
 
         As many calls as run ``at_a_time`` need a worker each; workers that ended a call a short time ago are there still.
         """
@@ -90,7 +92,7 @@ class Experience:
         return starting, max(0, wanted - starting - knowing)
 
     def learn(self, shape: Shape, works: Mapping[int, Work], report: RunRecord, vcpus: float) -> None:
-        """Take in a run of the graph ``shape``: ``works`` by call, and ``vcpus`` that each had."""
+        """Learn from a run of the graph ``shape``: ``works`` by call, and ``vcpus`` that each had."""
         taught = self._meet_workers(shape, works, report)
         if not taught:
             return
@@ -100,7 +102,7 @@ class Experience:
         self.graphs[shape] = _graph(known, taught, reduces, whole)
 
     def _meet_workers(self, shape: Shape, works: Mapping[int, Work], report: RunRecord) -> list[_Taught]:
-        """The calls that tell something, and from now on the workers that ran them know the graph."""
+        """Return the calls that tell something; from now on the workers that ran them know the graph."""
         taught = []
         for call in sorted(report.maps, key=lambda call: call.began_at):
             worker = self.workers.setdefault((call.host, call.pid), _Worker())
@@ -113,7 +115,8 @@ class Experience:
 
 
 def _place(known: Speeds, taught: Sequence[_Taught], reduces: Sequence[Call], whole: float) -> Speeds:
-    """Of the place: medians, as now and then one call waits for something that the next one does not."""
+    """Return ``known`` with what calls tell of the place: medians, as now and then one call waits for something that the
+    next does not."""
     handling_s = _median((one.before_s for one in taught if not one.call.cold), known.handling_s)
     started = (one.before_s - handling_s for one in taught if one.call.cold)
     return dataclasses.replace(
@@ -125,7 +128,7 @@ def _place(known: Speeds, taught: Sequence[_Taught], reduces: Sequence[Call], wh
 
 
 def _graph(known: Speeds, taught: Sequence[_Taught], reduces: Sequence[Call], whole: float) -> Speeds:
-    """Of the graph: of calls that compiled it, what a range costs is not known, and as before."""
+    """Return ``known`` with what calls tell of the graph; calls that compiled it do not tell what a range costs."""
     ready = [one for one in taught if not one.compiles]
     range_s = _ratio(ready, lambda one: one.ranges_s, lambda one: one.work.ranges, known.range_s / whole)
     open_s = _ratio(ready, lambda one: one.parts("open"), lambda one: one.work.files, known.open_s / whole)
@@ -164,6 +167,6 @@ def _median(values: Iterable[float], otherwise: float) -> float:
 def _ratio(
     taught: Sequence[_Taught], of: Callable[[_Taught], float], to: Callable[[_Taught], float], otherwise: float
 ) -> float:
-    """All of the one to all of the other."""
+    """Return the sum over all calls of the one divided by the sum of the other; ``otherwise`` where that is nothing."""
     whole = math.fsum(map(to, taught))
     return math.fsum(map(of, taught)) / whole if whole > 0 else otherwise

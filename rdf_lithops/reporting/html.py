@@ -30,7 +30,7 @@ border-radius:2px;margin-right:5px}.rdfl .a{background:#fff7e0;border-left:4px s
 
 
 def page(report: RunRecord) -> str:
-    """A whole file."""
+    """Return a whole HTML file."""
     title = escape(f"rdf_lithops report {report.run_id}")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -39,7 +39,7 @@ def page(report: RunRecord) -> str:
 
 
 def fragment(report: RunRecord) -> str:
-    """What a notebook shows."""
+    """Return the HTML that a notebook shows."""
     title, *lines = headlines(report)
     body = [f"<h3>{escape(title)}</h3>", *(f"<p>{escape(line.strip())}</p>" for line in lines if "error: " not in line)]
     body += [f'<p class="e">{escape(report.error)}</p>'] if report.error else []

@@ -54,7 +54,7 @@ class Tally:
     first: tuple[float, int] | None = None  # when entries were first heard of, and how many
 
     def count(self, event: Event) -> None:
-        """Take ``event`` into account."""
+        """Count ``event``."""
         self.now = event.at
         if isinstance(event, RunBegan):
             self.calls, self.total, self.began_at = event.plan.calls, expected_entries(event.plan), event.at
@@ -85,17 +85,17 @@ class Tally:
 
     @property
     def entries(self) -> int:
-        """Entries done, those of calls that still run included."""
+        """The entries done, those of calls that still run included."""
         return sum(self.finished.values()) + sum(self.running.values())
 
     @property
     def elapsed_s(self) -> float:
-        """Since the run began."""
+        """Seconds since the run began."""
         return max(0.0, self.now - self.began_at)
 
     @property
     def entries_per_s(self) -> float:
-        """The pace: since the first entries were heard of, and as long as that says little since the run began."""
+        """The pace: since the first entries were heard of, and, as long as that says little, since the run began."""
         at, entries = self.first or (self.now, 0)
         if not self._is_telling:
             at, entries = self.began_at, 0
@@ -115,7 +115,7 @@ class Tally:
         return (self.calls - done) * self.elapsed_s / done if done else None
 
     def states(self) -> str:
-        """Calls by what they do."""
+        """The numbers of calls by what they do."""
         if len(self.finished) == self.calls:
             return f"{self.calls} calls done" + ("" if self.reduced else ", reducing")
         said = f"calls: {len(self.running)} running, {len(self.finished)} of {self.calls} done, {len(self.failed)} failed"
@@ -123,14 +123,14 @@ class Tally:
         return said + (f", {self.backups} backups" if self.backups else "")
 
     def line(self) -> str:
-        """All of it in one line."""
+        """Where the run stands, in one line."""
         of = f" of {self.total:,}" if self.total is not None else ""
         left = f", {_clock(self.left_s)} left" if self.left_s is not None and not self.reduced else ""
         done = f"{self.entries:,}{of} entries, {self.entries_per_s:,.0f}/s"
         return f"{done}, {self.states()}, {_clock(self.elapsed_s)} gone{left}"
 
     def brief(self) -> str:
-        """The same for a bar, which is to fit beside it into 80 columns."""
+        """Where the run stands in few words, which fit beside a bar into 80 columns."""
         of = f"/{quantity(self.total)}" if self.total is not None else ""
         done = f"{quantity(self.entries)}{of} entries, {quantity(self.entries_per_s)}/s"
         if len(self.finished) == self.calls:
@@ -141,7 +141,7 @@ class Tally:
 
 
 def expected_entries(plan: Plan) -> int | None:
-    """Entries of all ranges; None if a range does not say how many it has."""
+    """Return the entries of all ranges of ``plan``; None if a range does not say how many it has."""
     total = 0
     for item in plan.iterdata:
         for plain in item["call"]["ranges"]:

@@ -21,12 +21,12 @@ SHORT = {
 
 
 def render(report: RunRecord) -> str:
-    """All of it; a part or column that is zero everywhere is left out."""
+    """Return the whole report as text; a part or column that is zero everywhere is left out."""
     return "\n".join([*headlines(report), "", *_parts(report), "", *_calls(report), *_conclusions(report)])
 
 
 def headlines(report: RunRecord) -> Iterator[str]:
-    """What ran, in a few lines."""
+    """Yield a few lines that say what ran."""
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(report.began_at))
     ranges = sum(call.ranges for call in report.maps)
     attempts = f", {report.attempts} attempts" if report.attempts > 1 else ""
@@ -65,7 +65,7 @@ def _bill(report: RunRecord) -> str:
 
 
 def _parts(report: RunRecord) -> Iterator[str]:
-    """Where the time went: of the wall time, and of all calls together."""
+    """Yield lines that say where the time went: the wall time, and that of all calls together."""
     totals, path = report.totals, report.path
     yield f"{'where the time went':<22}{'wall':>10}{'':>7}{'all calls':>12}"
     for name in RUN_PARTS:
@@ -79,7 +79,7 @@ def _parts(report: RunRecord) -> Iterator[str]:
 
 
 def shown_calls(report: RunRecord) -> list[Call]:
-    """All calls, or of many the slowest and those that failed, in order."""
+    """Return all calls, or of many the slowest and those that failed, in order."""
     if len(report.calls) <= MOST_CALLS:
         return list(report.calls)
     order = sorted(report.calls, key=lambda call: (call.outcome == "ok", call.stage == "map", -call.time_s))
@@ -122,7 +122,7 @@ def _conclusions(report: RunRecord) -> Iterator[str]:
 
 
 def quantity(value: float, unit: str = "") -> str:
-    """Three digits and a decimal prefix: ``1.25M``, or with a unit ``1.25 MB``."""
+    """Return three digits and a decimal prefix: ``1.25M``, or with a unit ``1.25 MB``."""
     for prefix in ("", "k", "M", "G", "T"):
         if abs(value) < 999.5 or prefix == "T":
             break

@@ -73,12 +73,12 @@ class Call:
 
     @property
     def time_s(self) -> float:
-        """From submission until the driver saw its end."""
+        """Seconds from the submission until the driver saw the end."""
         return self.seen_at - self.submitted_at
 
     @property
     def worker_s(self) -> float:
-        """The time in which a worker had it."""
+        """Seconds in which a worker had the call."""
         return self.ended_at - self.began_at
 
     @property
@@ -116,7 +116,7 @@ class RunRecord:
 
     @property
     def maps(self) -> tuple[Call, ...]:
-        """Map calls that delivered a partial."""
+        """The map calls that delivered a partial."""
         return tuple(call for call in self.calls if call.stage == "map" and call.outcome == "ok")
 
     @property
@@ -138,7 +138,7 @@ class RunRecord:
 
     @property
     def fetches(self) -> int:
-        """The requests for them."""
+        """The number of requests for ``fetched_bytes``."""
         return self.survey_fetches + sum(call.fetches for call in self.calls)
 
     @property

@@ -70,7 +70,7 @@ def pack(files: Mapping[str, bytes], environment: Mapping[str, str]) -> bytes:
     return json.dumps({"files": encoded, "environment": dict(environment)}).encode()
 
 
-def take_key() -> str | None:
+def take_key() -> str | None:  # decision 33
     """Return the key that came with this call, and take it out of the environment, so that no process inherits it."""
     return os.environ.pop(KEY_VARIABLE, None)
 
@@ -95,7 +95,7 @@ def unseal(sealed: Sealed, key: str | None) -> bytes:
 
 
 @contextlib.contextmanager
-def installed(packed: bytes | None, folder: str) -> Iterator[None]:
+def installed(packed: bytes | None, folder: str) -> Iterator[None]:  # decision 34
     """Have the packed credentials in the private ``folder`` (made, 0700; files 0600) while this lasts, then remove them.
 
     The variables that name the files stay set: a process has one set for life, and ROOT's threads may read them at any time.
@@ -140,7 +140,7 @@ def s3_variables() -> dict[str, str]:
     return {name.upper(): value for name, value in s3_keys().items()}
 
 
-def read_found(path: str, chosen: bool) -> tuple[bytes | None, str]:
+def read_found(path: str, chosen: bool) -> tuple[bytes | None, str]:  # decision 115
     """Return a file's contents, or why it cannot be used; neither where there is no such file.
 
     What the user has not ``chosen`` by a variable was found at a name that everybody knows, often in /tmp: it has to be his
