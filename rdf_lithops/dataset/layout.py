@@ -24,12 +24,16 @@ Load = Callable[[int, int, int], float]  # (entries, bytes, files opened) -> sec
 
 @dataclass(frozen=True)
 class FileLayout:
-    """One tree in one file: of each cluster the entry after its last one, and the compressed bytes of what is read."""
+    """One tree in one file: of each cluster the entry after its last one, and the compressed bytes of what is read.
+
+    ``has`` is the same number for trees that have the same of the columns that were asked for.
+    """
 
     file: str
     tree: str
     ends: tuple[int, ...]
     read_bytes: tuple[int, ...]
+    has: int = 0
 
     @property
     def entries(self) -> int:
