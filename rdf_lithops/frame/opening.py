@@ -99,7 +99,7 @@ def _in_clusters(start: float, end: float, seen: Look) -> tuple[int, int, int]:
 
 def _check_types(source: str, reference: dict[str, Any], name: str, seen: Look) -> None:
     """Raise TypeChange for a file that cannot be read as the dataset's first one is."""
-    if not reference or (source != "rntuple" and not seen.entries):
+    if not reference or not seen.entries:
         return
     missing = sorted(reference["types"].keys() - seen.types.keys())
     if source != "rntuple":  # whose fields ROOT converts, or refuses by itself
