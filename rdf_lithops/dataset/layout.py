@@ -27,13 +27,14 @@ class FileLayout:
     """One tree in one file, cluster by cluster.
 
     ``ends`` are, for each cluster, the number of the entry after its last one; ``read_bytes`` the compressed bytes of the
-    columns that are read.
+    columns that are read; ``has`` is the same number for trees that have the same of the columns that were asked for.
     """
 
     file: str
     tree: str
     ends: tuple[int, ...]
     read_bytes: tuple[int, ...]
+    has: int = 0
 
     @property
     def entries(self) -> int:

@@ -126,7 +126,11 @@ def _surveyed(head: Any, pinned: Pinned) -> _Files | None:
         layouts = survey.read_layouts(files, trees, columns, is_ntuple, versions)
         if layouts is None:
             return None
-        return _Files(files, trees, layouts, [] if info is None else _friends(info, versions), versions)
+        # a range whose files have other columns than the dataset's first one is compiled for that, which stands before it:
+        # friends of its own would then not stand beside its entries
+        alike = len({each.has for each in layouts if each.entries}) < 2
+        friends = [] if info is None else _friends(info, versions) if alike else None
+        return _Files(files, trees, layouts, friends, versions)
 
 
 def _friends(info: Any, versions: dict[str, str]) -> list[Friend] | None:

@@ -85,7 +85,7 @@ inline void add_bytes(TBranch &branch, const std::vector<Long64_t> &ends, std::v
    }
 }
 
-// The entry after each cluster, then the compressed bytes of the columns in each.
+// The entry after each cluster, the compressed bytes of the columns in each, and a number for which columns there are.
 inline std::vector<Long64_t>
 survey_tree(const std::string &file_name, const std::string &name, const std::vector<std::string> &columns, bool all)
 {
@@ -96,12 +96,20 @@ survey_tree(const std::string &file_name, const std::string &name, const std::ve
    if (!tree)
       throw std::runtime_error("no tree " + name + " in " + file_name);
    std::set<TBranch *> found;
+   std::set<std::string> names;
    if (all)
-      for (auto *branch : *tree->GetListOfBranches())
+      for (auto *branch : *tree->GetListOfBranches()) {
          add_branch(static_cast<TBranch *>(branch), found);
+         names.insert(branch->GetName());
+      }
    for (const auto &column : columns)
-      if (auto *branch = find_branch(*tree, column))
+      if (auto *branch = find_branch(*tree, column)) {
          add_branch(branch, found);
+         names.insert(column);
+      }
+   std::string there;
+   for (const auto &each : names)
+      there += each + ';';
    const auto entries = tree->GetEntries();
    auto clusters = tree->GetClusterIterator(0);
    std::vector<Long64_t> result;
@@ -113,6 +121,7 @@ survey_tree(const std::string &file_name, const std::string &name, const std::ve
          add_bytes(*branch, result, bytes);
    for (auto each : bytes)
       result.push_back(each + 0.5);
+   result.push_back(std::hash<std::string>{}(there));
    return result;
 }
 } // namespace rdf_lithops
@@ -187,6 +196,7 @@ survey_ntuple(const std::string &file_name, const std::string &name, const std::
       result.push_back(each.first);
    for (const auto &each : bytes)
       result.push_back(each.second);
+   result.push_back(0); // all files of an RNTuple have the same columns
    return result;
 }
 } // namespace rdf_lithops
@@ -257,8 +267,9 @@ def _read(survey: Any, key: Key) -> FileLayout:
     survey(os.fsencode(file), tree.encode(), wanted, _GIVE(take))
     if problems:
         raise RuntimeError(problems[0])
+    *numbers, has = numbers
     half = len(numbers) // 2
-    return FileLayout(file, tree, tuple(numbers[:half]), tuple(numbers[half:]))
+    return FileLayout(file, tree, tuple(numbers[:half]), tuple(numbers[half:]), has)
 
 
 @functools.cache

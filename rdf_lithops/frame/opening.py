@@ -7,6 +7,7 @@ metadata; a tree that is called otherwise than its key is opened by the key.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -54,7 +55,7 @@ def data_frame(source: str, item: Any) -> Any:  # decision 93
         _check_types(source, reference, name, each)
     _check_friends(item, reference)
     positions = item.positions or [None] * len(item.filenames)
-    files = list(zip(item.filenames, item.treenames, positions, strict=True))
+    files = list(zip(item.filenames, item.treenames, positions, strict=True))[: _reached(seen, start, end)]
     before = _stands_before(source, item, reference, seen)
     if before is not None:
         files, start, end = [before, *files], start + reference["entries"], end + reference["entries"]
@@ -63,6 +64,7 @@ def data_frame(source: str, item: Any) -> Any:  # decision 93
         samples.tell(_local_samples(item, pairs))
     if source == "rntuple":
         held = [reference["entries"]] * (before is not None) + [each.entries for each in seen]
+        held = held[: len(files)]
         return TaskObjects(_ntuple(files, held, start, end), counted)
     named_otherwise = (each.name != tree.rpartition("/")[2] for each, tree in zip(seen, item.treenames, strict=True))
     is_odd = source == "tree" and item.friendinfo is None and (any(named_otherwise) or reference.get("is_odd", False))
@@ -86,6 +88,12 @@ def _bounds(item: Any, seen: Sequence[Look]) -> tuple[int, int]:
     return before[first] + start, max(before[first] + start, before[last] + end)
 
 
+def _reached(seen: Sequence[Look], start: int, end: int) -> int:
+    """How many files a range needs. ROOT looks into the one behind its end, too, and fails over a column that it lacks."""
+    ends = list(itertools.accumulate(each.entries for each in seen))
+    return bisect.bisect_left(ends, end) + 1 if start < end else len(ends)
+
+
 def _in_clusters(start: float, end: float, seen: Look) -> tuple[int, int, int]:
     from ROOT._distrdf import Ranges
 
@@ -95,7 +103,7 @@ def _in_clusters(start: float, end: float, seen: Look) -> tuple[int, int, int]:
 
 def _check_types(source: str, reference: dict[str, Any], name: str, seen: Look) -> None:
     """Raise TypeChange for a file ``name`` that cannot be read as the dataset's first one is."""
-    if not reference or (source != "rntuple" and not seen.entries):
+    if not reference or not seen.entries:
         return
     missing = sorted(reference["types"].keys() - seen.types.keys())
     if source != "rntuple":  # whose fields ROOT converts, or refuses by itself
@@ -129,6 +137,8 @@ def _stands_before(source: str, item: Any, reference: dict[str, Any], seen: Sequ
     alike = first.types == reference["types"] if source == "rntuple" else first.types.keys() == reference["types"].keys()
     if alike or not reference["entries"]:
         return None
+    if item.is_narrow:  # its friends would not stand beside its own entries any more
+        raise TypeChange(f"{item.filenames[0]} has other columns than {reference['file']}, and friends")
     return reference["file"], reference["tree"], reference["sample"]
 
 

@@ -7,6 +7,7 @@ good files alone. A file that goes bad later is an error, as it is without this 
 from __future__ import annotations
 
 import contextlib
+import glob
 import logging
 import os
 import struct
@@ -22,7 +23,8 @@ __all__ = ["without_bad_files"]
 
 logger = logging.getLogger(__name__)
 
-_DATASETS = ("TTree", "TNtuple", "TNtupleD", "TChain", "ROOT::RNTuple")
+_NTUPLE = "ROOT::RNTuple"
+_DATASETS = ("TTree", "TNtuple", "TNtupleD", "TChain", _NTUPLE)
 _BIG_VERSION = 1_000_000  # from which on the header of a ROOT file has 8-byte offsets
 
 
@@ -30,7 +32,8 @@ def without_bad_files(args: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[File
     """The constructor's arguments with the good files alone, and what was left out; raises PlanError where none is good.
 
     Knows a name with a file, a pattern or a list of files, and a TChain without friends and entry list; PlanError for
-    another kind of source. Patterns are expanded by ROOT, so they mean what they mean without this option.
+    another kind of source, and for a pattern of RNTuples, of which ROOT knows none. Patterns are expanded by ROOT, so they
+    mean what they mean without this option.
     """
     chain = _chain_of(args)
     name, files = str(chain.GetName()), [(str(each.GetTitle()), str(each.GetName())) for each in chain.GetListOfFiles()]
@@ -47,6 +50,7 @@ def without_bad_files(args: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[File
     if not good:
         listed = "; ".join(f"{event.path}: {event.why}" for event in skipped[:3])
         raise PlanError(f"expected at least one good file for {name}, got {len(files)} bad ones: {listed}")
+    _refuse_pattern_of_rntuples(args, *good[0])
     if isinstance(args[0], ROOT.TChain):
         kept = ROOT.TChain(name)
         for path, tree in good:
@@ -70,21 +74,37 @@ def _chain_of(args: tuple[Any, ...]) -> Any:
     raise PlanError("on_bad_file='skip' needs a tree's name and files, or a TChain; give it to another source as 'raise'")
 
 
+def _refuse_pattern_of_rntuples(args: tuple[Any, ...], path: str, name: str) -> None:
+    """Raise PlanError for what is an error without this option, too."""
+    given = [] if isinstance(args[0], ROOT.TChain) else [args[1]] if isinstance(args[1], str) else args[1]
+    patterns = [str(each) for each in given if glob.has_magic(str(each)) and not os.path.exists(str(each))]
+    if patterns and _class_in(path, name) == _NTUPLE:
+        raise PlanError(
+            f"expected the files of an RNTuple, got a pattern, which ROOT does not expand for these; give "
+            f"sorted(glob.glob({patterns[0]!r})) instead"
+        )
+
+
 def _what_is_wrong(path: str, name: str) -> str:
     """Why nothing can be read from ``name`` in a file; empty where it can."""
     if "://" not in path and (why := _damage(os.path.expanduser(os.path.expandvars(path)))):
         return why
-    with _quiet():
-        try:
-            file = ROOT.TFile.Open(path)
-        except OSError:
-            return "it cannot be opened"
-        with file:
-            if file.TestBit(ROOT.TFile.kRecovered):
-                return "it was not closed: what was in it can be had in part only"
-            key = file.GetKey(name) or file.Get(name)
-            found = str(key.GetClassName() if hasattr(key, "GetClassName") else key.ClassName()) if key else ""
+    try:
+        found = _class_in(path, name)
+    except OSError:
+        return "it cannot be opened"
+    if found is None:
+        return "it was not closed: what was in it can be had in part only"
     return "" if found in _DATASETS else f"it has no tree or RNTuple {name!r}"
+
+
+def _class_in(path: str, name: str) -> str | None:
+    """The class of what a file calls ``name``, empty if nothing; None for a file that was not closed."""
+    with _quiet(), ROOT.TFile.Open(path) as file:
+        if file.TestBit(ROOT.TFile.kRecovered):
+            return None
+        key = file.GetKey(name) or file.Get(name)
+        return str(key.GetClassName() if hasattr(key, "GetClassName") else key.ClassName()) if key else ""
 
 
 def _damage(path: str) -> str:

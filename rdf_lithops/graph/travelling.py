@@ -233,8 +233,8 @@ def _check_entry_range(graph: Graph, counted: dict[str, int]) -> None:
     head, selected = graph.nodes[0], graph.selected
     names = [f"{name}/{tree}" for name, tree in zip(head.inputfiles, head.subtreenames, strict=True)] if selected else []
     if selected and selected.entry_range and all(name in counted for name in names):
-        total, begin = sum(counted[name] for name in names), selected.entry_range[0]
-        if begin >= total:
+        total, (begin, end) = sum(counted[name] for name in names), selected.entry_range
+        if total <= begin < end:
             raise PlanError(
                 f"expected a global range that begins within the dataset's {total} entries, got one from {begin}"
             )

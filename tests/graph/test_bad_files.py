@@ -117,6 +117,28 @@ def test_skip_keeps_the_trees_of_a_chain(fexec: Any, tmp_path: Path) -> None:
     assert expected == frame.Sum("x").GetValue()
 
 
+def test_a_pattern_of_rntuples_is_an_error(fexec: Any, tmp_path: Path) -> None:
+    """ROOT expands no patterns for RNTuples: then nor does this option, which says what to give instead."""
+    ROOT.RDataFrame(3).Define("x", "1").Snapshot("n", str(tmp_path / "n1.root"), ["x"], format_options())
+    pattern = str(tmp_path / "n*.root")
+    with pytest.raises(Exception, match="Cannot open"):
+        ROOT.RDataFrame("n", pattern).Count().GetValue()
+    with pytest.raises(Exception, match="Cannot open"):
+        ROOT.RDataFrame("n", pattern, executor=fexec).Count().GetValue()
+    for given in (pattern, [pattern]):
+        with pytest.raises(rdf_lithops.PlanError, match=r"sorted\(glob.glob"):
+            ROOT.RDataFrame("n", given, executor=fexec, options={"on_bad_file": "skip"})
+    names = [str(tmp_path / "n1.root")]
+    assert 3 == ROOT.RDataFrame("n", names, executor=fexec, options={"on_bad_file": "skip"}).Count().GetValue()
+
+
+def format_options() -> Any:
+    """Of a Snapshot that writes an RNTuple."""
+    options = ROOT.RDF.RSnapshotOptions()
+    options.fOutputFormat = ROOT.RDF.ESnapshotOutputFormat.kRNTuple
+    return options
+
+
 @pytest.mark.parametrize("what", ["friends", "an entry list"])
 def test_skip_refuses_what_it_would_lose(what: str, fexec: Any, files: Datasets) -> None:
     """A chain with friends, or with an entry list, is not robbed of them: said before anything runs."""

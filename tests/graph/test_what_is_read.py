@@ -95,7 +95,7 @@ def spec_of(paths: list[str], entry_range: tuple[int, int] | None = None, names:
 
 
 @pytest.mark.filterwarnings("default")  # ROOT warns of an end behind the last entry
-@pytest.mark.parametrize("entry_range", [(5, 45), (0, 7), (19, 21), (50, 200)])
+@pytest.mark.parametrize("entry_range", [(5, 45), (0, 7), (19, 21), (50, 200), (7, 7), (60, 60), (70, 70)])
 def test_global_ranges(entry_range: tuple[int, int], paths: list[str], fexec: Any) -> None:
     """The range of a specification is read, and numbered, as locally; the specification can be used again."""
     spec = spec_of(paths, entry_range)
@@ -264,6 +264,54 @@ def test_columns_that_some_files_do_not_have(order: str, fexec: Any, tmp_path: P
         same(lambda: ("t", files), answer(lambda frame: frame.Sum("y")), fexec),
     ]
     assert ([130.0, 190.0, 120.0, "an error"] if order == "with first" else found) == found
+
+
+@pytest.mark.parametrize("kind", ["files", "specification", "friends"])
+def test_ranges_that_end_where_a_file_does(kind: str, fexec: Any, tmp_path: Path) -> None:
+    """A range from which a later file gets no entry does not fail over what that file does not have: as locally, where a
+    column that nobody computes may be missing."""
+    sizes = (1, 2, 3, 2)
+    files = [write(tmp_path / f"{n}.root", sizes[n], x="1", **({} if n in (1, 2) else {"y": "2"})) for n in range(4)]
+    friends = [write(tmp_path / f"friend{n}.root", sizes[n], z=f"(int)rdfentry_ + {10 * n}") for n in range(4)]
+
+    def given() -> tuple[Any, ...]:
+        if kind == "specification":
+            return (ROOT.RDF.Experimental.RDatasetSpec().AddSample(("s", "t", files)),)
+        if kind == "friends":
+            chain = chain_of(files)
+            chain.AddFriend(chain_of(friends), "fr")
+            return (chain,)
+        return "t", files
+
+    column = "fr.z" if kind == "friends" else "x"
+
+    def answer(frame: Any) -> tuple[int, list[int], list[Any]]:
+        node = frame.Define("d", "y * 2")
+        booked = node.Count(), node.AsNumpy([column]), node.Report()
+        values = [int(value) for value in booked[1][column]]
+        return booked[0].GetValue(), values, [cut.GetName() for cut in booked[2].GetValue()]
+
+    values = [0, 10, 11, 20, 21, 22, 30, 31] if kind == "friends" else [1] * 8
+    assert (8, values, []) == same(given, answer, fexec)
+
+
+def test_friends_of_files_whose_columns_differ(fexec: Any, tmp_path: Path) -> None:
+    """A range that begins in a file without the first one's columns has its own entries' friends, wherever it is cut."""
+    files = [write(tmp_path / "0.root", 5, x="1", y="2"), *(write(tmp_path / f"{n}.root", 40, x="1") for n in (1, 2))]
+    for path in files[1:]:
+        with ROOT.TFile(path, "UPDATE") as file:
+            file.Get("t").SetAutoFlush(10)
+    friends = [write(tmp_path / f"f{n}.root", size, z=f"(int)rdfentry_ + {1000 * n}") for n, size in enumerate((5, 40, 40))]
+
+    def given() -> tuple[Any, ...]:
+        chain = chain_of(files)
+        chain.AddFriend(chain_of(friends), "fr")
+        return (chain,)
+
+    def answer(frame: Any) -> list[int]:
+        return [int(value) for value in frame.DefaultValueFor("y", 7).Define("s", "fr.z * 10 + y").AsNumpy(["s"])["s"]]
+
+    same(given, answer, fexec)
 
 
 def test_a_column_that_is_booked_after_a_run(fexec: Any, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,7 @@ ROLE = "rdf-lithops-worker"
 RUNTIME = f"rdf_lithops:{os.urandom(4).hex()}"  # no runtime that a killed test left in the cache of Lithops
 DRIVER_KEYS = ("AKIADRIVER0000000000", "driver-secret")
 WORKER_KEYS = ("AKIAWORKER0000000000", "worker-secret")
+BUCKET_LIMIT_S = 90.0  # longer than a call may take
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 TRUST = {
     "Version": "2012-10-17",
@@ -81,12 +83,20 @@ def open_account(worker_policy: dict[str, Any] | None = None, bucket: bool = Tru
 
 
 def remove_bucket() -> None:
-    """Take the bucket away: an S3 server may outlive this account."""
+    """Take the bucket away: an S3 server may outlive this account. Calls that nobody waits for may write meanwhile."""
     s3 = boto3.client("s3")
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
-        for found in page.get("Contents", ()):
-            s3.delete_object(Bucket=BUCKET, Key=found["Key"])
-    s3.delete_bucket(Bucket=BUCKET)
+    until = time.monotonic() + BUCKET_LIMIT_S
+    while True:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+            for found in page.get("Contents", ()):
+                s3.delete_object(Bucket=BUCKET, Key=found["Key"])
+        try:
+            s3.delete_bucket(Bucket=BUCKET)
+        except s3.exceptions.ClientError as refused:
+            if refused.response["Error"]["Code"] != "BucketNotEmpty" or time.monotonic() > until:
+                raise
+        else:
+            return
 
 
 def push_image(runtime: str) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
+import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -18,6 +21,7 @@ from test_warm import LIMIT_S, wait_until
 
 from rdf_lithops.processes import beats, warm, wire
 from rdf_lithops.worker import task
+from rdf_lithops.worker.start import prefork
 
 SETTINGS = {"idle_limit_s": 60.0}
 
@@ -149,3 +153,31 @@ def test_the_one_that_serves_is_found_by_its_lock(folder: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert warm._is_locked(path)
     assert not warm._is_locked(path)
+
+
+def test_a_launcher_that_is_gone_before_its_child_begins(folder: str) -> None:
+    """What was asked for by a launcher that is killed as its child is forked does not run: a run that was interrupted would
+    else wait for a call that nobody can end."""
+    script = Path(folder, "stays.py")
+    script.write_text("import time\ntime.sleep(600)\n")
+    message = b"\0".join(os.fsencode(field) for field in (folder, "1", script))
+    with open(os.path.join(folder, "log"), "ab") as log:
+        serving = warm.run_module("prefork", [folder], log, subprocess.PIPE)
+    assert serving.stdin is not None
+    try:
+        wait_until(lambda: os.path.exists(os.path.join(folder, prefork.SOCKET_NAME)), "the preloaded Python")
+        for _ in range(20):  # which of the two goes first, parent or child, is chance
+            ours, its = os.pipe()
+            os.kill(serving.pid, signal.SIGSTOP)
+            with socket.socket(socket.AF_UNIX) as plug:
+                plug.connect(os.path.join(folder, prefork.SOCKET_NAME))
+                socket.send_fds(plug, [struct.pack("!I", len(message))], [its] * 3)
+                plug.sendall(message)
+            os.close(its)
+            os.kill(serving.pid, signal.SIGCONT)
+            assert select.select([ours], [], [], LIMIT_S)[0], "its child runs on"
+            os.close(ours)
+    finally:
+        os.kill(serving.pid, signal.SIGCONT)
+        serving.stdin.close()
+        serving.wait(LIMIT_S)

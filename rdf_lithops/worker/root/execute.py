@@ -452,12 +452,26 @@ def _forget_execution(digest: str) -> None:
             del register[exec_id]
 
 
-def _keeps_unvaried(digest: str) -> bool:
-    """Whether variations were asked for of a result that nothing varies: ROOT's clone of that map crashes."""
+def _clones_badly(digest: str) -> bool:
+    """Whether ROOT's clones of what this graph keeps would not be as new: it crashes over variations of what nothing varies,
+    and takes over from the nominal histogram, for all variations, that errors are summed."""
     from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER
 
     kept = [action for key, actions in _ACTIONS_REGISTER.items() if key.graph_uuid == digest for action in actions]
-    return any(hasattr(type(action), "GetKeys") and len(action.GetKeys()) == 1 for action in kept)
+    return any(_is_map_of_one_or_differs(action) for action in kept if hasattr(type(action), "GetKeys"))
+
+
+def _is_map_of_one_or_differs(results: Any) -> bool:
+    keys = [str(key) for key in results.GetKeys()]
+    return len(keys) == 1 or len({_sums_errors(results[key]) for key in keys}) > 1
+
+
+def _sums_errors(value: Any) -> bool:
+    """Whether a histogram or profile has begun to sum squares of weights: ROOT begins with the first that is not 1."""
+    for name in ("GetBinSumw2", "GetSumw2"):
+        if hasattr(value, name):
+            return bool(getattr(value, name)().GetSize())
+    return bool(value.GetCalculateErrors()) if hasattr(value, "GetCalculateErrors") else False
 
 
 def _ready(plain: dict[str, Any], dataset: dict[str, Any], exec_id: Any) -> Any:
@@ -485,7 +499,7 @@ def _run_range(runner: _Graph, plain: dict[str, Any], dataset: dict[str, Any], s
     except Exception as error:
         raise RangeFailure(plain["id"]) from error
     finally:
-        if not runner.cloned or _keeps_unvaried(runner.digest):
+        if not runner.cloned or _clones_badly(runner.digest):
             _forget_execution(runner.digest)
     return result
 

@@ -23,7 +23,7 @@ def main(folder: str, command: list[str]) -> int:
     plug.sendall(message)
     status = plug.recv(4)
     if len(status) < 4:
-        return 70  # the preloaded Python is gone, and our child with it
+        return -signal.SIGKILL  # the preloaded Python is gone, and our child with it: Lithops would log another status
     return int(struct.unpack("!i", status)[0])
 
 

@@ -45,7 +45,7 @@ def main() -> None:
         _serve(listener, signals, running)
     finally:
         for child in running:
-            _kill_group(child)
+            _kill(child)
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(folder, SOCKET_NAME))
 
@@ -67,7 +67,7 @@ def _serve(listener: socket.socket, signals: int, running: dict[int, socket.sock
             else:  # a launcher was killed: so is what it had us run
                 child = next((pid for pid, plug in running.items() if plug.fileno() == fd), None)
                 if child is not None:
-                    _kill_group(child)
+                    _kill(child)
                     epoll.unregister(fd)
 
 
@@ -170,6 +170,13 @@ def _reap(epoll: select.epoll, running: dict[int, socket.socket]) -> None:
         with contextlib.suppress(OSError):
             plug.sendall(struct.pack("!i", os.waitstatus_to_exitcode(status)))
         plug.close()
+
+
+def _kill(child: int) -> None:
+    """Kill a child that was not reaped yet, and what it has started. One that was forked just now has no group so far."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    _kill_group(child)
 
 
 def _kill_group(child: int) -> None:
