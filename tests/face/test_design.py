@@ -80,7 +80,7 @@ def test_hops_are_counted() -> None:
     """They are numbered from 1 on, and the page says how many there are."""
     assert len(HOPS) > 20
     assert [str(number + 1) for number in range(len(HOPS))] == [number for number, _ in HOPS]
-    assert f"{len(HOPS)} hops" in DESIGN
+    assert f"These {len(HOPS)} hops" in DESIGN
 
 
 def test_one_page_with_few_words() -> None:
