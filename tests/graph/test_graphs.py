@@ -41,9 +41,12 @@ def booked(fexec: Any, graphs: int = 6, **options: Any) -> tuple[list[Any], list
 
 def values(results: list[list[Any]]) -> list[bytes]:
     """Every bit of what ``booked`` gave."""
-    return [
-        contents_as_bytes([histogram.GetValue(), total.GetValue(), mean.GetValue()]) for histogram, total, mean in results
-    ]
+    found = []
+    for histogram, total, mean in results:
+        filled = histogram.GetValue()
+        bins = [filled.GetBinContent(i) for i in range(10)] + [filled.GetBinError(i) for i in range(10)]
+        found.append(struct.pack("22d", *bins, total.GetValue(), mean.GetValue()))
+    return found
 
 
 def test_the_bits_are_those_of_each_graph_alone(fexec: Any) -> None:
