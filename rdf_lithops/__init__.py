@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         RdfLithopsError,
         RunError,
     )
-    from .graph.backend import plan, report
+    from .graph.asking import plan, report
     from .options import Options
     from .planning.plans import Plan
     from .registration import RDataFrame
@@ -58,8 +58,8 @@ _HOMES = {
     "Report": "reporting",
     "expand": "dataset.names",
     "parts": "dataset.snapshots",
-    "plan": "graph.backend",
-    "report": "graph.backend",
+    "plan": "graph.asking",
+    "report": "graph.asking",
 }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
     "CredentialsError",
     "DataAccessError",
+    "GraphsError",
     "LostRangesError",
     "OutputError",
     "PayloadError",
@@ -18,6 +20,9 @@ __all__ = [
     "RuntimeImageError",
     "SubmissionError",
 ]
+
+
+FIRST_LINES, KINDS, LINE_CHARACTERS = 44, 10, 400  # of what is told of many failures: a screen
 
 
 class RdfLithopsError(Exception):
@@ -119,6 +124,47 @@ class DataAccessError(RunError):
 
 class LostRangesError(RunError):
     """Ranges that no partial arrived for; ``range_ids`` names them."""
+
+
+class GraphsError(RunError):
+    """Several graphs of one RunGraphs that failed: ``failures`` has the error of each. The first is told in full, of the
+    others how many there are of a kind."""
+
+    def __init__(self, failures: Sequence[Exception], graphs: int = 0) -> None:
+        super().__init__(f"{len(failures)} of {graphs} graphs failed")
+        self.failures = tuple(failures)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt_graphs, (self.what, self.failures)
+
+    def _text(self) -> str:
+        first, *others = self.failures
+        return "\n".join([f"{self.what}; the first:", *_fitted(str(first).splitlines(), FIRST_LINES), *_by_kind(others)])
+
+
+def _rebuilt_graphs(what: str, failures: tuple[Exception, ...]) -> GraphsError:
+    error = GraphsError(failures)
+    error.what = what
+    return error
+
+
+def _fitted(lines: Sequence[str], most: int) -> list[str]:
+    """``lines``, of many the first and the last ones, each of a length that can be read."""
+    left_out = len(lines) - most
+    if left_out > 0:
+        lines = [*lines[: most // 2], f"… {left_out + 1} lines …", *lines[1 + left_out + most // 2 :]]
+    return [f"  {line}" if len(line) <= LINE_CHARACTERS else f"  {line[:LINE_CHARACTERS]} …" for line in lines]
+
+
+def _by_kind(failures: Sequence[Exception]) -> list[str]:
+    """A line for each kind of failure: how many there are, and one of them."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for failure in failures:
+        said = " ".join(getattr(failure, "what", str(failure).partition("\n  help:")[0]).split())
+        kinds.setdefault((type(failure).__name__, re.sub(r"\d+", "0", said)), []).append(said)
+    lines = [f"{len(some)} x {name}: {some[0]}" for (name, _), some in sorted(kinds.items(), key=lambda kind: -len(kind[1]))]
+    more = [f"and {len(lines) - KINDS} kinds more"] if len(lines) > KINDS else []
+    return ["the others:", *_fitted([*lines[:KINDS], *more], KINDS + 1)] if lines else []
 
 
 class OutputError(RunError):

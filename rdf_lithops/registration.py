@@ -242,10 +242,10 @@ def _run_graphs(original: Callable[..., Any]) -> Callable[..., Any]:
     def run_graphs(proxies: Iterable[Any]) -> int:
         handles = list(proxies)
         if handles and "lithops" in sys.modules:
-            from .graph import backend
+            from .graph import backend, graphs
 
             if all(backend.is_ours(handle) for handle in handles):
-                return backend.run_graphs(handles)
+                return graphs.run_graphs(handles)
         return int(original(handles))
 
     return run_graphs

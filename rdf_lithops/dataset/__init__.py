@@ -3,6 +3,7 @@
 names            what the user's arguments mean: patterns into names, and the version of each remote file
 signed_sources   the URLs with secrets that names stand for, kept in this process
 survey           opens files and asks what lies in them: entries, clusters, bytes of branches
+looks            what a file holds, asked once for each version of it
 layout           the answer as a value, and where to cut it: pieces of about the same load
 columns          which columns a graph reads, guessed from its text
 friends          which files a range of a dataset with friends needs

@@ -339,6 +339,9 @@ def pinned(names: list[str], reader_folder: Callable[[], str]) -> Iterator[dict[
 
     They are opened side by side. Raises DataAccessError for a file that cannot be had.
     """
+    if not any(map(access.is_remote, names)):
+        yield {}
+        return
     found = versions(names)
     urls = list(dict.fromkeys(name for name in names if access.need_reader(name)))
     free = access.Grant(reach(urls), signed=signed_sources.of(urls))
@@ -357,7 +360,9 @@ def versions(names: Iterable[str]) -> dict[str, str]:
     A folder of which many files are asked for is listed, one request per thousand files; others take one request each, side
     by side. Raises DataAccessError for a file that cannot be had.
     """
-    names = list(names)
+    names = [name for name in names if access.is_remote(name)]
+    if not names:
+        return {}
     known, urls = reach(names), signed_sources.of(names)
     signed_files.teach(_behind_xrootd(names))
     by_folder: dict[str, list[str]] = defaultdict(list)

@@ -19,15 +19,19 @@ from typing import Any
 from ROOT._distrdf import HeadNode, Ranges
 
 from ..files.fingerprints import fingerprints
+from ..frame.opening import bounds
+from ..frame.schema import Look
 from . import survey
-from .columns import columns_read
+from .columns import columns_named, columns_read
 from .friends import Friend, entries_before, first_needed, narrowed
 from .layout import FileLayout, Load, Piece, cluster_loads, cut, even_count
+from .looks import looked
 
 __all__ = ["CutRange", "Uncut", "cut_by_load", "cut_now", "empty_range", "fraction", "has_no_entries", "reads_files"]
 
 logger = logging.getLogger(__name__)
 
+FEW_FILES = 16  # more of them fill any number of ranges, and looking into each takes a while
 SMALL_BYTES = 16 * 2**20  # a dataset on this machine that is read in a blink: a survey would take as long
 
 
@@ -105,7 +109,7 @@ def cut_by_load(
         wanted = size is None or size >= SMALL_BYTES or not is_free
     surveyed = _surveyed(head, pinned) if wanted else None
     if surveyed is None:
-        return ranges
+        return ranges if wanted else _without_empty_ones(head, ranges)
     layouts = surveyed.layouts
     whole = load(sum(each.entries for each in layouts), sum(sum(each.read_bytes) for each in layouts), len(layouts))
     given = head.npartitions if head._user_specified_npartitions else None
@@ -113,6 +117,39 @@ def cut_by_load(
     pieces = cut(layouts, asked, load)
     logger.debug("%d files, %.3g s of work, %d ranges", len(layouts), whole, len(pieces))
     return [_range(head, number, piece, surveyed) for number, piece in enumerate(pieces)]
+
+
+def _without_empty_ones(head: Any, ranges: list[Any]) -> list[Any]:
+    """Those of DistRDF's ``ranges`` of a few small files in which a cluster begins: a worker is of more use elsewhere.
+
+    A file is in one of them still: DistRDF counts files when a run is over. All are left where a file cannot be read.
+    """
+    if len(head.inputfiles) > FEW_FILES or len(ranges) < 2 or any(item.friendinfo is not None for item in ranges):
+        return ranges
+    is_ntuple = isinstance(head, HeadNode.RNTupleHeadNode)
+    columns = columns_named(head.graph_nodes)
+    named = None if columns is None else sorted(columns)
+    try:
+        seen = {
+            pair: looked(*pair, named, is_ntuple)
+            for item in ranges
+            for pair in zip(map(str, item.filenames), map(str, item.treenames), strict=True)
+        }
+    except RuntimeError:  # for the workers to say
+        return ranges
+    filled = [item for item in ranges if _has_entries(item, seen)]
+    held = {str(name) for item in filled for name in _own_files(item)}
+    return [item for item in ranges if item in filled or not held.issuperset(map(str, _own_files(item)))]
+
+
+def _own_files(item: Any) -> list[Any]:
+    return list(item.filenames[item.first_file_idx : item.last_file_idx])
+
+
+def _has_entries(item: Any, seen: dict[tuple[str, str], Look]) -> bool:
+    pairs = zip(map(str, item.filenames), map(str, item.treenames), strict=True)
+    start, end = bounds(item, [seen[pair] for pair in pairs])
+    return end > start
 
 
 def _surveyed(head: Any, pinned: Pinned) -> _Files | None:

@@ -27,7 +27,7 @@ __all__ = ["LocalProcesses", "process_settings", "reader_settings"]
 
 logger = logging.getLogger(__name__)
 
-PRELOADED = ("lithops.worker", "lithops.localhost", "rdf_lithops.worker.task")
+PRELOADED = ("lithops.worker", "lithops.localhost", "rdf_lithops.worker.start.pre_run", "rdf_lithops.worker.together")
 PRELOAD_LIMIT_S = 2.0
 END_LIMIT_S = 10.0  # of the preloaded Python, once its input has ended
 OF_THE_EXECUTOR = (

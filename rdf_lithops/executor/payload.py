@@ -14,6 +14,7 @@ import os
 import sys
 import sysconfig
 import tarfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import cloudpickle
 
 from ..errors import PayloadError
 
-__all__ = ["Payload", "dumps", "gather"]
+__all__ = ["Payload", "dumps", "gather", "user_modules_by_value"]
 
 
 @dataclass(frozen=True)
@@ -106,24 +107,31 @@ def _archive(code: dict[str, str], files: list[dict[str, str]]) -> bytes | None:
 
 def dumps(value: Any) -> bytes:
     """Cloudpickle ``value``, taking the user's own modules (those not installed) by value: a worker cannot import them."""
-    with _user_modules_by_value():
+    with user_modules_by_value():
         return bytes(cloudpickle.dumps(value))
 
 
 @contextmanager
-def _user_modules_by_value() -> Iterator[None]:
+def user_modules_by_value() -> Iterator[None]:
+    """While this lasts, the user's modules are pickled by value. Around many ``dumps`` they are looked for once."""
+    if getattr(_looked_for, "lasts", False):
+        yield
+        return
     registered = []
     for module in list(sys.modules.values()):
         if _is_users(module) and module.__name__ not in cloudpickle.list_registry_pickle_by_value():
             cloudpickle.register_pickle_by_value(module)
             registered.append(module)
+    _looked_for.lasts = True
     try:
         yield
     finally:
+        _looked_for.lasts = False
         for module in registered:
             cloudpickle.unregister_pickle_by_value(module)
 
 
+_looked_for = threading.local()
 _INSTALLED = tuple(
     os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR, SESSION_ID_ENV
+from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOGS_DIR, SESSION_ID_ENV
 
 from ..dataset import drivers
 from ..dataset.credentials import Credential
@@ -89,7 +89,7 @@ def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[S
     private file of this session, in the folder that goes with its ROOT process if this driver is killed.
     """
     sealed = session.keyring.seal(found)
-    variables = _first_of_all(session)
+    variables = _first_of_all()
     if sealed is None:
         yield None, variables
     elif not session.local:
@@ -107,15 +107,14 @@ def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[S
                 os.unlink(path)
 
 
-def _first_of_all(session: Session) -> dict[str, str]:
+def _first_of_all() -> dict[str, str]:
     """What has Lithops call ours first in the process that it forks for a call.
 
     That one shares the connection on which its parent has asked for the bucket, and both write into it at once: the
     parent that the call began, the child whatever it does first. Over plain HTTP they get each other's answers, an object
-    that was never stored counts as stored, and the run waits.
+    that was never stored counts as stored, and the run waits. And a reducer sleeps over partials that are there, on this
+    machine as well.
     """
-    if session.executor.storage.backend == LOCALHOST:
-        return {}
     return {RUN_FIRST: f"{pre_run.__name__}.{pre_run.begin.__name__}"}
 
 

@@ -13,13 +13,15 @@ import pickle
 import re
 import time
 from collections.abc import Callable, Iterable
+from traceback import format_exc
 from typing import Any
 
 from ..processes.seconds import peak_memory_mib, whereabouts
 from ..travels.envelope import Envelope, pack, unpack
 from . import moments
+from .order import flat
 
-__all__ = ["dumped", "fold", "loaded", "merge_results"]
+__all__ = ["dumped", "fold", "folds", "loaded", "merge_results"]
 
 Reducer = Callable[[Any, Any], Any]
 
@@ -127,6 +129,26 @@ def _with_moments(reducer: Reducer, into: Any, other: Any) -> Any:
     rest = iter(merged.mergeables)
     merged.mergeables = [each if is_done else next(rest) for each, is_done in zip(left, done, strict=True)]
     return merged
+
+
+def folds(
+    reducer: bytes, partials: Iterable[bytes], orders: list[list[Any]], began: dict[str, float], version: str
+) -> list[bytes]:
+    """Several folds, one after the other, of partials that come in a row; as many packed envelopes. Of several, one that
+    fails is an envelope that says so."""
+    coming = iter(partials)
+    if len(orders) == 1:
+        return [fold(reducer, coming, orders[0], began, version)]
+    packed = []
+    for order in orders:
+        own = itertools.islice(coming, len(flat(order)))
+        try:
+            packed.append(fold(reducer, own, order, began, version))
+        except Exception as problem:
+            range_ids = sorted({number for each in own for number in unpack(each).range_ids})  # and so all of them have come
+            error = {"kind": "fold", "type": type(problem).__name__, "message": str(problem), "range_ids": range_ids}
+            packed.append(pack(Envelope(tuple(range_ids), None, version, error={**error, "traceback": format_exc()})))
+    return packed
 
 
 def fold(reducer: bytes, partials: Iterable[bytes], order: list[Any], began: dict[str, float], version: str) -> bytes:

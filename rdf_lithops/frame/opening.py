@@ -8,6 +8,7 @@ metadata; a tree that is called otherwise than its key is opened by the key.
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +16,15 @@ from typing import Any
 from . import samples
 from .schema import Look, TypeChange, look, type_change
 
-__all__ = ["SOURCES", "data_frame", "tell_first_entry"]
+__all__ = ["SOURCES", "bounds", "data_frame", "tell_first_entry"]
 
 # DistRDF's head nodes whose ranges are opened here
-SOURCES = {"TreeHeadNode": "tree", "RDatasetSpecHeadNode": "spec", "RNTupleHeadNode": "rntuple"}
+SOURCES = {
+    "EmptySourceHeadNode": "entries",
+    "TreeHeadNode": "tree",
+    "RDatasetSpecHeadNode": "spec",
+    "RNTupleHeadNode": "rntuple",
+}
 Pair = tuple[str, str, int | None]  # a file, the key of the tree in it, and which of the dataset's samples it belongs to
 _first_entry = 0  # as C++ has it
 
@@ -42,10 +48,12 @@ def data_frame(source: str, item: Any) -> Any:  # decision 93
     from ROOT._distrdf import Ranges
     from ROOT._distrdf.HeadNode import TaskObjects
 
+    if source == "entries":
+        return TaskObjects(_entries(item), None)
     reference = item.shared.get("reference") or {}
     seen = [_look(source, name, tree, reference) for name, tree in zip(item.filenames, item.treenames, strict=True)]
     own = slice(item.first_file_idx, item.last_file_idx)
-    start, end = _bounds(item, seen)
+    start, end = bounds(item, seen)
     pairs = list(zip(item.filenames, item.treenames, seen, strict=True))
     entries = {f"{name}/{tree}": each.entries for name, tree, each in pairs[own]}
     counted = Ranges.TaskTreeEntries(end - start, entries)
@@ -75,7 +83,7 @@ def _look(source: str, name: str, tree: str, reference: dict[str, Any]) -> Look:
     return look(name, tree, reference.get("columns", ()), source == "rntuple")
 
 
-def _bounds(item: Any, seen: Sequence[Look]) -> tuple[int, int]:
+def bounds(item: Any, seen: Sequence[Look]) -> tuple[int, int]:
     """Return the first entry of the range and the one behind it, in the chain of all that it opens; the same where it is
     empty."""
     first, last = item.first_file_idx, item.last_file_idx - 1
@@ -155,6 +163,27 @@ def _local_samples(item: Any, pairs: Sequence[tuple[str, str, Look]]) -> list[tu
         )
         for (name, tree, each), number in zip(pairs, numbers, strict=True)
     ]
+
+
+def _entries(item: Any) -> Any:
+    """The graph's frame, moved to the range: it does not know how many entries the dataset has, so it serves others."""
+    import ROOT
+    from ROOT._distrdf import _graph_cache
+
+    if item.exec_id not in _graph_cache._RDF_REGISTER:
+        _graph_cache._ACTIONS_REGISTER.pop(item.exec_id, None)  # they would be those of another frame
+        _graph_cache._RDF_REGISTER[item.exec_id] = ROOT.RDataFrame(1)
+    frame = _graph_cache._RDF_REGISTER[item.exec_id]
+    ROOT.Internal.RDF.ChangeEmptyEntryRange(ROOT.RDF.AsRNode(frame), _pair()(item.start, item.end))
+    return frame
+
+
+@functools.cache
+def _pair() -> Any:
+    """What ROOT takes; of a tuple PyROOT makes one anew each time, in 3 ms."""
+    import ROOT
+
+    return ROOT.std.pair["ULong64_t", "ULong64_t"]
 
 
 def _ntuple(files: Sequence[Pair], held: Sequence[int], start: int, end: int) -> Any:

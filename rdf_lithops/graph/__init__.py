@@ -1,6 +1,11 @@
 """What the user booked, and the seam with ROOT: DistRDF's back end, the graph that travels, what becomes of its results.
 
-backend        DistRDF's back end: prepares a run, has it run, hands its result back
+backend        DistRDF's back end: data frames, and what DistRDF asks of it
+asking         what users ask: ``plan``, ``report``
+graphs         RunGraphs: what DistRDF would run of many graphs, as one run
+execution      runs what is wanted, one graph or several in one run
+preparing      from what DistRDF was about to run to a run that can go
+delivering     what comes back, as DistRDF wants it
 travelling     the graph and its ranges as workers get them
 rewriting      default branches and ``rdfentry_``, said so that they mean the same on a worker
 selecting      entry lists and ranges of specifications

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..dataset.columns import columns_named
+from ..dataset.looks import looked
 from ..errors import PlanError
 from ..frame import ranges as adapter
-from ..frame.schema import Look, look
+from ..frame.schema import Look
 
 # isort: split
 import ROOT
@@ -89,7 +90,7 @@ def add_reference(head: Any, dataset: dict[str, Any]) -> None:
     if is_ntuple and dataset["is_empty"]:
         raise PlanError(f"expected entries, got RNTuples without entries ({files[0]}): ROOT 6.40 crashes when it reads them")
     if is_ntuple and index:
-        index, seen = 0, look(files[0], trees[0], columns, is_ntuple)
+        index, seen = 0, looked(files[0], trees[0], columns, is_ntuple)
     dataset["reference"] = {
         "file": files[index],
         "tree": trees[index],
@@ -121,7 +122,7 @@ def _first_with_entries(
     """What is in the first file that has entries, and which it is; the first file where none has any."""
     found = None
     for index, (file, tree) in enumerate(zip(files, trees, strict=True)):
-        seen = look(file, tree, columns, is_ntuple)
+        seen = looked(file, tree, columns, is_ntuple)
         if seen.entries:
             return seen, index
         found = found or seen
@@ -137,7 +138,7 @@ def _where_local_root_stands(
     booked = getattr(head, "rdf_lithops_booked", None)
     if booked is None or isinstance(head, HeadNode.RNTupleHeadNode) or getattr(head, "rdf_lithops_selection", None):
         return index, first
-    last = look(files[-1], trees[-1], columns, False)
+    last = looked(files[-1], trees[-1], columns, False)
     differ = {name for name in first.types.keys() | last.types.keys() if first.types.get(name) != last.types.get(name)}
     newer = columns_named(node for node in head.graph_nodes if node.node_id not in booked)
     older = columns_named(node for node in head.graph_nodes if node.node_id in booked)

@@ -146,21 +146,41 @@ def _put_together(mapper: Any, nodes: dict[int, Any], parts: dict[str, Any]) -> 
 
 
 def digest_of(graph: bytes, plain_ranges: list[dict[str, Any]], dataset: dict[str, Any], versions: dict[str, str]) -> str:
-    """Names a compiled graph: its pickle, and all that it was compiled and will be asked for: the trees and files that it
-    reads and its friends', in their order and as they are now, and the samples with their metadata.
+    """Names a compiled graph: its pickle, and all that it was compiled and will be asked for. Of a plain dataset that is the
+    types of the columns that it reads, whatever the files, so that one analysis of many samples is one graph; else the trees
+    and files that it reads and its friends', in their order and as they are now, and the samples with their metadata.
 
     How all this is cut into ranges does not matter, nor does what the ROOT process is bound to anyway: the user's code
     (``payload``) and the variables with which it was started.
     """
-    known = {**fingerprints(sorted(adapter.files_of(plain_ranges, dataset) - versions.keys())), **versions}
-    shared = {name: value for name, value in dataset.items() if name not in ("files", "trees", "friends", "seen")}
-    described = {
-        "kinds": sorted({f"{plain['kind']}:{plain.get('rntuple', False)}" for plain in plain_ranges}),
-        "files": _in_order([dataset, *plain_ranges], known),
-        "friends": _friends_in_order([dataset, *plain_ranges], known),
-        "shared": shared,
-    }
+    described = _plain_shape(plain_ranges, dataset)
+    if described is None:
+        known = {**fingerprints(sorted(adapter.files_of(plain_ranges, dataset) - versions.keys())), **versions}
+        described = {
+            "kinds": sorted({f"{plain['kind']}:{plain.get('rntuple', False)}" for plain in plain_ranges}),
+            "files": _in_order([dataset, *plain_ranges], known),
+            "friends": _friends_in_order([dataset, *plain_ranges], known),
+            "shared": {name: value for name, value in dataset.items() if name not in ("files", "trees", "friends", "seen")},
+        }
     return hashlib.sha256(graph + json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _plain_shape(plain_ranges: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, Any] | None:
+    """What a compiled graph needs to know of entries without files, or of trees that have neither friends nor samples, nor
+    anything else that ROOT would bind to it; None for other datasets."""
+    kinds = {plain["kind"] for plain in plain_ranges}
+    bound = ("selection", "has_masks", "friends", "samples", "entry_range")
+    if any(dataset.get(name) for name in bound) or any(
+        plain.get("friends") or plain.get("rntuple") for plain in plain_ranges
+    ):
+        return None
+    if kinds == {"entries"}:
+        return {"kinds": "entries", "tells_samples": dataset.get("tells_samples", False)}
+    reference = dataset.get("reference")
+    if kinds != {"files"} or not reference or reference["is_odd"] or not reference["entries"]:
+        return None
+    told = {name: reference[name] for name in ("types", "columns")}
+    return {"kinds": "files", **told, "tells_samples": dataset.get("tells_samples", False)}
 
 
 def _in_order(holders: Sequence[dict[str, Any]], known: dict[str, str]) -> list[tuple[str, str, str | None]]:

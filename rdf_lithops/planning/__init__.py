@@ -1,6 +1,7 @@
 """What will run and what it may cost: values, and arithmetic on them. Knows neither ROOT nor Lithops.
 
 plans     ``Plan``: the calls of a run, to be read, printed and driven by hand
+packing   the plans of several graphs as one
 outlook   what a plan is expected to take and to cost, and the most that it can cost
 cost      seconds from bytes, GB-s from seconds, USD from GB-s (``prices.json``)
 limits    what a back end gives one call at most

@@ -49,6 +49,7 @@ class Outlook:
     ``starting``, ``compiling``          so many calls start a worker; the next so many find one without this graph
     ``clusters``                         those of the files, of which calls consist
     ``merge_calls``, ``merges``          so many calls at most, in so many submissions, merge the files that it writes
+    ``seconds``                          of each call, given where it has ranges of several graphs, whose speeds differ
 
     ``expected`` is the bill if nothing fails; ``ceiling`` if every call runs as long as it may (``call_limit_s``), in every
     attempt. Both are None where they cannot be told.
@@ -69,6 +70,7 @@ class Outlook:
     clusters: int | None = None
     merge_calls: int = 0
     merges: int = 0
+    seconds: tuple[float, ...] | None = None
 
     @property
     def loads_s(self) -> tuple[float, ...] | None:
@@ -83,6 +85,8 @@ class Outlook:
     @property
     def calls_s(self) -> tuple[float, ...] | None:
         """Expected seconds of each call; None where the files were not surveyed."""
+        if self.seconds is not None:
+            return self.seconds
         if self.works is None:
             return None
         begun = self.starting + self.compiling

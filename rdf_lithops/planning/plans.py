@@ -3,15 +3,18 @@ Lithops."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..dataset.layout import even_count, even_edges
 from ..frame import ranges as adapter
 from ..worker.task import FoldTask, MapTask, MergeTask, ReduceTask
+from ..worker.together import GraphsReduce, GraphsTask
 from .cost import Work
 from .outlook import Outlook
 
@@ -33,8 +36,8 @@ class Plan:
     """
 
     iterdata: list[dict[str, Any]]
-    map_task: MapTask | MergeTask | FoldTask
-    reduce_task: ReduceTask
+    map_task: MapTask | MergeTask | FoldTask | GraphsTask
+    reduce_task: ReduceTask | GraphsReduce
     deliver: Callable[[bytes], None] = field(repr=False, compare=False)
     extra_env: dict[str, str] = field(default_factory=dict, repr=False)
     outlook: Outlook | None = field(default=None, compare=False)
@@ -60,6 +63,36 @@ class Plan:
         """Compressed bytes, in files, of the columns that the graph reads; None where they were not counted beforehand."""
         return _sum(read_bytes_of(plain) for plain in self._plain_ranges())
 
+    @property
+    def graphs(self) -> int:
+        """Graphs that the calls run."""
+        return len(self.map_task.tasks) if isinstance(self.map_task, GraphsTask) else 1
+
+    def shares(self) -> list[tuple[int, int, int]]:
+        """Of each of several graphs its number, the number of its first range, and how many follow; none for one graph."""
+        if not (isinstance(self.map_task, GraphsTask) and isinstance(self.reduce_task, GraphsReduce)):
+            return []
+        ranges = [len(task.range_ids) for task in self.reduce_task.tasks]
+        return [(graph, first, ranges[graph]) for graph, first in enumerate(self.map_task.firsts)]
+
+    def alone(self, graph: int) -> Plan:
+        """What folds one of the graphs, whose ranges are numbered as here."""
+        if not (isinstance(self.map_task, GraphsTask) and isinstance(self.reduce_task, GraphsReduce)):
+            return self
+        task = dataclasses.replace(self.map_task.tasks[graph], shelf=self.map_task.shelf)
+        return dataclasses.replace(self, map_task=task, reduce_task=self.reduce_task.tasks[graph])
+
+    def own_number(self, range_id: int) -> int:
+        """The number that a range has in its graph."""
+        firsts = self.map_task.firsts if isinstance(self.map_task, GraphsTask) else (0,)
+        return range_id - firsts[bisect_right(firsts, range_id) - 1]
+
+    def reduce_of(self, graphs: Collection[int], kept: tuple[bytes, ...], attempt: int) -> ReduceTask | GraphsReduce:
+        """The reducer of an attempt: it folds these graphs, and the partials that are ``kept`` as well."""
+        if isinstance(self.reduce_task, GraphsReduce):
+            return dataclasses.replace(self.reduce_task, wanted=tuple(sorted(graphs)), kept=kept, attempt=attempt)
+        return dataclasses.replace(self.reduce_task, kept=kept, attempt=attempt)
+
     def _plain_ranges(self) -> list[dict[str, Any]]:
         return [plain for item in self.iterdata for plain in item["call"]["ranges"]]
 
@@ -84,7 +117,9 @@ class Plan:
             lines.append(f"  reads     {self.entries:,} entries{size}")
         lines += [] if self.outlook is None else [f"  {line}" for line in self.outlook.lines()]
         for item in self.iterdata:
-            inner = "; ".join(adapter.describe(plain, self.map_task.dataset) for plain in item["call"]["ranges"][:3])
+            inner = "; ".join(
+                adapter.describe(plain, self.map_task.dataset_of(plain)) for plain in item["call"]["ranges"][:3]
+            )
             more = len(item["call"]["ranges"]) - 3
             lines.append(f"  call {item['call']['id']}: {inner}" + (f"; {more} more" if more > 0 else ""))
             if item["call"]["id"] == 9 and self.calls > 10:

@@ -57,6 +57,7 @@ class Counter:  # decision 22
             file.flush()
             self._map = mmap.mmap(file.fileno(), _WORDS.size)
         self._words = (ctypes.c_uint64 * 2).from_buffer(self._map)
+        self._before, self._first_id = 0, 0
 
     @property
     def address(self) -> int:
@@ -65,11 +66,21 @@ class Counter:  # decision 22
 
     def set(self, entries: int) -> None:
         """Set the exact number of entries done, as after a range."""
-        self._words[0] = entries
+        self._words[0] = self._before + entries
+
+    def count_from(self, first_id: int, entries: int) -> None:
+        """Count for a graph that comes behind others from now on: its ranges are numbered from ``first_id`` on, its entries
+        are added to ``entries``."""
+        self._before, self._first_id = entries, first_id
+
+    @property
+    def entries(self) -> int:
+        """Entries done."""
+        return int(self._words[0])
 
     def begin_range(self, range_id: int | None) -> None:
         """Set the range in progress; None for none."""
-        self._words[1] = 0 if range_id is None else range_id + 1
+        self._words[1] = 0 if range_id is None else self._first_id + range_id + 1
 
 
 @dataclass(frozen=True)

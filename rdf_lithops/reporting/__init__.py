@@ -18,6 +18,6 @@ from __future__ import annotations
 
 from .accounting import Recorder
 from .report import Report
-from .values import Bill, Call
+from .values import Bill, Call, Share
 
-__all__ = ["Bill", "Call", "Recorder", "Report"]
+__all__ = ["Bill", "Call", "Recorder", "Report", "Share"]

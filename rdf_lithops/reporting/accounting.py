@@ -28,7 +28,7 @@ from ..run.events import (
     RunEnded,
 )
 from .report import Report
-from .values import CALL_PARTS, Call
+from .values import CALL_PARTS, Call, Share
 
 __all__ = ["Recorder"]
 
@@ -60,11 +60,13 @@ class Recorder:
     merged: list[FilesMerged] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     error: str | None = None
+    shares: list[tuple[int, int, int]] = field(default_factory=list)  # of several graphs: graph, first range, ranges
+    failed: dict[int, str] = field(default_factory=dict)  # graphs, and why
 
     def __call__(self, event: Event) -> None:
         """Remember ``event``."""
         if isinstance(event, RunBegan):
-            self.run_id = event.run_id
+            self.run_id, self.shares = event.run_id, event.plan.shares()
         elif isinstance(event, (AttemptBegan, BackupStarted)):
             self.submissions.append(event)
         elif isinstance(event, CallEnded):
@@ -79,7 +81,7 @@ class Recorder:
         elif isinstance(event, FileSkipped):
             self.skipped.append(event.path)
         elif isinstance(event, RunEnded):
-            self.error = event.error
+            self.error, self.failed = event.error, dict(event.failed)
 
     def finish(self, ended_at: float, **known: Any) -> Report:
         """The report of the run, which ended at ``ended_at`` in a result or an error; ``known`` are fields of ``Report``."""
@@ -102,8 +104,49 @@ class Recorder:
             skipped_files=tuple(self.skipped),
             error=self.error,
             notes=tuple(_notes(calls)),
+            graphs=tuple(_shares(self.shares, self.failed, self.ends)),
             **known,
         )
+
+
+def _shares(
+    shares: list[tuple[int, int, int]], failed: dict[int, str], ends: list[tuple[_CallEvent, int]]
+) -> Iterator[Share]:
+    """Of each of several graphs what the calls say of its units."""
+    units = [(unit, event) for event, _ in ends if isinstance(event, CallEnded) for unit in _units(event)]
+    following = [first for _, first, _ in shares[1:]]
+    for (graph, first, ranges), behind in zip(shares, [*following, math.inf], strict=False):
+        own = [(unit, event) for unit, event in units if first <= unit["range_id"] < behind]
+        calls = tuple(_unit(number, unit, event) for number, (unit, event) in enumerate(own))
+        yield Share(graph, calls, ranges, failed.get(graph))
+
+
+def _units(event: CallEnded) -> list[dict[str, Any]]:
+    """The facts of each unit of a call; a call of one unit tells them as its own."""
+    alone = {**event.facts, "range_id": event.range_ids[0], "entries": event.entries}
+    found: list[dict[str, Any]] = event.facts.get("units") or [alone]
+    return found
+
+
+def _unit(number: int, facts: dict[str, Any], event: CallEnded) -> Call:
+    parts = {**dict.fromkeys(CALL_PARTS, 0.0), **_inside(facts, float(facts.get("call_s", 0.0)))}
+    return Call(
+        "map",
+        number,
+        event.attempt,
+        host=str(facts.get("host", "")),
+        pid=int(facts.get("pid", 0)),
+        entries=facts["entries"],
+        began_at=event.at - sum(parts.values()),
+        ended_at=event.at,
+        seen_at=event.at,
+        parts=parts,
+        read_bytes=int(facts.get("read_bytes", 0)),
+        fetched_bytes=int(facts.get("fetched_bytes", 0)),
+        fetches=int(facts.get("fetches", 0)),
+        result_bytes=int(facts.get("packed_bytes", 0)),
+        peak_memory_mib=float(facts.get("peak_memory_mib", 0.0)),
+    )
 
 
 def _folds(event: Event) -> Iterator[_CallEvent]:

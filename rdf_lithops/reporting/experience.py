@@ -91,14 +91,16 @@ class Experience:
         knowing = sum(shape in worker.shapes for worker in there)
         return starting, max(0, wanted - starting - knowing)
 
-    def learn(self, shape: Shape, works: Mapping[int, Work], report: RunRecord, vcpus: float) -> None:
-        """Learn from a run of the graph ``shape``: ``works`` by call, and ``vcpus`` that each had."""
+    def learn(self, shape: Shape, works: Mapping[int, Work], report: RunRecord, vcpus: float, of_place: bool = True) -> None:
+        """Learn from a run of the graph ``shape``: ``works`` by call, and ``vcpus`` that each had. ``of_place``: the calls
+        are whole ones, which tell of the place, too."""
         taught = self._meet_workers(shape, works, report)
         if not taught:
             return
         known, whole = self.speeds(shape), min(1.0, vcpus)
         reduces = [call for call in report.calls if call.stage == "reduce" and call.began_at]
-        self.place = _place(known, taught, reduces, whole)
+        if of_place:
+            self.place = _place(known, taught, reduces, whole)
         self.graphs[shape] = _graph(known, taught, reduces, whole)
 
     def _meet_workers(self, shape: Shape, works: Mapping[int, Work], report: RunRecord) -> list[_Taught]:

@@ -11,7 +11,7 @@ from .advice import advise
 from .html import fragment, page
 from .picture import draw
 from .text import render
-from .values import Bill, Call, RunRecord
+from .values import Bill, Call, RunRecord, Share
 
 __all__ = ["Report"]
 
@@ -75,7 +75,12 @@ class Report(RunRecord):
         try:
             values["calls"] = tuple(Call(**call) for call in given["calls"])
             values["bill"] = Bill(**given["bill"])
+            values["graphs"] = tuple(_share(share) for share in given.get("graphs", ()))
             values["notes"], values["skipped_files"] = tuple(given["notes"]), tuple(given["skipped_files"])
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise ValueError(f"the report does not hold what it should: {error}") from error
+
+
+def _share(given: dict[str, Any]) -> Share:
+    return Share(**{**given, "units": tuple(Call(**unit) for unit in given["units"])})

@@ -22,7 +22,7 @@ SHORT = {
 
 def render(report: RunRecord) -> str:
     """Return the whole report as text; a part or column that is zero everywhere is left out."""
-    return "\n".join([*headlines(report), "", *_parts(report), "", *_calls(report), *_conclusions(report)])
+    return "\n".join([*headlines(report), "", *_parts(report), "", *_calls(report), *_graphs(report), *_conclusions(report)])
 
 
 def headlines(report: RunRecord) -> Iterator[str]:
@@ -31,7 +31,9 @@ def headlines(report: RunRecord) -> Iterator[str]:
     ranges = sum(call.ranges for call in report.maps)
     attempts = f", {report.attempts} attempts" if report.attempts > 1 else ""
     ended = "failed after" if report.error else "took"
-    yield f"run {report.run_id or '?'} on {report.place}, {began}: {ranges} ranges in {len(report.maps)} calls{attempts}"
+    graphs = f"{len(report.graphs)} graphs, " if report.graphs else ""
+    what = f"{graphs}{ranges} ranges in {len(report.maps)} calls{attempts}"
+    yield f"run {report.run_id or '?'} on {report.place}, {began}: {what}"
     yield f"  {ended} {report.wall_s:.2f} s" + "".join(f" · {fact}" for fact in _rates(report))
     if report.error:
         yield f"  error: {report.error}"
@@ -102,6 +104,23 @@ def _calls(report: RunRecord) -> Iterator[str]:
         yield _call(call, names)
     if len(shown) < len(report.calls):
         yield f"  and {len(report.calls) - len(shown)} faster ones: all are in to_json()"
+
+
+def _graphs(report: RunRecord) -> Iterator[str]:
+    """A line for each graph of several; of many, those that failed and those that took longest."""
+    if not report.graphs:
+        return
+    order = sorted(report.graphs, key=lambda share: (share.error is None, -share.seconds))
+    shown = sorted(order[:MOST_CALLS], key=lambda share: share.graph)
+    yield f"{'graph':<10}{'ranges':>9}{'entries':>11}{'s':>9}{'compile':>9}{'loop':>9}"
+    for share in shown:
+        compile_s, loop_s = (sum(unit.parts[name] for unit in share.units) for name in ("compilation", "loop"))
+        counted = "" if share.entries is None else f"{share.entries:,}"
+        failed = f"  failed: {share.error[:60]}" if share.error else ""
+        figures = f"{share.seconds:>9.3f}{compile_s:>9.3f}{loop_s:>9.3f}"
+        yield f"{share.graph:<10}{share.ranges:>9}{counted:>11}{figures}{failed}"
+    if len(shown) < len(report.graphs):
+        yield f"  and {len(report.graphs) - len(shown)} faster ones: all are in to_json()"
 
 
 def _call(call: Call, names: list[str]) -> str:

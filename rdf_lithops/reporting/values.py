@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..planning.cost import Bill
 
-__all__ = ["CALL_PARTS", "MEANINGS", "RUN_PARTS", "Bill", "Call", "RunRecord"]
+__all__ = ["CALL_PARTS", "MEANINGS", "RUN_PARTS", "Bill", "Call", "RunRecord", "Share"]
 
 # The parts of a run's wall time, in the order of its critical path: the driver, the call that ended last, the reducer.
 MEANINGS = {
@@ -88,12 +88,34 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one graph had of a run of several: ``units`` are what its calls would be, were it alone, each with its seconds by
+    part. ``error`` is the first line of what it failed with."""
+
+    graph: int
+    units: tuple[Call, ...]
+    ranges: int = 0
+    error: str | None = None
+
+    @property
+    def entries(self) -> int | None:
+        """Entries that were processed; None where a source does not count them."""
+        counts = [unit.entries for unit in self.units]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
+    @property
+    def seconds(self) -> float:
+        """Of all its units together, in the processes that ran them."""
+        return sum(sum(unit.parts.values()) for unit in self.units)
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One run: what ran, where the time went, what it cost.
 
     ``path`` are the parts of ``wall_s`` along the critical path and add up to it; ``totals`` are the parts of all map calls
     together. ``survey_bytes`` is what the driver fetched of remote files in ``survey_fetches`` requests: versions, headers,
-    layouts.
+    layouts. ``graphs`` are the shares of those that ran together, none for one that ran alone.
     """
 
     run_id: str
@@ -113,6 +135,11 @@ class RunRecord:
     skipped_files: tuple[str, ...] = ()
     error: str | None = None
     notes: tuple[str, ...] = ()
+    graphs: tuple[Share, ...] = ()
+
+    def of_graph(self, graph: int) -> RunRecord:
+        """The same with the units of one graph in the place of the calls."""
+        return replace(self, calls=self.graphs[graph].units, graphs=())
 
     @property
     def maps(self) -> tuple[Call, ...]:

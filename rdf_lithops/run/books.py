@@ -14,20 +14,23 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import LostRangesError
+from ..errors import LostRangesError, RunError
+from ..fold.shelf import unbundle
 from ..planning.plans import Plan
 from ..travels.envelope import Envelope, EnvelopeError, unpack
 from ..worker.task import POISON_CRASHES
+from ..worker.together import members
 from .events import CallEnded, CallFailed, Consumer, Event
 
 __all__ = ["REDUCER", "Books", "CallEnd", "Cut", "Trouble", "never_cut"]
 
 Plain = dict[str, Any]
 Cut = Callable[[Plain], list[Plain]]
+_Part = tuple[tuple[int, ...], tuple[int, ...]]  # of a partial: its ranges, and which piece of one
 
 FINAL = ("range", "payload", "credentials", "output", "access")
 TOO_MUCH = ("memory", "timeout")
@@ -49,7 +52,7 @@ class CallEnd:
 @dataclass(frozen=True)
 class Trouble:
     """Why a call gave no partial; ``range_ids`` and ``crashes`` of a ROOT process that ended or stood still in a range;
-    ``facts`` of one that told them."""
+    ``facts`` of one that told them, ``data`` the failure as it came, if that is not all that the call handed back."""
 
     kind: str
     why: str
@@ -57,6 +60,7 @@ class Trouble:
     range_ids: tuple[int, ...] = ()
     crashes: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+    data: bytes = b""
 
 
 def never_cut(plain: Plain) -> list[Plain]:
@@ -66,28 +70,49 @@ def never_cut(plain: Plain) -> list[Plain]:
 
 class Books:
     """The calls that a run is divided into now, every partial that it has, the copies of each call that have not ended, and
-    the trouble of those that have, by call and attempt."""
+    the trouble of those that have, by call and attempt; and of each graph, how it ended.
+
+    A call of several graphs may deliver some of its partials: those are kept, and the rest becomes a call of its own. A
+    failure that is final ends its graph, and the others go on.
+    """
 
     def __init__(self, plan: Plan, consumers: tuple[Consumer, ...] = (), cut: Cut = never_cut) -> None:
         self.plan, self.consumers, self.cut = plan, consumers, cut
         self.calls: dict[int, Plain] = {item["call"]["id"]: item["call"] for item in plan.iterdata}
-        self.kept: dict[int, bytes] = {}
+        self.kept: dict[int, tuple[bytes, ...]] = {}
         self.copies: defaultdict[int, set[int]] = defaultdict(set)  # the attempts in which a call has not ended
         self.trouble: dict[tuple[int, int], Trouble] = {}
-        self.final: bytes | None = None
-        self.poison: LostRangesError | None = None
-        self._finals: dict[int, bytes | None] = {}  # by call, as long as another copy may deliver yet
+        self.graphs = frozenset(_graph_of(plain) for call in self.calls.values() for plain in call["ranges"])
+        self.folded: dict[int, bytes] = {}  # by graph
+        self.failed: dict[int, bytes | RunError] = {}  # by graph: what a worker said, or what became of it
+        self._graph_of = {plain["id"]: _graph_of(plain) for call in self.calls.values() for plain in call["ranges"]}
+        self._partly: defaultdict[int, dict[_Part, bytes]] = defaultdict(dict)  # of calls that are owed
+        self._finals: defaultdict[int, dict[int, bytes]] = defaultdict(
+            dict
+        )  # by call and graph, while a copy may deliver yet
         self._crashes: Counter[int] = Counter()  # by range id
         self._ids = itertools.count(max(self.calls, default=-1) + 1)
 
     @property
+    def unfinished(self) -> frozenset[int]:
+        """The graphs of which there is neither a result nor a failure yet."""
+        return self.graphs - self.folded.keys() - self.failed.keys()
+
+    @property
     def owed(self) -> list[int]:
         """Calls without a partial."""
-        return [call_id for call_id in self.calls if call_id not in self.kept]
+        return [call_id for call_id in self.calls if self.owes(call_id)]
 
     def owes(self, call_id: int) -> bool:
-        """Whether the partial of a call is wanted still: it has none, and was not cut."""
-        return call_id in self.calls and call_id not in self.kept
+        """Whether the partial of a call is wanted still: it has none, and was not cut, and its graphs have not ended."""
+        return call_id in self.calls and call_id not in self.kept and bool(self._missing(call_id))
+
+    def _missing(self, call_id: int) -> list[Plain]:
+        """The ranges of a call that are still to be had."""
+        there = {range_id for range_ids, _ in self._partly.get(call_id, ()) for range_id in range_ids}
+        ended = self.folded.keys() | self.failed.keys()
+        ranges = self.calls[call_id]["ranges"]
+        return [plain for plain in ranges if plain["id"] not in there and _graph_of(plain) not in ended]
 
     def tell(self, event: Event) -> None:
         """Hand ``event`` to all who want to know."""
@@ -100,27 +125,35 @@ class Books:
             self.copies[call_id].add(attempt)
 
     def enter(self, call_id: int, attempt: int, end: CallEnd) -> bool:
-        """Sort the end of a copy into partial, final failure, or trouble that another attempt may cure; and tell of it.
+        """Sort the end of a copy into partials, final failures, and troubles that another attempt may cure; and tell of it.
 
-        Returns whether a partial has come; one that was there already is not taken twice. A failure is final once no other
-        copy of the call runs.
+        Returns whether all has come that is to come of the call; what was there already is not taken twice. A failure is
+        final once no other copy of the call runs.
         """
         self.copies[call_id].discard(attempt)
         if call_id not in self.calls:  # cut meanwhile
             return False
         read = _read(end, self.calls[call_id])
         if isinstance(read, Trouble):
-            self._fail(call_id, attempt, read, end)
+            self._fail(call_id, attempt, [read], end)
+            return not self._missing(call_id)
+        if not self.owes(call_id):
+            return True
+        for known, packed in read.partials.items():
+            self._partly[call_id].setdefault(known, packed)
+        if self._missing(call_id):
+            self._fail(call_id, attempt, read.troubles, end, quietly=True)
+        if self._missing(call_id):
+            self._tell_failure(call_id, attempt, read.troubles[0], end, False)
             return False
-        if self.owes(call_id):
-            envelope, self.kept[call_id] = read
-            self._forgive(call_id)
-            found = envelope.range_ids, envelope.entries, envelope.facts, end.status, self.kept[call_id]
-            self.tell(CallEnded(call_id, attempt, *found))
+        self._settle(call_id)
+        found = read.envelope.range_ids, read.envelope.entries, read.envelope.facts, end.status, end.data or b""
+        self.tell(CallEnded(call_id, attempt, *found))
         return True
 
-    def _forgive(self, call_id: int) -> None:
-        """What became of other copies of a call that has delivered is of no interest."""
+    def _settle(self, call_id: int) -> None:
+        """All is there that is to be had of a call; what became of other copies is of no interest."""
+        self.kept[call_id] = tuple(self._partly.pop(call_id, {}).values())
         self._finals.pop(call_id, None)
         for known in [known for known in self.trouble if known[0] == call_id]:
             del self.trouble[known]
@@ -129,43 +162,75 @@ class Books:
         """Give up a copy that has not ended."""
         if attempt in self.copies[call_id]:
             self.copies[call_id].discard(attempt)
-            self._fail(call_id, attempt, Trouble("lost", why), CallEnd())
+            self._fail(call_id, attempt, [Trouble("lost", why)], CallEnd())
 
-    def _fail(self, call_id: int, attempt: int, trouble: Trouble, end: CallEnd) -> None:
+    def _fail(self, call_id: int, attempt: int, troubles: list[Trouble], end: CallEnd, quietly: bool = False) -> None:
+        """Enter what has become of a copy of a call; ``quietly``: it has delivered something as well."""
         if not self.owes(call_id):
             return
-        if trouble.kind in FINAL:
-            self._finals[call_id] = end.data
-        else:
-            self.trouble[call_id, attempt] = trouble
-            self._count_crashes(trouble)
-        is_last = not self.copies[call_id]
-        is_final = is_last and call_id in self._finals
-        if is_final:
-            self.final = self._finals[call_id]
-        elif is_last:
-            self.poison = self._poison(call_id, trouble)
+        for trouble in troubles:
+            if trouble.kind in FINAL:
+                self._finals[call_id].update(
+                    dict.fromkeys(self._graphs_of(call_id, trouble), trouble.data or end.data or b"")
+                )
+            else:
+                self.trouble.setdefault((call_id, attempt), trouble)
+                self._count_crashes(trouble)
+        if not self.copies[call_id]:
+            for graph, data in self._finals.pop(call_id, {}).items():
+                self.failed.setdefault(graph, data)
+            for trouble in troubles:
+                self._poison(call_id, trouble)
+        if not quietly:
+            is_final = troubles[0].kind in FINAL and not self.copies[call_id]
+            self._tell_failure(call_id, attempt, troubles[0], end, is_final)
+
+    def _tell_failure(self, call_id: int, attempt: int, trouble: Trouble, end: CallEnd, is_final: bool) -> None:
         found = trouble.kind, trouble.why, is_final, trouble.log_tail, end.status, trouble.facts
         self.tell(CallFailed(call_id, attempt, *found))
+
+    def _graphs_of(self, call_id: int, trouble: Trouble) -> list[int]:
+        """The graphs that a final failure ends: those of the ranges that it names, or all of the call."""
+        named = [self._graph_of[range_id] for range_id in trouble.range_ids if range_id in self._graph_of]
+        return named or [_graph_of(plain) for plain in self._missing(call_id)]
 
     def _count_crashes(self, trouble: Trouble) -> None:
         if trouble.kind in CRASHES:
             self._crashes.update(dict.fromkeys(trouble.range_ids, trouble.crashes))
 
-    def _poison(self, call_id: int, trouble: Trouble) -> LostRangesError | None:
-        """The error of a call that has a range in which ROOT has crashed too often, if it has one."""
-        ids = [plain["id"] for plain in self.calls[call_id]["ranges"]]
-        worst = [range_id for range_id in ids if self._crashes[range_id] >= POISON_CRASHES]
-        if not worst:
+    def _poison(self, call_id: int, trouble: Trouble) -> None:
+        """End the graphs of ranges in which ROOT has crashed too often."""
+        worst = [plain for plain in self.calls[call_id]["ranges"] if self._crashes[plain["id"]] >= POISON_CRASHES]
+        for graph in sorted({_graph_of(plain) for plain in worst} & self.unfinished):
+            range_ids = tuple(plain["id"] for plain in worst if _graph_of(plain) == graph)
+            self.failed[graph] = LostRangesError(
+                f"range {self._named(range_ids)} is poison: ROOT ended or stood still {POISON_CRASHES} times in it",
+                where=f"call {call_id} of {self.plan.calls}",
+                why=trouble.why,
+                log_tail=trouble.log_tail,
+                range_ids=self._own(range_ids),
+                call_id=call_id,
+            )
+
+    def _own(self, range_ids: Iterable[int]) -> tuple[int, ...]:
+        """The numbers that ranges of one graph have there."""
+        return tuple(self.plan.own_number(range_id) for range_id in range_ids)
+
+    def _named(self, range_ids: Iterable[int]) -> str:
+        return ", ".join(map(str, self._own(range_ids)))
+
+    def take(self, data: bytes) -> dict[str, Any] | None:
+        """Enter what a reducer handed back: of each graph its result. Its facts if nothing more is to come, else None."""
+        try:
+            envelope = unpack(data)
+            packed = dict(zip(envelope.graphs, unbundle(envelope), strict=True)) if envelope.graphs else {0: data}
+            found = {graph: each for graph, each in packed.items() if unpack(each).error is None}
+        except (EnvelopeError, ValueError):
             return None
-        return LostRangesError(
-            f"range {', '.join(map(str, worst))} is poison: ROOT ended or stood still {POISON_CRASHES} times in it",
-            where=f"call {call_id} of {self.plan.calls}",
-            why=trouble.why,
-            log_tail=trouble.log_tail,
-            range_ids=tuple(worst),
-            call_id=call_id,
-        )
+        if envelope.error is not None:
+            return None
+        self.folded.update({graph: each for graph, each in found.items() if graph in self.unfinished})
+        return None if self.unfinished else envelope.facts
 
     def next_part(self, attempt: int) -> Plan:
         """The part of the plan that has no partial yet, with a reducer that folds the kept ones in.
@@ -177,11 +242,22 @@ class Books:
                 trouble = self.trouble.pop((call_id, number))
                 if self.owes(call_id):
                     self._divide(call_id, trouble)
-        again = self.owed or list(self.calls)[-1:]
-        kept = tuple(data for call_id, data in self.kept.items() if call_id not in again)
+        for call_id in [call_id for call_id in self._partly if not self._missing(call_id)]:  # as a graph of it has failed
+            self._settle(call_id)
+        ended = self.graphs - self.unfinished
+        for call_id in self.owed if ended else ():  # what is not wanted any more need not run
+            if not self.copies[call_id] and call_id not in self._partly:
+                self.calls[call_id] = {**self.calls[call_id], "ranges": self._missing(call_id)}
+        again = self.owed or self._last_wanted()
+        kept = tuple(data for call_id, some in self.kept.items() if call_id not in again for data in some)
         calls = [{**self.calls[call_id], "attempt": attempt, **self._tries(call_id)} for call_id in again]
-        reduce_task = dataclasses.replace(self.plan.reduce_task, kept=kept, attempt=attempt)
+        reduce_task = self.plan.reduce_of(self.unfinished, kept, attempt)
         return dataclasses.replace(self.plan, iterdata=[{"call": call} for call in calls], reduce_task=reduce_task)
+
+    def _last_wanted(self) -> list[int]:
+        wanted = self.unfinished
+        calls = [i for i, call in self.calls.items() if any(_graph_of(plain) in wanted for plain in call["ranges"])]
+        return calls[-1:]
 
     def _tries(self, call_id: int) -> dict[str, int]:
         """How often the task itself may try a call whose ranges have crashed before."""
@@ -189,17 +265,30 @@ class Books:
         return {"tries": max(1, POISON_CRASHES - crashes)} if crashes else {}
 
     def _divide(self, call_id: int, trouble: Trouble) -> None:
-        """Where a call was too much for a worker, put smaller ones in its place."""
+        """Where a call was too much for a worker, put smaller ones in its place; where it delivered something, a call of
+        what is missing; and where ROOT crashed in a range, that range's unit does not take the others along again."""
         call = self.calls[call_id]
-        if trouble.kind not in TOO_MUCH or "partials" in call:  # a fold's calls hold what they were given
+        if "partials" in call:  # a fold's calls hold what they were given
             return
-        ranges = call["ranges"]
-        pieces = [[plain] for plain in (ranges if len(ranges) > 1 else self.cut(ranges[0]))]
-        if len(pieces) > 1:
-            del self.calls[call_id]
-            for piece in pieces:
-                number = next(self._ids)
-                self.calls[number] = {"id": number, "ranges": piece}
+        ranges = self._missing(call_id)
+        pieces = [ranges]
+        if trouble.kind in TOO_MUCH:
+            pieces = [[plain] for plain in (ranges if len(ranges) > 1 else self.cut(ranges[0]) or ranges)]
+        elif trouble.kind in CRASHES and trouble.range_ids:
+            at_fault = {plain.get("unit") for plain in ranges if plain["id"] in trouble.range_ids}
+            parted = [[plain for plain in ranges if (plain.get("unit") in at_fault) is side] for side in (True, False)]
+            pieces = [piece for piece in parted if piece]
+        some = self._partly.pop(call_id, {})
+        if len(pieces) == 1 and not some:
+            return
+        del self.calls[call_id]
+        if some:
+            there = {range_id for range_ids, _ in some for range_id in range_ids}
+            self.calls[call_id] = {**call, "ranges": [plain for plain in call["ranges"] if plain["id"] in there]}
+            self.kept[call_id] = tuple(some.values())
+        for piece in pieces:
+            number = next(self._ids)
+            self.calls[number] = {"id": number, "ranges": piece}
 
     def describe(self) -> str:
         """The troubles of this attempt, in one line."""
@@ -208,13 +297,19 @@ class Books:
         listed = [f"{names[call_id]}: {trouble.why}" for call_id, trouble in latest.items()]
         return "; ".join(listed[:5]) + (f"; and {len(listed) - 5} more" if len(listed) > 5 else "")
 
-    def gave_up(self, attempts: int) -> LostRangesError:
-        """The error of a run whose attempts are used up."""
-        lost = [self.calls[call_id] for call_id in self.owed]
-        range_ids = tuple(dict.fromkeys(plain["id"] for call in lost for plain in call["ranges"]))
+    def give_up(self, attempts: int) -> None:
+        """The attempts are used up: end the graphs that have no partial of some range, or, where there are none such, all
+        that have no result."""
+        lost = {plain["id"]: call_id for call_id in self.owed for plain in self._missing(call_id)}
+        for graph in sorted({self._graph_of[range_id] for range_id in lost} or self.unfinished):
+            self.failed[graph] = self._gave_up({i: call for i, call in lost.items() if self._graph_of[i] == graph}, attempts)
+
+    def _gave_up(self, lost: dict[int, int], attempts: int) -> LostRangesError:
+        """The error of a graph of which no attempt gave the ranges ``lost`` (with the calls that had them), or no fold."""
+        range_ids, calls = self._own(lost), sorted(set(lost.values()))
         return LostRangesError(
             f"ranges {list(range_ids)} gave no result in {attempts} attempts" if lost else f"no fold in {attempts} attempts",
-            where=f"calls {[call['id'] for call in lost]} of {self.plan.calls}" if lost else "the reducer",
+            where=f"calls {calls} of {self.plan.calls}" if lost else "the reducer",
             why=self.describe(),
             log_tail=next((trouble.log_tail for trouble in self.trouble.values() if trouble.log_tail), ""),
             next_command="see the log's tail; if memory ran out, use more ranges (npartitions) or a larger runtime_memory",
@@ -222,19 +317,39 @@ class Books:
         )
 
 
-def _read(end: CallEnd, call: Plain) -> Trouble | tuple[Envelope, bytes]:
-    """The envelope of a call that delivered what it was asked for; else what is wrong with it."""
+def _graph_of(plain: Plain) -> int:
+    """Of which of the plan's graphs a range is."""
+    return int(plain.get("graph", 0))
+
+
+@dataclass(frozen=True)
+class _Delivered:
+    """What a call handed back that is what it was asked for: ``envelope`` of all, partials, and what failed."""
+
+    envelope: Envelope
+    partials: dict[_Part, bytes]
+    troubles: list[Trouble]
+
+
+def _read(end: CallEnd, call: Plain) -> Trouble | _Delivered:
+    """What a call delivered; or what is wrong with it as a whole."""
     if end.data is None:
         return Trouble(end.kind, end.why, end.log_tail)
     try:
-        envelope = unpack(end.data)
+        envelope, found = unpack(end.data), members(end.data)
     except EnvelopeError as damage:
         return Trouble("damaged", str(damage))
-    error = envelope.error
-    if error is not None:
-        range_ids = tuple(error.get("range_ids", ()))
-        found = error["kind"], error["message"], error.get("log_tail", ""), range_ids, error.get("crashes", 0)
-        return Trouble(*found, envelope.facts)
+    if envelope.error is not None:
+        return _trouble(envelope, b"")
     if envelope.range_ids != tuple(sorted(plain["id"] for plain in call["ranges"])):
         return Trouble("damaged", f"it hands back ranges {list(envelope.range_ids)}, which are not its own")
-    return envelope, end.data
+    troubles = [_trouble(each, packed) for each, packed in found if each.error is not None]
+    partials = {(each.range_ids, each.piece): packed for each, packed in found if each.error is None}
+    return _Delivered(envelope, partials, troubles)
+
+
+def _trouble(envelope: Envelope, packed: bytes) -> Trouble:
+    error = envelope.error or {}
+    range_ids = tuple(error.get("range_ids", ()))
+    found = error["kind"], error["message"], error.get("log_tail", ""), range_ids, error.get("crashes", 0)
+    return Trouble(*found, envelope.facts, packed)

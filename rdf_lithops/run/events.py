@@ -169,11 +169,13 @@ class AttemptEnded(_Happened):
 
 @dataclass(frozen=True)
 class RunEnded(_Happened):
-    """The run is over: ``error`` is None, or the first line of what it ended in."""
+    """The run is over: ``error`` is None, or the first line of what it ended in; ``failed`` are those of several graphs that
+    have no result, each with the first line of why."""
 
     attempts: int
     wall_s: float
     error: str | None = None
+    failed: tuple[tuple[int, str], ...] = ()
 
 
 Event = (

@@ -19,7 +19,7 @@ from typing import Any
 from ..fold.shelf import size_of, unbundle
 from ..planning.plans import Plan
 from ..travels.envelope import Envelope, unpack
-from ..worker.task import FoldTask
+from ..worker.task import FoldTask, ReduceTask
 
 __all__ = ["next_round"]
 
@@ -27,6 +27,7 @@ __all__ = ["next_round"]
 def next_round(plan: Plan, envelope: Envelope) -> Plan:
     """The plan that folds what the reducer of ``plan`` handed on in ``envelope``; calls are counted on from the plan's."""
     task = plan.reduce_task
+    assert isinstance(task, ReduceTask), "graphs are folded in rounds one by one"
     by_call = _by_call(unbundle(envelope), task.groups)
     sizes = [size_of(unpack(each)) for some in by_call for each in some]
     # rounded, so that a call that came in several parts, which are a little more together, does not change the tree

@@ -20,7 +20,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import CredentialsError, DataAccessError, OutputError, PayloadError, RangeError, RunError, SubmissionError
 from ..options import Options
@@ -48,16 +47,30 @@ __all__ = ["CallEnd", "Outcome", "Submission", "finish", "read_result", "run"]
 
 logger = logging.getLogger(__name__)
 
+WHY_CHARACTERS = 300  # of what is said of a failure in a line
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """The merged result of a run as it came back; seconds; attempts made; calls that had to be run again."""
+    """Of each graph of a run its merged result as it came back, or the error of one that has none; seconds; attempts made;
+    calls that had to be run again."""
 
-    envelope: Envelope
+    results: tuple[Envelope | RunError, ...]
     submit_s: float
     wait_s: float
     attempts: int
     repeated_calls: int
+
+    @property
+    def envelope(self) -> Envelope:
+        """The result of a run of one graph; raises its error."""
+        return _raised(self.results[0])
+
+    @property
+    def failures(self) -> dict[int, str]:
+        """Of each graph that has no result, why, in a line."""
+        said = {graph: _why(result) for graph, result in enumerate(self.results)}
+        return {graph: " ".join(why.split())[:WHY_CHARACTERS] for graph, why in said.items() if why is not None}
 
     @property
     def took_s(self) -> float:
@@ -85,18 +98,40 @@ def run(
     """
     account = account or Account(plan.outlook)
     running = _Run(submit, plan, options, Books(plan, consumers, cut), account)
-    running.books.tell(RunBegan(plan, run_id))
     error: str | None = "interrupted"
+    failed: dict[int, str] = {}
     try:
+        running.books.tell(RunBegan(plan, run_id))  # who hears of it may be interrupted, too
         outcome = finish(submit, plan, options, running.until_done(), consumers, account)
-        found = outcome.envelope.error
-        error = None if found is None else str(found["message"]).partition("\n")[0]
+        error = _told(outcome)
+        failed = outcome.failures if len(outcome.results) > 1 else {}
         return outcome
     except Exception as failure:
         error = str(failure).partition("\n")[0]
         raise
     finally:
-        running.books.tell(RunEnded(running.attempts, time.perf_counter() - running.began, error))
+        over = RunEnded(running.attempts, time.perf_counter() - running.began, error, tuple(failed.items()))
+        running.books.tell(over)
+
+
+def _why(result: Envelope | RunError) -> str | None:
+    if isinstance(result, RunError):
+        return result.what
+    return None if result.error is None else str(result.error["message"])
+
+
+def _told(outcome: Outcome) -> str | None:
+    """What is said of a run that is over: None, its failure, or how many of its graphs failed."""
+    failures = list(outcome.failures.values())
+    if len(outcome.results) == 1 or not failures:
+        return next(iter(failures), None)
+    return f"{len(failures)} of {len(outcome.results)} graphs failed: {failures[0]}"
+
+
+def _raised(result: Envelope | RunError) -> Envelope:
+    if isinstance(result, RunError):
+        raise result
+    return result
 
 
 def finish(
@@ -107,17 +142,44 @@ def finish(
     consumers: tuple[Consumer, ...] = (),
     account: Account | None = None,
 ) -> Outcome:
-    """Fold in rounds what the reducer of ``plan`` handed on, if it did; the outcome of all together."""
-    number, account = 0, account or Account(plan.outlook)
-    while outcome.envelope.parts:
+    """Fold in rounds what the reducer of ``plan`` handed on, if it did, graph by graph; the outcome of all together."""
+    account = account or Account(plan.outlook)
+    for graph, result in enumerate(outcome.results):
+        if isinstance(result, Envelope) and result.parts:
+            try:
+                outcome = _finish_one(submit, plan.alone(graph), options, outcome, graph, consumers, account)
+            except RunError as failure:
+                if plan.graphs == 1:
+                    raise
+                outcome = _with(outcome, graph, failure)
+    return outcome
+
+
+def _with(outcome: Outcome, graph: int, result: Envelope | RunError) -> Outcome:
+    results = (*outcome.results[:graph], result, *outcome.results[graph + 1 :])
+    return dataclasses.replace(outcome, results=results)
+
+
+def _finish_one(
+    submit: Submit,
+    plan: Plan,
+    options: Options,
+    outcome: Outcome,
+    graph: int,
+    consumers: tuple[Consumer, ...],
+    account: Account,
+) -> Outcome:
+    number, result = 0, _raised(outcome.results[graph])
+    while result.parts:
         number += 1
-        plan = next_round(plan, outcome.envelope)
+        plan = next_round(plan, result)
         events: list[Event] = []
         left_s = options.deadline_s and max(0.001, options.deadline_s - outcome.submit_s - outcome.wait_s)
         books = Books(plan, (events.append,))
         last = _Run(submit, plan, dataclasses.replace(options, deadline_s=left_s), books, account).until_done()
+        result = last.envelope
         outcome = dataclasses.replace(
-            last,
+            _with(outcome, graph, result),
             submit_s=outcome.submit_s + last.submit_s,
             wait_s=outcome.wait_s + last.wait_s,
             attempts=outcome.attempts + last.attempts - 1,
@@ -141,34 +203,49 @@ class _Run:
         self.began = time.perf_counter()
 
     def until_done(self) -> Outcome:
-        """Attempt after attempt until one delivers; all that runs is cancelled and forgotten when this ends."""
+        """Attempt after attempt until each graph has its result or its failure; all that runs is cancelled and forgotten
+        when this ends. What ends the run as a whole ends the graphs that have neither; where one is alone it is raised."""
         with self._cleaned_up():
-            while True:
-                interrupts.check()
-                if not self.live:
-                    self._begin_next()
-                for attempt in list(self.live):
-                    self._attend(attempt)
-                    if self.books.poison is not None:
-                        raise self.books.poison
-                    packed = self.books.final or attempt.merged
-                    if packed is not None:
-                        return self._outcome(packed)
-                if self.live:
-                    self._back_up()
-                    self.watch.check_deadline(self.books)
-                    time.sleep(min(attempt.submission.poll_s for attempt in self.live))
+            try:
+                while self.books.unfinished:
+                    self._go_on()
+            except RunError as failure:
+                if len(self.books.graphs) == 1:
+                    raise
+                self.books.failed.update(dict.fromkeys(self.books.unfinished, failure))
+            return self._outcome()
 
-    def _outcome(self, packed: bytes) -> Outcome:
+    def _go_on(self) -> None:
+        interrupts.check()
+        if not self.live:
+            self._begin_next()
+        for attempt in list(self.live):
+            self._attend(attempt)
+            if not self.books.unfinished:
+                return
+        if self.live:
+            self._back_up()
+            self.watch.check_deadline(self.books)
+            time.sleep(min(attempt.submission.poll_s for attempt in self.live))
+
+    def _outcome(self) -> Outcome:
         wait_s = time.perf_counter() - self.began - self.submit_s
-        return Outcome(unpack(packed), self.submit_s, wait_s, self.attempts, self.repeated)
+        failed = {graph: unpack(each) if isinstance(each, bytes) else each for graph, each in self.books.failed.items()}
+        found = {**failed, **{graph: unpack(packed) for graph, packed in self.books.folded.items()}}
+        results = tuple(found[graph] for graph in sorted(self.books.graphs))
+        if len(results) == 1:
+            _raised(results[0])
+        return Outcome(results, self.submit_s, wait_s, self.attempts, self.repeated)
 
     def _begin_next(self) -> None:
-        """Begin the next attempt, after a pause that doubles; raises when attempts are used up."""
+        """Begin the next attempt, after a pause that doubles. When attempts are used up, graphs end that have no partial of
+        some range; those that have all are folded in one attempt more."""
         if self.attempts:
             logger.warning("attempt %d of %d: %s", self.attempts, self.options.attempts, self.books.describe())
             if self._are_used_up():
-                raise self.books.gave_up(self.attempts)
+                self.books.give_up(self.attempts)
+                if not self.books.unfinished:
+                    return
             self.watch.pause(self.options.backoff_s * 2 ** (self.attempts - 1), self.books)
         self._begin()
 
@@ -219,14 +296,14 @@ class _Run:
             return
         if is_over and end is None:
             end = attempt.submission.reduce_end()  # it may have delivered just before it went
-        if end is not None and end.data is not None and (facts := _merged_facts(end.data)) is not None:
+        if end is not None and end.data is not None and (facts := self.books.take(end.data)) is not None:
             attempt.merged = end.data
             self.books.tell(ReduceEnded(attempt.number, facts, end.status))
         if attempt.merged is not None or is_over:
             self._close(attempt, end)
 
     def _has_no_more_to_tell(self) -> bool:
-        return self.books.final is not None or self.books.poison is not None
+        return not self.books.unfinished
 
     def _close(self, attempt: Attempt, end: CallEnd | None) -> None:
         """An attempt is over: what it did not deliver is in trouble; where nothing is, the reducer was."""
@@ -263,15 +340,6 @@ class _Run:
                 self._stop(attempt, error)
 
 
-def _merged_facts(data: bytes) -> dict[str, Any] | None:
-    """The facts of a fold that went well, or None."""
-    try:
-        envelope = unpack(data)
-    except EnvelopeError:
-        return None
-    return None if envelope.error is not None else envelope.facts
-
-
 def _reducer_trouble(end: CallEnd | None) -> Trouble:
     """Why an attempt gave no result although no call is to blame."""
     if end is None:
@@ -285,11 +353,17 @@ def _reducer_trouble(end: CallEnd | None) -> Trouble:
     return Trouble(error["kind"], error["message"], error.get("log_tail", ""))
 
 
-def read_result(envelope: Envelope) -> Envelope:
-    """The envelope of a merged result; raises the error that it carries instead, if it does."""
+def _as_numbered(range_id: int) -> int:
+    return range_id
+
+
+def read_result(envelope: Envelope, own_number: Callable[[int], int] = _as_numbered) -> Envelope:
+    """The envelope of a merged result; raises the error that it carries instead, if it does. ``own_number`` is the number
+    that a range has in its graph."""
     error = envelope.error
     if error is None:
         return envelope
+    error = {**error, "range_ids": [own_number(range_id) for range_id in error.get("range_ids", ())]}
     if error["kind"] == "payload":
         raise PayloadError(error["what"], error["message"].removeprefix(f"{error['what']}: "), error["log_tail"])
     if error["kind"] == "credentials":

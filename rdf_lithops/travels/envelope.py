@@ -17,7 +17,7 @@ from typing import Any
 
 __all__ = ["FORMAT_VERSION", "Envelope", "EnvelopeError", "pack", "unpack"]
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _MAGIC = b"RDFL"
 _PREFIX = struct.Struct("!4sBIQ32s")
 
@@ -40,6 +40,7 @@ class Envelope:
     ``parts``      lengths of the packed envelopes that the body holds, if it is several results that are still to be folded
     ``piece``      which half of a range that was cut in two, perhaps again: a path of 0 and 1; empty for whole ranges
     ``pickles``    lengths of the pickles that a result consists of; empty: it is one
+    ``graphs``     of which graph each of ``parts`` is the result, where they are those of several and are not to be folded
     """
 
     range_ids: tuple[int, ...]
@@ -52,6 +53,7 @@ class Envelope:
     parts: tuple[int, ...] = ()
     piece: tuple[int, ...] = ()
     pickles: tuple[int, ...] = ()
+    graphs: tuple[int, ...] = ()
 
 
 def pack(envelope: Envelope, pickles: Sequence[bytes] = ()) -> bytes:
@@ -67,6 +69,7 @@ def pack(envelope: Envelope, pickles: Sequence[bytes] = ()) -> bytes:
         "parts": list(envelope.parts),
         "piece": list(envelope.piece),
         "pickles": list(map(len, pickles)) or list(envelope.pickles),
+        "graphs": list(envelope.graphs),
     }
     encoded = json.dumps(header).encode()
     digest = hashlib.sha256(encoded)
@@ -109,6 +112,7 @@ def unpack(data: bytes) -> Envelope:
             parts=tuple(header["parts"]),
             piece=tuple(header["piece"]),
             pickles=tuple(header["pickles"]),
+            graphs=tuple(header["graphs"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise EnvelopeError(f"the envelope's header does not say what it should: {error!r}") from error

@@ -28,7 +28,18 @@ from ..travels.envelope import Envelope, pack, unpack
 from . import faults, payload
 from .root import execute
 
-__all__ = ["POISON_CRASHES", "FoldTask", "MapTask", "MergeTask", "ReduceTask", "Surroundings"]
+__all__ = [
+    "POISON_CRASHES",
+    "CallTask",
+    "FoldTask",
+    "MapTask",
+    "MergeTask",
+    "ReduceTask",
+    "Surroundings",
+    "fold_failure",
+    "fold_here",
+    "shelved",
+]
 
 MAX_TRIES = 2  # a ROOT process killed from outside is not the range's fault: once more, in a new one
 HANDED_ON_BYTES = 64 * 2**20
@@ -101,11 +112,16 @@ class Surroundings:
         return None if self.sealed is None else credentials.unseal(self.sealed, key)
 
 
-class _CallTask:
+class CallTask:
     """What runs one call: ``{"id", "ranges"}`` in, a packed envelope out. Never raises."""
 
     surroundings: Surroundings
     shelf: Shelf | None = None
+    dataset: dict[str, Any]
+
+    def dataset_of(self, plain: dict[str, Any]) -> dict[str, Any]:
+        """What the ranges of the graph of ``plain`` share."""
+        return self.dataset
 
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
@@ -116,8 +132,7 @@ class _CallTask:
             garbage = faults.strike_task(self.surroundings.faults, call, storage, self.surroundings.key_of(STATUS_NAME))
             if garbage is not None:
                 return garbage
-            partial = self._run(call, began, storage, self.surroundings.secret(key))
-            return _shelved(partial, self.shelf, self.surroundings, storage)
+            return self._stored(self._run(call, began, storage, self.surroundings.secret(key)), storage)
         except credentials.CredentialsUnreadable as problem:
             error: dict[str, Any] = {"kind": "credentials", "type": type(problem).__name__, "message": str(problem)}
         except payload.PayloadFailure as failure:
@@ -134,6 +149,10 @@ class _CallTask:
             error["traceback"] = traceback.format_exc()
         error = {"call_id": call["id"], "range_ids": list(range_ids), **error}
         return pack(Envelope(range_ids, None, "", error=error))
+
+    def _stored(self, packed: bytes, storage: Any) -> bytes:
+        """What is handed back: a large partial lies on the shelf."""
+        return shelved(packed, self.shelf, self.surroundings, storage)
 
     def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
         """The digest of the graph that a ROOT process is asked to run, the request, and its blobs."""
@@ -180,7 +199,7 @@ class _CallTask:
 
 
 @dataclass(frozen=True)
-class MapTask(_CallTask):
+class MapTask(CallTask):
     """Run the ranges of one call and fold them.
 
     ``graph`` is DistRDF's (mapper, reducer), cloudpickled and unpickled by the ROOT process alone; ``graph_digest``
@@ -225,7 +244,7 @@ class MapTask(_CallTask):
 
 
 @dataclass(frozen=True)
-class MergeTask(_CallTask):
+class MergeTask(CallTask):
     """Merge parts of a Snapshot into larger files: a range is one, with the keys id, tree, sources and target.
 
     ``access``: as in MapTask.
@@ -279,15 +298,20 @@ class ReduceTask:
             garbage = faults.strike_reduce(self.surroundings.faults, self.attempt, storage, status_key)
             return self._fold(results, storage, began) if garbage is None else garbage
         except Exception as problem:
-            error: dict[str, Any] = {"kind": "fold", "type": type(problem).__name__, "message": str(problem)}
-            if isinstance(problem, _Crashed):
-                error.update(message=f"{problem.died.how}, in the fold", log_tail=problem.died.log_tail)
-            error.update(traceback=traceback.format_exc(), range_ids=list(self.range_ids))
-            return pack(Envelope(self.range_ids, None, "", error=error))
+            return fold_failure(problem, self.range_ids)
 
     def _fold(self, results: list[bytes], storage: Any, began: dict[str, float]) -> bytes:
+        packed = self.gathered([*self.kept, *results], began)
+        if isinstance(packed, bytes):
+            return packed
+        folded = fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage, began)
+        return shelved(folded, shelf_of(map(unpack, packed)), self.surroundings, storage)
+
+    def gathered(self, results: list[bytes], began: dict[str, float]) -> bytes | list[bytes]:
+        """The partials among ``results``, each once; or what comes of them without a fold: a failure, or all of them
+        together where they are too much for one call. Raises EnvelopeError unless each range is there once."""
         arrived: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Envelope, bytes]] = {}
-        for data in [*self.kept, *results]:
+        for data in results:
             envelope = unpack(data)
             if envelope.error is not None:
                 return data
@@ -296,10 +320,7 @@ class ReduceTask:
         envelopes = [envelope for envelope, _ in arrived.values()]
         check_each_range_once(self.range_ids, envelopes)
         packed = [data for _, data in arrived.values()]
-        if self._ask_for_a_tree(envelopes):
-            return bundle(packed, whereabouts(began))
-        folded = _fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage, began)
-        return _shelved(folded, shelf_of(envelopes), self.surroundings, storage)
+        return bundle(packed, whereabouts(began)) if self._ask_for_a_tree(envelopes) else packed
 
     def _ask_for_a_tree(self, envelopes: list[Envelope]) -> bool:
         """Whether it is too much for one call; what lies in no storage would go by way of the driver, and not for speed."""
@@ -320,7 +341,10 @@ class FoldTask:
     surroundings: Surroundings
     shelf: Shelf | None = None
     groups: tuple[tuple[int, ...], ...] = ()
-    dataset: dict[str, Any] = field(default_factory=dict)  # a plan's task has one; here no range is read
+
+    def dataset_of(self, plain: dict[str, Any]) -> dict[str, Any]:
+        """Nothing: no range is read here."""
+        return {}
 
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
@@ -329,8 +353,8 @@ class FoldTask:
         range_ids = tuple(plain["id"] for plain in call["ranges"])
         try:
             given = call["partials"], self.groups, call.get("attempt", 1)
-            partial = _fold_here(self.reducer, self.surroundings, *given, storage, began)
-            return _shelved(partial, self.shelf, self.surroundings, storage)
+            partial = fold_here(self.reducer, self.surroundings, *given, storage, began)
+            return shelved(partial, self.shelf, self.surroundings, storage)
         except Exception as problem:
             kind = "memory" if isinstance(problem, MemoryError) else "fold"
             error: dict[str, Any] = {"kind": kind, "type": type(problem).__name__, "message": str(problem)}
@@ -340,7 +364,16 @@ class FoldTask:
             return pack(Envelope(range_ids, None, "", error=error))
 
 
-def _shelved(packed: bytes, shelf: Shelf | None, surroundings: Surroundings, storage: Any) -> bytes:
+def fold_failure(problem: Exception, range_ids: tuple[int, ...]) -> bytes:
+    """The envelope of a fold that was not to be had, to be made while ``problem`` is handled."""
+    error: dict[str, Any] = {"kind": "fold", "type": type(problem).__name__, "message": str(problem)}
+    if isinstance(problem, _Crashed):
+        error.update(message=f"{problem.died.how}, in the fold", log_tail=problem.died.log_tail)
+    error.update(traceback=traceback.format_exc(), range_ids=list(range_ids))
+    return pack(Envelope(range_ids, None, "", error=error))
+
+
+def shelved(packed: bytes, shelf: Shelf | None, surroundings: Surroundings, storage: Any) -> bytes:
     """Put a large envelope on the shelf, and say meanwhile that this call lives."""
     if shelf is None or len(packed) < shelf.at_least_bytes:
         return packed
@@ -348,7 +381,7 @@ def _shelved(packed: bytes, shelf: Shelf | None, surroundings: Surroundings, sto
         return shelf.put(packed, storage)
 
 
-def _fold_here(
+def fold_here(
     reducer: bytes,
     surroundings: Surroundings,
     packed: list[bytes],
@@ -359,16 +392,16 @@ def _fold_here(
 ) -> bytes:
     """Take partials down from the shelf and fold them in a warm ROOT process, or in this one."""
     order = fold_order([unpack(each) for each in packed], groups)
-    shelved = Shelved([packed[position] for position in flat(order)], storage)
-    if len(shelved) == 1:
-        alone = unpack(next(iter(shelved)))
+    taken = Shelved([packed[position] for position in flat(order)], storage)
+    if len(taken) == 1:
+        alone = unpack(next(iter(taken)))
         facts = {"calls": alone.facts.get("calls", [alone.facts]), **whereabouts(began)}
         return pack(dataclasses.replace(alone, facts=facts))
     if surroundings.warm:
         with contextlib.suppress(warm.WarmProcessUnavailable):
-            message = {"op": "fold", "order": order, "attempt": attempt, "began": began}
-            return surroundings.request("", message, [reducer], storage, more=shelved)[1][0]
-    return partials.fold(reducer, shelved, order, began, execute.initialise())
+            message = {"op": "fold", "orders": [order], "attempt": attempt, "began": began}
+            return surroundings.request("", message, [reducer], storage, more=taken)[1][0]
+    return partials.fold(reducer, taken, order, began, execute.initialise())
 
 
 @contextlib.contextmanager

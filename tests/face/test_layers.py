@@ -31,6 +31,7 @@ KNOWN_OF_THE_WORKER = {
     "worker.start.pre_run",
     "worker.start.prefork",
     "worker.task",
+    "worker.together",
 }
 # users of the package: they construct an executor, or a data frame
 PROGRAMS_WITH_LITHOPS = {"deployment/check.py", "pyrdf.py", "cli/_run.py", "cli/runtime.py"}
@@ -79,6 +80,9 @@ USERS_OF_ROOT = {
     "graph/backend.py",
     "graph/bad_files.py",
     "graph/declaring.py",
+    "graph/delivering.py",
+    "graph/graphs.py",
+    "graph/preparing.py",
     "graph/live_drawing.py",
     "graph/openable.py",
     "graph/proxies.py",

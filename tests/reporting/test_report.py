@@ -133,15 +133,21 @@ def test_a_run_that_failed_is_reported(fexec: Any) -> None:
 
 
 def test_graphs_that_run_together(fexec: Any) -> None:
-    """RunGraphs: each graph has a report of its own."""
-    frames = [ROOT.RDataFrame(50 + i, executor=fexec, npartitions=2) for i in range(2)]
-    counts = [frame.Count() for frame in frames]
-    ROOT.RDF.RunGraphs(counts)
-    reports = [rdf_lithops.report(frame) for frame in frames]
-    assert [50, 51] == [report.entries for report in reports]
-    for report in reports:
-        assert_adds_up(report)
-        assert json.loads(report.to_json())["error"] is None
+    """RunGraphs: one report for all, with what each graph had of it; one that failed among them says why."""
+    frames = [ROOT.RDataFrame(50 + i, executor=fexec, npartitions=2) for i in range(3)]
+    counts = [frame.Count() for frame in frames[:2]]
+    bad = frames[2].Filter('throw std::runtime_error("spoilt"); return true;').Count()
+    with pytest.raises(rdf_lithops.RangeError, match="spoilt"):
+        ROOT.RDF.RunGraphs([*counts, bad])
+    report = rdf_lithops.report(counts[0])
+    assert all(report is rdf_lithops.report(frame) for frame in frames)
+    assert_adds_up(report)
+    assert [(50, 2), (51, 2)] == [(share.entries, len(share.units)) for share in report.graphs[:2]]
+    assert [2, 2, 2] == [share.ranges for share in report.graphs]
+    assert report.graphs[2].error is not None and "spoilt" in report.graphs[2].error
+    assert "3 graphs" in str(report) and "spoilt" in str(report)
+    assert report == Report.from_json(report.to_json())
+    assert json.loads(report.to_json())["error"].startswith("1 of 3 graphs failed")
 
 
 def test_without_a_warm_process(fexec: Any) -> None:

@@ -52,8 +52,10 @@ __all__ = [
 # Actions that ROOT 6.40 does not clone well: a cloned Report crashes, clones of N-dimensional histograms start with what the
 # original holds, clones of arrays of arrays share its memory. Graphs with one of them are built anew for each range.
 _UNCLONABLE = frozenset({"AsNumpy", "HistoND", "HistoNSparseD", "Report"})
-MAX_GRAPHS = 16  # finished graphs kept per process; compiled code is never freed, but the data frames are
-KEPT_BYTES = 2**30  # a graph with larger results is not kept, and is built again for the next call
+MAX_GRAPHS = 128  # finished graphs kept per process; compiled code is never freed, but the data frames are
+KEPT_BYTES = (
+    2**30
+)  # of their results together: what was not used for longest goes first, and is built again for the next call
 ENTRY_COLUMN = "rdf_lithops_entry_"  # prefix of the helper columns that the driver defines for rdfentry_
 _SOURCE_HEADER = """
 #ifndef RDF_LITHOPS_FIRST_ENTRY
@@ -123,6 +125,7 @@ class _Graph:
 
 
 _graphs: OrderedDict[str, _Graph] = OrderedDict()
+_sizes: dict[str, int] = {}  # bytes of the last result of each
 _compiles_only = False  # see compile_ahead
 
 
@@ -319,8 +322,7 @@ def run_call(
             blobs = arrays.taken_apart(partial, prefix, limit_bytes, range_ids, piece) if prefix else {}
             pickles = partials.dumped(partial)
         size = sum(map(len, pickles))
-        if size > KEPT_BYTES:
-            _forget_execution(graph_digest)
+        _keep_within(graph_digest, size)
     except RangeFailure as failure:
         _forget(graph_digest)
         snapshot_parts.clear(folder)
@@ -330,6 +332,15 @@ def run_call(
         error = _describe_store_failure(failure, call)
         return pack(Envelope(range_ids, None, version, error=error, facts=_facts())), {}
     return pack(Envelope(range_ids, entries, version, facts=_facts(size), piece=piece), pickles), blobs
+
+
+def _keep_within(digest: str, size: int) -> None:
+    """A graph has given a result of ``size`` bytes, and what is kept has about as many: forget what is too much together."""
+    _sizes[digest] = size
+    for other in [*_graphs]:  # the oldest first, and this one last
+        if sum(_sizes.get(each, 0) for each in _graphs) > KEPT_BYTES:
+            _forget_execution(other)
+            _sizes[other] = 0
 
 
 def _facts(packed_bytes: int = 0) -> dict[str, Any]:
@@ -434,6 +445,7 @@ def _nodes(mapper: Any) -> dict[int, Any]:
 def _forget(digest: str) -> None:
     """Drop a graph and what is kept of its execution."""
     _graphs.pop(digest, None)
+    _sizes.pop(digest, None)
     _forget_execution(digest)
 
 
@@ -458,7 +470,8 @@ def _clones_badly(digest: str) -> bool:
     from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER
 
     kept = [action for key, actions in _ACTIONS_REGISTER.items() if key.graph_uuid == digest for action in actions]
-    return any(_is_map_of_one_or_differs(action) for action in kept if hasattr(type(action), "GetKeys"))
+    # by the name: that a class does not have a method PyROOT finds out anew each time, in a millisecond
+    return any(_is_map_of_one_or_differs(action) for action in kept if "RResultMap" in type(action).__name__)
 
 
 def _is_map_of_one_or_differs(results: Any) -> bool:

@@ -8,7 +8,6 @@ no credentials in place, one thread.
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import os
 import socket
@@ -25,7 +24,7 @@ from ...frame import ranges as adapter
 from ...processes import warm, wire
 from ...processes.beats import Counter, die_with_parent
 from ...travels import sealed
-from .. import faults, payload
+from .. import faults, payload, together
 from . import execute
 
 __all__ = ["control_pair", "counter_path", "place_of", "serve"]
@@ -172,30 +171,52 @@ class _Slot:
                 return {"reply": "ok"}, []
             if message["op"] == "fold":
                 faults.strike_fold(message.get("faults"), message["attempt"])
-                return {"reply": "ok"}, [
-                    partials.fold(blobs[0], _asked_of(client), message["order"], message["began"], execute.initialise())
-                ]
+                what = message["orders"], message["began"], execute.initialise()
+                return {"reply": "ok"}, partials.folds(blobs[0], _asked_of(client), *what)
             place = place_of(self.folder, snapshot_parts.FOLDER, os.getpid())
             if message["op"] == "merge":
                 with access.granted(None, access.Grant.read(message["access"]), ()):
                     return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place, message["began"])]
-            return self._run(message, blobs[0], place, time.perf_counter() - started)
+            return self._run(message, blobs, place, time.perf_counter() - started)
 
     def _load(self, message: dict[str, Any], initialisation: bytes) -> None:
         if message["payload"]["sha256"] != self.loaded:
             payload.load(message["payload"], initialisation, message["payload_folder"])
             self.loaded = message["payload"]["sha256"]
 
-    def _run(self, message: dict[str, Any], graph: bytes, place: str, payload_s: float) -> Answer:
-        results = execute.Results(**{**message["results"], "outputs": tuple(message["results"]["outputs"])})
-        call, dataset = message["call"], message["dataset"]
-        what = message["graph_digest"], call, dataset, message["seed"]
-        strike = functools.partial(faults.strike_range, message.get("faults"), call)
+    def _run(self, message: dict[str, Any], blobs: list[bytes], place: str, payload_s: float) -> Answer:
+        """Run the ranges of one graph, or those of several one after the other."""
         times = {**message["began"], "compiled_from": self.compilation[0], "compiled_until": self.compilation[1]}
-        with access.granted(self.folder, access.Grant.read(message["access"]), adapter.files_of(call["ranges"], dataset)):
-            packed, large = execute.run_call(graph, *what, results, place, times, payload_s, strike)
-        self.compiled.add(message["graph_digest"])
-        return {"reply": "ok", "keys": list(large)}, [packed, *large.values()]
+        works = [message, *message.get("more", ())]
+        packed, large = list[bytes](), dict[str, bytes]()
+        for work in works:
+            first_id = work.get("first_id", 0)
+            self.counter.count_from(first_id, self.counter.entries if packed else 0)
+            given = work, blobs[work.get("code", 0)], place, times, payload_s, message.get("faults")
+            one, stored = self._run_one(*given)
+            packed.append(together.renumbered(one, first_id))
+            large.update(stored)
+            times, payload_s = together.later(times), 0.0
+        self.counter.count_from(0, 0)
+        return {"reply": "ok", "keys": list(large)}, [
+            packed[0] if len(works) == 1 else together.joined(packed),
+            *large.values(),
+        ]
+
+    def _run_one(
+        self, work: dict[str, Any], graph: bytes, place: str, times: dict[str, float], payload_s: float, script: Any
+    ) -> tuple[bytes, dict[str, bytes]]:
+        results = execute.Results(**{**work["results"], "outputs": tuple(work["results"]["outputs"])})
+        call, dataset, first_id = work["call"], work["dataset"], work.get("first_id", 0)
+        what = work["graph_digest"], call, dataset, work["seed"]
+
+        def strike(range_id: int) -> None:
+            faults.strike_range(script, call, first_id + range_id)
+
+        with access.granted(self.folder, access.Grant.read(work["access"]), adapter.files_of(call["ranges"], dataset)):
+            done = execute.run_call(graph, *what, results, place, times, payload_s, strike)
+        self.compiled.add(work["graph_digest"])
+        return done
 
     def _is_twin_after_compiling(self, message: dict[str, Any], initialisation: bytes, blobs: list[bytes]) -> bool:
         """Compile a new graph that others here want too, then be forked as often as the parent wants; whether this process

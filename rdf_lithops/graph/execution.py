@@ -1,0 +1,171 @@
+"""Runs what DistRDF wants, one graph or several in one run, and hands the results back. One thread at a time uses ROOT.
+
+Wanted, Wanted, … ──preparing──> Ready ──running──> Outcome ──delivering──> DistRDF's result, or the error, of each
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..dataset import credentials, halving, snapshots
+from ..dataset import names as dataset
+from ..errors import DataAccessError, RunError
+from ..executor import registry, replay
+from ..executor.session import Session
+from ..planning.plans import Plan, work_of
+from ..reporting import Recorder
+from ..reporting.progress import consumer as bar
+from ..run import interrupts, running
+from ..run.events import CallEnded, Consumer, Event
+from ..travels.envelope import Envelope
+from ..worker.task import MapTask
+from .delivering import received
+from .preparing import Ready, Taken, Wanted, compiling_ahead, prepared, taken
+
+__all__ = ["in_root", "run_alone", "run_together"]
+
+logger = logging.getLogger(__name__)
+
+in_root = threading.RLock()  # of runs in threads of one program: two threads that compile at the same time crash
+
+
+def run_alone(wanted: Wanted, recorder: Any = None, on_partial: Callable[[bytes], None] | None = None) -> Any:
+    """Run one graph; DistRDF's result of it. ``recorder`` is told what happens, ``on_partial`` gets each partial."""
+    with contextlib.ExitStack() as stack:
+        ready = _ready([wanted], stack, {})
+        (result,) = _run(ready, recorder, on_partial)
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def run_together(wanted: Sequence[Wanted], recorder: Any = None) -> list[Any]:
+    """Run several graphs, which have executor and options in common, as one run; of each DistRDF's result, or the error
+    that it ended in."""
+    with contextlib.ExitStack() as stack:
+        failed: dict[int, Exception] = {}
+        ready = _ready(wanted, stack, failed)
+        done = iter(_run(ready, recorder) if ready is not None else ())
+        return [failed[number] if number in failed else next(done) for number in range(len(wanted))]
+
+
+def _ready(wanted: Sequence[Wanted], stack: contextlib.ExitStack, failed: dict[int, Exception]) -> Any:
+    """The run of those that can run, while ``stack`` lasts; what is wrong with the others goes into ``failed``, by number.
+    None if there is nothing to run; of one alone, what is wrong is raised."""
+    for backend in {id(each.backend): each.backend for each in wanted}.values():
+        backend.session = registry.rouse(backend.executor, backend.options)
+    stack.enter_context(interrupts.heard())
+    with in_root, dataset.counted(wanted[0].backend._account):
+        stack.enter_context(compiling_ahead(wanted))
+        graphs: list[Taken] = []
+        for number, each in enumerate(wanted):
+            interrupts.check()
+            try:
+                graphs.append(taken(each))
+            except Exception as problem:
+                if len(wanted) == 1:
+                    raise
+                failed[number] = problem
+        return stack.enter_context(prepared(graphs)) if graphs else None
+
+
+def _run(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None = None) -> list[Any]:
+    leader, run_plan = ready.taken[0].wanted.backend, ready.plan
+    snapshots.begin(ready.destinations)
+    if on_partial is not None and isinstance(run_plan.map_task, MapTask):  # partials are wanted here as they arrive
+        run_plan = _unshelved(run_plan)
+    run_plan.validate()
+    learner = _Learner(ready)
+    consumers: tuple[Consumer, ...] = (*_consumers(ready, recorder, on_partial), learner)
+    for event in (event for each in ready.taken for event in each.wanted.backend.skipped):
+        for consumer in consumers:
+            consumer(event)
+    submit = functools.partial(leader._submit, ready.place)
+    given = consumers, ready.place.run_id, halving.halves, ready.account
+    try:
+        outcome = running.run(submit, run_plan, leader._with_backups(), *given)
+    except RunError as failure:
+        raise _explained(failure, ready, 0) from failure.__cause__
+    logger.debug("%s", outcome)
+    results = [_result_of(ready, graph, result, outcome.took_s, recorder) for graph, result in enumerate(outcome.results)]
+    learner.teach(leader.session, [not isinstance(result, BaseException) for result in results])
+    return results
+
+
+def _unshelved(run_plan: Plan) -> Plan:
+    assert isinstance(run_plan.map_task, MapTask)
+    return dataclasses.replace(run_plan, map_task=dataclasses.replace(run_plan.map_task, shelf=None))
+
+
+def _result_of(ready: Ready, graph: int, result: Envelope | RunError, took_s: float, recorder: Any) -> Any:
+    """DistRDF's result of a graph, or the error that it ended in. What a graph that failed has written is removed."""
+    try:
+        if isinstance(result, RunError):
+            raise result
+        envelope = running.read_result(result, ready.plan.own_number)
+        with in_root:
+            return received(ready, graph, envelope, took_s, recorder)
+    except RunError as failure:
+        failed: Exception = _explained(failure, ready, graph)
+    except Exception as problem:  # an answer that cannot be read, a payload that does not load
+        failed = problem
+    if len(ready.taken) > 1:  # else what encloses this does it
+        snapshots.discard(ready.taken[graph].travelling.graph.destinations)
+    return failed
+
+
+def _explained(failure: RunError, ready: Ready, graph: int) -> RunError:
+    """The error with what helps: which credentials there are, how to replay the range."""
+    if isinstance(failure, DataAccessError):
+        credentials.told_beside(failure)
+    options, place = ready.taken[graph].wanted.backend.options, ready.place
+    if options.keep_failed is not None and failure.range_ids:
+        name = place.run_id if len(ready.taken) == 1 else f"{place.run_id}-{graph}"
+        given = options.keep_failed, name, ready.alone[graph], failure.range_ids, place.bundle
+        failure.next_command = replay.keep(*given)
+    elif failure.range_ids and not failure.next_command:
+        failure.next_command = "set options.keep_failed to a folder and run again: the error then says how to replay it"
+    return failure
+
+
+def _consumers(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None) -> tuple[Consumer, ...]:
+    """Who is told what happens in a run: those that are there for all runs, a bar, the live drawing."""
+
+    def tell_partial(event: Event) -> None:
+        if on_partial is not None and isinstance(event, CallEnded):
+            on_partial(event.partial)
+
+    backends = [each.wanted.backend for each in ready.taken]
+    own = list(dict.fromkeys(consumer for backend in backends for consumer in backend.consumers))
+    told = (recorder, *own, bar(backends[0].options.progress), tell_partial if on_partial else None)
+    return tuple(consumer for consumer in told if consumer is not None)
+
+
+class _Learner:
+    """Listens to a run, and teaches the session what the next plan of the same graphs needs to know."""
+
+    def __init__(self, ready: Ready) -> None:
+        self.ready = ready
+        self.hear = Recorder(time.time())
+
+    def __call__(self, event: Event) -> None:
+        """Remember ``event``."""
+        self.hear(event)
+
+    def teach(self, session: Session, ended_well: Sequence[bool]) -> None:
+        """To be called when the run is over."""
+        report = self.hear.finish(time.time(), place="")
+        vcpus = session.offer().vcpus
+        for graph, each in enumerate(self.ready.taken):
+            if ended_well[graph]:
+                alone = self.ready.alone[graph]
+                works = {item["call"]["id"]: work for item in alone.iterdata if (work := work_of(item)) is not None}
+                of_graph = report if len(self.ready.taken) == 1 else report.of_graph(graph)
+                session.experience.learn(each.shape, works, of_graph, vcpus, len(self.ready.taken) == 1)

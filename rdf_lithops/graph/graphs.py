@@ -1,0 +1,108 @@
+"""RunGraphs: the graphs of one executor are one run; each has its results, or its failure.
+
+handles ──captured──> what DistRDF would run of each ──execution──> one run ──> results delivered, failures together
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import GraphsError
+from ..reporting import Recorder
+from ..run import interrupts
+from . import execution
+from .preparing import Wanted
+
+# isort: split
+from ROOT._distrdf import Proxy
+
+__all__ = ["run_graphs"]
+
+
+def run_graphs(handles: list[Any]) -> int:
+    """Run the distinct graphs of ``handles`` as one run, or one for each executor and set of options; returns their number.
+
+    One failure is raised as it is; several as a GraphsError, the first in full. Graphs that succeeded keep their results and
+    do not run again. Ctrl-C ends them all, and comes back when they have ended.
+    """
+    nodes = [handle.proxied_node for handle in handles]
+    graphs = list(dict.fromkeys(node.get_head() for node in nodes))
+    waiting = list({node.get_head(): node for node in nodes if node.value is None}.values())
+    failed: dict[int, Exception] = {}
+    runs = [functools.partial(_run, run, failed) for run in _runs(waiting)]
+    if len(runs) == 1:
+        runs[0]()
+    for future in interrupts.at_once(runs) if len(runs) > 1 else ():
+        future.result()
+    failures = [failed[id(node)] for node in waiting if id(node) in failed]
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise GraphsError(failures, len(graphs)) from failures[0]
+    return len(graphs)
+
+
+def _runs(nodes: Sequence[Any]) -> list[list[Any]]:
+    """Which of the graphs make one run: those of one executor with the same options; one that is drawn live is alone."""
+    runs: list[list[Any]] = []
+    for node in nodes:
+        run = next((run for run in runs if _go_together(run[0].get_head(), node.get_head())), None)
+        if run is None:
+            runs.append([node])
+        else:
+            run.append(node)
+    return runs
+
+
+def _go_together(one: Any, other: Any) -> bool:
+    if any(head.drawables_dict is not None for head in (one, other)):
+        return False
+    return one.backend.executor is other.backend.executor and one.backend.options == other.backend.options
+
+
+def _run(nodes: list[Any], failed: dict[int, Exception]) -> None:
+    """Run the graphs of ``nodes``; what becomes of those that fail goes into ``failed``, by the id of the node."""
+    if len(nodes) == 1:
+        try:
+            Proxy.execute_graph(nodes[0])
+        except Exception as problem:
+            failed[id(nodes[0])] = problem
+        return
+    recorder = Recorder(time.time())
+    try:
+        _run_together(nodes, failed, recorder)
+    except BaseException as problem:
+        recorder.error = type(problem).__name__
+        raise
+    finally:
+        backends = [node.get_head().backend for node in nodes]
+        if recorder.run_id:
+            report = backends[0].reported(recorder)
+            for backend in backends:
+                backend.reports.append(report)
+
+
+def _run_together(nodes: list[Any], failed: dict[int, Exception], recorder: Recorder) -> None:
+    wanted: dict[int, Wanted] = {}
+    with Proxy._managed_tcontext():
+        for number, node in enumerate(nodes):
+            interrupts.check()
+            head = node.get_head()
+            try:
+                with execution.in_root:
+                    wanted[number] = head.backend.captured(head)
+            except Exception as problem:
+                failed[id(node)] = problem
+        results = execution.run_together(list(wanted.values()), recorder) if wanted else []
+        for number, result in zip(wanted, results, strict=True):
+            try:
+                if isinstance(result, Exception):
+                    raise result
+                head = nodes[number].get_head()
+                with execution.in_root:
+                    head.backend.deliver(head, result)
+            except Exception as problem:
+                failed[id(nodes[number])] = problem

@@ -1,0 +1,317 @@
+"""From what DistRDF was about to run, one graph or several, to a run that can go: its plan, and what its tasks need.
+
+    Wanted (ranges, mapper, reducer) ──taken──> Taken (as workers get it) ──prepared──> Ready (a plan, a place, an account)
+
+Each graph is planned as if it were alone; of several, ``packing`` makes one plan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ..dataset import credentials, identity, ranges_by_load, signed_sources, snapshots
+from ..dataset import names as dataset
+from ..dataset.columns import shape_of
+from ..errors import OutputError
+from ..executor import local_processes, payload, registry, run_places
+from ..executor.session import Session
+from ..files import access
+from ..fold.order import FoldLimits, one_fold_s
+from ..fold.shelf import Shelf
+from ..frame import ranges as adapter
+from ..frame import settings
+from ..planning import packing
+from ..planning.cost import Speeds, prices_of
+from ..planning.limits import ROOT_MEMORY_MIB
+from ..planning.outlook import Outlook, fold_shape
+from ..planning.plans import Plan, clusters_of, pack_calls, work_of
+from ..processes import warm
+from ..run import interrupts
+from ..run.account import Account
+from ..worker.root import execute
+from ..worker.task import MapTask, ReduceTask, Surroundings
+from .travelling import Travelling, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
+
+# isort: split
+from ROOT._distrdf.Operation import Action
+
+__all__ = ["Ready", "Taken", "Wanted", "compiling_ahead", "groups_of", "no_delivery", "prepared", "taken"]
+
+SHELVED_BYTES = 16 * 2**10  # partials that will be folded in a tree travel in envelopes up to this size
+FEW_PARTIALS = 256  # of any size that one call may fold are handed to it through Lithops
+MANY_PARTIALS = 4096  # are folded by a tree however small they are
+ROUND_S = 2.5  # a round of the tree, beside its folding: up to 1.6 s on localhost, 3.6 s on Lambda's stand-in (benchmarks)
+DEFAULT_FOLD_MEMORY_MIB = 4096  # where a call's memory is not set apart
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What DistRDF was about to run of one graph: ``backend`` is its data frame's."""
+
+    backend: Any
+    ranges: list[Any]
+    mapper: Callable[..., Any]
+    reducer: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A graph as workers get it."""
+
+    wanted: Wanted
+    travelling: Travelling
+
+    @property
+    def shape(self) -> str:
+        """What the graph does, whatever data it reads."""
+        return shape_of(nodes_of(self.wanted.mapper))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run that can go: ``plan`` is that of all its graphs, ``alone`` each one's as if it ran alone."""
+
+    plan: Plan
+    place: run_places.Place
+    taken: tuple[Taken, ...]
+    alone: tuple[Plan, ...]
+    account: Account
+
+    @property
+    def destinations(self) -> list[snapshots.Destination]:
+        """Where the Snapshots of all graphs go."""
+        return [destination for each in self.taken for destination in each.travelling.graph.destinations]
+
+
+def taken(wanted: Wanted) -> Taken:
+    """``wanted`` as it travels; raises what is wrong with it before anything runs."""
+    backend = wanted.backend
+    travelling = travelling_of(ranges_by_load.cut_now(wanted.ranges), wanted.mapper, backend._pinned)
+    inputs = adapter.files_of(travelling.plain_ranges, travelling.dataset)
+    snapshots.check(travelling.graph.destinations, backend.options.overwrite, inputs, len(travelling.plain_ranges))
+    return Taken(wanted, travelling)
+
+
+@contextmanager
+def prepared(graphs: Sequence[Taken]) -> Iterator[Ready]:
+    """A run of ``graphs``, which have executor and options in common; what its tasks need beside the plan (the payload's
+    bundle, the run's key, a place for large results) is in place while this lasts. A failure inside removes what the run has
+    written."""
+    leader = graphs[0].wanted.backend
+    session = leader.session = registry.rouse(leader.executor, leader.options)
+    user_code = payload.gather(leader)
+    destinations = [destination for each in graphs for destination in each.travelling.graph.destinations]
+    _refuse_shared(destinations)
+    travelling = [each.travelling for each in graphs]
+    inputs = {name for each in travelling for name in adapter.files_of(each.plain_ranges, each.dataset)}
+    with contextlib.ExitStack() as stack:
+        interrupts.check()
+        place = stack.enter_context(run_places.opened(session, user_code, [each.place for each in destinations]))
+        found = _credentials(leader.options, inputs | {destination.url for destination in destinations})
+        found += credentials.of_signed_urls(signed_sources.of(inputs))
+        sealed, extra_env = stack.enter_context(run_places.delivered(session, found))
+        surroundings = Surroundings(
+            **run_places.working_place(),
+            payload=place.payload,
+            initialisation=user_code.initialisation,
+            warm=leader.options.warm,
+            warm_folder=session.processes.warm_folder,
+            settings=local_processes.process_settings(leader.options),
+            beats=run_places.beats(session, leader.options),
+            sealed=sealed,
+            faults=leader.options.faults,
+        )
+        planner = _Planner(session, leader.options, surroundings, place)
+        with payload.user_modules_by_value():
+            alone = tuple(planner.plan(each, number) for number, each in enumerate(graphs))
+        run_plan = dataclasses.replace(planner.together(alone), extra_env=extra_env)
+        try:
+            alone = tuple(dataclasses.replace(each, extra_env=extra_env) for each in alone)
+            yield Ready(run_plan, place, tuple(graphs), alone, Account(run_plan.outlook))
+        except (Exception, KeyboardInterrupt):
+            snapshots.discard(destinations)
+            raise
+
+
+def _refuse_shared(destinations: Sequence[snapshots.Destination]) -> None:
+    """Raise OutputError for two Snapshots of one run that write the same dataset."""
+    for number, destination in enumerate(destinations):
+        if any(identity.same(destination.url, other.url) for other in destinations[:number]):
+            what = f"two Snapshots of the graphs that run together write {destination.url}"
+            raise OutputError(what, next_command="give them two names")
+
+
+def _credentials(options: Any, urls: set[str]) -> list[credentials.Credential]:
+    if options.credentials is None:
+        return credentials.for_run(credentials.kinds_for(urls), options.deadline_s)
+    return credentials.for_run(options.credentials, options.deadline_s, asked=True)
+
+
+class _Planner:
+    """Plans the graphs of one run. What their tasks have in common is the same object, and so travels once."""
+
+    def __init__(self, session: Session, options: Any, surroundings: Surroundings, place: run_places.Place) -> None:
+        self.session, self.options, self.surroundings, self.place = session, options, surroundings, place
+        self.limits = _fold_limits(session, options)
+        self.variables, self.reader = dataset.variables(), local_processes.reader_settings(options)
+        self.settings = settings.here()
+        self._same: dict[bytes, bytes] = {}
+
+    def _once(self, data: bytes) -> bytes:
+        return self._same.setdefault(data, data)
+
+    def plan(self, graph: Taken, number: int) -> Plan:
+        """The plan of one graph, as if it were alone but for where its large arrays go."""
+        travelling, wanted = graph.travelling, graph.wanted
+        pickled = self._once(payload.dumps((travelling.graph.mapper, wanted.reducer)))
+        outputs = tuple(destination.plain() for destination in travelling.graph.destinations)
+        # without a prefix, which is the run's own, Lithops stores one task for all runs
+        prefix = f"{self.place.prefix}/arrays/{number}" if travelling.graph.has_arrays else ""
+        results = execute.Results(outputs, prefix, int(self.options.arrays_mib * 2**20))
+        names = adapter.files_of(travelling.plain_ranges, travelling.dataset)
+        versions = {**dataset.versions(sorted(names - travelling.versions.keys())), **travelling.versions}
+        grant = {
+            "variables": self.variables,
+            "versions": {name: seen for name, seen in versions.items() if access.is_remote(name)},
+            "settings": self.reader,
+        }
+        digest = digest_of(pickled, travelling.plain_ranges, travelling.dataset, versions)
+        range_ids = tuple(plain["id"] for plain in travelling.plain_ranges)
+        packing_of = self.session.workers(), self.options.ranges_per_call, travelling.loads
+        iterdata = pack_calls(travelling.plain_ranges, *packing_of)
+        shelf = _shelf(self.place, len(iterdata), self.limits)
+        shared = self.session.processes.warm_folder is not None and len(iterdata) > 1
+        shared_data = {**travelling.dataset, "settings": self.settings}
+        run = pickled, digest, shared_data, self.options.seed, self.surroundings, results, grant, shelf, shared
+        reducer = self._once(payload.dumps(wanted.reducer))
+        groups = groups_of(iterdata)
+        reduce_task = ReduceTask(reducer, range_ids, self.surroundings, groups=groups, limits=self.limits)
+        outlook = self._outlook(iterdata, travelling.graph.nodes)
+        merge_calls = self._merge_calls(len(range_ids)) if self.options.file_mib else 0
+        merges = len(travelling.graph.destinations) if merge_calls else 0
+        outlook = dataclasses.replace(outlook, merge_calls=merge_calls * merges, merges=merges)
+        return Plan(iterdata, MapTask(*run), reduce_task, no_delivery, outlook=outlook)
+
+    def together(self, alone: Sequence[Plan]) -> Plan:
+        """One plan of all; the only one is as it is."""
+        if len(alone) == 1:
+            return alone[0]
+        each_alone = self.options.ranges_per_call is not None
+
+        def shelf_for(units: int) -> Shelf | None:
+            return _shelf(self.place, units, self.limits)
+
+        return packing.together(alone, self.session.offer(), self.options.target_s, each_alone, shelf_for)
+
+    def _merge_calls(self, parts: int) -> int:
+        """How many calls merge so many parts, two or more to a file, at most."""
+        ranges = [{"id": number} for number in range(parts // 2)]
+        return len(pack_calls(ranges, self.session.workers(), self.options.ranges_per_call)) if ranges else 0
+
+    def _outlook(self, iterdata: list[dict[str, Any]], nodes: Iterable[Any]) -> Outlook:
+        """What is known beforehand of running these calls."""
+        offer, options, experience = self.session.offer(), self.options, self.session.experience
+        shape = shape_of(nodes)
+        speeds, works = experience.speeds(shape), [work_of(item) for item in iterdata]
+        if speeds.fold_partial_s == Speeds.fold_partial_s:  # no fold has told yet
+            results = sum(isinstance(node.operation, Action) for node in nodes)
+            speeds = dataclasses.replace(speeds, fold_partial_s=one_fold_s(results, 0))
+        return Outlook(
+            offer,
+            self.session.limits(),
+            speeds,
+            prices_of(offer, options.usd_per_gb_s),
+            len(iterdata),
+            None if None in works else tuple(work for work in works if work is not None),
+            options.attempts,
+            options.deadline_s,
+            options.budget_usd,
+            tuple(fold_shape(len(iterdata), speeds.partial_bytes, speeds.fold_one_s, self.limits)),
+            *experience.begins(shape, len(iterdata), offer.workers, time.time()),
+            clusters_of(iterdata),
+        )
+
+
+def _fold_limits(session: Session, options: Any) -> FoldLimits:
+    """What one call folds at most. It holds one partial at a time, and the sum; more is folded sooner by several."""
+    memory_mib = session.offer().memory_mib or DEFAULT_FOLD_MEMORY_MIB
+    fold_mib = options.fold_mib or max(16.0, (memory_mib - ROOT_MEMORY_MIB) / 5)
+    most, most_bytes = options.fold_partials, int(fold_mib * 2**20)
+    return FoldLimits(MANY_PARTIALS, most_bytes, ROUND_S) if most is None else FoldLimits(most, most_bytes)
+
+
+def _shelf(place: run_places.Place, calls: int, limits: FoldLimits) -> Shelf | None:
+    """Where partials go that are too large to be handed to one reducer with all the others; None if they cannot be."""
+    if calls <= 2:
+        return None
+    few = calls <= min(limits.partials, FEW_PARTIALS)
+    return Shelf(f"{place.prefix}/partials", limits.bytes // calls if few else min(limits.bytes // calls, SHELVED_BYTES))
+
+
+def groups_of(iterdata: list[dict[str, Any]]) -> tuple[tuple[int, ...], ...]:
+    """The ranges of each call, as the fold keeps them together."""
+    return tuple(tuple(plain["id"] for plain in item["call"]["ranges"]) for item in iterdata)
+
+
+def no_delivery(data: bytes) -> None:
+    """The delivery of a plan that is none's to run by hand."""
+    raise AssertionError("a plan that runs inside execute_graph is delivered by it")
+
+
+@contextmanager
+def compiling_ahead(wanted: Sequence[Wanted]) -> Iterator[None]:
+    """While this lasts, this machine's ROOT process compiles graphs of a shape that is new, for the calls to come."""
+    leader = wanted[0].backend
+    brings_files = any((leader.headers, leader.shared_libraries, leader.pcms, leader.files))
+    options, session = leader.options, leader.session
+    with contextlib.ExitStack() as stack:
+        if session.processes.warm_folder is not None and options.warm and options.credentials is None and not brings_files:
+            for asked in _asked_ahead(wanted, session):
+                stack.enter_context(asked)
+        yield
+
+
+def _asked_ahead(wanted: Sequence[Wanted], session: Session) -> Iterator[contextlib.AbstractContextManager[Any]]:
+    """One request for each new shape, of as many as there are workers: more of them the calls compile themselves."""
+    new: dict[str, Wanted] = {}
+    for each in wanted:
+        shape = shape_of(nodes_of(each.mapper))
+        if shape not in session.compiled_ahead:
+            new.setdefault(shape, each)
+    workers = min(session.workers(), os.cpu_count() or 1)
+    for shape, each in [*new.items()][:workers]:
+        session.compiled_ahead.add(shape)  # also where it is not asked for below: once is enough to find that out
+        asked = _ask_ahead(each, session, workers if len(new) == 1 else 1, len(wanted))
+        if asked is not None:
+            yield asked
+
+
+def _ask_ahead(wanted: Wanted, session: Session, workers: int, graphs: int) -> contextlib.AbstractContextManager[Any] | None:
+    graph = graph_to_travel(wanted.mapper)
+    plain_ranges, shared = plain_of(wanted.ranges, graph)
+    remote = any(map(access.is_remote, adapter.files_of(plain_ranges, shared)))
+    if remote or shared["friends"] is not None or graph.destinations or not graph.nodes:
+        return None
+    pickled, user_code = payload.dumps((graph.mapper, wanted.reducer)), payload.gather(wanted.backend)
+    lease = {"payload": str(user_code.plain["sha256"]), "graph": digest_of(pickled, plain_ranges, shared, {})}
+    message = {
+        "op": "compile",
+        "call": {"id": 0, "ranges": plain_ranges[:1]},
+        "graph_digest": lease["graph"],
+        "dataset": shared,
+        "shared": True,
+        **run_places.working_place(),
+        "payload": user_code.plain,
+        "payload_folder": None,
+        "has_credentials": False,
+    }
+    copies = min(workers, len(plain_ranges) * graphs)
+    blobs = [user_code.initialisation, pickled]
+    return warm.ask_ahead(str(session.processes.warm_folder), {**lease, "copies": copies}, message, blobs)
