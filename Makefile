@@ -120,10 +120,10 @@ $(VENV)/.stamp-servers: tests/servers/install.sh tests/batch/install.sh | $(VENV
 	@touch $@
 
 # RDataFrame's templates, compiled once for all tests: half of their time was that. Without a compiler they do without.
-$(VENV)/.stamp-instantiations: $(wildcard rdf_lithops/worker/instantiations/*.py) | $(VENV)/.stamp-test
+$(VENV)/.stamp-instantiations: $(wildcard rdf_lithops/compiled/*.py) | $(VENV)/.stamp-test
 	rm -rf $(VENV)/instantiations
 	if command -v c++ >/dev/null; then mkdir -p $(VENV)/instantiations && \
-	RDF_LITHOPS_INSTANTIATIONS="$(CURDIR)/$(VENV)/instantiations" $(BIN)/python -W ignore -m rdf_lithops.worker.instantiations.build; fi
+	RDF_LITHOPS_INSTANTIATIONS="$(CURDIR)/$(VENV)/instantiations" $(BIN)/python -W ignore -m rdf_lithops.compiled.build; fi
 	@touch $@
 
 clean:

@@ -146,6 +146,7 @@ def _scratch() -> Iterator[str]:
 def _environment(scratch: str) -> dict[str, str]:
     search = filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LITHOPS_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # or each program compiles this package, which an installed one is not
     return {
         **kept,
         "PATH": os.pathsep.join(

@@ -37,7 +37,7 @@ from . import registration
 from .errors import PayloadError, PlanError, RunError
 from .executor import payload, registry
 from .options import Options
-from .worker.root import execute
+from .worker.root import graphs
 
 __all__ = [
     "RDataFrame",
@@ -294,7 +294,7 @@ class _OriginalBackend:
         base = next(kind for kind in type(self).__mro__ if "initialization" in vars(kind))
         users = vars(base)["initialization"]
         self._lithops.initialization = base.initialization  # type: ignore[attr-defined]
-        base.initialization = staticmethod(execute.no_initialisation)  # type: ignore[attr-defined]
+        base.initialization = staticmethod(graphs.no_initialisation)  # type: ignore[attr-defined]
         try:
             yield
         finally:

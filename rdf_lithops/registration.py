@@ -59,11 +59,14 @@ def register() -> None:
 def _anticipate() -> None:
     """Start the ROOT process of this machine's executor before ``ROOT.RDataFrame`` initialises ROOT here, not after it.
 
-    Reading that name takes a second before ROOT's constructor, and then ours, is called. The property that it is gets a
-    look for the one localhost executor that the program has made; without exactly one, nothing is anticipated.
+    That is when the program makes its first executor, if Lithops was imported before us. Else it is when it reads the name
+    ``ROOT.RDataFrame``, a second before ROOT's constructor, and then ours, is called: the property that it is gets a look
+    for the one localhost executor that the program has made. Without exactly one, nothing is anticipated.
     """
     import ROOT
 
+    if "lithops" in sys.modules:
+        _look_at_first_executor(sys.modules["lithops"].FunctionExecutor)
     facade = type(ROOT)
     original = vars(facade).get("RDataFrame")
     if not isinstance(original, property) or original.fget is None:
@@ -77,9 +80,27 @@ def _anticipate() -> None:
             from .executor import registry
 
             registry.anticipate()
-        return get(self)
+        from .compiled import header_paths
+
+        with header_paths.in_environment():
+            return get(self)
 
     facade.RDataFrame = property(read, doc=original.__doc__)
+
+
+def _look_at_first_executor(kind: Any) -> None:
+    original = kind.__init__
+
+    @functools.wraps(original)
+    def make(self: Any, *args: Any, **kwargs: Any) -> None:
+        kind.__init__ = original
+        original(self, *args, **kwargs)
+        if "cppyy" not in sys.modules:  # else ROOT is up already, and the program may be doing something else with it
+            from .executor import registry
+
+            registry.anticipate()
+
+    kind.__init__ = make
 
 
 def _touched_rdf_namespace() -> Any:

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
+from ..compiled import build, library, noting
 from ..errors import PlanError
-from ..worker.instantiations import build, library, noting
 from . import CheckFailed, _options
 
 __all__ = ["command"]

@@ -99,7 +99,7 @@ class LocalProcesses:
     def preload(self) -> None:
         """Have Lithops start ``launcher`` as its interpreter, and the Python with its imports behind it, unless it is up.
 
-        Not before there is something to run: until then the driver's ROOT and the warm one share the cores.
+        Not before there is a data frame: until then the driver's ROOT and the warm one share the cores.
         """
         if self.prefork is not None and self.prefork.poll() is None:
             return

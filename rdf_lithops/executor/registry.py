@@ -59,6 +59,8 @@ def session_for(executor: Any, options: Options, ahead: bool = False) -> Session
             session.processes.settle(options)
         if session.local and options.warm:
             session.processes.warm(options)
+            if not ahead:
+                session.processes.preload()
     return session
 
 

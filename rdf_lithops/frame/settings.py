@@ -6,68 +6,52 @@ histogram is booked, and travels with the action; overflows in statistics count 
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..compiled import ours
+
 __all__ = ["applied", "booking", "here", "note", "prepare", "seed"]
 
-_HEADER = """
-#ifndef RDF_LITHOPS_SETTINGS
-#define RDF_LITHOPS_SETTINGS
-#include <map>
-#include <stdexcept>
-#include <string>
-#include "TClass.h"
-#include "TH1.h"
-#include "TRandom.h"
-namespace rdf_lithops {
-struct Statistics : TH1 { static bool overflows() { return fgStatOverflows; } }; // ROOT has only the way in
-inline std::string random_kind() { return gRandom->IsA()->GetName(); }
-inline void use_random(const std::string &kind)
-{
-   if (random_kind() == kind)
-      return;
-   static std::map<std::string, TRandom *> known;
-   known.emplace(random_kind(), gRandom);
-   if (!known[kind]) {
-      auto *type = TClass::GetClass(kind.c_str());
-      if (!type || !type->InheritsFrom("TRandom"))
-         throw std::runtime_error("gRandom is a " + kind + " on the driver, which is no class here");
-      known[kind] = static_cast<TRandom *>(type->DynamicCast(TRandom::Class(), type->New()));
-   }
-   gRandom = known[kind];
-}
-inline void seed_random(ULong_t seed) { gRandom->SetSeed(seed); }
-}
-#endif
-"""
 _lock = threading.Lock()  # what compiles in two threads at once crashes
 _DEFAULTS: dict[str, Any] = {"stat_overflows": False, "random": "TRandom3"}
 
 
-@functools.lru_cache(maxsize=1)
-def _root() -> Any:
-    import ROOT
+class _Settings:
+    """ROOT's settings of this process, by way of ``instantiations/settings.h``."""
 
-    if not ROOT.gInterpreter.Declare(_HEADER):
-        raise RuntimeError("ROOT does not compile what reads its global settings: another version than it was written for")
-    return ROOT
+    def __init__(self) -> None:
+        def compiled(name: str, result: Any, *arguments: Any) -> Any:
+            return ours.function("settings", name, result, *arguments)
+
+        self.stat_overflows = compiled("stat_overflows", ctypes.c_int)
+        self.set_stat_overflows = compiled("set_stat_overflows", None, ctypes.c_int)
+        self.sumw2 = compiled("sumw2", ctypes.c_int)
+        self.set_sumw2 = compiled("set_sumw2", None, ctypes.c_int)
+        self.seed_random = compiled("seed_random", None, ctypes.c_ulong)
+        self.random_kind = compiled("random_kind", ctypes.c_char_p)
+        self.use_random = compiled("use_random", ctypes.c_int, ctypes.c_char_p)
+
+
+@functools.lru_cache(maxsize=1)
+def _root() -> _Settings:
+    return _Settings()
 
 
 def here() -> dict[str, Any]:
     """The settings of this process that a run takes along, JSON-dumpable. Of several threads one at a time asks ROOT."""
     with _lock:
-        ours = _root().rdf_lithops
-        return {"stat_overflows": bool(ours.Statistics.overflows()), "random": str(ours.random_kind())}
+        known = _root()
+        return {"stat_overflows": bool(known.stat_overflows()), "random": known.random_kind().decode()}
 
 
 def prepare() -> None:
-    """Compile what this module calls, in the main thread: the first call of anything of ROOT's elsewhere may crash."""
+    """Have ready what this module calls, in the main thread: what Cling compiles elsewhere may crash."""
     here()
-    _root().TH1.GetDefaultSumw2()
 
 
 @contextmanager
@@ -82,33 +66,31 @@ def applied(settings: dict[str, Any] | None) -> Iterator[None]:  # decision 99
 
 
 def _set(settings: dict[str, Any]) -> None:
-    root = _root()
-    root.TH1.StatOverflows(settings["stat_overflows"])
-    root.rdf_lithops.use_random(settings["random"])
+    _root().set_stat_overflows(settings["stat_overflows"])
+    if not _root().use_random(settings["random"].encode()):
+        raise RuntimeError(f"gRandom is a {settings['random']} on the driver, which is no class here")
 
 
 def seed(number: int) -> None:
     """Seed the generator in use, whichever it is: PyROOT may still know another."""
-    _root().rdf_lithops.seed_random(number)
+    _root().seed_random(number)
 
 
 def note(operation: Any) -> None:
     """Remember with ``operation``, which is being booked, how histograms are made now."""
-    if _root().TH1.GetDefaultSumw2():
+    if _root().sumw2():
         operation.sumw2 = True
 
 
 @contextmanager
 def booking(operation: Any) -> Iterator[None]:
     """In this block histograms are made as they were when ``operation`` was noted."""
-    import ROOT
-
-    before, wanted = bool(ROOT.TH1.GetDefaultSumw2()), bool(getattr(operation, "sumw2", False))
+    before, wanted = bool(_root().sumw2()), bool(getattr(operation, "sumw2", False))
     if before == wanted:
         yield
         return
-    ROOT.TH1.SetDefaultSumw2(wanted)
+    _root().set_sumw2(wanted)
     try:
         yield
     finally:
-        ROOT.TH1.SetDefaultSumw2(before)
+        _root().set_sumw2(before)

@@ -10,8 +10,6 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
-
 from ..errors import PlanError
 from ..frame import samples, selection
 from .rewriting import GLOBAL_ENTRY, made_node
@@ -72,6 +70,8 @@ def _of_entry_list(tree: Any) -> str:
         #endif
         """
     )
+    import numpy
+
     entries = numpy.array(ROOT.rdf_lithops.entries_of(tree), dtype="i8")
     if (entries < 0).any():
         raise PlanError("expected an entry list of this tree or chain, got one that names entries which it does not have")

@@ -18,7 +18,7 @@ from ..files.fingerprints import fingerprints
 from ..frame import opening
 from ..frame import ranges as adapter
 from ..frame.schema import look
-from ..worker.root import execute
+from ..worker.root import graphs
 from . import selecting
 from .reference import add_reference
 from .rewriting import made_node, with_default_columns, with_global_entry_numbers
@@ -139,8 +139,8 @@ def _put_together(mapper: Any, nodes: dict[int, Any], parts: dict[str, Any]) -> 
     return functools.partial(
         mapper.func,
         build_rdf_from_range=build if source is None else functools.partial(opening.data_frame, source),
-        computation_graph_callable=functools.partial(execute.graph_runner, nodes),
-        initialization_fn=execute.no_initialisation,
+        computation_graph_callable=functools.partial(graphs.graph_runner, nodes),
+        initialization_fn=graphs.no_initialisation,
         code_to_declare="",
     )
 

@@ -7,6 +7,8 @@ TFile serve and RNTuple does not: of an RNTuple, reading and decompression are i
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
 import resource
 import socket
@@ -15,64 +17,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..compiled import ours
+
 __all__ = ["Stopwatch", "began_here", "note_invocation", "peak_memory_mib", "watch_reads", "whereabouts"]
 
 _INVOKED = "RDF_LITHOPS_INVOKED"  # in the environment of a backend's process, which the task inherits
 
-_SOURCE = """
-#ifndef RDF_LITHOPS_READ_CLOCK
-#define RDF_LITHOPS_READ_CLOCK
-#include "TTimeStamp.h"
-#include "TVirtualPerfStats.h"
-namespace rdf_lithops {
-class ReadClock final : public TVirtualPerfStats {
-   static double Since(double start) { return static_cast<double>(TTimeStamp()) - start; }
-   void SetFile(TFile *) override {}
-   Long64_t fBytes = 0, fEvents = 0;
-public:
-   double open_s = 0, read_s = 0, decompress_s = 0;
-   Long64_t reads = 0;
-   void FileOpenEvent(TFile *, const char *, Double_t start) override { open_s += Since(start); }
-   void FileReadEvent(TFile *, Int_t, Double_t start) override { read_s += Since(start); ++reads; }
-   void UnzipEvent(TObject *, Long64_t, Double_t start, Int_t, Int_t) override { decompress_s += Since(start); }
-   void SetBytesRead(Long64_t bytes) override { fBytes = bytes; }
-   Long64_t GetBytesRead() const override { return fBytes; }
-   void SetNumEvents(Long64_t events) override { fEvents = events; }
-   Long64_t GetNumEvents() const override { return fEvents; }
-   void SimpleEvent(EEventType) override {}
-   void PacketEvent(const char *, const char *, const char *, Long64_t, Double_t, Double_t, Double_t, Long64_t) override {}
-   void FileEvent(const char *, const char *, const char *, const char *, Bool_t) override {}
-   void RateEvent(Double_t, Double_t, Long64_t, Long64_t) override {}
-   void PrintBasketInfo(Option_t *) const override {}
-   void SetLoaded(TBranch *, size_t) override {}
-   void SetLoaded(size_t, size_t) override {}
-   void SetLoadedMiss(TBranch *, size_t) override {}
-   void SetLoadedMiss(size_t, size_t) override {}
-   void SetMissed(TBranch *, size_t) override {}
-   void SetMissed(size_t, size_t) override {}
-   void SetUsed(TBranch *, size_t) override {}
-   void SetUsed(size_t, size_t) override {}
-   void UpdateBranchIndices(TObjArray *) override {}
-};
-inline ReadClock &read_clock()   // of this thread, and in force from the first time that it is asked for
-{
-   static ReadClock clock;
-   if (!TVirtualPerfStats::CurrentPerfStats())
-      TVirtualPerfStats::CurrentPerfStats() = &clock;
-   return clock;
-}
-}
-#endif
-"""
 
-
+@functools.lru_cache(maxsize=1)
 def watch_reads() -> Any:  # decision 24
-    """The clock of this thread's reads and decompression, counting from its first use on. Needs ROOT."""
-    import ROOT
-
-    if not hasattr(ROOT.rdf_lithops, "read_clock"):
-        ROOT.gInterpreter.Declare(_SOURCE)
-    return ROOT.rdf_lithops.read_clock()
+    """The clock of this process's reads and decompression: seconds of opening files, of reading and of decompressing so far,
+    counted from the first use on. Needs ROOT."""
+    return ours.function("read_clock", "read_clock", ctypes.POINTER(ctypes.c_double))()
 
 
 def note_invocation() -> None:  # decision 41
@@ -153,7 +109,7 @@ class Stopwatch:
             self.seconds[name] += max(0.0, elapsed - sum(reads) - nested)
 
     def _read_so_far(self) -> tuple[float, float]:
-        return float(self.clock.open_s + self.clock.read_s), float(self.clock.decompress_s)
+        return self.clock[0] + self.clock[1], self.clock[2]
 
     def facts(self, packed_bytes: int = 0) -> dict[str, Any]:
         """Plain numbers of the call so far, before a result of ``packed_bytes`` is packed.
@@ -180,9 +136,12 @@ _PARTS = ("payload_s", "graph_s", "compile_s", "open_s", "loop_s", "output_s", "
 
 
 def _file_bytes() -> int:
-    import ROOT
+    return int(_counter_of_file_bytes()())
 
-    return int(ROOT.TFile.GetFileBytesRead())
+
+@functools.lru_cache(maxsize=1)
+def _counter_of_file_bytes() -> Any:
+    return ours.function("read_clock", "file_bytes", ctypes.c_longlong)
 
 
 def _read_by_system() -> int:

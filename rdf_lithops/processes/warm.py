@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from .. import _version
+from ..compiled import header_paths
 from . import wire
 from .beats import Pulse, Stalled
 
@@ -45,7 +46,7 @@ _started: dict[tuple[str, str], subprocess.Popen[bytes]] = {}  # by folder and m
 
 
 HOMES = {  # the modules that are processes: by name alone, as the far side is nothing that this one may import
-    "build": "worker.instantiations.build",
+    "build": "compiled.build",
     "prefork": "worker.start.prefork",
     "reader": "files.reader",
     "parent": "worker.root.parent",
@@ -168,6 +169,7 @@ def run_module(name: str, arguments: list[str], log: Any, stdin: int) -> subproc
     # a safe path keeps the working folder out of the search: a user's ROOT.py must not be what comes up
     environment = {
         **os.environ,
+        **header_paths.known(),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(search)),
         "PYTHONSAFEPATH": "1",
         "RDF_LITHOPS_WORKER": "1",

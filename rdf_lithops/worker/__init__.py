@@ -5,6 +5,5 @@
     payload          brings the user's code into a process
     faults           scripted faults, for tests
 
-``start`` is what runs before them, ``root`` what runs in processes with ROOT, ``instantiations`` what those need not
-compile.
+``start`` is what runs before them, ``root`` what runs in processes with ROOT.
 """

@@ -26,7 +26,8 @@ from ..processes.seconds import began_here, whereabouts
 from ..travels import sealed as credentials
 from ..travels.envelope import Envelope, pack, unpack
 from . import faults, payload
-from .root import execute
+from .root import execute, graphs
+from .root.initialisation import initialise
 
 __all__ = [
     "POISON_CRASHES",
@@ -187,7 +188,7 @@ class CallTask:
             stack.enter_context(_beating(pulse, folder))
             stack.enter_context(execute.working_folder(code.cwd, code.umask))
             stack.enter_context(credentials.installed(secret, os.path.join(folder, credentials.FOLDER)))
-            execute.initialise()
+            initialise()
             started = time.perf_counter()
             payload.load(
                 code.payload, code.initialisation, stack.enter_context(payload.at_hand(code.payload, storage, folder))
@@ -401,7 +402,7 @@ def fold_here(
         with contextlib.suppress(warm.WarmProcessUnavailable):
             message = {"op": "fold", "orders": [order], "attempt": attempt, "began": began}
             return surroundings.request("", message, [reducer], storage, more=taken)[1][0]
-    return partials.fold(reducer, taken, order, began, execute.initialise())
+    return partials.fold(reducer, taken, order, began, initialise())
 
 
 @contextlib.contextmanager
@@ -415,11 +416,11 @@ def _beating(pulse: Pulse, folder: str) -> Iterator[None]:
     child = os.fork()
     if child == 0:
         _beat_until_orphaned(pulse, parent)
-    execute.count_into(counter)
+    graphs.current.counter = counter
     try:
         yield
     finally:
-        execute.count_into(None)
+        graphs.current.counter = None
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 

@@ -15,17 +15,15 @@ from conftest import CAPTURED, REPOSITORY
 PACKAGE = REPOSITORY / "rdf_lithops"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 DRIVER = ("cli", "demo", "face", "graph", "executor", "reporting", "run", "deployment", "planning", "dataset")
-BOTH = ("frame", "files", "fold", "processes", "travels")
+BOTH = ("frame", "files", "fold", "processes", "compiled", "travels")
 ORDER = (*DRIVER, "worker", *BOTH, "batch", "words")  # a folder imports what stands after it, and nothing before it
 FACE = ("__init__", "__main__", "registration", "pyrdf")  # the modules at the top that users see
 WORDS = ("errors", "options", "_version")  # and those that all of the package speaks with
 # what the driver knows of the far side: the tasks that it sends, where ROOT runs a graph, and how its processes begin
 KNOWN_OF_THE_WORKER = {
     "worker.copying",
-    "worker.instantiations.build",
-    "worker.instantiations.library",
-    "worker.instantiations.noting",
     "worker.root.execute",
+    "worker.root.graphs",
     "worker.root.smoke",
     "worker.start.launcher",
     "worker.start.pre_run",
@@ -70,13 +68,11 @@ USERS_OF_ROOT = {
     "fold/arrays.py",
     "fold/moments.py",
     "fold/partials.py",
-    "frame/compiling.py",
+    "compiled/compiling.py",
     "frame/opening.py",
     "frame/ranges.py",
     "frame/samples.py",
-    "frame/schema.py",
     "frame/selection.py",
-    "frame/settings.py",
     "graph/backend.py",
     "graph/bad_files.py",
     "graph/declaring.py",
@@ -90,14 +86,16 @@ USERS_OF_ROOT = {
     "graph/rewriting.py",
     "graph/selecting.py",
     "graph/travelling.py",
-    "processes/seconds.py",
     "registration.py",
     "worker/faults.py",
-    "worker/instantiations/build.py",
-    "worker/instantiations/library.py",
-    "worker/instantiations/noting.py",
+    "compiled/build.py",
+    "compiled/library.py",
+    "compiled/noting.py",
+    "compiled/ours.py",
     "worker/payload.py",
     "worker/root/execute.py",
+    "worker/root/graphs.py",
+    "worker/root/initialisation.py",
     "worker/root/smoke.py",
 }
 

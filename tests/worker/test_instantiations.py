@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from conftest import LOCALHOST_CONFIG
 
-from rdf_lithops.worker.instantiations import build, catalogue, library, signatures
+from rdf_lithops.compiled import build, catalogue, library, signatures
 
 LIMIT: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}
 needs_a_compiler = pytest.mark.skipif(build.compiler() is None, reason="there is no C++ compiler here")
@@ -39,7 +39,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = f"""
         import os
         os.umask(0o077)
-        from rdf_lithops.worker.instantiations import build, library
+        from rdf_lithops.compiled import build, library
         build.build(library.folder(), "some", {[FILTER, MEAN]!r})
     """
     run(program, place)
@@ -53,13 +53,13 @@ def files_of(cache: Path) -> Path:
 
 
 LOAD = """
-    from rdf_lithops.worker.instantiations import library
+    from rdf_lithops.compiled import library
     import logging
     logging.basicConfig(format="%(message)s")
     print(len(library.load_all()))
 """
 NOTED = f"""
-    from rdf_lithops.worker.instantiations import library, noting
+    from rdf_lithops.compiled import library, noting
     there = library.load_all()
     import ROOT
     noting.prepare()
@@ -91,7 +91,7 @@ def test_signatures_are_those_that_root_asks_for(cache: Path) -> None:
 def test_what_a_library_has_is_not_instantiated_again(cache: Path) -> None:
     """With the library, Cling has no code of its own for what is in it: the function's address lies in the library."""
     program = f"""
-        from rdf_lithops.worker.instantiations import library
+        from rdf_lithops.compiled import library
         lines = library.load_all()
         import ROOT
         ROOT.gInterpreter.Declare('''
@@ -148,7 +148,7 @@ def test_a_library_that_does_not_resolve_is_left_out(cache: Path, tmp_path: Path
 
 def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path) -> None:
     """What anybody could have put there is not loaded."""
-    run("from rdf_lithops.worker.instantiations import library; library.folder()", tmp_path)
+    run("from rdf_lithops.compiled import library; library.folder()", tmp_path)
     files_of(tmp_path).chmod(0o777)
     assert "0" == run(LOAD, tmp_path)
 
@@ -157,7 +157,76 @@ def test_the_catalogue_has_each_line_once() -> None:
     """A base library is made of distinct lines, each an explicit instantiation."""
     lines = catalogue.catalogue()
     assert len(lines) == len(set(lines)) > 40
-    assert all(line.startswith("template void ROOT::Internal::RDF::") and line.endswith(" noexcept;") for line in lines)
+    begins = "template void ROOT::Internal::RDF::", "template class ROOT::RDF::RInterface<"
+    assert all(line.startswith(begins) for line in lines)
+    assert all(line.endswith(";") and "\n" not in line for line in lines)
+
+
+OURS = """
+    import ctypes
+    from rdf_lithops.compiled import ours
+    from rdf_lithops.frame import settings
+    print(settings.here())
+    address = ctypes.cast(ours.function("settings", "sumw2", ctypes.c_int), ctypes.c_void_p).value
+    print(any(f"{library}.so" in line and int(line.split("-")[0], 16) <= address < int(line.split("-")[1].split()[0], 16)
+              for line in open("/proc/self/maps") for library in ours.LIBRARIES))
+"""
+
+
+@needs_a_compiler
+def test_our_own_code_is_compiled_once(tmp_path: Path) -> None:
+    """C++ of the package's own is called in a library where one is made, and is compiled by Cling where none is or may be;
+    it says the same."""
+    expected = "{'stat_overflows': False, 'random': 'TRandom3'}"
+    assert [expected, "False"] == run(OURS, tmp_path).splitlines()
+    made = """
+        import os
+        os.umask(0o077)
+        from rdf_lithops.compiled import build, library, ours
+        build.build(library.folder(), "ours", (), ours.source("ours"))
+    """
+    run(made, tmp_path)
+    assert [expected, "True"] == run(OURS, tmp_path).splitlines()
+    assert [expected, "False"] == run(OURS, tmp_path, **{library.VARIABLE: library.OFF}).splitlines()
+    damaged = files_of(tmp_path) / "ours.so"
+    damaged.write_bytes(damaged.read_bytes()[:-1000])
+    assert [expected, "False"] == run(OURS, tmp_path).splitlines()
+
+
+STARTED = """
+    import os
+    from rdf_lithops.compiled import header_paths
+    with header_paths.in_environment():
+        import ROOT
+        found = str(ROOT.gSystem.GetDynamicPath()), str(ROOT.gInterpreter.GetIncludePath())
+    value = ROOT.RDataFrame(10).Define("v", "std::vector<double>{1.5}").Define("s", "v[0]").Sum("s").GetValue()
+    print(found, value, header_paths.VARIABLE in os.environ)
+"""
+
+
+@needs_a_compiler
+def test_root_asks_its_compiler_once(tmp_path: Path) -> None:
+    """What ROOT asks the compiler at each start is known from then on, it compiles as before, and the program's
+    environment is left as it was."""
+    asked, programs = tmp_path / "asked", tmp_path / "programs"
+    programs.mkdir()
+    (programs / "c++").write_text(f'#!/bin/sh\necho c++ >>{asked}\nexec {shutil.which("c++")} "$@"\n')
+    (programs / "c++").chmod(0o755)
+    path = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    before = run(STARTED, tmp_path, **path)
+    assert asked.exists()
+    note = """
+        import os
+        os.umask(0o077)
+        from rdf_lithops.compiled import header_paths, library
+        os.makedirs(library.home())
+        header_paths.note()
+    """
+    run(note, tmp_path, **path)
+    asked.unlink()
+    assert before == run(STARTED, tmp_path, **path)
+    assert not asked.exists()
+    assert before.endswith(" 15.0 False")
 
 
 QUERY = f"""
@@ -188,7 +257,7 @@ def test_the_next_program_has_what_this_one_asked_for(cache: Path, tmp_path: Pat
     built = """
         import os
         os.umask(0o077)
-        from rdf_lithops.worker.instantiations import build, library
+        from rdf_lithops.compiled import build, library
         build.build_wanted(library.folder())
     """
     run(built, tmp_path / "cache")

@@ -1,7 +1,12 @@
 """Processes that have ROOT in them.
 
-parent    has ROOT warm, runs nothing of the user's, and forks
-slot      a fork that has loaded one payload and serves one call at a time
-execute   what a slot does with a call: each range, and the result of all
-smoke     what an image must be able to do, tried where it runs
+parent          has ROOT warm, runs nothing of the user's, and forks
+slots           how it listens, forks and buries
+leases          what it knows of slots and of who asks for one
+slot            a fork that has loaded one payload and serves one call at a time
+initialisation  ROOT is brought up, and what every graph needs made ready
+graphs          graphs that were compiled, kept and run again
+execute         what a slot does with a call: each range, and the result of all
+failures        what is said of a call that failed
+smoke           what an image must be able to do, tried where it runs
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import select
 import socket
 import sys
 import time
@@ -25,11 +26,13 @@ from ...processes import warm, wire
 from ...processes.beats import Counter, die_with_parent
 from ...travels import sealed
 from .. import faults, payload, together
-from . import execute
+from . import execute, graphs
+from .initialisation import initialise
 
 __all__ = ["control_pair", "counter_path", "place_of", "serve"]
 
 ADOPTION_LIMIT_S = 5.0
+IDLE_S = 0.1  # then nobody waits, and there is time for notes
 LARGE_BYTES = 64 * 2**20  # of a result: the C library would keep as much again for what never comes
 
 Answer = tuple[dict[str, Any], list[bytes]]
@@ -55,6 +58,8 @@ def serve(control: socket.socket, folder: str, log: str) -> None:
     slot = _Slot(folder)
     slot.begin(control, log)
     while True:
+        if slot.has_run and not select.select([slot.control], [], [], IDLE_S)[0]:
+            graphs.settle_notes()
         _, descriptors, _, _ = socket.recv_fds(slot.control, 8, 1)  # a slot that is spoiled gets none any more
         if not descriptors:
             return
@@ -96,6 +101,7 @@ class _Slot:
         self.loaded = ""
         self.compiled: set[str] = set()
         self.spoiled = False  # the payload was loaded in part: what is here now is nobody's
+        self.has_run = False  # and not what it was started for is still to come
         self.compilation = (0.0, 0.0)  # when the last graph was compiled ahead: from, until (perf_counter)
 
     def begin(self, control: socket.socket, log: str) -> None:
@@ -106,7 +112,7 @@ class _Slot:
         os.dup2(descriptor, 2)
         os.close(descriptor)
         self.counter = Counter(counter_path(log))
-        execute.count_into(self.counter)
+        graphs.current.counter = self.counter
 
     def serve(self, client: Connection[Any, Any]) -> None:
         """Serve one lease; a twin that is forked on the way returns without having touched the client."""
@@ -144,7 +150,6 @@ class _Slot:
             if sum(map(len, reply_blobs)) > LARGE_BYTES:
                 arriving, reply_blobs = [], []
                 execute.give_back_memory()
-        execute.settle_notes()
 
     def _say_done(self) -> None:
         with open("/proc/self/statm") as statm:
@@ -171,7 +176,7 @@ class _Slot:
                 return {"reply": "ok"}, []
             if message["op"] == "fold":
                 faults.strike_fold(message.get("faults"), message["attempt"])
-                what = message["orders"], message["began"], execute.initialise()
+                what = message["orders"], message["began"], initialise()
                 return {"reply": "ok"}, partials.folds(blobs[0], _asked_of(client), *what)
             place = place_of(self.folder, snapshot_parts.FOLDER, os.getpid())
             if message["op"] == "merge":
@@ -216,6 +221,7 @@ class _Slot:
         with access.granted(self.folder, access.Grant.read(work["access"]), adapter.files_of(call["ranges"], dataset)):
             done = execute.run_call(graph, *what, results, place, times, payload_s, strike)
         self.compiled.add(work["graph_digest"])
+        self.has_run = True
         return done
 
     def _is_twin_after_compiling(self, message: dict[str, Any], initialisation: bytes, blobs: list[bytes]) -> bool:
@@ -254,7 +260,7 @@ class _Slot:
         with execute.working_folder(message["cwd"], message.get("umask")):
             self._load(message, initialisation)
             began = time.perf_counter()
-            if not execute.compile_ahead(graph, message["graph_digest"], message["call"], message["dataset"], place):
+            if not graphs.compile_ahead(graph, message["graph_digest"], message["call"], message["dataset"], place):
                 return False
         self.compilation = began, time.perf_counter()
         self.compiled.add(message["graph_digest"])
@@ -288,7 +294,7 @@ class _Slot:
             die_with_parent(self.parent)
             self.control.close()
             self.begin(control.dup(), log)
-            execute.forget_graphs()  # they write where the other's files are
+            graphs.forget_graphs()  # they write where the other's files are
             self.control.send(f"born {os.getpid()}".encode())
         except BaseException:
             traceback.print_exc()

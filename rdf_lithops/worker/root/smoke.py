@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ... import _version
-from . import execute
+from .initialisation import initialise
 
 __all__ = ["main", "versions"]
 
@@ -41,7 +41,7 @@ def versions() -> dict[str, str]:
 
 
 def _starts() -> str:
-    return execute.initialise()
+    return initialise()
 
 
 def _compiles() -> str:

@@ -1,4 +1,4 @@
-"""Make the instantiation libraries that are missing: ``python -m rdf_lithops.worker.instantiations.build``.
+"""Make the instantiation libraries that are missing: ``python -m rdf_lithops.compiled.build``.
 
 Runs at idle priority, once at a time for a user and ROOT, within limits of time and memory; a library is there complete or
 it is not there. Made are the base library, and one of the lines that graphs have asked for since (see ``noting``).
@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from . import catalogue, library, noting, signatures
+from . import catalogue, header_paths, library, noting, ours, signatures
 
 __all__ = ["build", "build_wanted", "compiler", "main", "wanted"]
 
@@ -35,8 +35,9 @@ def compiler() -> str | None:
     return shutil.which("g++") or shutil.which("c++")
 
 
-def build(place: str, name: str, lines: Sequence[str]) -> str | None:
-    """Make ``name`` of ``lines`` in the folder ``place``; returns its path, or None where another process is at it.
+def build(place: str, name: str, lines: Sequence[str], source: str = "") -> str | None:
+    """Make ``name`` of ``lines`` (or of C++ ``source``) in the folder ``place``; returns its path, or None where another
+    process is at it.
 
     Needs ROOT and a compiler. Raises CalledProcessError or TimeoutExpired where the compiler fails.
     """
@@ -50,20 +51,25 @@ def build(place: str, name: str, lines: Sequence[str]) -> str | None:
             return library.read(target).path
         with tempfile.TemporaryDirectory(prefix=".build-", dir=place) as scratch:
             began = time.monotonic()
-            made = _compiled(scratch, lines, began + LIMIT_S)
+            made = _compiled(scratch, [source] if source else _sources(lines), began + LIMIT_S)
             _describe(scratch, made, lines, time.monotonic() - began)
             os.replace(os.path.join(scratch, "made.json"), target.removesuffix(".so") + ".json")
             os.replace(made, target)  # a library without its description is none: the description is there first
         return target
 
 
-def _compiled(scratch: str, lines: Sequence[str], until: float) -> str:
+def _sources(lines: Sequence[str]) -> list[str]:
+    begins = range(0, len(lines), LINES_PER_FILE)
+    return [signatures.source(lines[begin : begin + LINES_PER_FILE]) for begin in begins]
+
+
+def _compiled(scratch: str, sources: Sequence[str], until: float) -> str:
     objects = []
-    for begin in range(0, len(lines), LINES_PER_FILE):
-        text = os.path.join(scratch, f"{begin}.cxx")
+    for number, source in enumerate(sources):
+        text = os.path.join(scratch, f"{number}.cxx")
         with open(text, "w") as stream:
-            stream.write(signatures.source(lines[begin : begin + LINES_PER_FILE]))
-        objects.append(os.path.join(scratch, f"{begin}.o"))
+            stream.write(source)
+        objects.append(os.path.join(scratch, f"{number}.o"))
         _compile(["-c", text, "-o", objects[-1]], until)
     made = os.path.join(scratch, "made.so")
     _compile(["-shared", *objects, "-o", made], until)
@@ -144,10 +150,13 @@ def main() -> int:
     if compiler() is None:
         sys.stderr.write("there is no C++ compiler here\n")
         return 1
-    from ..root import execute  # which needs this package, too
+    import ROOT
 
-    execute.initialise()
+    ROOT.gROOT.SetBatch(True)
     place = library.folder()
+    header_paths.note()
+    for name in ours.LIBRARIES:
+        build(place, name, (), ours.source(name))
     build(place, library.BASE, catalogue.catalogue())
     build_wanted(place)
     return 0

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["HEADERS", "action", "declaration", "function_names", "node", "noted", "source"]
+__all__ = ["HEADERS", "action", "declaration", "function_names", "interface", "node", "noted", "source"]
 
 _RDF, _NODES = "ROOT::Internal::RDF::", "ROOT::Detail::RDF::"
-HEADERS = "#include <ROOT/RDataFrame.hxx>\n#include <ROOT/RDF/InterfaceUtils.hxx>\n"
+HEADERS = "#include <ROOT/RDataFrame.hxx>\n#include <ROOT/RDF/InterfaceUtils.hxx>\n#include <ROOT/RDF/RJittedFilter.hxx>\n"
 _COMMON = f"const std::vector<std::string>&, {_RDF}RColumnRegister&, {_NODES}RLoopManager&"
 _HELPERS = {  # what each helper fills in, and what it takes beside
     "JitFilterHelper": (f"{_NODES}RJittedFilter", ""),
@@ -46,6 +46,11 @@ def node(helper: str, arguments: str, function_type: str) -> str:
     reference = function_type.replace("(", "(&)(", 1)
     inner = f"{arguments}, {reference}" if arguments else reference
     return f"template void {_RDF}{helper}<{inner}>({reference}, {_COMMON}, {target}*{more}) noexcept;"
+
+
+def interface(node_class: str) -> str:
+    """The instantiation of what Python has of a node of this class: its ``Filter``, ``Define``, ``Histo1D``."""
+    return f"template class ROOT::RDF::RInterface<{_NODES}{node_class}>;"
 
 
 def function_names(log: str) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .signatures import action, node
+from .signatures import action, interface, node
 
 __all__ = ["catalogue"]
 
@@ -21,7 +21,11 @@ _NUMBERS = ("float", "double", "int")
 
 def catalogue() -> list[str]:
     """The instantiations of the base library, one line of C++ each, those that save most first."""
-    return list(dict.fromkeys([*_histograms(), *_numbers(), *_nodes()]))
+    return list(dict.fromkeys([*_interfaces(), *_histograms(), *_numbers(), *_nodes()]))
+
+
+def _interfaces() -> Iterator[str]:
+    yield from (interface(node) for node in ("RLoopManager", "RJittedFilter", "RNodeBase"))
 
 
 def _histograms() -> Iterator[str]:
@@ -48,3 +52,4 @@ def _nodes() -> Iterator[str]:
         yield node("JitDefineHelper", define, f"{column} ({column}&)")
     for column in _NUMBERS:
         yield node("JitDefineHelper", define, f"{column} ({column})")
+    yield node("JitDefineHelper", define, "double ()")

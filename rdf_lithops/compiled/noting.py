@@ -6,6 +6,8 @@ The lines are left in the folder of the libraries, where ``build`` finds them wh
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import hashlib
 import os
 import re
@@ -13,27 +15,19 @@ import tempfile
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from . import library, signatures
+from . import library, ours, signatures
 
 __all__ = ["WANTED", "Notes", "is_left", "leave", "prepare"]
 
 WANTED = "wanted-"  # what the names of files with wanted lines begin with
-_LOG_HEADER = """
-#ifndef RDF_LITHOPS_LOG_NODES
-#define RDF_LITHOPS_LOG_NODES
-#include <ROOT/RDF/Utils.hxx>
-#include <ROOT/RLogger.hxx>
+_TYPES_HEADER = """
+#ifndef RDF_LITHOPS_TYPES
+#define RDF_LITHOPS_TYPES
 #include <cxxabi.h>
 #include <memory>
 #include <string>
 #include <typeinfo>
 namespace rdf_lithops {
-inline void log_nodes(bool on) // all that RDataFrame has to say, or what it says by itself
-{
-   static std::unique_ptr<ROOT::RLogScopedVerbosity> verbosity;
-   const auto all = static_cast<ROOT::ELogLevel>(static_cast<int>(ROOT::ELogLevel::kDebug) + 10);
-   verbosity.reset(on ? new ROOT::RLogScopedVerbosity(ROOT::Detail::RDF::RDFLogChannel(), all) : nullptr);
-}
 template <typename Function> std::string type_of(Function &)
 {
    int status = 0;
@@ -49,12 +43,14 @@ _CODE = r"[^\n]*(?:following code to cling|deferred JIT helper):\n.*?\n}\n\n(?:}
 _MESSAGE = re.compile(f"{_OURS}{_CODE}|{_OURS}[^\\n]*\n", re.DOTALL | re.MULTILINE)
 
 
-def prepare() -> None:
-    """Declare what this needs, and have Python's wrapper of it made, once per process."""
-    import ROOT
+@functools.lru_cache(maxsize=1)
+def _log_nodes() -> Any:
+    return ours.function("node_log", "log_nodes", None, ctypes.c_int)
 
-    ROOT.gInterpreter.Declare(_LOG_HEADER)
-    ROOT.rdf_lithops.log_nodes(False)
+
+def prepare() -> None:
+    """Have ready what this needs while somebody waits, once per process."""
+    _log_nodes()(False)
 
 
 class Notes:
@@ -66,16 +62,14 @@ class Notes:
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
         """While this lasts, what RDataFrame logs comes here; what else was written to standard error goes where it went."""
-        import ROOT
-
         with tempfile.TemporaryFile() as log:
             before = os.dup(2)
             os.dup2(log.fileno(), 2)
-            ROOT.rdf_lithops.log_nodes(True)
+            _log_nodes()(True)
             try:
                 yield
             finally:
-                ROOT.rdf_lithops.log_nodes(False)
+                _log_nodes()(False)
                 os.dup2(before, 2)
                 os.close(before)
                 log.seek(0)
@@ -101,7 +95,7 @@ def _types_of(names: list[str]) -> dict[str, str]:
     asked = " + '\\n' + ".join(f"rdf_lithops::type_of(R_rdf::{name})" for name in names)
     made = f"types_{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
     guard = f"#ifndef RDF_LITHOPS_{made}\n#define RDF_LITHOPS_{made}\n"
-    code = f"{guard}namespace rdf_lithops {{ inline std::string {made}() {{ return {asked}; }} }}\n#endif\n"
+    code = f"{_TYPES_HEADER}{guard}namespace rdf_lithops {{ inline std::string {made}() {{ return {asked}; }} }}\n#endif\n"
     if not ROOT.gInterpreter.Declare(code):
         return {}
     said: Any = getattr(ROOT.rdf_lithops, made)()
@@ -116,10 +110,7 @@ def leave(lines: list[str]) -> None:
     path = os.path.join(library.folder(), WANTED + hashlib.sha256(text.encode()).hexdigest()[:16])
     if os.path.exists(path):
         return
-    descriptor, scratch = tempfile.mkstemp(dir=os.path.dirname(path))
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(text)
-    os.replace(scratch, path)
+    library.write(path, text)
 
 
 def is_left() -> bool:

@@ -15,6 +15,7 @@ import logging
 import os
 import platform
 import stat
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,26 +24,37 @@ from . import catalogue, signatures
 
 __all__ = [
     "BASE",
+    "HEADERS",
     "OFF",
+    "OURS",
     "VARIABLE",
     "Library",
     "LibraryRefused",
     "folder",
     "grows",
+    "home",
+    "is_safe",
     "is_wanted",
     "libraries",
     "load_all",
+    "opened",
     "read",
     "standard",
+    "write",
 ]
 
 logger = logging.getLogger(__name__)
 
 BASE = "base"  # the library that is made of the catalogue
+OURS = "ours"  # what the names of libraries of our own C++ begin with (see ``ours``), which are loaded one by one
+HEADERS = os.path.dirname(os.path.abspath(__file__))  # where that lies
 VARIABLE = "RDF_LITHOPS_INSTANTIATIONS"  # a folder of libraries that are used and not added to, as an image's; or "off"
 OFF = "off"
 _FORMAT = 1
-_HEADERS_READ = ("RInterface.hxx", "InterfaceUtils.hxx", "ActionHelpers.hxx", "RAction.hxx", "RDefine.hxx", "RFilter.hxx")
+_HEADERS_READ = (  # which change with all that a library depends on: ROOT, its compiler and standard, RDataFrame's templates
+    *("RVersion.h", "RConfigure.h", "compiledata.h"),
+    *(f"ROOT/RDF/{name}.hxx" for name in ("RInterface", "InterfaceUtils", "ActionHelpers", "RAction", "RDefine", "RFilter")),
+)
 _PARTS_OF_ROOT = ("libROOTDataFrame", "libHist", "libMathCore", "libTree")
 
 
@@ -65,16 +77,29 @@ def folder() -> str:
 
     Needs ROOT. Raises LibraryRefused where it is somebody else's, or others can write there.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    path = os.path.join(os.environ.get(VARIABLE) or os.path.join(home, "rdf_lithops"), f"instantiations-{_key()}")
+    path = os.path.join(home(), f"instantiations-{_key()}")
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
         seen = os.lstat(path)
     except OSError as error:
         raise LibraryRefused(f"{path}: {error.strerror}") from error
-    if not stat.S_ISDIR(seen.st_mode) or not _is_safe(seen):
+    if not stat.S_ISDIR(seen.st_mode) or not is_safe(seen):
         raise LibraryRefused(f"{path} is not a folder that this user alone can write")
     return path
+
+
+def home() -> str:
+    """Where the folders for all ROOTs are: in an image, or below the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.environ.get(VARIABLE) or os.path.join(cache, "rdf_lithops")
+
+
+def write(path: str, text: str) -> None:
+    """Have a file that is there whole or not at all, and that this user alone can write."""
+    descriptor, scratch = tempfile.mkstemp(dir=os.path.dirname(path))
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+    os.replace(scratch, path)
 
 
 def is_wanted() -> bool:
@@ -87,31 +112,30 @@ def grows() -> bool:
     return VARIABLE not in os.environ
 
 
-def _is_safe(seen: os.stat_result) -> bool:
+def is_safe(seen: os.stat_result) -> bool:
     """Whether nobody but this user, or the system's administrator, can write what was ``seen``."""
     return seen.st_uid in (0, os.getuid()) and not seen.st_mode & 0o022
 
 
 @functools.lru_cache(maxsize=1)
 def _key() -> str:
-    """Names all that a library depends on: ROOT, its headers, the standard and ABI they are compiled with, our catalogue."""
+    """Names all that a library depends on: ROOT, its headers, the standard and ABI they are compiled with, our catalogue and
+    our own C++."""
+    digest = hashlib.sha256(repr((_FORMAT, platform.machine(), *catalogue.catalogue())).encode())
+    include = _include_folder()
+    ours = sorted(name for name in os.listdir(HEADERS) if name.endswith(".h"))
+    for path in (*(os.path.join(include, name) for name in _HEADERS_READ), *(os.path.join(HEADERS, name) for name in ours)):
+        with open(path, "rb") as header:
+            digest.update(header.read())
+    return digest.hexdigest()[:16]
+
+
+def _include_folder() -> str:
+    """Where ROOT's headers are; the wheel's are found without asking ROOT, which takes it hundredths of a second."""
     import ROOT
 
-    digest = hashlib.sha256()
-    include = os.path.join(str(ROOT.gROOT.GetIncludeDir()), "ROOT", "RDF")
-    for name in _HEADERS_READ:
-        with open(os.path.join(include, name), "rb") as header:
-            digest.update(header.read())
-    known = (
-        _FORMAT,
-        str(ROOT.gROOT.GetVersion()),
-        str(ROOT.gROOT.GetGitCommit()),
-        standard(),
-        platform.machine(),
-        *catalogue.catalogue(),
-    )
-    digest.update(repr(known).encode())
-    return digest.hexdigest()[:16]
+    beside = os.path.join(os.path.dirname(ROOT.__file__), "include")
+    return beside if os.path.exists(os.path.join(beside, "RVersion.h")) else str(ROOT.gROOT.GetIncludeDir())
 
 
 @functools.lru_cache(maxsize=1)
@@ -128,7 +152,7 @@ def read(path: str) -> Library:
     try:
         for name in (path, described):
             seen = os.lstat(name)
-            if not stat.S_ISREG(seen.st_mode) or not _is_safe(seen):
+            if not stat.S_ISREG(seen.st_mode) or not is_safe(seen):
                 raise LibraryRefused(f"{name} is not a file that this user alone can write")
         with open(described) as stream:
             made = json.load(stream)
@@ -143,7 +167,7 @@ def read(path: str) -> Library:
 
 def libraries(place: str) -> Iterator[Library]:
     """The libraries in ``place`` that are whole, the base first; of the others it is logged why not."""
-    names = sorted(name for name in os.listdir(place) if name.endswith(".so"))
+    names = sorted(name for name in os.listdir(place) if name.endswith(".so") and not name.startswith(OURS))
     for name in sorted(names, key=lambda name: name != f"{BASE}.so"):
         try:
             yield read(os.path.join(place, name))
@@ -170,14 +194,21 @@ def load_all() -> list[str]:
 
 
 def _load(library: Library, lines: list[str]) -> None:
-    """Load one library whole, and tell Cling what is in it. A symbol that does not resolve is found here, not in a loop."""
+    """Load one library whole, and tell Cling what is in it."""
+    import ROOT
+
+    opened(library)
+    if lines and not ROOT.gInterpreter.Declare(signatures.declaration(lines)):
+        raise LibraryRefused(f"{library.path} does not fit this ROOT")
+
+
+def opened(library: Library) -> ctypes.CDLL:
+    """Load ``library`` whole: a symbol that does not resolve is found here, not in a loop. Raises LibraryRefused."""
     import ROOT
 
     for part in _PARTS_OF_ROOT:
         ROOT.gSystem.Load(part)
     try:
-        ctypes.CDLL(library.path, mode=os.RTLD_NOW | os.RTLD_GLOBAL)
+        return ctypes.CDLL(library.path, mode=os.RTLD_NOW | os.RTLD_GLOBAL)
     except OSError as error:
         raise LibraryRefused(str(error)) from error
-    if lines and not ROOT.gInterpreter.Declare(signatures.declaration(lines)):
-        raise LibraryRefused(f"{library.path} does not fit this ROOT")

@@ -1,0 +1,64 @@
+"""What is said of a call that failed, in its envelope."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+from ...files import access, remote, stores
+from ...frame import ranges as adapter
+
+__all__ = [
+    "RangeFailure",
+    "described",
+    "store_failure_described",
+]
+
+
+class RangeFailure(Exception):
+    """Something that the user's graph or data did: which range, and the original exception as ``__cause__``."""
+
+    def __init__(self, range_id: int) -> None:
+        super().__init__(range_id)
+        self.range_id = range_id
+
+
+def described(failure: RangeFailure, call: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
+    cause = failure.__cause__
+    assert cause is not None, "RangeFailure is always raised from the original exception"
+    plain = next(plain for plain in call["ranges"] if plain["id"] == failure.range_id)
+    names = adapter.files_of([plain], dataset)
+    failed = access.take_failure() or (cause.plain if isinstance(cause, remote.AccessFailure) else access.unreadable(names))
+    failed = failed or access.broken_off(names, str(cause))
+    if failed is not None:
+        return {
+            "kind": "access" if failed["kind"] in remote.FINAL else "transfer",
+            "call_id": call["id"],
+            "range_ids": [failure.range_id],
+            "where": adapter.describe(plain, dataset),
+            "type": "AccessFailure",
+            "message": f"{failed['url']}: {failed['why']}",
+            "access": failed,
+        }
+    out_of_memory = isinstance(cause, MemoryError) or "bad_alloc" in f"{type(cause).__name__} {cause}"
+    return {
+        "kind": "memory" if out_of_memory else "range",
+        "call_id": call["id"],
+        "range_ids": [failure.range_id],
+        "where": adapter.describe(plain, dataset),
+        "type": type(cause).__name__,
+        "message": str(cause) or type(cause).__name__,
+        "traceback": "".join(traceback.format_exception(type(cause), cause, cause.__traceback__)),
+    }
+
+
+def store_failure_described(failure: stores.StoreFailure, call: dict[str, Any]) -> dict[str, Any]:
+    """What is final is the run's end; what another try may cure is tried again, as a lost call is."""
+    return {
+        "kind": "output" if failure.final else "worker",
+        "call_id": call["id"],
+        "range_ids": [plain["id"] for plain in call["ranges"]],
+        "type": type(failure).__name__,
+        "what": failure.what,
+        "message": failure.why,
+    }

@@ -1,0 +1,267 @@
+"""The graphs of this process: compiled once, kept under their digests, and run again for every later range, call and query.
+
+A graph that was compiled once runs again without compiling (DistRDF's action cloning). RNTuple graphs are rebuilt for each
+range: DistRDF clones no RNTuple actions; the interpreter then finds the compiled code in its own cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ...compiled import library, noting
+from ...files import snapshot_parts
+from ...frame import opening, samples, selection, settings
+from ...frame import ranges as adapter
+from ...processes.beats import Counter
+from ...processes.seconds import Stopwatch
+from ..payload import PayloadFailure
+from .initialisation import entries_counter, instantiated
+
+__all__ = [
+    "Graph",
+    "clones_badly",
+    "compile_ahead",
+    "current",
+    "forget",
+    "forget_execution",
+    "forget_graphs",
+    "graph_of",
+    "graph_runner",
+    "keep_within",
+    "no_initialisation",
+    "ready",
+    "settle_notes",
+]
+
+# Actions that ROOT 6.40 does not clone well: a cloned Report crashes, clones of N-dimensional histograms start with what the
+# original holds, clones of arrays of arrays share its memory. Graphs with one of them are built anew for each range.
+_UNCLONABLE = frozenset({"AsNumpy", "HistoND", "HistoNSparseD", "Report"})
+MAX_GRAPHS = 128  # finished graphs kept per process; compiled code is never freed, but the data frames are
+KEPT_BYTES = 2**30  # of their results together: what was not used for longest goes first, and is built again
+    2**30
+)  # of their results together: what was not used for longest goes first, and is built again when it is called
+COUNT_EVERY = 16  # entries; ROOT forgets the callback with the end of each loop
+_notes = noting.Notes()
+_graphs: OrderedDict[str, Graph] = OrderedDict()
+_sizes: dict[str, int] = {}  # bytes of the last result of each
+_compiles_only = False  # see compile_ahead
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What runs and folds ranges; ``cloned``: whether actions that ran once are cloned for the next range."""
+
+    digest: str
+    mapper: Callable[..., Any]
+    reducer: Callable[..., Any]
+    cloned: bool
+
+    def exec_id(self, plain: dict[str, Any]) -> Any:
+        """The identifier under which DistRDF keeps this graph; it tells RNTuple from TTree by this very string."""
+        from ROOT._distrdf._graph_cache import ExecutionIdentifier
+
+        return ExecutionIdentifier("RNTuple" if plain.get("rntuple") else self.digest, self.digest)
+
+
+class _Current:
+    """What the present call of this process is timed with, and where its event loops count entries."""
+
+    watch: Stopwatch
+    counter: Counter | None = None
+
+
+current = _Current()
+
+
+class _Compiled(BaseException):
+    """Leaves a mapper once its graph is compiled; no ``except`` on the way means it."""
+
+
+def no_initialisation() -> None:
+    """Stands in for the user's ``initialize`` in DistRDF's mapper: the payload has run it once for this process."""
+
+
+def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any) -> list[Any]:
+    """DistRDF's ``trigger_computation_graph``, with compilation and event loop timed apart.
+
+    Arguments and result are those of DistRDF: the nodes by id, the head node's data frame, the range's id and the
+    execution identifier under which actions are kept; a list of results, one per action.
+    """
+    import ROOT
+    from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER
+    from ROOT._distrdf.Backends import Utils
+
+    node = ROOT.RDF.AsRNode(start)
+    if _compiles_only:
+        with _noted():
+            _booked(graph, start, range_id)
+            ROOT.RDF.SaveGraph(node)
+        raise _Compiled
+    if exec_id not in _ACTIONS_REGISTER or exec_id.rdf_uuid == "RNTuple":
+        with _noted():
+            with current.watch.part("graph_s"):
+                _ACTIONS_REGISTER[exec_id] = _booked(graph, start, range_id)
+            with current.watch.part("compile_s"):
+                ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
+    else:  # clones are compiled already
+        with current.watch.part("graph_s"):
+            _ACTIONS_REGISTER[exec_id] = [Utils.clone_action(action, range_id) for action in _ACTIONS_REGISTER[exec_id]]
+    if current.counter is not None:
+        entries_counter()(ROOT.addressof(node), COUNT_EVERY, current.counter.address)
+    ROOT.Internal.RDF.TriggerRun.__release_gil__ = True
+    with current.watch.part("loop_s"):
+        ROOT.Internal.RDF.TriggerRun(node)
+    return list(_ACTIONS_REGISTER[exec_id])
+
+
+def _booked(graph: dict[int, Any], start: Any, range_id: int) -> list[Any]:
+    """DistRDF's ``generate_computation_graph``, each action under the settings that it was booked under."""
+    from ROOT._distrdf import ComputationGraphGenerator as generator
+
+    head, *nodes = graph.values()
+    head.rdf_node = start
+    promises: list[Any] = []
+    for node in nodes:
+        with settings.booking(node.operation):
+            parent = graph[node.parent_id].rdf_node
+            node.rdf_node, operation = generator._call_rdf_operation(node.operation, parent, range_id)
+        generator.append_node_to_results(operation, node.rdf_node, promises)
+    return promises
+
+
+def _noted() -> contextlib.AbstractContextManager[None]:
+    return _notes.taken() if library.grows() else contextlib.nullcontext()
+
+
+def settle_notes() -> None:
+    """Leave for the next library what Cling had to instantiate. To be called when nobody waits."""
+    with contextlib.suppress(library.LibraryRefused, OSError):  # a full disk: the next program notes the same
+        _notes.settle(instantiated)
+
+
+def compile_ahead(graph: bytes, digest: str, call: dict[str, Any], dataset: dict[str, Any], folder: str) -> bool:
+    """Build a graph on the first range of ``call``, compile it, and drop it without running anything: building the same
+    again then takes milliseconds, here and in what is forked from here. False if that cannot be; what is wrong shows
+    when the graph runs. Arguments as in ``run_call``."""
+    global _compiles_only
+    runner = graph_of(graph, digest, folder)
+    operations = {getattr(node.operation, "name", "") for node in _nodes(runner.mapper).values()}
+    if not operations or "Snapshot" in operations:  # ROOT warns of Snapshots that never run
+        return False
+    plain = min(call["ranges"], key=lambda plain: int(plain["id"]))
+    _compiles_only = True
+    try:
+        runner.mapper(ready(plain, dataset, runner.exec_id(plain)))
+    except _Compiled:
+        return True
+    except Exception:
+        return False
+    finally:
+        _compiles_only = False
+        forget_execution(digest)
+    return False
+
+
+def graph_of(graph: bytes, digest: str, folder: str) -> Graph:
+    """The graph of that digest, from this process's own or unpickled now; its Snapshots write below ``folder``."""
+    if digest not in _graphs:
+        while len(_graphs) >= MAX_GRAPHS:
+            forget(next(iter(_graphs)))
+        try:
+            mapper, reducer = pickle.loads(graph)
+        except Exception as error:  # of a module of the user's, whose import may raise anything
+            raise PayloadFailure("the Python code of the graph", f"{type(error).__name__}: {error}") from error
+        snapshot_parts.redirected(_nodes(mapper), folder)
+        _graphs[digest] = Graph(digest, mapper, reducer, _can_be_cloned(mapper))
+    _graphs.move_to_end(digest)
+    return _graphs[digest]
+
+
+def _can_be_cloned(mapper: Any) -> bool:
+    """Whether DistRDF's action cloning gives the right answer for all of the graph (see _UNCLONABLE)."""
+    operations = [node.operation for node in _nodes(mapper).values()]
+    return not any(getattr(item, "name", "") in _UNCLONABLE or _includes_variations(item) for item in operations)
+
+
+def _includes_variations(operation: Any) -> bool:
+    """Whether it is a Snapshot whose action ROOT cannot clone."""
+    if getattr(operation, "name", "") != "Snapshot":
+        return False
+    return any(getattr(argument, "fIncludeVariations", False) for argument in operation.args[3:])
+
+
+def _nodes(mapper: Any) -> dict[int, Any]:
+    """The nodes of a graph that travelled with our own runner; none of another's."""
+    generator: Any = getattr(mapper, "keywords", {}).get("computation_graph_callable")
+    return generator.args[0] if getattr(generator, "func", None) is graph_runner else {}
+
+
+def forget(digest: str) -> None:
+    """Drop a graph and what is kept of its execution."""
+    _graphs.pop(digest, None)
+    _sizes.pop(digest, None)
+    forget_execution(digest)
+
+
+def forget_graphs() -> None:
+    """Drop all graphs: compiled code stays, so each is built again from it."""
+    for digest in list(_graphs):
+        forget(digest)
+
+
+def forget_execution(digest: str) -> None:
+    """Drop the data frame and actions that DistRDF keeps: the next range builds them anew, from code compiled already."""
+    from ROOT._distrdf import _graph_cache
+
+    for register in (_graph_cache._RDF_REGISTER, _graph_cache._ACTIONS_REGISTER):
+        for exec_id in [key for key in register if key.graph_uuid == digest]:
+            del register[exec_id]
+
+
+def keep_within(digest: str, size: int) -> None:
+    """A graph has given a result of ``size`` bytes, and what is kept has about as many: forget what is too much together."""
+    _sizes[digest] = size
+    for other in [*_graphs]:  # the oldest first, and this one last
+        if sum(_sizes.get(each, 0) for each in _graphs) > KEPT_BYTES:
+            forget_execution(other)
+            _sizes[other] = 0
+
+
+def clones_badly(digest: str) -> bool:
+    """Whether ROOT's clones of what this graph keeps would not be as new: it crashes over variations of what nothing varies,
+    and takes over from the nominal histogram, for all variations, that errors are summed."""
+    from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER
+
+    kept = [action for key, actions in _ACTIONS_REGISTER.items() if key.graph_uuid == digest for action in actions]
+    # by the name: that a class does not have a method PyROOT finds out anew each time, in a millisecond
+    return any(_is_map_of_one_or_differs(action) for action in kept if "RResultMap" in type(action).__name__)
+
+
+def _is_map_of_one_or_differs(results: Any) -> bool:
+    keys = [str(key) for key in results.GetKeys()]
+    return len(keys) == 1 or len({_sums_errors(results[key]) for key in keys}) > 1
+
+
+def _sums_errors(value: Any) -> bool:
+    """Whether a histogram or profile has begun to sum squares of weights: ROOT begins with the first that is not 1."""
+    for name in ("GetBinSumw2", "GetSumw2"):
+        if hasattr(value, name):
+            return bool(getattr(value, name)().GetSize())
+    return bool(value.GetCalculateErrors()) if hasattr(value, "GetCalculateErrors") else False
+
+
+def ready(plain: dict[str, Any], dataset: dict[str, Any], exec_id: Any) -> Any:
+    """DistRDF's range, with all in C++ that the graph's code asks for while it runs."""
+    opening.tell_first_entry(plain.get("first_entry", 0))
+    selection.install(dataset.get("selection"))
+    if dataset.get("tells_samples"):
+        samples.tell_entries(dataset.get("entries", 0))
+    item = adapter.from_plain(plain, dataset, exec_id)
+    if plain["kind"] == "files":
+        adapter.annotate(item, plain, dataset)
+    return item
