@@ -43,8 +43,6 @@ __all__ = [
 _UNCLONABLE = frozenset({"AsNumpy", "HistoND", "HistoNSparseD", "Report"})
 MAX_GRAPHS = 128  # finished graphs kept per process; compiled code is never freed, but the data frames are
 KEPT_BYTES = 2**30  # of their results together: what was not used for longest goes first, and is built again
-    2**30
-)  # of their results together: what was not used for longest goes first, and is built again when it is called
 COUNT_EVERY = 16  # entries; ROOT forgets the callback with the end of each loop
 _notes = noting.Notes()
 _graphs: OrderedDict[str, Graph] = OrderedDict()
