@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..files.signatures import is_signed, name_of
@@ -123,7 +123,7 @@ def _friends(info: Any) -> list[tuple[tuple[str, str], list[str], list[str]]]:
     ]
 
 
-def named_plain(plain: dict[str, Any]) -> dict[str, Any]:
+def named_plain(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Return a range, or what ranges share, as it travels: with names in it, and no URLs with secrets, whoever made it."""
     changed = dict(plain)
     if plain.get("files"):

@@ -1,5 +1,6 @@
 """The data frame of one range, as both sides make it: which entries, of which files, opened how, under which settings.
 
+fields      the dictionaries in which a dataset, its ranges and calls travel, field by field
 ranges      DistRDF's ranges as dictionaries, and back
 opening     the data frame of a range
 schema      what one file holds: entries, clusters, types of columns

@@ -15,18 +15,19 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..files import remote
+from .fields import DatasetFields, FriendsFields, RangeFields, SampleFields
 
 __all__ = ["FORMAT_VERSION", "annotate", "describe", "expanded", "files_of", "from_plain", "sample_position", "to_plain"]
 
 FORMAT_VERSION = 1
 
-Plain = dict[str, Any]
+Plain = dict[str, Any]  # of RangeFields or DatasetFields, as JSON gives it back
 
 
-def to_plain(ranges: list[Any]) -> tuple[list[Plain], Plain]:
+def to_plain(ranges: list[Any]) -> tuple[list[RangeFields], DatasetFields]:
     """Turn DistRDF ranges into ``(range dictionaries, dataset dictionary)``, both JSON-dumpable."""
-    dataset: Plain = {"format": FORMAT_VERSION, "friends": None, "samples": [], "files": None, "trees": None}
-    plain = []
+    dataset: DatasetFields = {"format": FORMAT_VERSION, "friends": None, "samples": [], "files": None, "trees": None}
+    plain: list[RangeFields] = []
     for number, item in enumerate(ranges):
         if hasattr(item, "filenames"):
             plain.append(_files_to_plain(item, dataset))
@@ -47,9 +48,9 @@ def to_plain(ranges: list[Any]) -> tuple[list[Plain], Plain]:
     return plain, dataset
 
 
-def _files_to_plain(item: Any, dataset: Plain) -> Plain:
+def _files_to_plain(item: Any, dataset: DatasetFields) -> RangeFields:
     files, trees = [str(name) for name in item.filenames], [str(name) for name in item.treenames]
-    plain = {
+    plain: RangeFields = {
         "format": FORMAT_VERSION,
         "kind": "files",
         "id": item.id,
@@ -73,7 +74,7 @@ def _files_to_plain(item: Any, dataset: Plain) -> Plain:
     return plain
 
 
-def _pyrdf_to_plain(number: int, item: Any, dataset: Plain) -> Plain:
+def _pyrdf_to_plain(number: int, item: Any, dataset: DatasetFields) -> RangeFields:
     """Return PyRDF's range ``number`` as a dictionary: it has no id of its own.
 
     Friends are aligned by entry number in the whole dataset, so with them each range must have all its files, which are kept
@@ -99,7 +100,7 @@ def _pyrdf_to_plain(number: int, item: Any, dataset: Plain) -> Plain:
     }
 
 
-def _friends_to_plain(friends: Any) -> Plain:
+def _friends_to_plain(friends: Any) -> FriendsFields:
     return {
         "names": [[str(name), str(alias)] for name, alias in friends.fFriendNames],
         "files": [[expanded(str(name)) for name in files] for files in friends.fFriendFileNames],
@@ -112,7 +113,7 @@ def expanded(name: str) -> str:
     return name if "://" in name else os.path.expanduser(os.path.expandvars(name))
 
 
-def sample_position(sample: Any, dataset: Plain) -> int | None:
+def sample_position(sample: Any, dataset: DatasetFields) -> int | None:
     """Return where in the dataset's samples DistRDF's ``sample`` is; it is put there if it is not.
 
     A sample is known by its number in the specification, as names need not differ.
@@ -193,7 +194,7 @@ def _pyrdf_from_plain(plain: Plain, dataset: Plain, files: list[str] | None) -> 
     return SimpleNamespace(id=plain["id"], start=start, end=plain["end"], filelist=files, friend_info=friends)
 
 
-def _friends_from_plain(friends: Plain | None) -> Any:
+def _friends_from_plain(friends: FriendsFields | None) -> Any:
     """Return a namespace with the three lists that DistRDF reads of an RFriendInfo; None without friends."""
     if friends is None:
         return None
@@ -204,7 +205,7 @@ def _friends_from_plain(friends: Plain | None) -> Any:
     )
 
 
-def _samples_from_plain(samples: list[Plain]) -> dict[int | None, Any]:
+def _samples_from_plain(samples: list[SampleFields]) -> dict[int | None, Any]:
     """Return DistRDF's samples by their position in the dataset; under None, for a file without one, is None."""
     from ROOT._distrdf.Ranges import SerializableRSample
 

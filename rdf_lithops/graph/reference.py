@@ -15,6 +15,7 @@ from ..dataset.columns import columns_named
 from ..dataset.looks import looked
 from ..errors import PlanError
 from ..frame import ranges as adapter
+from ..frame.fields import DatasetFields, FriendReferenceFields
 from ..frame.schema import Look
 
 # isort: split
@@ -70,7 +71,7 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one.GetEntries() == other.GetEntries() and one.GetTotBytes() == other.GetTotBytes())
 
 
-def add_reference(head: Any, dataset: dict[str, Any]) -> None:
+def add_reference(head: Any, dataset: DatasetFields) -> None:
     """Write into what all ranges share of ``head``'s dataset which file tells its columns, and whether it has entries.
 
     Nothing is written where no file can be read: that is for the workers to say. Raises PlanError for what local ROOT
@@ -153,10 +154,10 @@ def _where_local_root_stands(
     return (len(files) - 1, last) if newly and older is not None and not differ & older else (index, first)
 
 
-def _friends(head: Any, columns: Sequence[str] | None) -> list[dict[str, Any]]:
+def _friends(head: Any, columns: Sequence[str] | None) -> list[FriendReferenceFields]:
     """Of each friend its first file with entries: name, types of what may be its columns, and these columns."""
     info = getattr(head, "friendinfo", None)
-    found = []
+    found: list[FriendReferenceFields] = []
     for (name, alias), names, subnames in (
         () if info is None else zip(info.fFriendNames, info.fFriendFileNames, info.fFriendChainSubNames, strict=True)
     ):
