@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import typing
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import ROOT
 from datasets import ENTRIES, Datasets
 
 import rdf_lithops
+from rdf_lithops.frame import fields
 from rdf_lithops.planning.plans import pack_calls
 from rdf_lithops.travels.envelope import Envelope, pack, unpack
 
@@ -86,6 +88,31 @@ def test_no_root_object_travels(files: Datasets, fexec: Any) -> None:
     assert set() == foreign_types([plan.map_task, plan.iterdata, plan.reduce_task])
     for task in (plan.map_task, plan.reduce_task):
         assert task == pickle.loads(pickle.dumps(task))
+
+
+def undeclared(value: Any, kind: Any) -> set[str]:
+    """Fields of dictionaries in ``value`` that ``kind``, a TypedDict or what is made of such, does not have."""
+    if isinstance(value, dict) and typing.is_typeddict(kind):
+        known = typing.get_type_hints(kind)
+        unknown = {f"{kind.__name__}.{name}" for name in value.keys() - known.keys()}
+        return unknown.union(*(undeclared(value[name], known[name]) for name in value.keys() & known.keys()))
+    inner = value if isinstance(value, list) else [value]
+    return set().union(*(undeclared(item, each) for item in inner for each in typing.get_args(kind)))
+
+
+@pytest.mark.parametrize("given", ["specification", "files"])
+def test_what_travels_has_declared_fields(files: Datasets, fexec: Any, given: str) -> None:
+    """Calls, their ranges and what these share have the fields that ``frame.fields`` describes, and no others."""
+    options = {"survey": True}
+    if given == "files":
+        frame = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=3, options=options)
+    else:
+        frame = ROOT.RDF.Experimental.FromSpec(files.spec, executor=fexec, npartitions=3, options=options)
+    plan = rdf_lithops.plan(frame.Define("number", "rdfentry_ * 2").Sum("number"))
+    assert set() == undeclared([item["call"] for item in plan.iterdata], list[fields.CallFields])
+    assert set() == undeclared(plan.map_task.dataset, fields.DatasetFields)
+    assert {"CallFields.nonsense"} == undeclared([{"id": 0, "nonsense": 1}], list[fields.CallFields])
+    assert {"RangeFields.x"} == undeclared({"ranges": [{"x": 1}]}, fields.CallFields)
 
 
 def test_tasks_do_not_depend_on_how_often_they_are_planned(files: Datasets, fexec: Any) -> None:
