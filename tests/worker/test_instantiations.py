@@ -193,6 +193,30 @@ def test_our_own_code_is_compiled_once(tmp_path: Path) -> None:
     assert [expected, "False"] == run(OURS, tmp_path).splitlines()
 
 
+@needs_a_compiler
+def test_a_line_that_does_not_compile_costs_no_other(tmp_path: Path) -> None:
+    """What a graph asked for is compiled although another line next to it cannot be, as its type is only a program's; that
+    one is not tried again."""
+    bad = signatures.action("Mean", ["TypeOfOneProgram"], "double")
+    minimum = signatures.action("Min", ["short"], "short")
+    program = f"""
+        import os
+        os.umask(0o077)
+        from rdf_lithops.compiled import build, library, noting
+        noting.leave({[MEAN, bad, minimum]!r})
+        place = library.folder()
+        build.build_wanted(place)
+        print(sorted(line for known in library.libraries(place) for line in known.lines) == {sorted([MEAN, minimum])!r})
+        print(build.wanted(place), [name for name in os.listdir(place) if name.startswith(noting.WANTED)])
+        noting.leave({[bad]!r})
+        print(build.wanted(place)[0])
+        build.build_wanted(place)
+        print(build.wanted(place))
+    """
+    assert ["True", "([], []) []", "[]", "([], [])"] == run(program, tmp_path).splitlines()
+    assert "2" == run(LOAD, tmp_path)
+
+
 STARTED = """
     import os
     from rdf_lithops.compiled import header_paths
