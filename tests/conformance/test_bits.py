@@ -41,7 +41,7 @@ def test_bits_are_the_same_with_and_without_libraries(
     for how, executor in executors.items():
         given = {"executor": executor, "npartitions": npartitions, "options": {"instantiations": how}}
         frame = source.frame(*source.open(files), **given)
-        found[how] = measure(frame, source, tmp_path, checks_of(name, group))
+        found[how] = measure(frame, source, tmp_path / how, checks_of(name, group))
     different = [check for check in found["off"] if repr(found["off"][check]) != repr(found["use"][check])]
     assert [] == different
 

@@ -217,6 +217,36 @@ def test_a_line_that_does_not_compile_costs_no_other(tmp_path: Path) -> None:
     assert "2" == run(LOAD, tmp_path)
 
 
+TOLD = """
+    import os
+    import ROOT
+    from rdf_lithops.compiled import library, noting
+    from rdf_lithops.graph import asked_for
+    from rdf_lithops.run.events import CallEnded
+    from rdf_lithops.worker.root import graphs, initialisation
+    initialisation.initialise()
+    graphs.take_notes(told=True)
+    with graphs._noted():
+        frame = ROOT.RDataFrame(100).Define("f", "float(rdfentry_)").Define("s", "short(rdfentry_)")
+        mean = frame.Filter("f > 10").Mean("s")
+        ROOT.RDF.SaveGraph(ROOT.RDF.AsRNode(frame))
+    facts = {"instantiated": graphs.told_notes()}
+    graphs.settle_notes()
+    left = lambda: [name for name in os.listdir(library.folder()) if name.startswith(noting.WANTED)]
+    print(len(facts["instantiated"]), graphs.told_notes(), left())
+    facts["instantiated"].append("template class ROOT::RDF::X<int>; } int evil() { return 1;")
+    asked_for.keep(CallEnded(0, 1, (0,), 1, facts, {}, b""))
+    (name,) = left()
+    print(len(open(os.path.join(library.folder(), name)).read().splitlines()))
+"""
+
+
+def test_workers_elsewhere_tell_what_they_compiled(tmp_path: Path) -> None:
+    """Where nobody builds, nothing is left: what Cling instantiated goes back with the call's facts, and is left on the
+    driver's machine; what is not one instantiation is not."""
+    assert ["4 [] []", "4"] == run(TOLD, tmp_path).splitlines()
+
+
 STARTED = """
     import os
     from rdf_lithops.compiled import header_paths
