@@ -26,6 +26,7 @@ __all__ = ["build", "build_wanted", "compiler", "main", "wanted"]
 LIMIT_S = 1800.0
 MEMORY_BYTES = 3 * 2**30  # of one compilation
 GIVEN_UP = "given_up"  # a file of lines that did not compile
+FAILURES = 8  # lines that may fail, of one library
 LINES_PER_FILE = 12  # the compiler's memory grows with them: 12 take 0.6 GiB
 _FLAGS = ("-O2", "-ffp-contract=off", "-fPIC", "-w")  # the loop's bits are those of Cling's code
 
@@ -36,8 +37,8 @@ def compiler() -> str | None:
 
 
 def build(place: str, name: str, lines: Sequence[str], source: str = "") -> str | None:
-    """Make ``name`` of ``lines`` (or of C++ ``source``) in the folder ``place``; returns its path, or None where another
-    process is at it.
+    """Make ``name`` of those of ``lines`` that compile (or of C++ ``source``) in the folder ``place``; returns its path, or
+    None where another process is at it, or nothing of it compiles.
 
     Needs ROOT and a compiler. Raises CalledProcessError or TimeoutExpired where the compiler fails.
     """
@@ -51,29 +52,61 @@ def build(place: str, name: str, lines: Sequence[str], source: str = "") -> str 
             return library.read(target).path
         with tempfile.TemporaryDirectory(prefix=".build-", dir=place) as scratch:
             began = time.monotonic()
-            made = _compiled(scratch, [source] if source else _sources(lines), began + LIMIT_S)
-            _describe(scratch, made, lines, time.monotonic() - began)
+            objects = _Objects(scratch, began + LIMIT_S)
+            if source:
+                objects.compile(source)
+            for first in range(0, len(lines), LINES_PER_FILE):
+                objects.add(lines[first : first + LINES_PER_FILE])
+            _give_up(place, objects.failing)
+            if not objects.paths:
+                return None
+            made = objects.linked()
+            _describe(scratch, made, objects.lines, time.monotonic() - began)
             os.replace(os.path.join(scratch, "made.json"), target.removesuffix(".so") + ".json")
             os.replace(made, target)  # a library without its description is none: the description is there first
         return target
 
 
-def _sources(lines: Sequence[str]) -> list[str]:
-    begins = range(0, len(lines), LINES_PER_FILE)
-    return [signatures.source(lines[begin : begin + LINES_PER_FILE]) for begin in begins]
+class _Objects:
+    """What was compiled into a folder: the object files, and of the lines those that are in them and those that fail."""
 
+    def __init__(self, scratch: str, until: float) -> None:
+        self.scratch, self.until = scratch, until
+        self.paths: list[str] = []
+        self.lines: list[str] = []
+        self.failing: list[str] = []
 
-def _compiled(scratch: str, sources: Sequence[str], until: float) -> str:
-    objects = []
-    for number, source in enumerate(sources):
-        text = os.path.join(scratch, f"{number}.cxx")
-        with open(text, "w") as stream:
+    def add(self, lines: Sequence[str]) -> None:
+        """Compile ``lines``; where that fails, each half of them, down to the one that fails: it must not cost the others
+        their library. What is left when too many have failed counts as failing, unseen."""
+        if len(self.failing) >= FAILURES:
+            self.failing += lines
+            return
+        try:
+            self.compile(signatures.source(lines))
+        except subprocess.CalledProcessError:
+            if len(lines) == 1:
+                self.failing += lines
+                return
+            half = len(lines) // 2
+            self.add(lines[:half])
+            self.add(lines[half:])
+        else:
+            self.lines += lines
+
+    def compile(self, source: str) -> None:
+        """Compile C++ into one more object file."""
+        path = os.path.join(self.scratch, str(len(self.paths)))
+        with open(f"{path}.cxx", "w") as stream:
             stream.write(source)
-        objects.append(os.path.join(scratch, f"{number}.o"))
-        _compile(["-c", text, "-o", objects[-1]], until)
-    made = os.path.join(scratch, "made.so")
-    _compile(["-shared", *objects, "-o", made], until)
-    return made
+        _compile(["-c", f"{path}.cxx", "-o", f"{path}.o"], self.until)
+        self.paths.append(f"{path}.o")
+
+    def linked(self) -> str:
+        """The path of a shared library of them."""
+        made = os.path.join(self.scratch, "made.so")
+        _compile(["-shared", *self.paths, "-o", made], self.until)
+        return made
 
 
 def _compile(arguments: list[str], until: float) -> None:
@@ -125,18 +158,19 @@ def _given_up(place: str) -> list[str]:
         return []
 
 
+def _give_up(place: str, lines: Sequence[str]) -> None:
+    """Remember lines that do not compile, as they have types that only a program knows which declared them."""
+    if lines:
+        with open(os.path.join(place, GIVEN_UP), "a") as stream:
+            stream.writelines(f"{line}\n" for line in lines)
+
+
 def build_wanted(place: str) -> None:
-    """Make one library of the lines that graphs have asked for; what does not compile is not tried again."""
+    """Make one library of the lines that graphs have asked for; those that do not compile are not tried again."""
     lines, paths = wanted(place)
     if lines:
-        name = "learned-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-        try:
-            made = build(place, name, lines)
-        except subprocess.CalledProcessError:  # types that only a program knows, as it declared them
-            with open(os.path.join(place, GIVEN_UP), "a") as stream:
-                stream.writelines(f"{line}\n" for line in lines)
-            made = name
-        if made is None:
+        build(place, "learned-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16], lines)
+        if wanted(place)[0]:  # another process is at it
             return
     for path in paths:
         with contextlib.suppress(FileNotFoundError):

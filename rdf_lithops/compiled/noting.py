@@ -1,6 +1,7 @@
 """What a graph had Cling instantiate, noted while it is booked and compiled: RDataFrame's log says it, node by node.
 
-The lines are left in the folder of the libraries, where ``build`` finds them when the process has time.
+The lines are left in the folder of the libraries, where ``build`` finds them when somebody has time. Where nobody builds, on
+workers elsewhere, they go back to the driver with a call's facts, and are left there.
 """
 
 from __future__ import annotations
@@ -78,12 +79,13 @@ class Notes:
                 rest = _MESSAGE.sub("", text)
                 os.write(2, rest.encode())
 
-    def settle(self, there: Collection[str]) -> None:
-        """Leave for ``build`` what was asked for and is not ``there``, and forget the log. Takes hundredths of a second."""
+    def missing(self, there: Collection[str]) -> list[str]:
+        """The lines that were asked for and are not ``there``; the log is forgotten. Takes hundredths of a second."""
         text, self.text = self.text, ""
-        if text:
-            types = _types_of(signatures.function_names(text))
-            leave([line for line in signatures.noted(text, types.get) if line not in there])
+        if not text:
+            return []
+        types = _types_of(signatures.function_names(text))
+        return [line for line in signatures.noted(text, types.get) if line not in there]
 
 
 def _types_of(names: list[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["HEADERS", "action", "declaration", "function_names", "interface", "node", "noted", "source"]
+__all__ = ["HEADERS", "action", "declaration", "function_names", "interface", "is_line", "node", "noted", "source"]
 
 _RDF, _NODES = "ROOT::Internal::RDF::", "ROOT::Detail::RDF::"
 HEADERS = "#include <ROOT/RDataFrame.hxx>\n#include <ROOT/RDF/InterfaceUtils.hxx>\n#include <ROOT/RDF/RJittedFilter.hxx>\n"
@@ -82,6 +82,17 @@ def _calls(log: str) -> Iterable[re.Match[str]]:
         call = _CALL.search(body)
         if call is not None:
             yield call
+
+
+_INSIDE = r"[^;{}\n#]*"  # of one declaration
+_LINE = re.compile(
+    rf"template (?:void {_RDF}(?:Jit\w+Helper|CallBuildAction)<{_INSIDE}\) noexcept|class ROOT::RDF::{_INSIDE});"
+)
+
+
+def is_line(text: str) -> bool:
+    """Whether ``text`` is one instantiation and nothing else: lines that come from elsewhere are compiled here."""
+    return _LINE.fullmatch(text) is not None
 
 
 def declaration(lines: Iterable[str]) -> str:

@@ -19,13 +19,25 @@ from ..run.books import CallEnd
 from .session import Session
 from .statuses import read_status
 
-__all__ = ["Looks"]
+__all__ = ["Looks", "pause_s"]
 
 logger = logging.getLogger(__name__)
 
 HALF_WRITTEN_S = 2.0  # longer is damaged
 STORAGE_PATIENCE_S = 60.0  # of errors in a row, beyond the storage client's own repetitions
+LONGEST_S, SHORTEST_S = 0.5, 0.04  # between two looks at a storage that is far: each is a request that is paid for
+BEFORE_THE_END = 0.8  # of the expected time there is little to be seen
+PATIENCE = 0.2  # of the time that something has been due, it may be late
 READERS = 16  # threads that read objects of a remote storage at a time
+
+
+def pause_s(elapsed_s: float, expected_s: float, unchanged_s: float) -> float:  # decision 164
+    """How long not to look again: calls were submitted ``elapsed_s`` ago and are expected to take ``expected_s`` (0 for not
+    known); nothing has changed for ``unchanged_s``."""
+    due_s = elapsed_s - BEFORE_THE_END * expected_s
+    if due_s < 0:
+        return min(LONGEST_S, max(SHORTEST_S, -due_s))
+    return min(LONGEST_S, max(SHORTEST_S, PATIENCE * min(due_s, unchanged_s)))
 
 
 class Looks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from lithops.wait import ALL_COMPLETED, ALWAYS
@@ -14,7 +15,7 @@ from ..run import interrupts
 from ..run.books import CallEnd
 from .gate import Gate, submitting
 from .localhost import LocalJobs
-from .looks import Looks
+from .looks import Looks, pause_s
 from .registry import bring_up
 from .run_places import Place, record
 from .session import Session
@@ -22,7 +23,6 @@ from .session import Session
 __all__ = ["LithopsSubmission", "submit"]
 
 LOCAL_POLL_S = 0.004
-REMOTE_POLL_S = 0.5
 
 
 def submit(session: Session, plan: Plan, options: Options, place: Place) -> LithopsSubmission:
@@ -55,7 +55,7 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
         session.check_open()
         gate = Gate(session, prepare)
         maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given))
-        return LithopsSubmission(session, maps, None, gate)
+        return LithopsSubmission(session, maps, None, gate, _expected_s(plan))
     except BaseException as error:
         session.jobs.withdraw(set(place.job_keys) - before, error)
         if isinstance(error, Exception) and _may_pass(error):
@@ -74,20 +74,31 @@ def _call_limit_s(plan: Plan, options: Options) -> float | None:
     return min((limit for limit in (plan.call_limit_s, options.deadline_s) if limit is not None), default=None)
 
 
-def _poll_s(storage: Any) -> float:
-    """How often a storage is asked: one that is a folder may be asked more often."""
-    return float(getattr(storage.storage_handler, "poll_s", REMOTE_POLL_S))
+def _expected_s(plan: Plan) -> float:
+    """How long the longest call of a plan is expected to take; 0 where nobody knows."""
+    calls_s = None if plan.outlook is None else plan.outlook.calls_s
+    return max(calls_s or (0.0,))
 
 
 class LithopsSubmission:
     """One ``map_reduce`` under way; see ``attempts.Submission`` for what each method promises."""
 
-    def __init__(self, session: Session, maps: list[Any], reduce: Any, gate: Gate | None = None) -> None:
+    def __init__(
+        self, session: Session, maps: list[Any], reduce: Any, gate: Gate | None = None, expected_s: float = 0.0
+    ) -> None:
         self.session, self.maps, self._reduce, self._gate = session, maps, reduce, gate
-        self.poll_s = LOCAL_POLL_S if session.local else _poll_s(session.executor.storage)
+        self._expected_s, self._began_s, self._changed_s = expected_s, time.monotonic(), time.monotonic()
         self._open = dict(enumerate(maps))
         self._local_jobs = LocalJobs(session.executor.compute_handler) if session.local else None
         self._looks = Looks(session)
+
+    @property
+    def poll_s(self) -> float:
+        if self.session.local:
+            return LOCAL_POLL_S
+        own = getattr(self.session.executor.storage.storage_handler, "poll_s", None)  # a folder may be asked more often
+        now_s = time.monotonic()
+        return float(own or pause_s(now_s - self._began_s, self._expected_s, now_s - self._changed_s))
 
     @property
     def job_key(self) -> str:
@@ -107,6 +118,8 @@ class LithopsSubmission:
         ended = self._looks.ends(self.job_key, self._open)
         for position in ended:
             del self._open[position]
+        if ended:
+            self._changed_s = time.monotonic()
         return ended
 
     def begun(self) -> set[int]:

@@ -26,6 +26,7 @@ from ..run import interrupts, running
 from ..run.events import CallEnded, Consumer, Event
 from ..travels.envelope import Envelope
 from ..worker.task import MapTask
+from . import asked_for
 from .delivering import received
 from .preparing import Ready, Taken, Wanted, compiling_ahead, prepared, taken
 
@@ -144,7 +145,7 @@ def _consumers(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] 
 
     backends = [each.wanted.backend for each in ready.taken]
     own = list(dict.fromkeys(consumer for backend in backends for consumer in backend.consumers))
-    told = (recorder, *own, bar(backends[0].options.progress), tell_partial if on_partial else None)
+    told = (recorder, *own, bar(backends[0].options.progress), asked_for.keep, tell_partial if on_partial else None)
     return tuple(consumer for consumer in told if consumer is not None)
 
 

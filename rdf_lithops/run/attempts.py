@@ -13,7 +13,9 @@ __all__ = ["Attempt", "Submission"]
 class Submission(Protocol):
     """One ``map_reduce`` under way, as the seam with Lithops offers it. Calls are counted from 0 within it."""
 
-    poll_s: float
+    @property
+    def poll_s(self) -> float:
+        """After how many seconds it is worth looking again."""
 
     @property
     def job_key(self) -> str:

@@ -193,6 +193,60 @@ def test_our_own_code_is_compiled_once(tmp_path: Path) -> None:
     assert [expected, "False"] == run(OURS, tmp_path).splitlines()
 
 
+@needs_a_compiler
+def test_a_line_that_does_not_compile_costs_no_other(tmp_path: Path) -> None:
+    """What a graph asked for is compiled although another line next to it cannot be, as its type is only a program's; that
+    one is not tried again."""
+    bad = signatures.action("Mean", ["TypeOfOneProgram"], "double")
+    minimum = signatures.action("Min", ["short"], "short")
+    program = f"""
+        import os
+        os.umask(0o077)
+        from rdf_lithops.compiled import build, library, noting
+        noting.leave({[MEAN, bad, minimum]!r})
+        place = library.folder()
+        build.build_wanted(place)
+        print(sorted(line for known in library.libraries(place) for line in known.lines) == {sorted([MEAN, minimum])!r})
+        print(build.wanted(place), [name for name in os.listdir(place) if name.startswith(noting.WANTED)])
+        noting.leave({[bad]!r})
+        print(build.wanted(place)[0])
+        build.build_wanted(place)
+        print(build.wanted(place))
+    """
+    assert ["True", "([], []) []", "[]", "([], [])"] == run(program, tmp_path).splitlines()
+    assert "2" == run(LOAD, tmp_path)
+
+
+TOLD = """
+    import os
+    import ROOT
+    from rdf_lithops.compiled import library, noting
+    from rdf_lithops.graph import asked_for
+    from rdf_lithops.run.events import CallEnded
+    from rdf_lithops.worker.root import graphs, initialisation
+    initialisation.initialise()
+    graphs.take_notes(told=True)
+    with graphs._noted():
+        frame = ROOT.RDataFrame(100).Define("f", "float(rdfentry_)").Define("s", "short(rdfentry_)")
+        mean = frame.Filter("f > 10").Mean("s")
+        ROOT.RDF.SaveGraph(ROOT.RDF.AsRNode(frame))
+    facts = {"instantiated": graphs.told_notes()}
+    graphs.settle_notes()
+    left = lambda: [name for name in os.listdir(library.folder()) if name.startswith(noting.WANTED)]
+    print(len(facts["instantiated"]), graphs.told_notes(), left())
+    facts["instantiated"].append("template class ROOT::RDF::X<int>; } int evil() { return 1;")
+    asked_for.keep(CallEnded(0, 1, (0,), 1, facts, {}, b""))
+    (name,) = left()
+    print(len(open(os.path.join(library.folder(), name)).read().splitlines()))
+"""
+
+
+def test_workers_elsewhere_tell_what_they_compiled(tmp_path: Path) -> None:
+    """Where nobody builds, nothing is left: what Cling instantiated goes back with the call's facts, and is left on the
+    driver's machine; what is not one instantiation is not."""
+    assert ["4 [] []", "4"] == run(TOLD, tmp_path).splitlines()
+
+
 STARTED = """
     import os
     from rdf_lithops.compiled import header_paths

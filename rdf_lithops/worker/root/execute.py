@@ -99,7 +99,8 @@ def run_call(
 def _facts(packed_bytes: int = 0) -> dict[str, Any]:
     """What is said of the current call: its stopwatch's, and what the reader has fetched for it."""
     fetched = access.fetched()
-    return {**graphs.current.watch.facts(packed_bytes), "fetched_bytes": fetched.bytes, "fetches": fetched.requests}
+    known = {"fetched_bytes": fetched.bytes, "fetches": fetched.requests, "instantiated": graphs.told_notes()}
+    return {**graphs.current.watch.facts(packed_bytes), **known}
 
 
 def _run_ranges(

@@ -36,11 +36,14 @@ __all__ = [
     "no_initialisation",
     "ready",
     "settle_notes",
+    "take_notes",
+    "told_notes",
 ]
 
 # Actions that ROOT 6.40 does not clone well: a cloned Report crashes, clones of N-dimensional histograms start with what the
 # original holds, clones of arrays of arrays share its memory. Graphs with one of them are built anew for each range.
 _UNCLONABLE = frozenset({"AsNumpy", "HistoND", "HistoNSparseD", "Report"})
+MAX_LINES = 200  # told by one call
 MAX_GRAPHS = 128  # finished graphs kept per process; compiled code is never freed, but the data frames are
 KEPT_BYTES = 2**30  # of their results together: what was not used for longest goes first, and is built again
 COUNT_EVERY = 16  # entries; ROOT forgets the callback with the end of each loop
@@ -71,6 +74,7 @@ class _Current:
 
     watch: Stopwatch
     counter: Counter | None = None
+    notes = ""  # what becomes of notes: "told", "left", or none are taken
 
 
 current = _Current()
@@ -132,14 +136,27 @@ def _booked(graph: dict[int, Any], start: Any, range_id: int) -> list[Any]:
     return promises
 
 
+def take_notes(told: bool) -> None:
+    """From now on, note what graphs have Cling instantiate: ``told`` to the driver by the call that brings the graph, or
+    left here for whoever builds libraries."""
+    current.notes = "told" if told else "left"
+    noting.prepare()
+
+
 def _noted() -> contextlib.AbstractContextManager[None]:
-    return _notes.taken() if library.grows() else contextlib.nullcontext()
+    return _notes.taken() if current.notes else contextlib.nullcontext()
 
 
 def settle_notes() -> None:
     """Leave for the next library what Cling had to instantiate. To be called when nobody waits."""
-    with contextlib.suppress(library.LibraryRefused, OSError):  # a full disk: the next program notes the same
-        _notes.settle(instantiated)
+    if current.notes == "left":
+        with contextlib.suppress(library.LibraryRefused, OSError):  # a full disk: the next program notes the same
+            noting.leave(_notes.missing(instantiated))
+
+
+def told_notes() -> list[str]:
+    """What the present call's facts say that Cling had to instantiate; nothing where it is left instead."""
+    return _notes.missing(instantiated)[:MAX_LINES] if current.notes == "told" else []
 
 
 def compile_ahead(graph: bytes, digest: str, call: dict[str, Any], dataset: dict[str, Any], folder: str) -> bool:

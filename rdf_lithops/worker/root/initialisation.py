@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from ...compiled import library, noting, ours
+from ...compiled import library, ours
 from ...compiled.compiling import compiling_quickly
 from ...files import access
 from ...fold import arrays
@@ -45,8 +45,6 @@ def initialise() -> str:
     ROOT.gInterpreter.Declare(_SOURCE_HEADER)
     if library.is_wanted():
         instantiated.update(library.load_all())
-    if library.grows():
-        noting.prepare()
     for name in ("Detail", "Internal", "RDF"):  # which PyROOT seeks anew at each use, DistRDF's per histogram: 0.15 ms
         vars(ROOT)[name] = getattr(ROOT, name)
     ROOT.TH1.AddDirectory(False)

@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 
 from ...compiled import build, library, noting
 from ...processes import warm
-from . import initialisation
+from . import graphs, initialisation
 from .slots import Parent
 
 FIRST_GRAPH_S = 1.0  # a driver that has just started us books its first graph meanwhile: compile that one, not ours
@@ -99,6 +99,9 @@ def main() -> None:
             if given.held:
                 parent.hold(Connection(_taken_from_stdin()))
             root = _initialised(parent)
+            is_drivers = bool(given.owns_folder or given.lingers)
+            if library.grows() if is_drivers else library.is_wanted():
+                graphs.take_notes(told=not is_drivers)
             initialisation.leave_crashes_to_the_kernel()
             parent.wait_for_work(0.0 if given.eager or initialisation.instantiated else FIRST_GRAPH_S)
             steps = initialisation.warm_up(at_once=bool(given.eager))

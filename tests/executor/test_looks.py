@@ -1,0 +1,38 @@
+"""How often a storage that is far is asked what has become of calls."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from rdf_lithops.executor.looks import LONGEST_S, SHORTEST_S, pause_s
+
+
+def looks(took_s: float, expected_s: float) -> list[float]:
+    """When a call that took so long is looked at, the last time when it has ended."""
+    found = [0.0]
+    while found[-1] < took_s:
+        found.append(found[-1] + pause_s(found[-1], expected_s, found[-1]))
+    return found
+
+
+@pytest.mark.parametrize("expected_s", [0.0, 0.3, 5.0, 60.0])
+@pytest.mark.parametrize("share", [0.1, 0.8, 1.0, 1.3, 4.0])
+def test_an_end_is_seen_soon_and_few_looks_are_paid_for(expected_s: float, share: float) -> None:
+    """A call that ends about when it was expected is seen within a tenth of that time, any other within half a second, and
+    what is asked meanwhile stays in proportion."""
+    took_s = (expected_s or 2.0) * share
+    found = looks(took_s, expected_s)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(found)]
+    assert all(SHORTEST_S - 1e-9 <= pause <= LONGEST_S + 1e-9 for pause in pauses)
+    late_s = found[-1] - took_s
+    assert late_s <= LONGEST_S + 1e-9
+    if expected_s and 0.8 <= share <= 1.3:
+        assert late_s <= max(SHORTEST_S, 0.1 * expected_s) + 1e-9
+    assert len(found) <= took_s / LONGEST_S + 24
+
+
+def test_what_has_just_changed_is_looked_at_again_soon() -> None:
+    """After the last call of the map its reducer is to come, which takes tenths of a second."""
+    assert SHORTEST_S == pause_s(100.0, 50.0, 0.0)
