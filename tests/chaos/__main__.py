@@ -40,7 +40,7 @@ SHAPES_OF_BACKUPS = [(4, 1), (8, 2), (6, 1)]  # a backup begins when three quart
 LATE_MS = 2500  # in such a run, the last entry
 ENDS = ("right", "clear error", "unclear error", "wrong", "hang")
 LEFT = ("runs that left objects", "executors that left something")
-COPIES = ("runs with a backup", "healthy copies cancelled")
+COPIES = ("runs with a backup", "healthy copies cancelled", "silent copies cancelled")
 
 
 def query(
@@ -142,6 +142,7 @@ def one_executor(where: str, backups: bool, seed: int, numbers: range, tally: co
             healthy_cancelled = [] if run.copies is None else run.copies.healthy_cancelled
             tally[COPIES[0]] += run.copies is not None and run.copies.backups > 0
             tally[COPIES[1]] += len(healthy_cancelled)
+            tally[COPIES[2]] += 0 if run.copies is None else run.copies.silent_cancelled
             if run.end != "right" or left or run.wall_s > SLOW_S or healthy_cancelled:
                 print(f"  run {number}: {run.end} after {run.wall_s:.1f} s {run.why}", flush=True)
                 print(f"    killed: {run.kills}" + (f"\n    left: {left}" if left else ""), flush=True)

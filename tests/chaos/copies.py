@@ -1,12 +1,14 @@
 """Copies of calls that a run has cancelled although they lived and nobody else had delivered: there must be none.
 
 A copy lives if its ROOT process does, and if what would report it does too: a slot goes on for a moment when the process of
-its job was killed, and nobody would ever hear of it.
+its job was killed, and nobody would ever hear of it. One that has said nothing for as long as a run waits for a word counts
+apart: on a machine that is busy with other work, a run cannot know it.
 """
 
 from __future__ import annotations
 
 import functools
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +20,7 @@ from rdf_lithops.run.events import BackupStarted, CallEnded, Event
 
 __all__ = ["Copies", "hasten"]
 
+SILENT_S = 9.0  # runs here wait for 10 s
 OVER = "this attempt is over"  # in the words of running: the run itself goes on
 
 
@@ -33,6 +36,7 @@ class Copies:
     backups: int = 0
     delivered: set[int] = field(default_factory=set)
     healthy_cancelled: list[str] = field(default_factory=list)
+    silent_cancelled: int = 0
 
     def hear(self, event: Event) -> None:
         """To be a consumer of the run's events."""
@@ -48,17 +52,34 @@ class Copies:
         def watched(place: Any, part: Plan) -> Any:
             submission = submit(place, part)
             calls = [item["call"]["id"] for item in part.iterdata]
-            submission.cancel = functools.partial(self._cancel, submission, submission.cancel, calls)
+            heard = dict[int, tuple[Any, float]]()
+            submission.beats = functools.partial(_beats, submission.beats, heard)
+            submission.cancel = functools.partial(self._cancel, submission, submission.cancel, calls, heard)
             return submission
 
         backend._submit = watched
 
-    def _cancel(self, submission: Any, cancel: Any, calls: list[int], error: BaseException) -> None:
+    def _cancel(
+        self, submission: Any, cancel: Any, calls: list[int], heard: dict[int, tuple[Any, float]], error: BaseException
+    ) -> None:
         if OVER in str(error):
             begun, beats = submission.begun(), submission.beats()
             over = submission.map_ends().keys() | submission.lost()
             for position, beat in beats.items():
                 is_owed = calls[position] not in self.delivered and position not in over
-                if position in begun and is_owed and psutil.pid_exists(beat["pid"]):
+                if not (position in begun and is_owed and psutil.pid_exists(beat["pid"])):
+                    continue
+                if time.monotonic() - heard[position][1] > SILENT_S:
+                    self.silent_cancelled += 1
+                else:
                     self.healthy_cancelled.append(f"call {calls[position]}, process {beat['pid']}: {error}")
         cancel(error)
+
+
+def _beats(beats: Any, heard: dict[int, tuple[Any, float]]) -> Any:
+    """What ``beats`` says; ``heard`` keeps when each call said something new for the last time."""
+    found = beats()
+    for position, beat in found.items():
+        if position not in heard or heard[position][0] != beat["beat"]:
+            heard[position] = beat["beat"], time.monotonic()
+    return found
