@@ -176,14 +176,14 @@ class Books:
             else:
                 self.trouble.setdefault((call_id, attempt), trouble)
                 self._count_crashes(trouble)
+        finals = {} if self.copies[call_id] else self._finals.pop(call_id, {})
+        for graph, data in finals.items():
+            self.failed.setdefault(graph, data)
         if not self.copies[call_id]:
-            for graph, data in self._finals.pop(call_id, {}).items():
-                self.failed.setdefault(graph, data)
             for trouble in troubles:
                 self._poison(call_id, trouble)
         if not quietly:
-            is_final = troubles[0].kind in FINAL and not self.copies[call_id]
-            self._tell_failure(call_id, attempt, troubles[0], end, is_final)
+            self._tell_failure(call_id, attempt, troubles[0], end, bool(finals))
 
     def _tell_failure(self, call_id: int, attempt: int, trouble: Trouble, end: CallEnd, is_final: bool) -> None:
         found = trouble.kind, trouble.why, is_final, trouble.log_tail, end.status, trouble.facts

@@ -146,6 +146,42 @@ def test_arrays_of_graphs_that_run_together(fexec: Any) -> None:
     assert [[i * entry for entry in range(50)] for i in range(3)] == [list(each.GetValue()["x"]) for each in arrays]
 
 
+def of_all_kinds(files: Datasets, **given: Any) -> list[list[Any]]:
+    """Of data frames over each kind of dataset some results; what they read and what they are told differs."""
+    frames = [
+        ROOT.RDataFrame(57, **given).Define("x", "0.1 * rdfentry_"),
+        ROOT.RDataFrame("events", files.main, **given),
+        ROOT.RDataFrame("events", files.main[2], **given),
+        ROOT.RDF.Experimental.FromSpec(files.spec_with_friends, **given),
+        ROOT.RDataFrame("events", files.rntuple, **given),
+        ROOT.RDF.Experimental.FromSpec(files.spec, **given),
+        ROOT.RDataFrame("events", files.empty, **given),
+    ]
+    booked = []
+    for frame in frames:
+        passed = frame.Filter("x > 1", "large").Define("e", "rdfentry_")
+        booked.append([passed.Sum("x"), passed.Sum("e"), passed.Histo1D(("h", "", 5, 0.0, 9.0), "x"), passed.Count()])
+    return booked
+
+
+def numbers(booked: list[list[Any]]) -> list[list[float]]:
+    """What ``of_all_kinds`` gave."""
+    return [[a.GetValue(), b.GetValue(), h.GetValue().GetSumOfWeights(), c.GetValue()] for a, b, h, c in booked]
+
+
+@pytest.mark.parametrize("options", [{}, pytest.param({"warm": False}, marks=pytest.mark.slow)], ids=["warm", "cold"])
+def test_graphs_of_all_kinds_of_datasets(options: dict[str, Any], files: Datasets, fexec: Any) -> None:
+    """Entries, trees, friends, RNTuples, specifications and datasets without entries, all in one run: the numbers are local
+    RDataFrame's, whether a ROOT process is there or each call starts its own."""
+    expected = numbers(of_all_kinds(files))
+    booked = of_all_kinds(files, executor=fexec, npartitions=3, options=options)
+    before = jobs_of(fexec)
+    assert len(booked) == ROOT.RDF.RunGraphs([results[0] for results in booked])
+    assert before + 1 == jobs_of(fexec)
+    for local, found in zip(expected, numbers(booked), strict=True):
+        assert local == pytest.approx(found, rel=1e-12)
+
+
 def test_graphs_of_many_partials_are_folded_by_trees(fexec: Any) -> None:
     """One reducer that has too much of a graph hands that graph on, and it is folded in rounds of its own."""
     frames = [
