@@ -18,6 +18,7 @@ from typing import Any
 
 from ..processes.seconds import peak_memory_mib, whereabouts
 from ..travels.envelope import Envelope, pack, unpack
+from ..travels.facts import Began, Facts
 from . import moments
 from .order import flat
 
@@ -131,9 +132,7 @@ def _with_moments(reducer: Reducer, into: Any, other: Any) -> Any:
     return merged
 
 
-def folds(
-    reducer: bytes, partials: Iterable[bytes], orders: list[list[Any]], began: dict[str, float], version: str
-) -> list[bytes]:
+def folds(reducer: bytes, partials: Iterable[bytes], orders: list[list[Any]], began: Began, version: str) -> list[bytes]:
     """Several folds, one after the other, of partials that come in a row; as many packed envelopes. Of several, one that
     fails is an envelope that says so."""
     coming = iter(partials)
@@ -151,7 +150,7 @@ def folds(
     return packed
 
 
-def fold(reducer: bytes, partials: Iterable[bytes], order: list[Any], began: dict[str, float], version: str) -> bytes:
+def fold(reducer: bytes, partials: Iterable[bytes], order: list[Any], began: Began, version: str) -> bytes:
     """Fold packed ``partials`` with the pickled ``reducer``; return a packed envelope.
 
     The partials come one after the other, as they stand in ``order`` (see order.fold_order), and each is dropped once
@@ -184,7 +183,7 @@ def fold(reducer: bytes, partials: Iterable[bytes], order: list[Any], began: dic
     heads.sort(key=lambda envelope: (envelope.range_ids, envelope.piece))
     range_ids = tuple(dict.fromkeys(range_id for envelope in heads for range_id in envelope.range_ids))
     counts = [envelope.entries for envelope in heads]
-    facts = {
+    facts: Facts = {
         **whereabouts(began),
         "fold_s": time.perf_counter() - started,
         "peak_memory_mib": peak_memory_mib(sum(map(len, pickles))),
@@ -210,6 +209,6 @@ def _add(fold_two: Reducer, sum_of: Any, envelope: Envelope) -> Any:
     return sum_of
 
 
-def _facts_of_calls(envelopes: list[Envelope]) -> list[dict[str, Any]]:
+def _facts_of_calls(envelopes: list[Envelope]) -> list[Facts]:
     """Return the facts of the calls that ran ranges, in range order, whether their partials were folded before or not."""
     return [fact for envelope in envelopes for fact in envelope.facts.get("calls", [envelope.facts])]

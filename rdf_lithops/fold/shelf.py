@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..travels.envelope import Envelope, EnvelopeError, pack, unpack
+from ..travels.facts import Facts
 
 __all__ = ["Shelf", "Shelved", "bundle", "shelf_of", "size_of", "unbundle"]
 
@@ -44,7 +45,7 @@ class Shelf:
         key = f"{self.prefix}/{envelope.range_ids[0]}-{os.urandom(6).hex()}"
         storage.put_object(storage.bucket, key, packed)
         stored = {"bucket": storage.bucket, "key": key, "bytes": len(packed)}
-        facts = {**envelope.facts, "stored_bytes": len(packed)}
+        facts: Facts = {**envelope.facts, "stored_bytes": len(packed)}
         return pack(dataclasses.replace(envelope, body=b"", stored=stored, facts=facts))
 
 
@@ -104,7 +105,7 @@ def _take(packed: bytes, storage: Any) -> bytes:
     return data
 
 
-def bundle(packed: Sequence[bytes], facts: dict[str, Any]) -> bytes:
+def bundle(packed: Sequence[bytes], facts: Facts) -> bytes:
     """Return one envelope that holds several, not folded, in the order of their ranges: the next round's work."""
     pairs = sorted(((unpack(each), each) for each in packed), key=lambda pair: (pair[0].range_ids, pair[0].piece))
     return pack(

@@ -15,9 +15,10 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from ..compiled import ours
+from ..travels.facts import Began, Facts
 
 __all__ = ["Stopwatch", "began_here", "note_invocation", "peak_memory_mib", "watch_reads", "whereabouts"]
 
@@ -38,7 +39,7 @@ def note_invocation() -> None:  # decision 41
     os.environ[_INVOKED] = f"{time.time()} {ordinal}"
 
 
-def began_here() -> dict[str, float]:
+def began_here() -> Began:
     """When a task's function was called, by ``perf_counter``, which all processes of a machine share; and the process that
     forked the task's: its id, when it was started, in Unix seconds (0 if this is not its first invocation, for which it was
     there already), and when the invocation began (0 where no entry point noted it)."""
@@ -48,7 +49,7 @@ def began_here() -> dict[str, float]:
     return {"asked": time.perf_counter(), "process": parent, "process_at": process_at, "invoked_at": float(invoked_at)}
 
 
-def whereabouts(began: dict[str, float]) -> dict[str, Any]:
+def whereabouts(began: Began) -> Facts:
     """Facts of a call whose task ``began`` so: the machine or sandbox that it ran on, and its processes.
 
     On Lambda the sandbox is named by its log, as names and process ids of two of them may be the same.
@@ -82,9 +83,9 @@ def _process_start(pid: int) -> float:
 class Stopwatch:
     """The seconds of one call by kind of work, and the rest of what is said of it; see ``facts``."""
 
-    def __init__(self, began: dict[str, float] | None = None, payload_s: float = 0.0) -> None:
+    def __init__(self, began: Began | None = None, payload_s: float = 0.0) -> None:
         self.started = time.perf_counter() - payload_s
-        self.began = began or {"asked": self.started, "process": 0, "process_at": 0.0, "invoked_at": 0.0}
+        self.began: Began = began or {"asked": self.started, "process": 0, "process_at": 0.0, "invoked_at": 0.0}
         self.seconds: dict[str, float] = dict.fromkeys(_PARTS, 0.0)
         self.seconds["payload_s"] = payload_s
         # the graph may have been compiled ahead, here or in the process that this one was forked from, while the task waited
@@ -111,7 +112,7 @@ class Stopwatch:
     def _read_so_far(self) -> tuple[float, float]:
         return self.clock[0] + self.clock[1], self.clock[2]
 
-    def facts(self, packed_bytes: int = 0) -> dict[str, Any]:
+    def facts(self, packed_bytes: int = 0) -> Facts:
         """Plain numbers of the call so far, before a result of ``packed_bytes`` is packed.
 
         ``initialise_s`` is from the call of the task's function to the start of work in this process: the start of ROOT
@@ -123,7 +124,7 @@ class Stopwatch:
         return {
             **whereabouts(self.began),
             "initialise_s": self.started - self.began["asked"] - self._ahead_s,
-            **self.seconds,
+            **cast(Facts, self.seconds),
             "read_s": read_s,
             "decompress_s": decompress_s,
             "call_s": now - self.began["asked"],

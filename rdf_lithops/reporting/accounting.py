@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -121,14 +121,14 @@ def _shares(
         yield Share(graph, calls, ranges, failed.get(graph))
 
 
-def _units(event: CallEnded) -> list[dict[str, Any]]:
+def _units(event: CallEnded) -> Sequence[Mapping[str, Any]]:
     """The facts of each unit of a call; a call of one unit tells them as its own."""
     alone = {**event.facts, "range_id": event.range_ids[0], "entries": event.entries}
-    found: list[dict[str, Any]] = event.facts.get("units") or [alone]
+    found: Sequence[Mapping[str, Any]] = event.facts.get("units") or [alone]
     return found
 
 
-def _unit(number: int, facts: dict[str, Any], event: CallEnded) -> Call:
+def _unit(number: int, facts: Mapping[str, Any], event: CallEnded) -> Call:
     parts = {**dict.fromkeys(CALL_PARTS, 0.0), **_inside(facts, float(facts.get("call_s", 0.0)))}
     return Call(
         "map",
@@ -205,12 +205,12 @@ def _first_of_each_process(ends: list[tuple[_CallEvent, int]]) -> dict[tuple[Any
     return first
 
 
-def _facts_of(event: _CallEvent) -> dict[str, Any]:
+def _facts_of(event: _CallEvent) -> Mapping[str, Any]:
     """What was said of this call, in its task or by the ROOT process."""
     return event.facts
 
 
-def _measured(status: dict[str, Any], facts: dict[str, Any], submitted_at: float, seen_at: float, is_first: bool) -> Call:
+def _measured(status: dict[str, Any], facts: Mapping[str, Any], submitted_at: float, seen_at: float, is_first: bool) -> Call:
     """A call's times, cut into parts, from what Lithops noted (``status``) and the ROOT process (``facts``)."""
     noted = [float(status.get(name) or 0.0) for name in _TIMES]
     if not (noted[0] and noted[3]):
@@ -269,7 +269,7 @@ def _between(at: float, low: float, high: float) -> float:
     return min(max(at, low), high)
 
 
-def _inside(facts: dict[str, Any], time_s: float) -> dict[str, float]:
+def _inside(facts: Mapping[str, Any], time_s: float) -> dict[str, float]:
     """The function's time by part: as the stopwatch has it, the rest as ``other``; never more than there was."""
     parts = {part: sum(float(facts.get(name, 0.0)) for name in names) for part, names in _FUNCTION.items()}
     counted = sum(parts.values())

@@ -22,6 +22,7 @@ from ..errors import LostRangesError, RunError
 from ..fold.shelf import unbundle
 from ..planning.plans import Plan
 from ..travels.envelope import Envelope, EnvelopeError, unpack
+from ..travels.facts import Facts
 from ..worker.task import POISON_CRASHES
 from ..worker.together import members
 from .events import CallEnded, CallFailed, Consumer, Event
@@ -59,7 +60,7 @@ class Trouble:
     log_tail: str = ""
     range_ids: tuple[int, ...] = ()
     crashes: int = 0
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
     data: bytes = b""
 
 
@@ -219,7 +220,7 @@ class Books:
     def _named(self, range_ids: Iterable[int]) -> str:
         return ", ".join(map(str, self._own(range_ids)))
 
-    def take(self, data: bytes) -> dict[str, Any] | None:
+    def take(self, data: bytes) -> Facts | None:
         """Enter what a reducer handed back: of each graph its result. Its facts if nothing more is to come, else None."""
         try:
             envelope = unpack(data)

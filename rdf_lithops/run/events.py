@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..planning.plans import Plan
+from ..travels.facts import Facts
 
 __all__ = [
     "AttemptBegan",
@@ -89,7 +90,7 @@ class CallEnded(_Happened):
     attempt: int
     range_ids: tuple[int, ...]
     entries: int | None
-    facts: dict[str, Any]
+    facts: Facts
     status: dict[str, Any] = field(repr=False)
     partial: bytes = field(repr=False)
 
@@ -106,7 +107,7 @@ class CallFailed(_Happened):
     final: bool
     log_tail: str = field(default="", repr=False)
     status: dict[str, Any] = field(default_factory=dict, repr=False)
-    facts: dict[str, Any] = field(default_factory=dict, repr=False)
+    facts: Facts = field(default_factory=Facts, repr=False)
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class ReduceEnded(_Happened):
     """The reducer of an attempt delivered; ``facts`` of the fold and Lithops' ``status`` of its call."""
 
     attempt: int
-    facts: dict[str, Any]
+    facts: Facts
     status: dict[str, Any] = field(repr=False)
 
 

@@ -1,5 +1,6 @@
 """What crosses the wire as bytes, as both sides see it.
 
 envelope   a partial, or a failure, as checked bytes
+facts      what is said of a call beside its result, field by field
 sealed     credentials: sealed, unsealed with the key of their run, in place for the time of a request
 """

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .facts import Facts
+
 __all__ = ["FORMAT_VERSION", "Envelope", "EnvelopeError", "pack", "unpack"]
 
 FORMAT_VERSION = 4
@@ -48,7 +50,7 @@ class Envelope:
     root: str
     body: bytes | memoryview = field(default=b"", repr=False)
     error: dict[str, Any] | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
     stored: dict[str, Any] | None = None
     parts: tuple[int, ...] = ()
     piece: tuple[int, ...] = ()

@@ -25,6 +25,7 @@ from ..processes.inherited_connections import leave_inherited
 from ..processes.seconds import began_here, whereabouts
 from ..travels import sealed as credentials
 from ..travels.envelope import Envelope, pack, unpack
+from ..travels.facts import Began, Facts
 from . import faults, payload
 from .root import execute, graphs
 from .root.initialisation import initialise
@@ -155,17 +156,15 @@ class CallTask:
         """What is handed back: a large partial lies on the shelf."""
         return shelved(packed, self.shelf, self.surroundings, storage)
 
-    def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
+    def _message(self, call: dict[str, Any], began: Began) -> tuple[str, dict[str, Any], list[bytes]]:
         """The digest of the graph that a ROOT process is asked to run, the request, and its blobs."""
         raise NotImplementedError
 
-    def _work(
-        self, call: dict[str, Any], folder: str, began: dict[str, float], payload_s: float
-    ) -> tuple[bytes, dict[str, bytes]]:
+    def _work(self, call: dict[str, Any], folder: str, began: Began, payload_s: float) -> tuple[bytes, dict[str, bytes]]:
         """The same in this process, with ROOT up: the envelope, and what is to be stored. ``folder`` is private."""
         raise NotImplementedError
 
-    def _run(self, call: dict[str, Any], began: dict[str, float], storage: Any, secret: bytes | None) -> bytes:
+    def _run(self, call: dict[str, Any], began: Began, storage: Any, secret: bytes | None) -> bytes:
         if self.surroundings.warm:
             try:
                 return self._run_warm(call, began, storage, secret)
@@ -173,13 +172,13 @@ class CallTask:
                 print(f"rdf_lithops: ROOT runs in the task itself: {reason}")  # noqa: T201  # the task's own log
         return self._run_here(call, began, storage, secret)
 
-    def _run_warm(self, call: dict[str, Any], began: dict[str, float], storage: Any, secret: bytes | None) -> bytes:
+    def _run_warm(self, call: dict[str, Any], began: Began, storage: Any, secret: bytes | None) -> bytes:
         digest, message, blobs = self._message(call, began)
         reply, (packed, *large) = self.surroundings.request(digest, message, blobs, storage, secret)
         _store(storage, dict(zip(reply["keys"], large, strict=True)))
         return packed
 
-    def _run_here(self, call: dict[str, Any], began: dict[str, float], storage: Any, secret: bytes | None) -> bytes:
+    def _run_here(self, call: dict[str, Any], began: Began, storage: Any, secret: bytes | None) -> bytes:
         """Without a warm process: the answer is the same, the start-up of ROOT is paid by this task."""
         code = self.surroundings
         with contextlib.ExitStack() as stack:
@@ -219,7 +218,7 @@ class MapTask(CallTask):
     shelf: Shelf | None = None
     shared: bool = False
 
-    def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
+    def _message(self, call: dict[str, Any], began: Began) -> tuple[str, dict[str, Any], list[bytes]]:
         message = {
             "op": "run",
             "call": call,
@@ -234,9 +233,7 @@ class MapTask(CallTask):
         }
         return self.graph_digest, message, [self.graph]
 
-    def _work(
-        self, call: dict[str, Any], folder: str, began: dict[str, float], payload_s: float
-    ) -> tuple[bytes, dict[str, bytes]]:
+    def _work(self, call: dict[str, Any], folder: str, began: Began, payload_s: float) -> tuple[bytes, dict[str, bytes]]:
         what = self.graph, self.graph_digest, call, self.dataset, self.seed
         strike = functools.partial(faults.strike_range, self.surroundings.faults, call)
         grant, names = access.Grant.read(self.access), adapter.files_of(call["ranges"], self.dataset)
@@ -255,13 +252,11 @@ class MergeTask(CallTask):
     dataset: dict[str, Any] = field(default_factory=dict)
     access: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def _message(self, call: dict[str, Any], began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
+    def _message(self, call: dict[str, Any], began: Began) -> tuple[str, dict[str, Any], list[bytes]]:
         tries = call.get("tries", MAX_TRIES)
         return "", {"op": "merge", "call": call, "access": self.access, "began": began, "tries": tries}, []
 
-    def _work(
-        self, call: dict[str, Any], folder: str, began: dict[str, float], payload_s: float
-    ) -> tuple[bytes, dict[str, bytes]]:
+    def _work(self, call: dict[str, Any], folder: str, began: Began, payload_s: float) -> tuple[bytes, dict[str, bytes]]:
         with access.granted(None, access.Grant.read(self.access), ()):
             return execute.merge_files(call, folder, began), {}
 
@@ -301,14 +296,14 @@ class ReduceTask:
         except Exception as problem:
             return fold_failure(problem, self.range_ids)
 
-    def _fold(self, results: list[bytes], storage: Any, began: dict[str, float]) -> bytes:
+    def _fold(self, results: list[bytes], storage: Any, began: Began) -> bytes:
         packed = self.gathered([*self.kept, *results], began)
         if isinstance(packed, bytes):
             return packed
         folded = fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage, began)
         return shelved(folded, shelf_of(map(unpack, packed)), self.surroundings, storage)
 
-    def gathered(self, results: list[bytes], began: dict[str, float]) -> bytes | list[bytes]:
+    def gathered(self, results: list[bytes], began: Began) -> bytes | list[bytes]:
         """The partials among ``results``, each once; or what comes of them without a fold: a failure, or all of them
         together where they are too much for one call. Raises EnvelopeError unless each range is there once."""
         arrived: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Envelope, bytes]] = {}
@@ -389,14 +384,14 @@ def fold_here(
     groups: tuple[tuple[int, ...], ...],
     attempt: int,
     storage: Any,
-    began: dict[str, float],
+    began: Began,
 ) -> bytes:
     """Take partials down from the shelf and fold them in a warm ROOT process, or in this one."""
     order = fold_order([unpack(each) for each in packed], groups)
     taken = Shelved([packed[position] for position in flat(order)], storage)
     if len(taken) == 1:
         alone = unpack(next(iter(taken)))
-        facts = {"calls": alone.facts.get("calls", [alone.facts]), **whereabouts(began)}
+        facts: Facts = {"calls": alone.facts.get("calls", [alone.facts]), **whereabouts(began)}
         return pack(dataclasses.replace(alone, facts=facts))
     if surroundings.warm:
         with contextlib.suppress(warm.WarmProcessUnavailable):

@@ -16,7 +16,7 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ..fold.order import flat, fold_order
 from ..fold.shelf import Shelf, Shelved, bundle, shelf_of, unbundle
@@ -24,6 +24,7 @@ from ..processes.beats import STATUS_NAME
 from ..processes.seconds import began_here, whereabouts
 from ..travels import sealed
 from ..travels.envelope import Envelope, EnvelopeError, pack, unpack
+from ..travels.facts import Began, Facts, UnitFacts
 from . import faults
 from .task import CallTask, MapTask, ReduceTask, Surroundings, fold_failure, fold_here, shelved
 
@@ -55,23 +56,23 @@ def joined(packed: Sequence[bytes]) -> bytes:
     and in ``units`` each one's with its first range; its entries those of the units that have a result."""
     found = [unpack(each) for each in packed]
     both = bundle(packed, _added([envelope.facts for envelope in found]))
-    units = [{**each.facts, "range_id": each.range_ids[0], "entries": each.entries} for each in found]
+    units: list[UnitFacts] = [{**each.facts, "range_id": each.range_ids[0], "entries": each.entries} for each in found]
     counts = [envelope.entries for envelope in found if envelope.error is None]
     entries = None if None in counts else sum(count for count in counts if count is not None)
     whole = unpack(both)
     return pack(dataclasses.replace(whole, entries=entries, facts={**whole.facts, "units": units}))
 
 
-def _added(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _added(facts: Sequence[Facts]) -> Facts:
     """Seconds and counts add up, a peak is the highest, and the process is the same for all."""
-    added = dict(facts[0])
+    added: dict[str, Any] = dict(facts[0])
     for each in facts[1:]:
-        for name, value in each.items():
+        for name, value in cast("dict[str, Any]", each).items():
             if name == "peak_memory_mib":
                 added[name] = max(value, added.get(name, 0.0))
             elif name.endswith("_s") or name in ("read_bytes", "fetched_bytes", "fetches"):
                 added[name] = value + added.get(name, 0)
-    return added
+    return cast(Facts, added)
 
 
 def members(packed: bytes) -> list[tuple[Envelope, bytes]]:
@@ -117,7 +118,7 @@ class GraphsTask(CallTask):
             own = [{**plain, "id": plain["id"] - first} for plain in ranges]
             yield first, self.tasks[graph], {**call, "ranges": own}
 
-    def _message(self, call: Plain, began: dict[str, float]) -> tuple[str, dict[str, Any], list[bytes]]:
+    def _message(self, call: Plain, began: Began) -> tuple[str, dict[str, Any], list[bytes]]:
         works, codes = list[dict[str, Any]](), dict[bytes, int]()
         for first, task, unit in self._alone(call):
             _, message, (code,) = task._message(unit, began)
@@ -125,7 +126,7 @@ class GraphsTask(CallTask):
         leading, *more = works
         return leading["graph_digest"], {**leading, "more": more}, list(codes)
 
-    def _work(self, call: Plain, folder: str, began: dict[str, float], payload_s: float) -> tuple[bytes, dict[str, bytes]]:
+    def _work(self, call: Plain, folder: str, began: Began, payload_s: float) -> tuple[bytes, dict[str, bytes]]:
         packed, stored = list[bytes](), dict[str, bytes]()
         for first, task, unit in self._alone(call):
             one, blobs = task._work(unit, folder, began, payload_s)
@@ -135,7 +136,7 @@ class GraphsTask(CallTask):
         return packed[0] if len(packed) == 1 else joined(packed), stored
 
 
-def later(began: dict[str, float]) -> dict[str, float]:
+def later(began: Began) -> Began:
     """The ``began`` of a unit that is not the first of its call: it was asked for when the one before had ended."""
     return {**began, "asked": time.perf_counter(), "compiled_from": 0.0, "compiled_until": 0.0}
 
@@ -175,7 +176,7 @@ class GraphsReduce:
             range_ids = tuple(number for graph in self.wanted for number in self.tasks[graph].range_ids)
             return fold_failure(problem, range_ids)
 
-    def _fold(self, results: list[bytes], storage: Any, began: dict[str, float]) -> bytes:
+    def _fold(self, results: list[bytes], storage: Any, began: Began) -> bytes:
         graph_of = {number: graph for graph in self.wanted for number in self.tasks[graph].range_ids}
         given: dict[int, list[bytes]] = {graph: [] for graph in self.wanted}
         for envelope, packed in itertools.chain.from_iterable(map(members, [*self.kept, *results])):
@@ -185,18 +186,18 @@ class GraphsReduce:
         folding = {graph: packed for graph, packed in gathered.items() if isinstance(packed, list)}
         folded = {**gathered, **self._folded(folding, storage, began)}
         parts = [_only_bytes(folded[graph]) for graph in self.wanted]
-        facts = {**whereabouts(began), "fold_s": sum(unpack(part).facts.get("fold_s", 0.0) for part in parts)}
+        facts: Facts = {**whereabouts(began), "fold_s": sum(unpack(part).facts.get("fold_s", 0.0) for part in parts)}
         lengths = tuple(map(len, parts))
         return pack(Envelope(tuple(graph_of), None, "", b"".join(parts), facts=facts, parts=lengths, graphs=self.wanted))
 
-    def _gathered(self, graph: int, packed: list[bytes], began: dict[str, float]) -> bytes | list[bytes]:
+    def _gathered(self, graph: int, packed: list[bytes], began: Began) -> bytes | list[bytes]:
         """What is to be folded of a graph, or what comes of it without folding: a failure, too much."""
         try:
             return self.tasks[graph].gathered(packed, began)
         except EnvelopeError as problem:
             return fold_failure(problem, self.tasks[graph].range_ids)
 
-    def _folded(self, folding: dict[int, list[bytes]], storage: Any, began: dict[str, float]) -> dict[int, bytes]:
+    def _folded(self, folding: dict[int, list[bytes]], storage: Any, began: Began) -> dict[int, bytes]:
         """The sum of each graph's partials, in one request for all of them; or, where that fails, one by one."""
         found = {graph: packed[0] for graph, packed in folding.items() if len(packed) == 1 and not _is_stored(packed[0])}
         rest = {graph: packed for graph, packed in folding.items() if graph not in found}
@@ -212,7 +213,7 @@ class GraphsReduce:
                 found[graph] = fold_failure(problem, task.range_ids)
         return found
 
-    def _at_once(self, rest: dict[int, list[bytes]], storage: Any, began: dict[str, float]) -> dict[int, bytes]:
+    def _at_once(self, rest: dict[int, list[bytes]], storage: Any, began: Began) -> dict[int, bytes]:
         heads = {graph: [unpack(each) for each in some] for graph, some in rest.items()}
         orders = {graph: fold_order(heads[graph], self.tasks[graph].groups) for graph in rest}
         ordered = {graph: [rest[graph][position] for position in flat(order)] for graph, order in orders.items()}

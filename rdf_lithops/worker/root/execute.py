@@ -17,6 +17,7 @@ from ...fold import arrays, partials
 from ...frame import settings
 from ...processes.seconds import Stopwatch
 from ...travels.envelope import Envelope, pack
+from ...travels.facts import Began, Facts
 from . import graphs
 from .failures import RangeFailure, described, store_failure_described
 from .initialisation import initialise
@@ -58,7 +59,7 @@ def run_call(
     seed: int,
     results: Results,
     folder: str,
-    began: dict[str, float] | None = None,
+    began: Began | None = None,
     payload_s: float = 0.0,
     before_range: Callable[[int], None] = lambda range_id: None,
 ) -> tuple[bytes, dict[str, bytes]]:
@@ -96,7 +97,7 @@ def run_call(
     return pack(Envelope(range_ids, entries, version, facts=_facts(size), piece=piece), pickles), blobs
 
 
-def _facts(packed_bytes: int = 0) -> dict[str, Any]:
+def _facts(packed_bytes: int = 0) -> Facts:
     """What is said of the current call: its stopwatch's, and what the reader has fetched for it."""
     fetched = access.fetched()
     known = {"fetched_bytes": fetched.bytes, "fetches": fetched.requests, "instantiated": graphs.told_notes()}
@@ -132,7 +133,7 @@ def _run_ranges(
     return partial, entries
 
 
-def merge_files(call: dict[str, Any], folder: str, began: dict[str, float]) -> bytes:
+def merge_files(call: dict[str, Any], folder: str, began: Began) -> bytes:
     """Merge the files of each range of ``call`` into one; returns the packed envelope of a result that names them, as that
     of a Snapshot does. ``began`` is what ``seconds.began_here`` said in the task."""
     from ROOT._distrdf.Backends.Base import TaskResult

@@ -25,6 +25,7 @@ from ...frame import ranges as adapter
 from ...processes import warm, wire
 from ...processes.beats import Counter, die_with_parent
 from ...travels import sealed
+from ...travels.facts import Began
 from .. import faults, payload, together
 from . import execute, graphs
 from .initialisation import initialise
@@ -191,7 +192,8 @@ class _Slot:
 
     def _run(self, message: dict[str, Any], blobs: list[bytes], place: str, payload_s: float) -> Answer:
         """Run the ranges of one graph, or those of several one after the other."""
-        times = {**message["began"], "compiled_from": self.compilation[0], "compiled_until": self.compilation[1]}
+        began: Began = message["began"]
+        times: Began = {**began, "compiled_from": self.compilation[0], "compiled_until": self.compilation[1]}
         works = [message, *message.get("more", ())]
         packed, large = list[bytes](), dict[str, bytes]()
         for work in works:
@@ -209,7 +211,7 @@ class _Slot:
         ]
 
     def _run_one(
-        self, work: dict[str, Any], graph: bytes, place: str, times: dict[str, float], payload_s: float, script: Any
+        self, work: dict[str, Any], graph: bytes, place: str, times: Began, payload_s: float, script: Any
     ) -> tuple[bytes, dict[str, bytes]]:
         results = execute.Results(**{**work["results"], "outputs": tuple(work["results"]["outputs"])})
         call, dataset, first_id = work["call"], work["dataset"], work.get("first_id", 0)
