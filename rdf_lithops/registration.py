@@ -200,13 +200,15 @@ def _from(name: str, original: Any, *args: Any, executor: Any = None, **given: A
         if original is None:
             raise AttributeError(f"this ROOT was built without ROOT.RDF.{name}")
         return original(*args, **given)
-    ours = {key: given.pop(key) for key in ("npartitions", "options") if key in given}
+    ours: dict[str, Any] = {key: given.pop(key) for key in ("npartitions", "options") if key in given}
     npartitions, options = keywords(name, ours)
     backend = _backend(executor, options)
     if name == "FromRNTuple":
         return backend.make_dataframe(*args, npartitions=npartitions)
     if original is None or name == "FromSqlite":
-        raise PlanError(f"{name} does not run in ranges, or not in this ROOT: read it here into arrays, and give these to FromNumpy")
+        raise PlanError(
+            f"{name} does not run in ranges, or not in this ROOT: read it here into arrays, and give these to FromNumpy"
+        )
     from .graph import in_memory
 
     return in_memory.from_root(original, backend, npartitions, args, given)

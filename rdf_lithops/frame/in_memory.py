@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from .compiling import compiling_quickly
+from ..compiled.compiling import compiling_quickly
 
 __all__ = ["TEXT", "Columns", "expression"]
 

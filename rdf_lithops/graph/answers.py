@@ -6,6 +6,7 @@ DistRDF's nodes keep a node of a local RDataFrame each, with every transformatio
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,7 @@ class Description:
 
     def Print(self, shortFormat: bool = False) -> None:  # ROOT's names
         """Print the text."""
-        print(self.AsString(shortFormat))
+        sys.stdout.write(self.AsString(shortFormat) + "\n")
 
     def __str__(self) -> str:
         return self.AsString()

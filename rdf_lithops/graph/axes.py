@@ -56,7 +56,9 @@ class Awaited(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type i
 
     def create_variations(self) -> Any:
         """Refuse what local RDataFrame does with an axis for each variation."""
-        raise PlanError("VariationsFor: expected a histogram with limits, got one whose axis the data decide: give it a model")
+        raise PlanError(
+            "VariationsFor: expected a histogram with limits, got one whose axis the data decide: give it a model"
+        )
 
     def take(self) -> None:
         """Enter what a run has given, or book what a second one has to give."""
@@ -104,10 +106,10 @@ def book(proxy: Any, args: Sequence[Any], given: dict[str, Any]) -> Awaited:
         node = node.Alias(name, column)
     node = node.DefinePerSample(f"{kept}_sample", f"static ULong64_t {kept}_count = 0; return ++{kept}_count;")
     node = node.Define(kept, _expression(f"{kept}_sample", names)).Filter(f"!{kept}.empty()")
-    awaited = Awaited(proxy, model, columns, node.AsNumpy([kept], lazy=True))
-    awaited(head).append(awaited)
+    handle = Awaited(proxy, model, columns, node.AsNumpy([kept], lazy=True))
+    awaited(head).append(handle)
     logger.info("Histo1D of %s has no limits: more than %d values take a second run", columns[0], BUFFERED)
-    return awaited
+    return handle
 
 
 def _told(proxy: Any, args: list[Any], given: dict[str, Any]) -> tuple[_Model, list[str]]:
@@ -150,7 +152,10 @@ def _expression(sample: str, names: Sequence[str]) -> str:
         for (std::size_t rdfl_at = 0; rdfl_at < size(rdfl_x); ++rdfl_at) {{
             const double value = of(rdfl_x, rdfl_at);
             const bool is_nan = std::isnan(value), first = is_nan && !has_nan;
-            if (seen < {BUFFERED} || value < least || value > most || first) {{ kept.push_back(value); kept.push_back({weight}); }}
+            if (seen < {BUFFERED} || value < least || value > most || first) {{
+                kept.push_back(value);
+                kept.push_back({weight});
+            }}
             if (!seen || value < least || std::isnan(least)) least = value;
             if (!seen || value > most || std::isnan(most)) most = value;
             has_nan |= is_nan;

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..dataset import names as dataset
-from ..dataset import ranges_by_load
+from ..dataset import joining, ranges_by_load
 from ..dataset.columns import shape_of
 from ..errors import PlanError
 from ..executor import registry, run_places, submission
@@ -85,11 +85,12 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.fetched += more
 
     def _make_dataframe(self, args: tuple[Any, ...], npartitions: int | None) -> Any:
-        args = dataset.resolved(args, self._reader_folder)
+        args = dataset.resolved(joining.by_name(args), self._reader_folder)
         if self.options.on_bad_file == "skip" and not isinstance(args[0], int):
             args, self.skipped = without_bad_files(args)
         if isinstance(args[0], ROOT.TChain):
             args = dataset.resolved(_rntuple_arguments(args), self._reader_folder)
+        given = args[0]
         args, selected = selecting.of_arguments(args)
         try:
             head = HeadNode.get_headnode(self, npartitions, *args)
@@ -102,6 +103,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{cleaned(str(why))}") from error
         settle_names(head, args)
         head.rdf_lithops_selection = selected
+        if selected is not None and selected.entry_range is not None:  # which DistRDF's own has lost
+            head.rdf_node = ROOT.RDataFrame(ROOT.RDF.Experimental.RDatasetSpec(given))
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
         head.execute_graph = functools.partial(self._execute, weakref.ref(head))
         head.rdf_lithops_has_masks = isinstance(head, HeadNode.TreeHeadNode) and masks.are_in(head.rdf_node.GetColumnNames())

@@ -33,14 +33,16 @@ class Derived(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type i
         return iter(self.GetValue())
 
 
-def take(proxy: Any, *args: Any, template: Sequence[Any] = ()) -> Derived:
+def take(proxy: Any, *args: Any, template: list[Any] | tuple[Any, ...] = ()) -> Derived:
     """Return the handle of all values of a column, as a std::vector of the type that the brackets have:
     ``Take["float"]("x")``. Raises PlanError without a type, or for another collection."""
     if len(template) != 1 or len(args) > 1:
-        raise PlanError('Take: expected one type in brackets and a column, as in Take["float"]("x"); other collections '
-                        "can be made of its std::vector")
+        raise PlanError(
+            'Take: expected one type in brackets and a column, as in Take["float"]("x"); other collections '
+            "can be made of its std::vector"
+        )
     column = args[0] if args else _default_column(proxy)
-    kind = template[0]
+    kind = next(iter(template))
 
     def vector(arrays: Any) -> Any:
         return _vector(kind, _values_of(arrays)[column])

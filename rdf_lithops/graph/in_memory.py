@@ -33,7 +33,9 @@ def from_root(make: Callable[..., Any], backend: Any, npartitions: int | None, a
 def data_frame(backend: Any, arrays: Mapping[str, Any], npartitions: int | None) -> Any:
     """Return the data frame on ``backend`` of one-dimensional arrays. Raises PlanError for what does not travel."""
     plain = {name: _plain(name, numpy.asarray(array)) for name, array in arrays.items()}
-    made = {name: numpy.array(values, dtype=object) if isinstance(values, list) else values for name, values in plain.items()}
+    made = {
+        name: numpy.array(values, dtype=object) if isinstance(values, list) else values for name, values in plain.items()
+    }
     return _data_frame(backend, npartitions, ROOT.RDF.FromNumpy(made), made)
 
 

@@ -31,8 +31,8 @@ REFUSED = {
     "and a loop over the values",
     "ForeachSlot": "what its function does to this process's variables would be done, and lost, on workers: use AsNumpy or "
     "Take and a loop over the values",
-    "Reduce": "its function would be applied within ranges and between them, in another order: use Sum, Min or Max, or AsNumpy "
-    "and functools.reduce over the values",
+    "Reduce": "its function would be applied within ranges and between them, in another order: use Sum, Min or Max, or "
+    "AsNumpy and functools.reduce over the values",
 }
 """The methods that are refused, and why, and what works instead."""
 
@@ -98,8 +98,8 @@ _HOW = {
 }
 _PAGE = """# Methods of RDataFrame
 
-What becomes of each public method of `ROOT::RDF::RInterface` (ROOT 6.40) on a data frame with `executor=`. What is refused is a
-`PlanError` when it is called. `tests/graph/test_operations.py` walks ROOT's own class, and compares this page with the package:
+What becomes of each public method of `ROOT::RDF::RInterface` (ROOT 6.40) on a data frame with `executor=`. What is refused
+is a `PlanError` when it is called. `tests/graph/test_operations.py` walks ROOT's own class, and compares this page with
 `python -c "from rdf_lithops.graph import operations; print(operations.page(), end='')" > docs/operations.md`
 
 | method | here | |
@@ -107,9 +107,9 @@ What becomes of each public method of `ROOT::RDF::RInterface` (ROOT 6.40) on a d
 """
 _FUNCTIONS = """
 Functions of `ROOT.RDF` with our data frames: `RunGraphs`, `Experimental.VariationsFor`, `AsRNode` (the node itself),
-`SaveGraph` (drawn by the driver, without a run), `Experimental.AddProgressBar` (turns `options.progress` on). With `executor=`:
-`Experimental.FromSpec` and `FromRNTuple` read files; `FromNumpy`, `FromPandas` and `FromCSV` have columns of numbers and texts
-that travel with each run, up to 64 MiB; others are refused.
+`SaveGraph` (drawn by the driver, without a run), `Experimental.AddProgressBar` (turns `options.progress` on). With
+`executor=`: `Experimental.FromSpec` and `FromRNTuple` read files; `FromNumpy`, `FromPandas` and `FromCSV` have columns of
+numbers and texts that travel with each run, up to 64 MiB; others are refused.
 """
 
 
