@@ -10,7 +10,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["ANSWERS", "Description", "runs_of"]
+# isort: split
+import ROOT
+
+__all__ = ["ANSWERS", "Description", "keys_of", "runs_of"]
 
 
 def runs_of(head: Any) -> int:
@@ -38,6 +41,14 @@ class Description:
         return self.AsString()
 
     __repr__ = __str__
+
+
+def keys_of(action: Any) -> list[str]:
+    """Return the names of the variations of an ``action``, DistRDF's node: it is booked on the driver's own node, and let
+    go."""
+    operation = action.operation
+    booked = getattr(action.parent.rdf_node, operation.name)(*operation.args, **operation.kwargs)
+    return [str(key) for key in ROOT.RDF.Experimental.VariationsFor(booked).GetKeys()]
 
 
 def _asked(name: str) -> Callable[..., Any]:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..dataset import names as dataset
 from ..dataset import joining, ranges_by_load
+from ..dataset import names as dataset
 from ..dataset.columns import shape_of
 from ..errors import PlanError
 from ..executor import registry, run_places, submission

@@ -41,7 +41,7 @@ def take(proxy: Any, *args: Any, template: list[Any] | tuple[Any, ...] = ()) -> 
             'Take: expected one type in brackets and a column, as in Take["float"]("x"); other collections '
             "can be made of its std::vector"
         )
-    column = args[0] if args else _default_column(proxy)
+    column = next(iter(args), None) or _default_column(proxy)
     kind = next(iter(template))
 
     def vector(arrays: Any) -> Any:

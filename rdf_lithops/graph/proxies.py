@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..frame import settings
-from . import axes, booking, operations
+from . import answers, axes, booking, operations
 
 # isort: split
 import ROOT  # noqa: F401  # DistRDF is a part of it
@@ -32,6 +32,19 @@ def install(is_ours: Callable[[Any], bool]) -> None:
         original = kind.__getattr__
         if not hasattr(original, "__wrapped__"):
             kind.__getattr__ = _taking(original, generic, own, is_ours)
+    keys = Proxy.ResultMapProxy.GetKeys
+    if not hasattr(keys, "__wrapped__"):
+        Proxy.ResultMapProxy.GetKeys = _telling_keys(keys, is_ours)
+
+
+def _telling_keys(original: Callable[[Any], Any], is_ours: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    @functools.wraps(original)
+    def keys(self: Any) -> Any:
+        if self.proxied_node.value is None and is_ours(self):
+            return answers.keys_of(self.proxied_node.parent)
+        return original(self)
+
+    return keys
 
 
 def _taking(

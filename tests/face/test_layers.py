@@ -75,6 +75,7 @@ USERS_OF_ROOT = {
     "frame/ranges.py",
     "frame/samples.py",
     "frame/selection.py",
+    "graph/answers.py",
     "graph/axes.py",
     "graph/backend.py",
     "graph/bad_files.py",

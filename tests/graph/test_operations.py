@@ -103,6 +103,17 @@ def test_runs_are_counted(fexec: Any) -> None:
     assert "Event loops run" in str(frame.Describe()) and "  1\n" in str(frame.Describe())
 
 
+def test_names_of_variations_before_the_run(fexec: Any) -> None:
+    """GetKeys of variations tells their names without a run, as local RDataFrame does."""
+    local, ours = (
+        frame.Define("x", "1.0 * rdfentry_").Vary("x", "ROOT::RVecD{x - 1, x + 1}", ["down", "up"], "shift").Filter("x > 2")
+        for frame in (ROOT.RDataFrame(9), ROOT.RDataFrame(9, executor=fexec))
+    )
+    keys = [list(map(str, ROOT.RDF.Experimental.VariationsFor(node.Sum("x")).GetKeys())) for node in (local, ours)]
+    assert ["nominal", "shift:down", "shift:up"] == sorted(keys[0]) == sorted(keys[1])
+    assert 0 == ours.GetNRuns()
+
+
 # -- Range, Take, Cache ------------------------------------------------------------------------------------------------
 
 RANGES: dict[str, Callable[[Any], Any]] = {
