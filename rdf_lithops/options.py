@@ -78,9 +78,11 @@ class Options:
     """The kinds that workers are given: krb5, x509, token, sss, s3; none of them where the workers have a role of their own.
     None: those that the run's URLs may need."""
     overwrite: bool = _option(False, bool)
-    """A Snapshot may replace a dataset of its name."""
+    """A Snapshot may replace a file of its name that no Snapshot of this package has written."""
     file_mib: float | None = _option(None, float, int, above=0)
-    """Merge a Snapshot's parts into files of about this size, by a second ``map_reduce``. None: leave one per range."""
+    """Merge a Snapshot's parts into files of about this size, by a second ``map_reduce``; a tiny number leaves one a range.
+    None: one file, by the driver, in a folder of this machine where all parts together have at most 64 MiB, else one per
+    range."""
     arrays_mib: float = _option(8.0, float, int, above=-1)
     """Columns of a call's AsNumpy that are larger go to the driver through Lithops' storage, past the reducer."""
     fold_partials: int | None = _option(None, int, above=1)

@@ -52,6 +52,9 @@ def register() -> None:
     namespace = _touched_rdf_namespace()
     if namespace is not None:
         _add_our_module(namespace)
+        _lead_functions(namespace)
+    else:
+        _lead_functions_when_read()
     _lead_roots_own_class()
     _anticipate()
 
@@ -146,6 +149,71 @@ def _add_our_module(namespace: Any) -> None:
         vars(module).update(Lithops=_our_module())  # of the deprecated module too, without its warning
 
 
+def _lead_functions_when_read() -> None:
+    """Have the functions of ``ROOT.RDF`` know our data frames as soon as somebody reads that name."""
+    import ROOT
+
+    facade = type(ROOT)
+    original = vars(facade)["RDF"].fget
+
+    def read(self: Any) -> Any:
+        namespace = original(self)  # which takes the property away
+        _lead_functions(namespace)
+        return namespace
+
+    facade.RDF = property(read)
+
+
+def _lead_functions(namespace: Any) -> None:
+    """Have functions of ``ROOT.RDF`` take our data frames, or a Lithops executor; others go on to ROOT's own."""
+    for name in ("FromCSV", "FromNumpy", "FromPandas", "FromArrow", "FromSqlite", "FromRNTuple"):
+        original = getattr(namespace, name, None)
+        setattr(namespace, name, functools.partial(_from, name, original))
+    for place, name in ((namespace, "AsRNode"), (namespace, "SaveGraph"), (namespace.Experimental, "AddProgressBar")):
+        setattr(place, name, _Function(name, getattr(place, name)))
+
+
+class _Function:
+    """A function, or template, of ROOT's that takes a node: those of our data frames go to ours of the name."""
+
+    def __init__(self, name: str, original: Any) -> None:
+        self.__name__, self._original = name, original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def __getitem__(self, template: Any) -> Any:
+        return self._original[template]
+
+    def __call__(self, *args: Any, **given: Any) -> Any:
+        if args and type(args[0]).__module__.partition(".")[0] in ("ROOT", __package__) and "lithops" in sys.modules:
+            from .graph import functions
+
+            if functions.is_ours(args[0]):
+                return functions.FUNCTIONS[self.__name__](*args, **given)
+        return self._original(*args, **given)
+
+
+def _from(name: str, original: Any, *args: Any, executor: Any = None, **given: Any) -> Any:
+    """ROOT's function of the name, or with a Lithops executor our data frame of what it reads."""
+    if executor is None:
+        if original is None:
+            raise AttributeError(f"this ROOT was built without ROOT.RDF.{name}")
+        return original(*args, **given)
+    ours: dict[str, Any] = {key: given.pop(key) for key in ("npartitions", "options") if key in given}
+    npartitions, options = keywords(name, ours)
+    backend = _backend(executor, options)
+    if name == "FromRNTuple":
+        return backend.make_dataframe(*args, npartitions=npartitions)
+    if original is None or name == "FromSqlite":
+        raise PlanError(
+            f"{name} does not run in ranges, or not in this ROOT: read it here into arrays, and give these to FromNumpy"
+        )
+    from .graph import in_memory
+
+    return in_memory.from_root(original, backend, npartitions, args, given)
+
+
 def _lead_roots_own_class() -> None:
     """Have ``ROOT.ROOT.RDataFrame``, the C++ class, take a Lithops executor: when somebody reads ``ROOT.ROOT``, or now."""
     import ROOT
@@ -215,7 +283,19 @@ def RDataFrame(*args: Any, executor: Any = None, **given: Any) -> Any:  # ROOT's
     TypeError for an unknown keyword or a foreign executor, PlanError for values out of bounds.
     """
     npartitions, options = keywords("RDataFrame", given)
-    return _backend(executor, options).make_dataframe(*args, npartitions=npartitions)
+    return _backend(executor, options).make_dataframe(*_names_listed(args), npartitions=npartitions)
+
+
+def _names_listed(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a constructor's arguments with file names that a generator, a tuple or pathlib gives as texts and a list."""
+    if len(args) < 2 or not isinstance(args[0], str):
+        return args
+    files = args[1]
+    if isinstance(files, os.PathLike):
+        files = os.fspath(files)
+    elif isinstance(files, (tuple, list, set, frozenset, types.GeneratorType, map, filter)):
+        files = [os.fspath(name) if isinstance(name, os.PathLike) else name for name in files]
+    return (args[0], files, *args[2:])
 
 
 def _from_spec(jsonfile: str, *, executor: Any, **given: Any) -> Any:
@@ -263,10 +343,10 @@ def _run_graphs(original: Callable[..., Any]) -> Callable[..., Any]:
     def run_graphs(proxies: Iterable[Any]) -> int:
         handles = list(proxies)
         if handles and "lithops" in sys.modules:
-            from .graph import backend, graphs
+            from .graph import functions
 
-            if all(backend.is_ours(handle) for handle in handles):
-                return graphs.run_graphs(handles)
+            if all(functions.is_ours(handle) for handle in handles):
+                return functions.run_graphs(handles)
         return int(original(handles))
 
     return run_graphs

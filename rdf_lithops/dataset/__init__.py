@@ -11,6 +11,7 @@ ranges_by_load   DistRDF's ranges, made so that they mean those pieces
 halving          one range in two, where it was too much for a worker
 identity         whether two names mean one file
 snapshots        where a Snapshot goes: refused, removed after a failure, published
+joining          a Snapshot's small parts as one file of the name that was given
 manifest         the file that says which parts a published Snapshot has
 drivers          which process a driver is, and whether it still lives
 credentials      which credentials the user has, which of them a run needs, and how they are sealed

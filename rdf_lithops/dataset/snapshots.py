@@ -2,8 +2,8 @@
 
 The parts of a run have names of their own while they are written, ``skim_<run>_<range>.root``. When all of them are there
 the dataset is published, by one act (``manifest.py``): in stores they keep their names, in folders of this machine they get
-those of DistRDF, ``skim_0.root`` and so on. What is replaced or removed is known to be a Snapshot's; a run that fails takes
-away what it wrote.
+those of DistRDF, ``skim_0.root`` and so on, and a single one (``joining.py``) that of the dataset. What is replaced or
+removed is known to be a Snapshot's; a run that fails takes away what it wrote.
 """
 
 from __future__ import annotations
@@ -172,13 +172,14 @@ def _dead(seen: Seen) -> list[str]:
 
 
 def _refuse(destination: Destination, seen: Seen, may_overwrite: bool, inputs: Collection[str], count: int) -> None:
-    """Apply the rules: what is ours, and a single file of the very name (which local ROOT would replace), may be replaced if
-    that is asked for; whatever else is in the way stays. Raises OutputError."""
-    own = _replaceable(seen)
-    if own and not may_overwrite:
+    """Apply the rules: what we have written is replaced, as local ROOT does; another single file of the very name if that is
+    asked for; whatever else is in the way stays. Raises OutputError."""
+    own, known = _replaceable(seen), {file.name for file in seen.own()}
+    others = [file for file in own if file.name not in known]
+    if others and not may_overwrite:
         raise OutputError(
-            f"there is a dataset of the name {destination.url} already",
-            why=_listed(own),
+            f"there is a file of the name {destination.url} already, which no Snapshot of this package has written",
+            why=_listed(others),
             next_command='choose another name, or options={"overwrite": True}',
         )
     blocked = _blocked(seen, own, count)
@@ -202,6 +203,8 @@ def _listed(files: Iterable[File | str]) -> str:
 
 def _final_names(folder: str, stem: str, count: int) -> list[str]:
     """Return the names that the files of a dataset will have in a folder of this machine; elsewhere they hold the run."""
+    if count == 1 and manifest.is_local(folder):
+        return [f"{folder}{stem}.root"]
     return [f"{folder}{stem}_{number}.root" for number in range(count)] if manifest.is_local(folder) else []
 
 

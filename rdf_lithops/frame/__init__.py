@@ -6,5 +6,6 @@ opening     the data frame of a range
 schema      what one file holds: entries, clusters, types of columns
 selection   which entries are meant where not all are
 samples     ``rdfsampleinfo_`` as local RDataFrame has it
+in_memory   columns that travel with a graph
 settings    ROOT's global settings that change results
 """

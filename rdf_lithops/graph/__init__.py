@@ -15,6 +15,14 @@ booking        what is refused when it is booked
 bad_files      files that cannot be read, left out on purpose
 openable       whether data opens here
 reference      the file that says which columns there are
+operations     the table of RDataFrame's methods: who answers each, or why it is refused
+answers        what the driver's own data frame answers
+composed       methods that others amount to: Take, Cache, columns of slots
+first_entries  Range
+axes           histograms whose axis the data decide
+in_memory      arrays, texts and CSV files as data frames
+functions      RunGraphs, SaveGraph and other functions that take a node
+drawn_graph    the drawing of a graph
 masks          trees with variations in them
 naming         names that results lack when they come back
 live_drawing   LiveVisualize

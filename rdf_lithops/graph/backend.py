@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..dataset import joining, ranges_by_load
 from ..dataset import names as dataset
-from ..dataset import ranges_by_load
 from ..dataset.columns import shape_of
 from ..errors import PlanError
 from ..executor import registry, run_places, submission
@@ -31,10 +31,10 @@ from ..reporting import Recorder, Report
 from ..run import interrupts, running
 from ..run.events import Consumer, FileSkipped
 from ..travels.envelope import unpack
-from . import execution, live_drawing, masks, proxies, selecting
+from . import axes, execution, live_drawing, masks, proxies, selecting
 from .bad_files import without_bad_files
 from .preparing import Wanted
-from .reference import has_run, settle_names
+from .reference import has_run, left_to_run, settle_names
 
 # isort: split
 import ROOT
@@ -85,11 +85,12 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.fetched += more
 
     def _make_dataframe(self, args: tuple[Any, ...], npartitions: int | None) -> Any:
-        args = dataset.resolved(args, self._reader_folder)
+        args = dataset.resolved(joining.by_name(args), self._reader_folder)
         if self.options.on_bad_file == "skip" and not isinstance(args[0], int):
             args, self.skipped = without_bad_files(args)
         if isinstance(args[0], ROOT.TChain):
             args = dataset.resolved(_rntuple_arguments(args), self._reader_folder)
+        given = args[0]
         args, selected = selecting.of_arguments(args)
         try:
             head = HeadNode.get_headnode(self, npartitions, *args)
@@ -102,6 +103,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{cleaned(str(why))}") from error
         settle_names(head, args)
         head.rdf_lithops_selection = selected
+        if selected is not None and selected.entry_range is not None:  # which DistRDF's own has lost
+            head.rdf_node = ROOT.RDataFrame(ROOT.RDF.Experimental.RDatasetSpec(given))
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
         head.execute_graph = functools.partial(self._execute, weakref.ref(head))
         head.rdf_lithops_has_masks = isinstance(head, HeadNode.TreeHeadNode) and masks.are_in(head.rdf_node.GetColumnNames())
@@ -112,9 +115,17 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         return DataFrame.RDataFrame(head)
 
     def _execute(self, head: weakref.ref[Any]) -> None:
-        """DistRDF's ``execute_graph``, where a run's clock starts: ranges are made there before we are asked to run."""
-        recorder = self._thread.recorder = Recorder(time.time())
+        """DistRDF's ``execute_graph``; a second run, where histograms have found their axes in a first one."""
         graph: Any = head()
+        if not axes.settle(graph) or left_to_run(graph):
+            self._execute_once(graph)
+        if axes.settle(graph) and left_to_run(graph) and getattr(self._thread, "directive", None) is None:
+            self._execute_once(graph)
+            axes.settle(graph)
+
+    def _execute_once(self, graph: Any) -> None:
+        """Run what is booked. A run's clock starts here: ranges are made before DistRDF asks us to run."""
+        recorder = self._thread.recorder = Recorder(time.time())
         try:
             interrupts.check()
             with dataset.counted(self._account):

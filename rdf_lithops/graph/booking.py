@@ -14,15 +14,15 @@ def check(operation: Any) -> None:
     name, arguments, given = operation.name, operation.args, operation.kwargs
     if name == "Sum" and (len(arguments) > 1 or "initValue" in given):
         raise PlanError("Sum: expected a column, got an initial value too, which each range would add: add it to the result")
-    if name == "Histo1D" and _finds_its_limits(arguments[0] if arguments else given.get("model")):
+    if name == "Histo1D" and _is_upside_down(arguments[0] if arguments else given.get("model")):
         raise PlanError(
-            "Histo1D: expected an axis with limits, got a model without, for which each range would find its own, and lose "
-            "what is outside of another's: give some that you know, or that Min and Max find: ('h', '', 100, low, high)"
+            "Histo1D: expected an axis with limits, or none, got one that ends before it begins: give some that you know "
+            "('h', '', 100, low, high), or the column's name alone"
         )
 
 
-def _finds_its_limits(model: Any) -> bool:
-    """Whether a one-dimensional model leaves the limits of its axis to the data."""
+def _is_upside_down(model: Any) -> bool:
+    """Whether the axis of a one-dimensional model ends before it begins; one of no width never comes here."""
     if isinstance(model, tuple):
         return len(model) == 5 and not model[3] < model[4]
     edges = getattr(model, "fBinXEdges", ())

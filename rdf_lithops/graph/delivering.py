@@ -7,7 +7,7 @@ import functools
 import time
 from typing import Any
 
-from ..dataset import snapshots
+from ..dataset import joining, snapshots
 from ..fold import arrays, partials
 from ..planning.plans import Plan, pack_calls
 from ..reporting import progress
@@ -72,6 +72,7 @@ def _merge(
     backend = ready.taken[graph].wanted.backend
     options = backend.options
     if options.file_mib is None:
+        written.filenames = joining.joined(destination, written.filenames)
         return
     names, ranges = snapshots.merge_ranges(destination, written.filenames, written.treename, options.file_mib * 2**20)
     if not ranges:

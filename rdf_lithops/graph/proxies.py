@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..frame import settings
-from . import booking
+from . import answers, axes, booking, operations
 
 # isort: split
 import ROOT  # noqa: F401  # DistRDF is a part of it
 from ROOT._distrdf import Operation, Proxy
 
-__all__ = ["install"]
+__all__ = ["Method", "install"]
 
 _booking = threading.RLock()  # DistRDF numbers nodes with a plain counter
 
@@ -32,6 +32,19 @@ def install(is_ours: Callable[[Any], bool]) -> None:
         original = kind.__getattr__
         if not hasattr(original, "__wrapped__"):
             kind.__getattr__ = _taking(original, generic, own, is_ours)
+    keys = Proxy.ResultMapProxy.GetKeys
+    if not hasattr(keys, "__wrapped__"):
+        Proxy.ResultMapProxy.GetKeys = _telling_keys(keys, is_ours)
+
+
+def _telling_keys(original: Callable[[Any], Any], is_ours: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    @functools.wraps(original)
+    def keys(self: Any) -> Any:
+        if self.proxied_node.value is None and is_ours(self):
+            return answers.keys_of(self.proxied_node.parent)
+        return original(self)
+
+    return keys
 
 
 def _taking(
@@ -39,15 +52,42 @@ def _taking(
 ) -> Callable[[Any, str], Any]:
     @functools.wraps(original)
     def take(self: Any, name: str) -> Any:
-        found = original(self, name)
-        if getattr(found, "__func__", None) is generic and is_ours(self):
-            return functools.partial(own, self, name)
+        if name.startswith("_") or "proxied_node" not in vars(self) or not is_ours(self):
+            return original(self, name)
+        if own is _book and name in operations.answered_here():
+            return Method(operations.method(name, self), name)
+        try:
+            found = original(self, name)
+        except AttributeError:
+            raise AttributeError(operations.no_such(name)) from None
+        if getattr(found, "__func__", None) is generic:
+            return Method(functools.partial(own, self, name), name)
         return found
 
     return take
 
 
+class Method:
+    """A method that was taken of a node or a result, and may get a template's arguments in brackets before it is called.
+
+    Take needs them. What is known of the columns makes them unnecessary elsewhere, as in local RDataFrame.
+    """
+
+    def __init__(self, called: Callable[..., Any], name: str, template: tuple[Any, ...] = ()) -> None:
+        self._called, self.__name__, self._template = called, name, template
+
+    def __getitem__(self, template: Any) -> Method:
+        return Method(self._called, self.__name__, template if isinstance(template, tuple) else (template,))
+
+    def __call__(self, *args: Any, **given: Any) -> Any:
+        if self.__name__ == "Take":
+            given["template"] = self._template
+        return self._called(*args, **given)
+
+
 def _book(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
+    if name == "Histo1D" and axes.finds_its_limits(args, given):
+        return axes.book(proxy, args, given)
     operation = Operation.create_op(name, *args, **given)
     booking.check(operation)
     settings.note(operation)

@@ -85,10 +85,8 @@ def test_snapshot_to_s3(
     assert expected == events(downloaded(s3, s3_bucket, "out/skim_", tmp_path))
     assert keys(s3, s3_bucket, "out/skim_") == [url.partition(f"{s3_bucket}/")[2] for url in rdf_lithops.parts(url)]
     assert len(expected["i"]) == written.Count().GetValue()
-    with pytest.raises(OutputError, match="there is a dataset of the name"):
-        write(2)
     first = keys(s3, s3_bucket, "out/skim_")
-    write(2, overwrite=True)
+    write(2)
     second = keys(s3, s3_bucket, "out/skim_")
     assert (2, set()) == (len(second), set(first) & set(second))
 

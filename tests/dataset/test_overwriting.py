@@ -27,8 +27,8 @@ END = "skim.rdf_lithops.json"
 
 
 def write(executor: Any, name: str, version: int = 1, entries: int = 30, npartitions: int = 3, **more: Any) -> Any:
-    """A Snapshot ``name`` whose events all have that version."""
-    options = {"overwrite": True, **more}
+    """A Snapshot ``name`` whose events all have that version, in a file a range."""
+    options = {"overwrite": True, "file_mib": 1e-6, **more}
     frame = ROOT.RDataFrame(entries, executor=executor, npartitions=npartitions, options=options)
     return frame.Define("v", str(version)).Define("n", "int(rdfentry_)").Snapshot("t", name, ["v", "n"])
 
@@ -109,7 +109,7 @@ def test_a_part_that_somebody_has_replaced_is_his(fexec: Any, tmp_path: Path) ->
 def test_a_single_file_of_the_very_name_is_replaced(fexec: Any, tmp_path: Path) -> None:
     """As local ROOT's own Snapshot would, but only when asked to."""
     local("skim.root")
-    with pytest.raises(OutputError, match=r"there is a dataset of the name .*/skim.root already(.|\n)*skim.root"):
+    with pytest.raises(OutputError, match=r"there is a file of the name .*/skim.root already(.|\n)*skim.root"):
         write(fexec, "skim.root", overwrite=False)
     write(fexec, "skim.root", version=2)
     assert of(2) == events(glob.glob("skim*.root"))
@@ -122,20 +122,20 @@ def test_what_the_run_reads_is_not_overwritten(fexec: Any, tmp_path: Path, kind:
     local("main.root", entries=30)
     chain = ROOT.TChain("t")
     if kind == "hard link":
-        os.link("skim_0.root", "linked.root")
+        os.link("skim.root", "linked.root")
         arguments: tuple[Any, ...] = ("t", "linked.root")
     elif kind == "specification":
-        arguments = (ROOT.RDF.Experimental.RDatasetSpec().AddSample(("s", "t", "skim_0.root")),)
+        arguments = (ROOT.RDF.Experimental.RDatasetSpec().AddSample(("s", "t", "skim.root")),)
     elif kind == "chain":
         chain.Add("main.root")
-        chain.Add("skim_0.root")
+        chain.Add("skim.root")
         arguments = (chain,)
     else:
         chain.Add("main.root")
-        chain.AddFriend("t", "skim_0.root")
+        chain.AddFriend("t", "skim.root")
         arguments = (chain,)
     frame = ROOT.RDataFrame(*arguments, executor=fexec, npartitions=1, options={"overwrite": True})
-    with pytest.raises(OutputError, match=r"while it is read(.|\n)*(skim_0|linked).root"):
+    with pytest.raises(OutputError, match=r"while it is read(.|\n)*(skim|linked).root"):
         frame.Define("w", "1").Snapshot("t", "skim.root", ["w"])
 
 

@@ -103,16 +103,13 @@ def test_the_kind_of_random_numbers(fexec: lithops.FunctionExecutor, kind: str) 
     assert 6 == len(set(other))
 
 
-def test_a_histogram_that_finds_its_limits_is_refused(fexec: lithops.FunctionExecutor) -> None:
-    """Ranges would find different limits, and lose entries in silence."""
+def test_a_histogram_with_edges(fexec: lithops.FunctionExecutor) -> None:
+    """Edges of bins are an axis; one that ends before it begins is refused."""
     _, node = frames(fexec)
-    for model in (("h", "", 10, 0.0, 0.0), ROOT.RDF.TH1DModel("h", "", 10, 0.0, 0.0)):
-        with pytest.raises(PlanError, match="axis with limits"):
-            node.Histo1D(model, "x")
-    with pytest.raises(PlanError, match="axis with limits"):
-        node.Histo1D(model=("h", "", 10, 1.0, 1.0), vName="x")
     edges = numpy.array([0.0, 10.0, 60.0])
     assert [7.0, 33.0] == [node.Histo1D(("h", "", 2, edges), "x").GetValue().GetBinContent(i) for i in (1, 2)]
+    with pytest.raises(PlanError, match="axis with limits"):
+        node.Histo1D(("h", "", 10, 2.0, 1.0), "x")
 
 
 def test_a_sum_that_begins_elsewhere_is_refused(fexec: lithops.FunctionExecutor) -> None:

@@ -1,0 +1,111 @@
+"""Methods that DistRDF lacks and that others amount to: Take and Cache by AsNumpy, columns of slots by Define."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ..errors import PlanError
+
+# isort: split
+import ROOT
+from ROOT._distrdf import Proxy
+
+__all__ = ["Derived", "cache", "define_slot", "define_slot_entry", "redefine_slot", "redefine_slot_entry", "take"]
+
+
+class Derived(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type information
+    """A result handle whose value is made, once, of that of another one's node."""
+
+    def __init__(self, handle: Any, made: Callable[[Any], Any]) -> None:
+        super().__init__(handle.proxied_node)
+        self._source, self._made = handle, made  # the source is kept: with it its node would go
+        self._values: list[Any] = []
+
+    def GetValue(self) -> Any:  # ROOT's name
+        """Return the value; runs the graph where it has not run."""
+        if not self._values:
+            self._values.append(self._made(super().GetValue()))
+        return self._values[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.GetValue())
+
+
+def take(proxy: Any, *args: Any, template: list[Any] | tuple[Any, ...] = ()) -> Derived:
+    """Return the handle of all values of a column, as a std::vector of the type that the brackets have:
+    ``Take["float"]("x")``. Raises PlanError without a type, or for another collection."""
+    if len(template) != 1 or len(args) > 1:
+        raise PlanError(
+            'Take: expected one type in brackets and a column, as in Take["float"]("x"); other collections '
+            "can be made of its std::vector"
+        )
+    column = next(iter(args), None) or _default_column(proxy)
+    kind = next(iter(template))
+
+    def vector(arrays: Any) -> Any:
+        return _vector(kind, _values_of(arrays)[column])
+
+    return Derived(proxy.AsNumpy([column], lazy=True), vector)
+
+
+def _values_of(arrays: Any) -> Any:
+    return arrays.GetValue() if hasattr(arrays, "GetValue") else arrays
+
+
+def _default_column(proxy: Any) -> str:
+    defaults = getattr(proxy.proxied_node.get_head(), "defaultbranches", None) or ()
+    if not len(defaults):
+        raise PlanError("Take: expected a column, got none, and the data frame has no default columns")
+    return str(defaults[0])
+
+
+def _vector(kind: Any, array: Any) -> Any:
+    made = ROOT.std.vector[kind]()
+    if array.dtype != object and array.dtype != bool:
+        return ROOT.std.vector[kind](array)
+    made.reserve(len(array))
+    for value in array:
+        made.push_back(ROOT.VecOps.AsRVec(value) if hasattr(value, "__array_interface__") else value)
+    return made
+
+
+def cache(proxy: Any, columns: Any = "") -> Any:
+    """Return a data frame, on the same executor, of the values that ``columns`` (names, or a regular expression; all) have
+    now. The graph runs at once. Raises PlanError for columns that do not travel."""
+    from . import in_memory
+
+    named = _matching(proxy, columns) if isinstance(columns, str) else [str(name) for name in columns]
+    types = {name: str(proxy.proxied_node.rdf_node.GetColumnType(name)) for name in named}
+    arrays = proxy.AsNumpy(named)
+    backend = proxy.proxied_node.get_head().backend
+    return in_memory.data_frame(backend, {name: arrays[name] for name in types}, None)
+
+
+def _matching(proxy: Any, pattern: str) -> list[str]:
+    names = [str(name) for name in proxy.proxied_node.rdf_node.GetColumnNames()]
+    found = [name for name in names if not pattern or re.fullmatch(pattern, name)]
+    if not found:
+        raise PlanError(f"Cache: expected columns that match {pattern!r}, found none")
+    return found
+
+
+def define_slot(proxy: Any, name: str, function: Any, columns: Sequence[str] = ()) -> Any:
+    """Define a column by a function of the slot's number and ``columns``."""
+    return proxy.Define(name, function, ["rdfslot_", *columns])
+
+
+def define_slot_entry(proxy: Any, name: str, function: Any, columns: Sequence[str] = ()) -> Any:
+    """Define a column by a function of the slot's number, the entry's and ``columns``."""
+    return proxy.Define(name, function, ["rdfslot_", "rdfentry_", *columns])
+
+
+def redefine_slot(proxy: Any, name: str, function: Any, columns: Sequence[str] = ()) -> Any:
+    """As define_slot, for a column that there is."""
+    return proxy.Redefine(name, function, ["rdfslot_", *columns])
+
+
+def redefine_slot_entry(proxy: Any, name: str, function: Any, columns: Sequence[str] = ()) -> Any:
+    """As define_slot_entry, for a column that there is."""
+    return proxy.Redefine(name, function, ["rdfslot_", "rdfentry_", *columns])

@@ -1,0 +1,310 @@
+"""Every method of ROOT's RDataFrame works on ours as locally, is answered by the driver, or is refused in one sentence."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+import ROOT
+from conftest import REPOSITORY
+from datasets import ENTRIES, Datasets
+
+import rdf_lithops
+from rdf_lithops.errors import PlanError
+from rdf_lithops.graph import operations
+
+Frames = tuple[Any, Any]
+
+
+def frames(files: Datasets, fexec: Any, npartitions: int = 3) -> Frames:
+    """Local RDataFrame and ours, over the same files."""
+    return ROOT.RDataFrame("events", files.main), ROOT.RDataFrame(
+        "events", files.main, executor=fexec, npartitions=npartitions
+    )
+
+
+def methods_of_root() -> set[str]:
+    """The public methods of RInterface, templates too."""
+    found = set()
+    for name in ("ROOT::RDF::RInterface<ROOT::Detail::RDF::RLoopManager>", "ROOT::RDF::RInterfaceBase"):
+        described = ROOT.TClass.GetClass(name)
+        for functions in (described.GetListOfMethods(), described.GetListOfFunctionTemplates()):
+            found |= {str(each.GetName()).partition("<")[0] for each in functions if each.Property() & ROOT.kIsPublic}
+    return {name for name in found if not name.startswith(("RInterface", "operator", "~"))}
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def test_no_method_of_root_is_forgotten() -> None:
+    """Each public method of ROOT's class is in the table; and Python's AsNumpy, which ROOT adds."""
+    assert methods_of_root() | {"AsNumpy"} == {name for name, _, _ in operations.table()}
+
+
+def test_the_page_is_the_table() -> None:
+    """docs/operations.md says what the package does."""
+    assert operations.page() == (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(operations.REFUSED))
+def test_what_is_refused_says_why(fexec: Any, name: str) -> None:
+    """What cannot run in ranges is refused when it is called, with what works instead."""
+    node = ROOT.RDataFrame(10, executor=fexec).Define("x", "1.0")
+    with pytest.raises(PlanError, match=rf"^{name} does not run in ranges: .*: use "):
+        getattr(node, name)("x")
+
+
+def test_a_misspelt_method(fexec: Any) -> None:
+    """A method that ROOT has not, either, is an AttributeError that knows what was meant."""
+    node = ROOT.RDataFrame(10, executor=fexec)
+    with pytest.raises(AttributeError, match=r"no method 'Histo1d'; did you mean Histo1D\?"):
+        node.Histo1d("x")
+    assert not hasattr(node, "no_such_thing")
+
+
+# -- answered without a run --------------------------------------------------------------------------------------------
+
+ANSWERS: dict[str, Callable[[Any], Any]] = {
+    "names": lambda d: [str(name) for name in d.GetColumnNames()],
+    "defined": lambda d: [str(name) for name in d.GetDefinedColumnNames()],
+    "dataset": lambda d: [str(name) for name in d.GetDatasetTopLevelFieldNames()],
+    "types": lambda d: [str(d.GetColumnType(name)) for name in ("x", "v", "twice", "n")],
+    "has": lambda d: [d.HasColumn(name) for name in ("x", "twice", "none")],
+    "filters": lambda d: [str(name) for name in d.Range(5).Filter("n > 1").GetFilterNames()],
+    "files": lambda d: d.GetNFiles(),
+    "runs and slots": lambda d: (d.GetNRuns(), d.GetNSlots()),
+    "description": lambda d: str(d.Describe().AsString()),
+    "variations": lambda d: str(d.Vary("x", "ROOT::RVecD{x - 1, x + 1}", 2).GetVariations().AsString()),
+    "first rows": lambda d: str(d.Display(["x", "twice"], 3).AsString()),
+    "first rows that pass": lambda d: str(d.Filter("n == 2").Display(["i", "v"]).AsString()),
+    "drawing": lambda d: str(ROOT.RDF.SaveGraph(d.Filter("n > 1", "cut"))),
+    "node": lambda d: [str(name) for name in ROOT.RDF.AsRNode(d).GetDefinedColumnNames()],
+}
+
+
+def test_what_the_driver_answers(fexec: Any, files: Datasets) -> None:
+    """Names, types, descriptions and first rows are those of local RDataFrame, and nothing runs for them."""
+    local, ours = (frame.Filter("n > 0", "some").Define("twice", "2 * x") for frame in frames(files, fexec))
+    for name, ask in ANSWERS.items():
+        if name != "runs and slots":
+            assert ask(local) == ask(ours), name
+    assert (0, 1) == ANSWERS["runs and slots"](ours)
+    assert [] == ours.proxied_node.get_head().backend.reports
+
+
+def test_runs_are_counted(fexec: Any) -> None:
+    """GetNRuns and the description count the runs of a data frame."""
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2)
+    frame.Count().GetValue()
+    assert 1 == frame.GetNRuns()
+    assert "Event loops run" in str(frame.Describe()) and "  1\n" in str(frame.Describe())
+
+
+def test_names_of_variations_before_the_run(fexec: Any) -> None:
+    """GetKeys of variations tells their names without a run, as local RDataFrame does."""
+    local, ours = (
+        frame.Define("x", "1.0 * rdfentry_").Vary("x", "ROOT::RVecD{x - 1, x + 1}", ["down", "up"], "shift").Filter("x > 2")
+        for frame in (ROOT.RDataFrame(9), ROOT.RDataFrame(9, executor=fexec))
+    )
+    keys = [list(map(str, ROOT.RDF.Experimental.VariationsFor(node.Sum("x")).GetKeys())) for node in (local, ours)]
+    assert ["nominal", "shift:down", "shift:up"] == sorted(keys[0]) == sorted(keys[1])
+    assert 0 == ours.GetNRuns()
+
+
+# -- Range, Take, Cache ------------------------------------------------------------------------------------------------
+
+RANGES: dict[str, Callable[[Any], Any]] = {
+    "first": lambda d: d.Range(10),
+    "over an edge": lambda d: d.Range(100, 210),
+    "with a stride": lambda d: d.Range(7, 330, 9),
+    "none": lambda d: d.Range(500, 600),
+    "of a range": lambda d: d.Range(300).Range(3, 70, 2),
+    "after a filter": lambda d: d.Filter("n == 3").Range(5, 60),
+    "after a filter, with a stride": lambda d: d.Filter("n == 3").Range(5, 60, 7),
+    "between filters": lambda d: d.Filter("n > 1").Range(150).Filter("n == 3").Range(20),
+    "of nothing": lambda d: d.Filter("i < 0").Range(3),
+    "columns of that name": lambda d: d.Define("rdfl_k", "i").Define("entry", "i").Filter("entry > 3").Range(9),
+}
+
+
+def test_ranges_are_those_of_local_rdataframe(fexec: Any, files: Datasets) -> None:
+    """Range passes the same entries, on the dataset and after filters, whatever the run's own ranges are."""
+    local, ours = ({name: ask(frame).Take["int"]("i") for name, ask in RANGES.items()} for frame in frames(files, fexec))
+    for name in RANGES:
+        assert list(local[name].GetValue()) == list(ours[name]), name
+
+
+def test_a_range_of_a_specification_that_begins_later(fexec: Any, files: Datasets) -> None:
+    """Entries are counted from the first one that the data frame reads, and the first rows are these."""
+    spec = ROOT.RDF.Experimental.RDatasetSpec()
+    spec.AddSample(("one", "events", files.main[0])).WithGlobalRange((30, 90))
+    local, ours = ROOT.RDataFrame(spec), ROOT.RDataFrame(spec, executor=fexec, npartitions=2)
+    for ask in (lambda d: list(d.Range(3, 40).AsNumpy(["i"])["i"]), lambda d: str(d.Display(["i"], 2).AsString())):
+        assert ask(local) == ask(ours)
+
+
+def test_bounds_that_mean_nothing(fexec: Any) -> None:
+    """Bounds that local RDataFrame refuses are refused; and a range that each variation would count for itself."""
+    frame = ROOT.RDataFrame(10, executor=fexec).Define("x", "1.0")
+    for bounds in ((5, 3), (0, 5, 0), (-1,), (1.5,), (1, 2, 3, 4), ()):
+        with pytest.raises(PlanError, match="Range: expected"):
+            frame.Range(*bounds)
+    with pytest.raises(PlanError, match="call Range before"):
+        frame.Vary("x", "ROOT::RVecD{x - 1, x + 1}", 2).Filter("x > 0").Range(3)
+
+
+def test_values_of_a_column(fexec: Any, files: Datasets) -> None:
+    """Take gives all values in order, as a vector of the type in the brackets."""
+    local, ours = (frame.Range(60).Define("odd", "n % 2 == 1") for frame in frames(files, fexec))
+    handles = [
+        (kind, local.Take[kind](name), ours.Take[kind](name))
+        for kind, name in (("double", "x"), ("int", "i"), ("bool", "odd"), ("ROOT::VecOps::RVec<float>", "v"))
+    ]
+    for kind, theirs, mine in handles:
+        assert str(type(theirs.GetValue())) == str(type(mine.GetValue())), kind
+        assert [str(value) for value in theirs.GetValue()] == [str(value) for value in mine.GetValue()], kind
+    assert 1 == ours.proxied_node.get_head().rdf_lithops_runs
+    with pytest.raises(PlanError, match="expected one type in brackets"):
+        ours.Take("x")
+
+
+def test_cached_columns(fexec: Any, files: Datasets) -> None:
+    """Cache keeps what columns are now, for a data frame on the same executor; vectors are refused with a way."""
+    local, ours = (frame.Range(90).Filter("n > 1") for frame in frames(files, fexec))
+    for columns in (["x", "i"], "[xi]"):
+        expected, found = (frame.Cache(columns).Filter("x > 5").AsNumpy(["i", "x"]) for frame in (local, ours))
+        assert [expected[name].tolist() for name in expected] == [found[name].tolist() for name in expected]
+    with pytest.raises(PlanError, match=r"numbers or texts in memory, got 'v'.*Snapshot"):
+        ours.Cache(["v"])
+
+
+# -- histograms without an axis ----------------------------------------------------------------------------------------
+
+
+def bins(h: Any) -> dict[str, Any]:
+    """All that a histogram says, with its axis."""
+    axis = h.GetXaxis()
+    return {
+        "names": (h.GetName(), h.GetTitle()),
+        "axis": (axis.GetNbins(), axis.GetXmin(), axis.GetXmax()),
+        "contents": [h.GetBinContent(cell) for cell in range(h.GetNcells())],
+        "squares": h.GetSumw2N(),
+        "entries": h.GetEntries(),
+        "mean": pytest.approx(h.GetMean(), 1e-12),
+        "width": pytest.approx(h.GetStdDev(), 1e-12),
+        "can grow": h.CanExtendAllAxes(),
+        "buffer": h.GetBufferSize(),
+    }
+
+
+WITHOUT_AXES: dict[str, Callable[[Any], Any]] = {
+    "numbers": lambda d: d.Histo1D("g"),
+    "whole numbers": lambda d: d.Histo1D("k"),
+    "weighted": lambda d: d.Histo1D("g", "w"),
+    "vectors": lambda d: d.Histo1D("v"),
+    "vectors with a weight": lambda d: d.Histo1D("v", "w"),
+    "grows to both sides": lambda d: d.Histo1D("grows"),
+    "grows step by step": lambda d: d.Histo1D("rdfentry_"),
+    "no numbers later": lambda d: d.Histo1D("odd"),
+    "own bins": lambda d: d.Histo1D(("name", "title;x", 17, 0.0, 0.0), "g"),
+    "few": lambda d: d.Filter("rdfentry_ > 4000").Histo1D("g", "w"),
+    "none": lambda d: d.Filter("rdfentry_ < 0").Histo1D("g"),
+}
+
+
+def test_histograms_without_an_axis(fexec: Any) -> None:
+    """A histogram without limits is local RDataFrame's bin by bin, with one more run for all of them together."""
+    columns = {
+        "g": "std::sin(double(rdfentry_)) * std::log(2. + rdfentry_)",
+        "k": "int(rdfentry_ % 7)",
+        "w": "0.5 + rdfentry_ % 3",
+        "v": "ROOT::RVecF{float(g), float(k)}",
+        "grows": "rdfentry_ < 1500 ? g : (rdfentry_ % 2 ? 1. : -1.) * rdfentry_",
+        "odd": 'rdfentry_ == 2500 ? std::nan("") : rdfentry_ == 3000 ? 1. / 0. : g * (rdfentry_ + 1)',
+    }
+    found = []
+    for frame in (ROOT.RDataFrame(4100), ROOT.RDataFrame(4100, executor=fexec, npartitions=3)):
+        node = frame
+        for name, expression in columns.items():
+            node = node.Define(name, expression)
+        handles = {name: ask(node) for name, ask in WITHOUT_AXES.items()}
+        found.append({name: bins(handle.GetValue()) for name, handle in handles.items()})
+    for name in WITHOUT_AXES:
+        assert found[0][name] == found[1][name], name
+    assert 2 == frame.GetNRuns()
+
+
+def test_variations_of_a_histogram_without_an_axis(fexec: Any) -> None:
+    """Variations of what has no axis yet are refused, and a model is asked for."""
+    handle = ROOT.RDataFrame(10, executor=fexec).Define("x", "1.0").Histo1D("x")
+    with pytest.raises(PlanError, match="give it a model"):
+        ROOT.RDF.Experimental.VariationsFor(handle)
+
+
+# -- sources -----------------------------------------------------------------------------------------------------------
+
+
+def test_arrays(fexec: Any) -> None:
+    """FromNumpy and FromPandas with an executor give what they give locally, rows cut into ranges."""
+    arrays = {
+        "x": numpy.arange(50.0) / 3,
+        "k": numpy.arange(50),
+        "small": numpy.arange(50, dtype="u1"),
+        "odd": numpy.arange(50) % 2 == 1,
+        "text": numpy.array([f"name {number}" for number in range(50)]),
+        "strided": numpy.arange(100.0)[::2],
+    }
+    local, ours = ROOT.RDF.FromNumpy(dict(arrays)), ROOT.RDF.FromNumpy(dict(arrays), executor=fexec, npartitions=3)
+
+    def ask(frame: Any) -> Any:
+        node = frame.Filter("odd && x > 2").Define("length", "text.size() + rdfentry_")
+        values = node.AsNumpy(["x", "k", "small", "odd", "text", "strided", "length"])
+        return {name: array.tolist() for name, array in values.items()}
+
+    assert ask(local) == ask(ours)
+    assert str(local.GetColumnType("text")) == str(ours.GetColumnType("text"))
+    assert 50 == ROOT.RDF.FromNumpy({"x": arrays["x"]}, executor=fexec).Count().GetValue()
+    assert 0 == ROOT.RDF.FromNumpy({"x": arrays["x"][:0]}, executor=fexec).Count().GetValue()
+
+
+def test_a_csv_file(fexec: Any, tmp_path: pathlib.Path) -> None:
+    """FromCSV with an executor reads on the driver what it reads locally, with ROOT's own options."""
+    path = tmp_path / "table.csv"
+    path.write_text("name;x;k\n" + "".join(f"n{row};{row / 4};{row}\n" for row in range(20)))
+    local, ours = (ROOT.RDF.FromCSV(str(path), True, ";", **given) for given in ({}, {"executor": fexec, "npartitions": 2}))
+    for name in ("name", "x", "k"):
+        assert local.AsNumpy([name])[name].tolist() == ours.AsNumpy([name])[name].tolist()
+
+
+def test_what_does_not_travel(fexec: Any) -> None:
+    """Arrays that are too large for a graph, and other sources, are refused with a way."""
+    with pytest.raises(PlanError, match=r"at most 64 MiB in memory.*Snapshot"):
+        ROOT.RDF.FromNumpy({"x": numpy.zeros(9 * 2**20)}, executor=fexec)
+    with pytest.raises(PlanError, match="FromSqlite does not run in ranges"):
+        ROOT.RDF.FromSqlite("file.db", "select 1", executor=fexec)
+
+
+def test_names_of_files(fexec: Any, files: Datasets) -> None:
+    """File names may come from generators, tuples and pathlib."""
+    paths = [pathlib.Path(name) for name in files.main]
+    for names in ((name for name in files.main), tuple(files.main), paths, map(str, paths)):
+        assert ENTRIES == ROOT.RDataFrame("events", names, executor=fexec, npartitions=2).Count().GetValue()
+    assert 120 == ROOT.RDataFrame("events", paths[0], executor=fexec, npartitions=2).Count().GetValue()
+    assert 120 == ROOT.ROOT.RDataFrame("events", files.main[0], executor=fexec, npartitions=2).Count().GetValue()
+
+
+def test_a_progress_bar(fexec: Any, files: Datasets) -> None:
+    """AddProgressBar turns the bar of the data frame's runs on."""
+    frame = ROOT.RDataFrame("events", files.main, executor=fexec)
+    ROOT.RDF.Experimental.AddProgressBar(frame)
+    assert frame._headnode.backend.options.progress is True
+
+
+def test_report_of_a_histogram_without_an_axis(fexec: Any) -> None:
+    """Its handle is like others: it has a report, and gives the histogram's methods."""
+    handle = ROOT.RDataFrame(20, executor=fexec, npartitions=2).Define("x", "1.0 * rdfentry_").Histo1D("x")
+    assert (20.0, 9.5) == (handle.GetEntries(), handle.GetMean())
+    assert rdf_lithops.report(handle).calls
