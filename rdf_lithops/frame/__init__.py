@@ -7,4 +7,5 @@ schema      what one file holds: entries, clusters, types of columns
 selection   which entries are meant where not all are
 samples     ``rdfsampleinfo_`` as local RDataFrame has it
 settings    ROOT's global settings that change results
+compiler    what Cling's compiler says
 """
