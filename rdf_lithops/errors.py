@@ -60,7 +60,8 @@ class PayloadError(RdfLithopsError, RuntimeError):
         self.what, self.why, self.log_tail = what, why, log_tail
 
     def _text(self) -> str:
-        return _render(f"{self.what}: {self.why}", log_tail=self.log_tail)
+        said = "error:" in self.why  # the compiler's words, with which the log ends, too
+        return _render(f"{self.what}: {self.why}", log_tail="" if said else self.log_tail)
 
 
 class CredentialsError(RdfLithopsError, RuntimeError):

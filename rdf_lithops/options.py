@@ -41,6 +41,9 @@ class Options:
     keep_warm: bool = _option(False, bool)
     """On localhost, leave the ROOT process and what it has compiled to programs that come within ``idle_limit_s``. Elsewhere
     the backend decides how long a worker lives."""
+    declared: bool = _option(True, bool)
+    """What the program gives to the interpreter (Declare, #include, .L, Load, Numba) travels to workers; if not, only what
+    it gives to ROOT's Distribute functions and ``initialize`` does."""
     instantiations: str = _option("build", str)
     """"build": take RDataFrame's templates from libraries that were compiled once, and on localhost have those made that
     are missing, at idle priority, after the program; "use" makes none; "off" has each program compile all it needs."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from . import batch
 from .errors import PlanError
+from .graph import listening
 from .options import Options
 
 __all__ = ["RDataFrame", "register"]
@@ -46,7 +47,7 @@ def register() -> None:
     }.items():
         _redirect(getattr(distrdf, name), functools.partial(_dispatching, ours))
     _redirect(distrdf.RunGraphs, _run_graphs)
-    for name in ("DistributeCppCode", "DistributeHeaders", "initialize"):
+    for name in ("DistributeCppCode", "DistributeHeaders", "DistributeSharedLibs", "initialize"):
         _redirect(getattr(distrdf, name), functools.partial(_checking, name))
     distrdf.build_backends_submodules = _with_our_module(distrdf.build_backends_submodules)
     namespace = _touched_rdf_namespace()
@@ -56,6 +57,7 @@ def register() -> None:
     else:
         _lead_functions_when_read()
     _lead_roots_own_class()
+    listening.register()
     _anticipate()
 
 
@@ -136,6 +138,7 @@ def _checking(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         ours: dict[str, Callable[..., Any]] = {
             "DistributeCppCode": declaring.distribute_code,
             "DistributeHeaders": declaring.distribute_headers,
+            "DistributeSharedLibs": declaring.distribute_libraries,
             "initialize": declaring.initialize,
         }
         return ours[name](*args, **kwargs)

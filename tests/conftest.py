@@ -109,5 +109,15 @@ def registries() -> Iterator[Any]:
         setattr(backend, name, value)
 
 
+@pytest.fixture(autouse=True)
+def _declared() -> Iterator[None]:
+    """What a test gives to the interpreter does not travel with the next one's graphs."""
+    from rdf_lithops.graph import recording
+
+    kept, recording._steps[:] = list(recording._steps), []
+    yield
+    recording._steps[:] = kept
+
+
 def _nothing() -> None:
     """The initialisation of somebody who asked for none."""

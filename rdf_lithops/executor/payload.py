@@ -15,11 +15,11 @@ import sys
 import sysconfig
 import tarfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import cloudpickle
 
@@ -40,27 +40,143 @@ class Payload:
     bundle: bytes | None
 
 
-def gather(backend: Any) -> Payload:
-    """Copy the registries of ``backend`` (a DistRDF back end); raises PayloadError for a file that is gone."""
-    headers = _entries("header", backend.headers)
-    libraries = _entries("shared library", backend.shared_libraries)
+def gather(backend: Any, recorded: Sequence[Recorded] = ()) -> Payload:
+    """Copy the registries of ``backend`` (a DistRDF back end) and what was ``recorded`` of the program, in its order.
+
+    What of the registries was not seen when it came there goes first, ``initialize`` last. Raises PayloadError for a file
+    that is gone.
+    """
+    headers = {entry["name"]: entry for entry in _entries("header", backend.headers)}
+    libraries = {entry["name"]: entry for entry in _entries("shared library", backend.shared_libraries)}
     companions = _entries("pcm file", backend.pcms)
     files = _entries("file", backend.files)
-    bundle = _archive({**_places(headers), **_places(libraries), **_places(companions)}, files)
-    initialisation = dumps(backend.initialization)
-    code = list(backend.strings_to_declare.values())
+    work = _Work(headers, libraries, dict(backend.strings_to_declare), backend.initialization)
+    work.add_unseen(recorded)
+    for step in recorded:
+        work.add(step)
+    work.add_initialize()
+    places = {**_places([*headers.values(), *libraries.values()]), **_places(companions), **work.places}
+    bundle = _archive(places, files, work.files)
+    initialisation = dumps(work.calls)
     digest = hashlib.sha256(bundle or b"")
-    digest.update(json.dumps([headers, libraries, files, code]).encode())
+    digest.update(json.dumps([work.steps, files]).encode())
     digest.update(initialisation)
-    plain = {
-        "format": 1,
-        "sha256": digest.hexdigest(),
-        "headers": headers,
-        "libraries": libraries,
-        "code": code,
-        "bundle": None,
-    }
+    plain = {"format": 2, "sha256": digest.hexdigest(), "steps": work.steps, "bundle": None}
     return Payload(plain, initialisation, bundle)
+
+
+class Recorded(Protocol):
+    """What the driver has seen of the program: see ``graph.recording.Step``."""
+
+    @property
+    def kind(self) -> str: ...  # see there
+    @property
+    def text(self) -> str: ...
+    @property
+    def where(self) -> str: ...
+    @property
+    def files(self) -> dict[str, bytes]: ...
+    @property
+    def folders(self) -> tuple[str, ...]: ...
+    @property
+    def call(self) -> Callable[[], Any] | None: ...
+
+
+@dataclass
+class _Work:
+    """What a worker does before it runs graphs, in its order, as it is put together: see ``worker.payload.load``."""
+
+    headers: dict[str, dict[str, str]]
+    libraries: dict[str, dict[str, str]]
+    code: dict[str, str]
+    initialization: Callable[[], Any]
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[bytes] = field(default_factory=list)
+    places: dict[str, str] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    initialized: bool = False
+
+    def add_unseen(self, recorded: Sequence[Recorded]) -> None:
+        """What the registries have, and nobody was seen to put there."""
+        seen = {(step.kind, step.text) for step in recorded}
+        self._add_headers([entry for name, entry in self.headers.items() if ("header", name) not in seen])
+        self._add_libraries([entry for name, entry in self.libraries.items() if ("shared library", name) not in seen])
+        for key, text in self.code.items():
+            if ("code", key) not in seen:
+                self._add_code(text)
+
+    def add(self, step: Recorded) -> None:
+        """What is to be done for ``step``; nothing for an entry that is no longer in its registry."""
+        if step.kind == "header":
+            self._add_headers([self.headers[step.text]] if step.text in self.headers else [])
+        elif step.kind == "shared library":
+            self._add_libraries([self.libraries[step.text]] if step.text in self.libraries else [])
+        elif step.kind == "code":
+            if step.text in self.code:
+                self._add_code(self.code[step.text])
+        elif step.kind == "initialize":
+            self.add_initialize()
+        else:
+            self._add_recorded(step)
+
+    def add_initialize(self) -> None:
+        """Call what was given to ``initialize``, once."""
+        if not self.initialized:
+            self.initialized = True
+            self._add_call("the function given to initialize", self.initialization)
+
+    def _add_headers(self, entries: list[dict[str, str]]) -> None:
+        for entry in entries:
+            self.steps.append({"do": "include_path", "path": os.path.dirname(entry["path"]), "bundled": True})
+        for entry in entries:
+            self.steps.append({"do": "header", "what": f"header {entry['name']}", "path": entry["path"]})
+
+    def _add_libraries(self, entries: list[dict[str, str]]) -> None:
+        for entry in entries:
+            self.steps.append({"do": "library", "what": f"shared library {entry['name']}", "path": entry["path"]})
+
+    def _add_code(self, text: str) -> None:
+        self.steps.append({"do": "declare", "what": "C++ code given to DistributeCppCode", "text": text})
+
+    def _add_call(self, what: str, call: Callable[[], Any]) -> None:
+        self.steps.append({"do": "call", "what": what, "number": len(self.calls)})
+        self.calls.append(dumps(call))
+
+    def _add_recorded(self, step: Recorded) -> None:
+        self.files.update({f"code{path}": data for path, data in step.files.items()})
+        for folder in step.folders:
+            self.steps.append({"do": "include_path", "path": f"code{folder}", "bundled": True})
+        if step.kind == "call":
+            assert step.call is not None, "what is called is kept with the step"
+            self._add_call(f"{step.text}, declared in {step.where}", step.call)
+        elif step.kind == "library":
+            self._add_recorded_library(step)
+        elif step.kind == "include_path":
+            self.steps.append({"do": "include_path", "path": f"code{step.text}", "bundled": True})
+            self.steps.append({"do": "include_path", "path": step.text, "bundled": False})
+        else:
+            what = f"C++ that the program declares in {step.where}"
+            given = bool(self.headers or self.code)
+            self.steps.append({"do": step.kind, "what": what, "text": step.text, "may_be_known": given})
+
+    def _add_recorded_library(self, step: Recorded) -> None:
+        what = f"shared library {step.text}, loaded in {step.where}"
+        if not os.path.isabs(step.text):
+            self.steps.append({"do": "library", "what": what, "name": step.text})
+            return
+        if not os.path.isfile(step.text):
+            raise PayloadError(f"shared library {step.text}, loaded in {step.where}", "there is no such file any more")
+        stem = step.text.rpartition(".")[0]
+        beside = [
+            step.text,
+            *(
+                path
+                for path in (f"{stem}_rdict.pcm", f"{stem}_ACLiC_dict_rdict.pcm", f"{stem}.rootmap")
+                if os.path.isfile(path)
+            ),
+        ]
+        self.places.update({f"code{path}": path for path in beside})
+        self.steps.append({"do": "library", "what": what, "path": f"code{step.text}"})
 
 
 def _entries(kind: str, paths: Iterable[str]) -> list[dict[str, str]]:
@@ -79,9 +195,12 @@ def _places(entries: list[dict[str, str]]) -> dict[str, str]:
     return {entry["path"]: entry["source"] for entry in entries}
 
 
-def _archive(code: dict[str, str], files: list[dict[str, str]]) -> bytes | None:
-    """A tar archive that depends on names and contents alone. Distributed files also appear under ``files/``: by the
-    name they were given (when that is relative), else by base name; two of one place are an error."""
+def _archive(code: dict[str, str], files: list[dict[str, str]], kept: dict[str, bytes]) -> bytes | None:
+    """A tar archive that depends on names and contents alone; ``kept`` are contents by place, which come before files.
+
+    Distributed files also appear under ``files/``: by the name they were given (when that is relative), else by base name;
+    two of one place are an error.
+    """
     places = dict(code)
     for entry in files:
         relative = os.path.normpath(entry["name"])
@@ -92,17 +211,21 @@ def _archive(code: dict[str, str], files: list[dict[str, str]]) -> bytes | None:
             why = f"{places[place]} would lie in the same place ({relative}) on the worker; give relative paths"
             raise PayloadError(f"file {entry['name']}", why)
         places[place] = entry["source"]
-    if not places:
+    if not places and not kept:
         return None
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for place, source in sorted(places.items()):
-            with open(source, "rb") as stream:
-                data = stream.read()
+        for place, source in sorted({**dict.fromkeys(kept, ""), **places}.items()):
+            data = _read(source) if place not in kept else kept[place]
             member = tarfile.TarInfo(place)
-            member.size, member.mode = len(data), 0o755 if os.access(source, os.X_OK) else 0o644
+            member.size, member.mode = len(data), 0o755 if source and os.access(source, os.X_OK) else 0o644
             archive.addfile(member, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as stream:
+        return stream.read()
 
 
 def dumps(value: Any) -> bytes:

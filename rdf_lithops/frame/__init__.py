@@ -8,4 +8,5 @@ selection   which entries are meant where not all are
 samples     ``rdfsampleinfo_`` as local RDataFrame has it
 in_memory   columns that travel with a graph
 settings    ROOT's global settings that change results
+compiler    what Cling's compiler says
 """

@@ -10,6 +10,12 @@ travelling     the graph and its ranges as workers get them
 rewriting      default branches and ``rdfentry_``, said so that they mean the same on a worker
 selecting      entry lists and ranges of specifications
 declaring      C++, headers and ``initialize``, tried where they are given
+listening      stands around ROOT's functions that declare or load something
+spellings      what is kept of each call with which a program gives something to the interpreter
+recording      what the program gave to the interpreter, in its order
+statements     C++ as text: statements, and the names that they bring
+included       the user's own files that C++ includes
+undeclared     why a worker does not know a name that the driver knows
 proxies        each attribute that is taken of a node stands for itself
 booking        what is refused when it is booked
 bad_files      files that cannot be read, left out on purpose

@@ -55,7 +55,7 @@ def _values_of(arrays: Any) -> Any:
 
 
 def _default_column(proxy: Any) -> str:
-    defaults = getattr(proxy.proxied_node.get_head(), "defaultbranches", None) or ()
+    defaults: Any = getattr(proxy.proxied_node.get_head(), "defaultbranches", None) or ()
     if not len(defaults):
         raise PlanError("Take: expected a column, got none, and the data frame has no default columns")
     return str(defaults[0])

@@ -11,19 +11,19 @@ import hashlib
 import logging
 import os
 import re
-import sys
-import tempfile
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import PayloadError
+from ..frame import compiler
+from . import recording
+from .recording import Step
 
 # isort: split
 import ROOT
 from ROOT._distrdf.Backends import Base, Utils
 
-__all__ = ["distribute_code", "distribute_headers", "initialize"]
+__all__ = ["distribute_code", "distribute_headers", "distribute_libraries", "initialize"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ _BEFORE = re.compile(r"^(?P<file>.*?):\d+:\d+: note: previous .*\n(?P<line>.*)$"
 _DEFINED = re.compile(r"redefinition|differ only in their return type")
 _LINES = 15  # of the compiler, in an error
 _ROOTS_OWN = os.path.realpath(str(ROOT.TROOT.GetIncludeDir())) + os.sep
-_capturing = threading.Lock()
 _holders: dict[str, str] = {}  # the name under which the compiler met a piece first: the key of the piece in its place
 
 
@@ -49,7 +48,7 @@ def distribute_code(code: str) -> None:
     def may_replace(file: str, line: str) -> bool:
         held = _holders.get(file) or next((known for known, piece in registry.items() if line in piece), "")
         replaced.extend([held] if held in registry else [])
-        return file in _holders or file.startswith("input_line_")
+        return file in _holders or (file.startswith("input_line_") and (recording.drop_defining(line) or True))
 
     _declare(f'#line 1 "{name}"\n{text}\n', "C++ code given to DistributeCppCode", may_replace)
     if replaced:
@@ -58,6 +57,7 @@ def distribute_code(code: str) -> None:
         )
     _put_in_place(registry, list(dict.fromkeys(replaced)), key, f"#ifndef {key}\n#define {key}\n{text}\n#endif")
     _holders.update(dict.fromkeys((name, *(first for first, held in _holders.items() if held in replaced)), key))
+    recording.note_in_place("code", replaced, key)
 
 
 def _put_in_place(registry: dict[str, str], old: list[str], key: str, text: str) -> None:
@@ -71,9 +71,10 @@ def _put_in_place(registry: dict[str, str], old: list[str], key: str, text: str)
 def _declare(text: str, what: str, may_replace: Callable[[str, str], bool]) -> None:
     """Declare ``text``. PayloadError for errors, but for definitions of what is defined already where ``may_replace`` (given
     the file and the line of the earlier one) says that those who load ``text`` later will not have it."""
-    done, said = _captured(lambda: ROOT.gInterpreter.Declare(text))
+    with compiler.heard() as heard:
+        done = ROOT.gInterpreter.Declare(text)
+    said = heard.text
     if done:
-        sys.stderr.write(said)
         return
     errors = [bool(_DEFINED.search(error["text"])) for error in _ERROR.finditer(said)]
     if errors and all(errors) and all(may_replace(note["file"], note["line"]) for note in _BEFORE.finditer(said)):
@@ -89,22 +90,6 @@ def _declare(text: str, what: str, may_replace: Callable[[str, str], bool]) -> N
 def _first_lines(said: str) -> list[str]:
     lines = [line for line in said.splitlines() if line.strip()]
     return lines[:_LINES] or ["the compiler said nothing"]
-
-
-def _captured(call: Callable[[], Any]) -> tuple[bool, str]:
-    """Whether ``call`` answered with true, and what was printed to the process's standard error meanwhile."""
-    with _capturing, tempfile.TemporaryFile() as printed:
-        sys.stderr.flush()
-        before = os.dup(2)
-        try:
-            os.dup2(printed.fileno(), 2)
-            done = bool(call())
-            ROOT.gInterpreter.ProcessLine("fflush(stderr);")
-        finally:
-            os.dup2(before, 2)
-            os.close(before)
-        printed.seek(0)
-        return done, printed.read().decode(errors="replace")
 
 
 def distribute_headers(paths: str | Iterable[str]) -> None:
@@ -128,13 +113,28 @@ def distribute_headers(paths: str | Iterable[str]) -> None:
     for header in sorted(found):
         _declare(f'#include "{header}"\n', f"header {header}", may_replace)
     Base.BaseBackend.headers.update(found)
+    for header in sorted(found):
+        recording.note(Step("header", header))
+
+
+def distribute_libraries(paths: str | Iterable[str]) -> None:
+    """As DistRDF's, which raises for a library that does not load here."""
+    before = set(Base.BaseBackend.shared_libraries)
+    Base.BaseBackend.register_shared_lib(paths)
+    for library in sorted(Base.BaseBackend.shared_libraries - before):
+        recording.note(Step("shared library", library))
 
 
 def initialize(fun: Callable[..., Any], *args: Any, **given: Any) -> None:
-    """As DistRDF's; where ``fun`` raises here, what was to be done before stays."""
+    """As DistRDF's; where ``fun`` raises here, or its C++ does not compile, what was to be done before stays."""
     before = vars(Base.BaseBackend)["initialization"]
     try:
-        Base.BaseBackend.register_initialization(fun, *args, **given)
+        with recording.paused(), compiler.heard() as said:  # workers do what it does by calling it
+            Base.BaseBackend.register_initialization(fun, *args, **given)
+        if problem := compiler.first_error(said.text):
+            shown = "\n".join(f"    {line}" for line in problem.splitlines())
+            raise PayloadError("the function given to initialize", f"its C++ does not compile, and it is not kept:\n{shown}")
     except BaseException:
         Base.BaseBackend.initialization = before
         raise
+    recording.note(Step("initialize", ""))

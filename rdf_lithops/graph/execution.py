@@ -26,7 +26,7 @@ from ..run import interrupts, running
 from ..run.events import CallEnded, Consumer, Event
 from ..travels.envelope import Envelope
 from ..worker.task import MapTask
-from . import asked_for
+from . import asked_for, undeclared
 from .delivering import received
 from .preparing import Ready, Taken, Wanted, compiling_ahead, prepared, taken
 
@@ -127,6 +127,7 @@ def _explained(failure: RunError, ready: Ready, graph: int) -> RunError:
     if isinstance(failure, DataAccessError):
         credentials.told_beside(failure)
     options, place = ready.taken[graph].wanted.backend.options, ready.place
+    undeclared.explain(failure, options)
     if options.keep_failed is not None and failure.range_ids:
         name = place.run_id if len(ready.taken) == 1 else f"{place.run_id}-{graph}"
         given = options.keep_failed, name, ready.alone[graph], failure.range_ids, place.bundle

@@ -37,6 +37,7 @@ from ..run import interrupts
 from ..run.account import Account
 from ..worker.root import execute
 from ..worker.task import MapTask, ReduceTask, Surroundings
+from . import recording
 from .travelling import Travelling, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
 
 # isort: split
@@ -106,7 +107,7 @@ def prepared(graphs: Sequence[Taken]) -> Iterator[Ready]:
     written."""
     leader = graphs[0].wanted.backend
     session = leader.session = registry.rouse(leader.executor, leader.options)
-    user_code = payload.gather(leader)
+    user_code = payload.gather(leader, recording.steps(everything=leader.options.declared))
     destinations = [destination for each in graphs for destination in each.travelling.graph.destinations]
     _refuse_shared(destinations)
     travelling = [each.travelling for each in graphs]
@@ -299,7 +300,10 @@ def _ask_ahead(wanted: Wanted, session: Session, workers: int, graphs: int) -> c
     remote = any(map(access.is_remote, adapter.files_of(plain_ranges, shared)))
     if remote or shared["friends"] is not None or graph.destinations or not graph.nodes:
         return None
-    pickled, user_code = payload.dumps((graph.mapper, wanted.reducer)), payload.gather(wanted.backend)
+    user_code = payload.gather(wanted.backend, recording.steps(everything=wanted.backend.options.declared))
+    if user_code.bundle is not None:
+        return None
+    pickled = payload.dumps((graph.mapper, wanted.reducer))
     lease = {"payload": str(user_code.plain["sha256"]), "graph": digest_of(pickled, plain_ranges, shared, {})}
     message = {
         "op": "compile",

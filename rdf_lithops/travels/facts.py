@@ -42,6 +42,7 @@ class Facts(TypedDict, total=False):
     read_bytes: int  # that ROOT read of files
     fetched_bytes: int  # that servers sent to the reader for it
     fetches: int  # requests for them
+    instantiated: list[str]  # lines of C++ that Cling had to instantiate, on a machine where nobody makes libraries
     peak_memory_mib: float
     stored_bytes: int  # of an envelope that lies on a shelf
     fold_s: float  # of a call that folds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import io
@@ -14,7 +15,11 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["FILES_VARIABLE", "PayloadFailure", "at_hand", "clear", "load"]
+from ..frame import compiler
+
+__all__ = ["FILES_VARIABLE", "PLACE", "PayloadFailure", "at_hand", "clear", "declare_numba", "load"]
+
+PLACE = "@rdf_lithops_place@"  # in C++ that travels, the folder into which a worker has unpacked the bundle
 
 FILES_VARIABLE = "RDF_LITHOPS_FILES"  # where distributed files lie, for user code in Python and C++
 MAX_UNUSED = 2  # unpacked bundles stay for who comes again; a header that is edited is another bundle each time
@@ -113,28 +118,99 @@ def _unpack(bundle: dict[str, Any], storage: Any, target: str) -> None:
 
 
 def load(payload: dict[str, Any], initialisation: bytes, folder: str | None) -> None:
-    """Load headers, libraries, C++ and ``initialize`` into this process, in that order, each one checked."""
-    import ROOT
+    """Do the steps of ``payload`` in this process, in their order, each one checked: it is the order of the program.
 
+    A step says what to ``do``: "include_path", "header", "library", "declare", "line", "macro", "call". Paths are those in
+    the unpacked bundle, ``folder``, but for those of folders that are not ``bundled``, which the worker may have itself.
+    What ``may_be_known`` is passed over where it defines nothing new: the program gave it to the workers otherwise, too.
+    """
     place = folder or ""
     if folder is not None:
         _held(folder)  # as long as this process lives, and what is forked from it
         os.environ[FILES_VARIABLE] = os.path.join(folder, "files")
-    for header in payload["headers"]:
-        ROOT.gInterpreter.AddIncludePath(f"-I{os.path.dirname(os.path.join(place, header['path']))}")  # ROOT quotes it
-    for header in payload["headers"]:
-        if not ROOT.gInterpreter.Declare(f'#include "{os.path.join(place, header["path"])}"'):
-            raise PayloadFailure(f"header {header['name']}", "it does not compile; the log's tail says why")
-    for library in payload["libraries"]:
-        path = os.path.join(place, library["path"])
-        ROOT.gSystem.AddDynamicPath(os.path.dirname(path))
-        if ROOT.gSystem.Load(path) < 0:
-            why = "ROOT cannot load it: not a shared library for this machine, or it needs one that is not here"
-            raise PayloadFailure(f"shared library {library['name']}", why)
-    for code in payload["code"]:
-        if not ROOT.gInterpreter.Declare(code):
-            raise PayloadFailure("C++ code given to DistributeCppCode", f"it does not compile:\n{code}")
+    calls: list[bytes] = pickle.loads(initialisation)
+    for step in payload["steps"]:
+        if step["do"] == "call":
+            _call(step["what"], calls[step["number"]])
+        else:
+            _DOING[step["do"]](step, place)
+
+
+def _call(what: str, pickled: bytes) -> None:
+    """Call what the program gave to ``initialize``, or declared in Python; C++ that does not compile there is an error."""
     try:
-        pickle.loads(initialisation)()
+        with compiler.heard() as said:
+            pickle.loads(pickled)()
+    except PayloadFailure:
+        raise
     except Exception as error:
-        raise PayloadFailure("the function given to initialize", f"{type(error).__name__}: {error}") from error
+        raise PayloadFailure(what, f"{type(error).__name__}: {error}") from error
+    if problem := compiler.first_error(said.text):
+        raise PayloadFailure(what, f"its C++ does not compile:\n{problem}")
+
+
+def _add_include_path(step: dict[str, Any], place: str) -> None:
+    import ROOT
+
+    path = os.path.join(place, step["path"]) if step["bundled"] else step["path"]
+    if os.path.isdir(path):
+        ROOT.gInterpreter.AddIncludePath(f"-I{path}")  # ROOT quotes it
+
+
+def _declare(step: dict[str, Any], place: str) -> None:
+    import ROOT
+
+    text = (
+        f'#include "{os.path.join(place, step["path"])}"' if step["do"] == "header" else step["text"].replace(PLACE, place)
+    )
+    with compiler.heard() as said:
+        done = ROOT.gInterpreter.Declare(text)
+    if not done and not (step.get("may_be_known") and compiler.is_all_known(said.text)):
+        raise PayloadFailure(step["what"], _not_compiled(said.text, place))
+
+
+def _process_line(step: dict[str, Any], place: str) -> None:
+    import ROOT
+
+    text = step["text"].replace(PLACE, place)
+    code = ctypes.c_int(0)
+    with compiler.heard() as said:
+        ROOT.gROOT.ProcessLine(f".L {text}" if step["do"] == "macro" else text, code)
+    if code.value or compiler.first_error(said.text):
+        raise PayloadFailure(step["what"], _not_compiled(said.text, place))
+
+
+def _not_compiled(said: str, place: str) -> str:
+    """Why a step failed, in the compiler's words, with the driver's names of files."""
+    lines = compiler.first_error(said) or said
+    if "file not found" in lines:
+        lines += "\n(workers have what comes with ROOT, and the user's own headers: DistributeHeaders takes others along)"
+    return "it does not compile here:\n" + (lines.replace(os.path.join(place, "code"), "") if place else lines)
+
+
+def _load_library(step: dict[str, Any], place: str) -> None:
+    import ROOT
+
+    path = step.get("name") or os.path.join(place, step["path"])
+    if os.path.isabs(path):
+        ROOT.gSystem.AddDynamicPath(os.path.dirname(path))
+    if ROOT.gSystem.Load(path) < 0:
+        why = "ROOT cannot load it: not a shared library for this machine, or it needs one that is not here"
+        raise PayloadFailure(step["what"], why)
+
+
+_DOING = {
+    "include_path": _add_include_path,
+    "header": _declare,
+    "declare": _declare,
+    "line": _process_line,
+    "macro": _process_line,
+    "library": _load_library,
+}
+
+
+def declare_numba(input_types: Any, return_type: Any, name: str, function: Any) -> None:
+    """What ``ROOT.Numba.Declare(input_types, return_type, name)`` does with ``function``."""
+    import ROOT
+
+    ROOT.Numba.Declare(input_types, return_type, name)(function)

@@ -100,8 +100,9 @@ def run_call(
 def _facts(packed_bytes: int = 0) -> Facts:
     """What is said of the current call: its stopwatch's, and what the reader has fetched for it."""
     fetched = access.fetched()
-    known = {"fetched_bytes": fetched.bytes, "fetches": fetched.requests, "instantiated": graphs.told_notes()}
-    return {**graphs.current.watch.facts(packed_bytes), **known}
+    facts = graphs.current.watch.facts(packed_bytes)
+    facts.update(fetched_bytes=fetched.bytes, fetches=fetched.requests, instantiated=graphs.told_notes())
+    return facts
 
 
 def _run_ranges(

@@ -9,6 +9,7 @@ from ...files import access, remote, stores
 from ...frame import ranges as adapter
 
 __all__ = [
+    "NotCompiled",
     "RangeFailure",
     "described",
     "store_failure_described",
@@ -21,6 +22,10 @@ class RangeFailure(Exception):
     def __init__(self, range_id: int) -> None:
         super().__init__(range_id)
         self.range_id = range_id
+
+
+class NotCompiled(Exception):
+    """C++ of the graph that does not compile here, in the compiler's words: the error, its line and the caret."""
 
 
 def described(failure: RangeFailure, call: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
@@ -39,6 +44,16 @@ def described(failure: RangeFailure, call: dict[str, Any], dataset: dict[str, An
             "type": "AccessFailure",
             "message": f"{failed['url']}: {failed['why']}",
             "access": failed,
+        }
+    if isinstance(cause, NotCompiled):
+        return {
+            "kind": "range",
+            "call_id": call["id"],
+            "range_ids": [failure.range_id],
+            "where": adapter.describe(plain, dataset),
+            "type": "runtime_error",
+            "message": f"its C++ does not compile on the worker:{str(cause).splitlines()[0].partition('error:')[2]}",
+            "traceback": str(cause),
         }
     out_of_memory = isinstance(cause, MemoryError) or "bad_alloc" in f"{type(cause).__name__} {cause}"
     return {

@@ -9,17 +9,18 @@ from __future__ import annotations
 import contextlib
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ...compiled import library, noting
 from ...files import snapshot_parts
-from ...frame import opening, samples, selection, settings
+from ...frame import compiler, opening, samples, selection, settings
 from ...frame import ranges as adapter
 from ...processes.beats import Counter
 from ...processes.seconds import Stopwatch
 from ..payload import PayloadFailure
+from .failures import NotCompiled
 from .initialisation import entries_counter, instantiated
 
 __all__ = [
@@ -80,6 +81,22 @@ class _Current:
 current = _Current()
 
 
+@contextlib.contextmanager
+def _compiled() -> Iterator[None]:
+    """Errors in this block are told in the compiler's words, where it said any: ROOT's own do not have them."""
+    failed: Exception | None = None
+    with compiler.heard() as said:
+        try:
+            yield
+        except Exception as error:
+            failed = error
+    problem = "" if failed is None else compiler.first_error(said.text)
+    if problem:
+        raise NotCompiled(problem)
+    if failed is not None:
+        raise failed
+
+
 class _Compiled(BaseException):
     """Leaves a mapper once its graph is compiled; no ``except`` on the way means it."""
 
@@ -100,12 +117,12 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
 
     node = ROOT.RDF.AsRNode(start)
     if _compiles_only:
-        with _noted():
+        with _noted(), _compiled():
             _booked(graph, start, range_id)
             ROOT.RDF.SaveGraph(node)
         raise _Compiled
     if exec_id not in _ACTIONS_REGISTER or exec_id.rdf_uuid == "RNTuple":
-        with _noted():
+        with _noted(), _compiled():
             with current.watch.part("graph_s"):
                 _ACTIONS_REGISTER[exec_id] = _booked(graph, start, range_id)
             with current.watch.part("compile_s"):

@@ -1,0 +1,165 @@
+"""C++ as text: where a statement ends, what it is (a declaration or something that is done), and which names it brings.
+
+This is no parser: Cling has compiled each text before it is looked at here, so that only sense has to be made of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+__all__ = ["acts_outside", "assigned", "is_declaration", "masked", "names", "split", "words"]
+
+_LITERAL = re.compile(
+    r'R"(?P<mark>[^()\\\s]{0,16})\(.*?\)(?P=mark)"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'|//[^\n]*|/\*.*?\*/', re.DOTALL
+)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_TYPE = re.compile(r"\s*(?:class|struct|union|enum|typedef)\b")
+_BLOCK = re.compile(r'\s*(?:inline\s+)?(?:namespace\b|extern\s+"?\s*"?\s*\{)')
+_DONE = re.compile(r"\s*(?:if|for|while|do|switch|try|return|delete|throw|break|continue|goto)\b|\s*\{|\s*[-+*!(]")
+_DECLARING = re.compile(
+    r"\s*(?:#|using\b|namespace\b|class\b|struct\b|enum\b|union\b|typedef\b|template\b|extern\b|static\b|inline\b|constexpr\b"
+    r"|const\b|auto\b|volatile\b|unsigned\b|signed\b|long\b|short\b|thread_local\b|R__LOAD_LIBRARY\b|R__ADD_INCLUDE_PATH\b)"
+)
+_VARIABLE = re.compile(r"\s*[\w:]+(?:\s*<.*>)?(?:::\w+)*(?:[\s&*]|const\b)+(\w+)\s*(?:[=({\[;,]|$)", re.DOTALL)
+_ASSIGNED = re.compile(r"\s*(?:::)?([A-Za-z_]\w*)\s*(?:(?:::|\.|->)|\[.*?\]|(?:[-+*/|&^%]|<<|>>)?=(?!=)|\+\+|--)", re.DOTALL)
+_OUTSIDE = re.compile(
+    r"gSystem\s*->\s*(?:Exec|Unlink|Rename|CopyFile|mkdir|Symlink|OpenPipe|Exit)|\b(?:system|popen|fopen|unlink|remove|rename"
+    r"|exit|abort|fork)\s*\(|\bofstream\b|(?:->|\.)\s*(?:Write|SaveAs|SaveSource|Print|Draw|Snapshot|WriteObject|Terminate)\s*\("
+    r"|\b(?:TCanvas|TBrowser|TApplication|TServerSocket|TPad)\b"
+)
+_WRITING = re.compile(r'"\s*(?:recreate|update|new|create)\s*"', re.IGNORECASE)
+
+
+def masked(text: str) -> str:
+    """``text`` with literals and comments blanked, each character in its place."""
+
+    def blank(found: re.Match[str]) -> str:
+        inner = re.sub(r"[^\n]", " ", found[0])
+        return inner if found[0].startswith("/") else f'"{inner[1:-1]}"'
+
+    return _LITERAL.sub(blank, text)
+
+
+def words(text: str) -> set[str]:
+    """The identifiers in ``text``, outside of literals and comments."""
+    return set(_WORD.findall(masked(text)))
+
+
+def split(text: str) -> list[str]:
+    """The statements of ``text`` at its outermost level, comments before them included."""
+    ends = list(_ends(masked(text)))
+    pieces = [text[begin:end] for begin, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+    return [piece for piece in pieces if masked(piece).strip(" \t\r\n;")]
+
+
+def _ends(text: str) -> Iterator[int]:
+    """Where statements of masked ``text`` end."""
+    begin, depth, at = 0, 0, 0
+    while at < len(text):
+        character = text[at]
+        at += 1
+        if depth == 0 and character == "#" and not text[begin : at - 1].strip():
+            at = _line_end(text, at)
+        elif character in "([{":
+            depth += 1
+            continue
+        elif character in ")]}":
+            depth -= 1
+            if depth or character != "}" or not _closes(text[begin:at], text[at:]):
+                continue
+        elif depth or character != ";":
+            continue
+        yield at
+        begin = at
+
+
+def _line_end(text: str, at: int) -> int:
+    """The end of the preprocessor's line that goes on at ``at``."""
+    while (end := text.find("\n", at)) != -1 and text[:end].rstrip(" \t\r").endswith("\\"):
+        at = end + 1
+    return len(text) if end == -1 else end + 1
+
+
+def _closes(statement: str, rest: str) -> bool:
+    """Whether ``statement``, which ends with a brace, is complete: functions, namespaces and loops are, types are not."""
+    head = _without_template(statement)
+    before = head.partition("{")[0]
+    if _BLOCK.match(statement):
+        return True
+    if re.match(r"\s*(?:else\b|catch\b|while\b)", rest) and _DONE.match(statement):
+        return False
+    if _DONE.match(head):
+        return True
+    if _TYPE.match(head) and ")" not in before:
+        return False
+    return bool(re.search(r"\boperator\b", before)) or (")" in before and "=" not in _outside_parentheses(before))
+
+
+def _without_template(text: str) -> str:
+    """``text`` without ``template <...>`` at its begin."""
+    head = re.match(r"\s*template\s*<", text)
+    if head is None:
+        return text
+    depth, at = 1, head.end()
+    while at < len(text) and depth:
+        depth += {"<": 1, ">": -1}.get(text[at], 0)
+        at += 1
+    return _without_template(text[at:])
+
+
+def _outside_parentheses(text: str) -> str:
+    """What of ``text`` stands in no parentheses or brackets."""
+    while (less := re.sub(r"\([^()]*\)|\[[^\[\]]*\]", "", text)) != text:
+        text = less
+    return text
+
+
+def is_declaration(statement: str) -> bool:
+    """Whether ``statement`` declares or defines something, or is the preprocessor's; else it does something."""
+    text = masked(statement).strip()
+    if _DONE.match(text):
+        return False
+    if re.match(r"[\w:&*<>, ]+\boperator\b", text):
+        return True
+    return bool(_DECLARING.match(text) or _VARIABLE.match(text))
+
+
+def assigned(statement: str) -> str:
+    """The variable that ``statement``, no declaration, assigns to or calls a method of; empty for others."""
+    found = _ASSIGNED.match(masked(statement).strip())
+    return found[1] if found else ""
+
+
+def acts_outside(text: str) -> str:
+    """What in ``text`` writes, draws or starts something outside of the process, as it is written there; empty for none."""
+    found = _OUTSIDE.search(masked(text)) or _WRITING.search(text)
+    return found[0].strip() if found else ""
+
+
+def names(text: str) -> set[str]:
+    """The names that ``text`` declares outside of functions and classes, those in namespaces included."""
+    found: set[str] = set()
+    for statement in split(text):
+        found |= _names_of(masked(statement).strip())
+    return found - {"operator", "const", "noexcept"}
+
+
+def _names_of(text: str) -> set[str]:
+    if text.startswith("#"):
+        return set(re.findall(r"#\s*define\s+(\w+)", text))
+    head = _without_template(text).strip()
+    if _BLOCK.match(head):
+        return names(head.partition("{")[2].rpartition("}")[0]) | set(
+            re.findall(r"namespace\s+(\w+)", head.partition("{")[0])
+        )
+    if head.startswith("using"):
+        return set(re.findall(r"using\s+(\w+)\s*=", head))
+    if _TYPE.match(head):
+        return set(re.findall(r"(?:class|struct|union|enum(?:\s+class)?)\s+(\w+)", head)[:1]) | set(_WORD.findall(head)[-1:])
+    called = re.match(r"[^={;]*?([A-Za-z_]\w*)\s*\(", head)
+    if called and _closes(head, "") and head.endswith("}"):
+        return {called[1]}
+    return set(
+        re.findall(r"([A-Za-z_]\w*)\s*(?=[=({\[;,]|$)", _outside_parentheses(re.sub(r"\{.*?\}", "{", head, flags=re.DOTALL)))
+    )
