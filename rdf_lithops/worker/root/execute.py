@@ -101,7 +101,8 @@ def _facts(packed_bytes: int = 0) -> Facts:
     """What is said of the current call: its stopwatch's, and what the reader has fetched for it."""
     fetched = access.fetched()
     facts = graphs.current.watch.facts(packed_bytes)
-    facts.update(fetched_bytes=fetched.bytes, fetches=fetched.requests, instantiated=graphs.told_notes())
+    facts["fetched_bytes"], facts["fetches"] = fetched.bytes, fetched.requests
+    facts["instantiated"] = graphs.told_notes()
     return facts
 
 
