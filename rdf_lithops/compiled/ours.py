@@ -18,8 +18,9 @@ __all__ = ["LIBRARIES", "function", "source"]
 
 logger = logging.getLogger(__name__)
 
-_TREES = ("look_tree", "survey_tree", "settings", "loop", "node_log", "read_clock")
+_TREES = ("messages", "look_tree", "survey_tree", "settings", "loop", "node_log", "read_clock")
 LIBRARIES = {"ours": _TREES, "ours-ntuple": ("look_ntuple", "survey_ntuple")}  # by name: the headers in it
+_MESSAGES = "messages"
 
 
 def source(name: str) -> str:
@@ -32,11 +33,19 @@ def function(header: str, name: str, result: Any, *arguments: Any) -> Any:
 
     Other Python threads run while it does. Raises RuntimeError where this ROOT does not compile it.
     """
+    if header != _MESSAGES:
+        _take_messages()
     home = next(library for library, headers in LIBRARIES.items() if header in headers)
     compiled = _loaded(home)
     symbol = f"rdf_lithops_{name}"
     prototype = ctypes.CFUNCTYPE(result, *arguments)
     return prototype((symbol, compiled)) if compiled is not None else prototype(_address(header, symbol))
+
+
+@functools.cache
+def _take_messages() -> None:
+    """Have ROOT's messages wait for the interpreter's lock, which what is called from here runs without."""
+    function(_MESSAGES, "take_messages", None)()
 
 
 @functools.cache

@@ -217,6 +217,33 @@ def test_a_line_that_does_not_compile_costs_no_other(tmp_path: Path) -> None:
     assert "2" == run(LOAD, tmp_path)
 
 
+WARNED = """
+    import sys, warnings, ROOT
+    from rdf_lithops.compiled import ours
+    from rdf_lithops.frame import schema
+    with ROOT.TFile(sys.argv[1], "RECREATE") as file:
+        file.WriteObject(ROOT.TNamed("something", "else"), "something")
+    data = open(sys.argv[1], "rb").read()
+    open(sys.argv[1], "wb").write(data[: len(data) // 2])
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            schema.look(sys.argv[1], "tree", None, False)
+        except RuntimeError as problem:
+            print(problem)
+        print(sorted({str(each.message).split(":")[0] for each in heard}) != [])
+"""
+
+
+def test_a_warning_of_roots_ends_no_program(tmp_path: Path) -> None:
+    """What ROOT warns of while it looks into a file, and other threads of Python run, is a warning of Python's: the program
+    goes on."""
+    path = str(tmp_path / "half.root")
+    said = run(WARNED.replace("sys.argv[1]", repr(path)), tmp_path, **{library.VARIABLE: library.OFF}).splitlines()
+    assert said[-1] == "True"
+    assert path in said[-2]
+
+
 TOLD = """
     import os
     import ROOT
