@@ -55,10 +55,10 @@ def _values_of(arrays: Any) -> Any:
 
 
 def _default_column(proxy: Any) -> str:
-    defaults: Any = getattr(proxy.proxied_node.get_head(), "defaultbranches", None) or ()
-    if not len(defaults):
+    defaults = [str(name) for name in getattr(proxy.proxied_node.get_head(), "defaultbranches", None) or ()]
+    if not defaults:
         raise PlanError("Take: expected a column, got none, and the data frame has no default columns")
-    return str(defaults[0])
+    return defaults[0]
 
 
 def _vector(kind: Any, array: Any) -> Any:
@@ -66,7 +66,7 @@ def _vector(kind: Any, array: Any) -> Any:
     if array.dtype != object and array.dtype != bool:
         return ROOT.std.vector[kind](array)
     made.reserve(len(array))
-    for value in array:
+    for value in array.tolist() if array.dtype == bool else array:
         made.push_back(ROOT.VecOps.AsRVec(value) if hasattr(value, "__array_interface__") else value)
     return made
 

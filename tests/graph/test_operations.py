@@ -73,7 +73,7 @@ ANSWERS: dict[str, Callable[[Any], Any]] = {
     "dataset": lambda d: [str(name) for name in d.GetDatasetTopLevelFieldNames()],
     "types": lambda d: [str(d.GetColumnType(name)) for name in ("x", "v", "twice", "n")],
     "has": lambda d: [d.HasColumn(name) for name in ("x", "twice", "none")],
-    "filters": lambda d: [str(name) for name in d.Range(5).Filter("n > 1").GetFilterNames()],
+    "filters": lambda d: [str(name) for name in d.Filter("n > 1").GetFilterNames()],
     "files": lambda d: d.GetNFiles(),
     "runs and slots": lambda d: (d.GetNRuns(), d.GetNSlots()),
     "description": lambda d: str(d.Describe().AsString()),
@@ -193,8 +193,8 @@ def bins(h: Any) -> dict[str, Any]:
         "contents": [h.GetBinContent(cell) for cell in range(h.GetNcells())],
         "squares": h.GetSumw2N(),
         "entries": h.GetEntries(),
-        "mean": pytest.approx(h.GetMean(), 1e-12),
-        "width": pytest.approx(h.GetStdDev(), 1e-12),
+        "mean": f"{h.GetMean():.10g}",
+        "width": f"{h.GetStdDev():.10g}",
         "can grow": h.CanExtendAllAxes(),
         "buffer": h.GetBufferSize(),
     }
@@ -233,7 +233,8 @@ def test_histograms_without_an_axis(fexec: Any) -> None:
         handles = {name: ask(node) for name, ask in WITHOUT_AXES.items()}
         found.append({name: bins(handle.GetValue()) for name, handle in handles.items()})
     for name in WITHOUT_AXES:
-        assert found[0][name] == found[1][name], name
+        differing = {key for key in found[0][name] if found[0][name][key] != found[1][name][key]}
+        assert set() == differing, (name, found[0][name]["axis"], found[1][name]["axis"])
     assert 2 == frame.GetNRuns()
 
 
