@@ -7,6 +7,7 @@ execution      runs what is wanted, one graph or several in one run
 preparing      from what DistRDF was about to run to a run that can go
 delivering     what comes back, as DistRDF wants it
 travelling     the graph and its ranges as workers get them
+python_functions  Python functions in ``Filter`` and ``Define``
 rewriting      default branches and ``rdfentry_``, said so that they mean the same on a worker
 selecting      entry lists and ranges of specifications
 declaring      C++, headers and ``initialize``, tried where they are given

@@ -115,6 +115,7 @@ def _lead_declare(namespace: Any) -> None:
         def decorated(function: Any) -> Any:
             made = decorate(function)
             from ..worker.payload import declare_numba
+            from .python_functions import unadorned
 
             called = name or function.__name__
             recording.note(
@@ -122,7 +123,7 @@ def _lead_declare(namespace: Any) -> None:
                     "call",
                     f"Numba::{called}",
                     where,
-                    call=functools.partial(declare_numba, input_types, return_type, called, function),
+                    call=functools.partial(declare_numba, input_types, return_type, called, unadorned(function)),
                 )
             )
             return made

@@ -20,6 +20,7 @@ from ..frame import ranges as adapter
 from ..frame.schema import look
 from ..worker.root import graphs
 from . import in_memory, selecting
+from .python_functions import with_plain_functions
 from .reference import add_reference
 from .rewriting import made_node, with_default_columns, with_global_entry_numbers
 
@@ -104,7 +105,7 @@ def graph_to_travel(mapper: Any) -> Graph:
         return Graph(mapper)
     given = list(nodes.values())
     selected = getattr(given[0], "rdf_lithops_selection", None)
-    nodes, counts_entries = with_global_entry_numbers(with_default_columns(nodes))
+    nodes, counts_entries = with_global_entry_numbers(with_default_columns(with_plain_functions(nodes)))
     nodes = in_memory.with_columns(nodes)
     nodes, tells_samples = selecting.with_local_samples(nodes)
     if selected is not None:

@@ -153,6 +153,25 @@ def test_cpp_that_fails_in_initialize(fexec: Any, tag: str) -> None:
     assert 4.0 == total("1", fexec)
 
 
+def test_python_functions(fexec: Any, tag: str) -> None:
+    """Python functions in Filter and Define, and for ROOT.Numba.Declare, give what they give locally."""
+    pytest.importorskip("numba")
+    shift = 3
+
+    @ROOT.Numba.Declare(["double"], "double", name=f"numba_{tag}")
+    def declared(x: float) -> float:
+        return x * 10
+
+    def made(executor: Any) -> list[float]:
+        far = {} if executor is None else {"executor": executor, "npartitions": 2}
+        frame = ROOT.RDataFrame(8, **far).Define("x", "double(rdfentry_)").Define("y", f"Numba::numba_{tag}(x)")
+        high = frame.Filter(lambda x: x > shift, ["x"]).Define("z", lambda x, y: x + y, ["x", "y"])
+        sums = [frame.Sum("y"), high.Count(), high.Sum("z")]
+        return [float(each.GetValue()) for each in sums]
+
+    assert [280.0, 4.0, 242.0] == made(None) == made(fexec)
+
+
 @needs_compiler
 def test_compiled_macros_and_libraries(fexec: Any, tmp_path: Path, tag: str) -> None:
     """What ACLiC has compiled travels with its library, and so does a library that the program loads."""
