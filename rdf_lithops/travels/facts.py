@@ -44,7 +44,6 @@ class Facts(TypedDict, total=False):
     fetches: int  # requests for them
     instantiated: list[str]  # lines of C++ that Cling had to instantiate, on a machine where nobody makes libraries
     peak_memory_mib: float
-    instantiated: list[str]  # lines of C++ that Cling had to instantiate for it, for the next library
     stored_bytes: int  # of an envelope that lies on a shelf
     fold_s: float  # of a call that folds
     units: list[UnitFacts]  # of a call of several graphs
