@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypedDict
 
 from ..processes import warm, wire
 from ..travels import sealed as credentials
@@ -44,6 +44,14 @@ _RAW_CONSTRUCTOR = "RangedRaw(std::string_view, ROOT::Internal::RRawFile::ROptio
 _OPTIONS: dict[str, Any] = {"idle_limit_s": 300.0, "cache_limit_mib": 1024.0}
 
 
+class GrantFields(TypedDict, total=False):
+    """The fields of a Grant, as they travel."""
+
+    variables: dict[str, str]  # of the driver's environment, that say where its data is
+    versions: dict[str, str]  # by URL, those that the run began with
+    settings: dict[str, Any]  # of a reader that has to be started
+
+
 @dataclass(frozen=True)
 class Grant:
     """What a run may use to reach its data.
@@ -58,7 +66,7 @@ class Grant:
     settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, plain: dict[str, Any] | None) -> Grant:
+    def read(cls, plain: Mapping[str, Any] | None) -> Grant:
         """Make a Grant of the dictionary of its fields, as it travels; None gives an empty one."""
         return cls(**(plain or {}))
 

@@ -35,6 +35,7 @@ from ..planning.plans import Plan, clusters_of, pack_calls, work_of
 from ..processes import warm
 from ..run import interrupts
 from ..run.account import Account
+from ..worker.messages import Request
 from ..worker.root import execute
 from ..worker.task import MapTask, ReduceTask, Surroundings
 from . import recording
@@ -178,7 +179,7 @@ class _Planner:
         results = execute.Results(outputs, prefix, int(self.options.arrays_mib * 2**20))
         names = adapter.files_of(travelling.plain_ranges, travelling.dataset)
         versions = {**dataset.versions(sorted(names - travelling.versions.keys())), **travelling.versions}
-        grant = {
+        grant: access.GrantFields = {
             "variables": self.variables,
             "versions": {name: seen for name, seen in versions.items() if access.is_remote(name)},
             "settings": self.reader,
@@ -305,13 +306,15 @@ def _ask_ahead(wanted: Wanted, session: Session, workers: int, graphs: int) -> c
         return None
     pickled = payload.dumps((graph.mapper, wanted.reducer))
     lease = {"payload": str(user_code.plain["sha256"]), "graph": digest_of(pickled, plain_ranges, shared, {})}
-    message = {
+    here = run_places.working_place()
+    message: Request = {
         "op": "compile",
         "call": {"id": 0, "ranges": plain_ranges[:1]},
         "graph_digest": lease["graph"],
         "dataset": shared,
         "shared": True,
-        **run_places.working_place(),
+        "cwd": here["cwd"],
+        "umask": here["umask"],
         "payload": user_code.plain,
         "payload_folder": None,
         "has_credentials": False,

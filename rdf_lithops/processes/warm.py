@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -256,7 +256,7 @@ def hold(folder: str, settings: dict[str, Any]) -> Connection[Any, Any]:  # deci
 
 
 def ask_ahead(
-    folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes]
+    folder: str, lease: dict[str, Any], message: Mapping[str, Any], blobs: list[bytes]
 ) -> contextlib.closing[socket.socket]:
     """Send a request whose reply nobody waits for; return at once. Closing what is returned calls an unfinished one off."""
     ours, theirs = socket.socketpair()
@@ -265,7 +265,7 @@ def ask_ahead(
 
 
 def _see_through(
-    caller: socket.socket, folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes]
+    caller: socket.socket, folder: str, lease: dict[str, Any], message: Mapping[str, Any], blobs: list[bytes]
 ) -> None:
     """Make the request once somebody listens, and end when it is answered, or when either side is gone."""
     with caller, contextlib.suppress(EOFError, OSError), _when_it_listens(caller, folder) as connection:
@@ -305,7 +305,7 @@ def wait_until_warm(folder: str, limit_s: float) -> str | None:
 def request(
     folder: str,
     lease: dict[str, Any],
-    message: dict[str, Any],
+    message: Mapping[str, Any],
     blobs: list[bytes],
     pulse: Pulse | None = None,
     more: Iterable[bytes] = (),

@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import struct
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -20,7 +21,7 @@ SOCKET_NAME = "root.sock"
 _CREDENTIALS = struct.Struct("3i")
 
 
-def send(connection: Connection[Any, Any], message: dict[str, Any], *blobs: bytes) -> None:
+def send(connection: Connection[Any, Any], message: Mapping[str, Any], *blobs: bytes) -> None:
     """Send one message and its blobs."""
     connection.send_bytes(json.dumps({**message, "blobs": len(blobs)}).encode())
     for blob in blobs:

@@ -27,6 +27,7 @@ from ..travels import sealed as credentials
 from ..travels.envelope import Envelope, pack, unpack
 from ..travels.facts import Began, Facts
 from . import faults, payload
+from .messages import Request
 from .root import execute, graphs
 from .root.initialisation import initialise
 
@@ -73,7 +74,7 @@ class Surroundings:
     def request(
         self,
         graph_digest: str,
-        message: dict[str, Any],
+        message: Request,
         blobs: list[bytes],
         storage: Any,
         secret: bytes | None = None,
@@ -84,7 +85,7 @@ class Surroundings:
         It gets ``more`` one by one, when it asks for the next.
         """
         folder = warm.folder_for(self.warm_folder)
-        message = {
+        asked: Request = {
             **message,
             "cwd": self.cwd,
             "umask": self.umask,
@@ -94,11 +95,11 @@ class Surroundings:
         lease = {"payload": self.lease_digest(), "graph": graph_digest, "settings": self.settings}
         secrets = [] if secret is None else [secret]
         if self.faults is not None:
-            message["faults"] = self.faults
+            asked["faults"] = self.faults
         pulsing, unpacked = contextlib.closing(Pulse(self.beats, storage)), payload.at_hand(self.payload, storage, folder)
         with pulsing as pulse, unpacked as place:
-            message["payload_folder"] = place
-            return _persistent_request(folder, lease, message, [*secrets, self.initialisation, *blobs], pulse, more)
+            asked["payload_folder"] = place
+            return _persistent_request(folder, lease, asked, [*secrets, self.initialisation, *blobs], pulse, more)
 
     def key_of(self, name: str) -> str:
         """Where Lithops keeps an object of the call that this process runs, in its storage."""
@@ -156,7 +157,7 @@ class CallTask:
         """What is handed back: a large partial lies on the shelf."""
         return shelved(packed, self.shelf, self.surroundings, storage)
 
-    def _message(self, call: dict[str, Any], began: Began) -> tuple[str, dict[str, Any], list[bytes]]:
+    def _message(self, call: dict[str, Any], began: Began) -> tuple[str, Request, list[bytes]]:
         """The digest of the graph that a ROOT process is asked to run, the request, and its blobs."""
         raise NotImplementedError
 
@@ -214,12 +215,12 @@ class MapTask(CallTask):
     seed: int
     surroundings: Surroundings
     results: execute.Results = field(default_factory=execute.Results)
-    access: dict[str, Any] = field(default_factory=dict, repr=False)
+    access: access.GrantFields = field(default_factory=access.GrantFields, repr=False)
     shelf: Shelf | None = None
     shared: bool = False
 
-    def _message(self, call: dict[str, Any], began: Began) -> tuple[str, dict[str, Any], list[bytes]]:
-        message = {
+    def _message(self, call: dict[str, Any], began: Began) -> tuple[str, Request, list[bytes]]:
+        message: Request = {
             "op": "run",
             "call": call,
             "graph_digest": self.graph_digest,
@@ -250,9 +251,9 @@ class MergeTask(CallTask):
 
     surroundings: Surroundings
     dataset: dict[str, Any] = field(default_factory=dict)
-    access: dict[str, Any] = field(default_factory=dict, repr=False)
+    access: access.GrantFields = field(default_factory=access.GrantFields, repr=False)
 
-    def _message(self, call: dict[str, Any], began: Began) -> tuple[str, dict[str, Any], list[bytes]]:
+    def _message(self, call: dict[str, Any], began: Began) -> tuple[str, Request, list[bytes]]:
         tries = call.get("tries", MAX_TRIES)
         return "", {"op": "merge", "call": call, "access": self.access, "began": began, "tries": tries}, []
 
@@ -395,7 +396,7 @@ def fold_here(
         return pack(dataclasses.replace(alone, facts=facts))
     if surroundings.warm:
         with contextlib.suppress(warm.WarmProcessUnavailable):
-            message = {"op": "fold", "orders": [order], "attempt": attempt, "began": began}
+            message: Request = {"op": "fold", "orders": [order], "attempt": attempt, "began": began}
             return surroundings.request("", message, [reducer], storage, more=taken)[1][0]
     return partials.fold(reducer, taken, order, began, initialise())
 
@@ -442,7 +443,7 @@ class _Crashed(Exception):
 
 
 def _persistent_request(
-    folder: str, lease: dict[str, Any], message: dict[str, Any], blobs: list[bytes], pulse: Pulse, more: Iterable[bytes]
+    folder: str, lease: dict[str, Any], message: Request, blobs: list[bytes], pulse: Pulse, more: Iterable[bytes]
 ) -> tuple[dict[str, Any], list[bytes]]:
     tries = int(message.get("tries", MAX_TRIES))
     for number in range(1, tries + 1):

@@ -26,6 +26,7 @@ from ..travels import sealed
 from ..travels.envelope import Envelope, EnvelopeError, pack, unpack
 from ..travels.facts import Began, Facts, UnitFacts
 from . import faults
+from .messages import Request
 from .task import CallTask, MapTask, ReduceTask, Surroundings, fold_failure, fold_here, shelved
 
 __all__ = ["GraphsReduce", "GraphsTask", "joined", "later", "members", "renumbered", "units_of"]
@@ -118,8 +119,8 @@ class GraphsTask(CallTask):
             own = [{**plain, "id": plain["id"] - first} for plain in ranges]
             yield first, self.tasks[graph], {**call, "ranges": own}
 
-    def _message(self, call: Plain, began: Began) -> tuple[str, dict[str, Any], list[bytes]]:
-        works, codes = list[dict[str, Any]](), dict[bytes, int]()
+    def _message(self, call: Plain, began: Began) -> tuple[str, Request, list[bytes]]:
+        works, codes = list[Request](), dict[bytes, int]()
         for first, task, unit in self._alone(call):
             _, message, (code,) = task._message(unit, began)
             works.append({**message, "first_id": first, "code": codes.setdefault(code, len(codes))})
@@ -218,7 +219,7 @@ class GraphsReduce:
         orders = {graph: fold_order(heads[graph], self.tasks[graph].groups) for graph in rest}
         ordered = {graph: [rest[graph][position] for position in flat(order)] for graph, order in orders.items()}
         taken = Shelved([each for some in ordered.values() for each in some], storage)
-        message = {"op": "fold", "orders": list(orders.values()), "attempt": self.attempt, "began": began}
+        message: Request = {"op": "fold", "orders": list(orders.values()), "attempt": self.attempt, "began": began}
         _, folded = self.surroundings.request("", message, [self.reducer], storage, more=taken)
         ours = zip(rest, folded, strict=True)
         return {

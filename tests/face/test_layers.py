@@ -22,6 +22,7 @@ WORDS = ("errors", "options", "_version")  # and those that all of the package s
 # what the driver knows of the far side: the tasks that it sends, where ROOT runs a graph, and how its processes begin
 KNOWN_OF_THE_WORKER = {
     "worker.copying",
+    "worker.messages",
     "worker.payload",
     "worker.root.execute",
     "worker.root.graphs",

@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, cast
 
 from ...files import access, snapshot_parts
 from ...fold import partials
@@ -27,6 +27,7 @@ from ...processes.beats import Counter, die_with_parent
 from ...travels import sealed
 from ...travels.facts import Began
 from .. import faults, payload, together
+from ..messages import Request
 from . import execute, graphs
 from .initialisation import initialise
 
@@ -124,7 +125,8 @@ class _Slot:
             try:
                 with _talking():
                     wire.send(client, {"event": "slot", "pid": os.getpid(), "counter": self.counter.path})
-                    message, blobs = wire.receive(client)
+                    asked, blobs = wire.receive(client)
+                message = cast(Request, asked)
                 secret = blobs.pop(0) if message["has_credentials"] else None
                 initialisation, *blobs = blobs
                 if self._is_twin_after_compiling(message, initialisation, blobs):
@@ -160,7 +162,7 @@ class _Slot:
     def _answer(
         self,
         client: Connection[Any, Any],
-        message: dict[str, Any],
+        message: Request,
         initialisation: bytes,
         blobs: list[bytes],
         secret: bytes | None,
@@ -185,12 +187,12 @@ class _Slot:
                     return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place, message["began"])]
             return self._run(message, blobs, place, time.perf_counter() - started)
 
-    def _load(self, message: dict[str, Any], initialisation: bytes) -> None:
+    def _load(self, message: Request, initialisation: bytes) -> None:
         if message["payload"]["sha256"] != self.loaded:
             payload.load(message["payload"], initialisation, message["payload_folder"])
             self.loaded = message["payload"]["sha256"]
 
-    def _run(self, message: dict[str, Any], blobs: list[bytes], place: str, payload_s: float) -> Answer:
+    def _run(self, message: Request, blobs: list[bytes], place: str, payload_s: float) -> Answer:
         """Run the ranges of one graph, or those of several one after the other."""
         began: Began = message["began"]
         times: Began = {**began, "compiled_from": self.compilation[0], "compiled_until": self.compilation[1]}
@@ -211,7 +213,7 @@ class _Slot:
         ]
 
     def _run_one(
-        self, work: dict[str, Any], graph: bytes, place: str, times: Began, payload_s: float, script: Any
+        self, work: Request, graph: bytes, place: str, times: Began, payload_s: float, script: Any
     ) -> tuple[bytes, dict[str, bytes]]:
         results = execute.Results(**{**work["results"], "outputs": tuple(work["results"]["outputs"])})
         call, dataset, first_id = work["call"], work["dataset"], work.get("first_id", 0)
@@ -226,7 +228,7 @@ class _Slot:
         self.has_run = True
         return done
 
-    def _is_twin_after_compiling(self, message: dict[str, Any], initialisation: bytes, blobs: list[bytes]) -> bool:
+    def _is_twin_after_compiling(self, message: Request, initialisation: bytes, blobs: list[bytes]) -> bool:
         """Compile a new graph that others here want too, then be forked as often as the parent wants; whether this process
         is such a fork."""
         if message["op"] not in ("run", "compile"):
@@ -247,7 +249,7 @@ class _Slot:
             if self._fork(socket.socket(fileno=descriptors[0]), word[1:].decode()):
                 return True
 
-    def _may_fork(self, message: dict[str, Any]) -> bool:
+    def _may_fork(self, message: Request) -> bool:
         """Whether a graph is new, others here want it too, and it is read without connections, which forks would share."""
         names = adapter.files_of(message["call"]["ranges"], message["dataset"])
         return (
@@ -257,7 +259,7 @@ class _Slot:
             and not any(map(access.is_remote, names))
         )
 
-    def _compile_ahead(self, message: dict[str, Any], initialisation: bytes, graph: bytes) -> bool:
+    def _compile_ahead(self, message: Request, initialisation: bytes, graph: bytes) -> bool:
         place = place_of(self.folder, snapshot_parts.FOLDER, os.getpid())
         with execute.working_folder(message["cwd"], message.get("umask")):
             self._load(message, initialisation)
