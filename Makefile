@@ -8,6 +8,8 @@ JOBS ?= 2
 
 # Two Lithops programs of one user delete each other's copy of the package without it.
 export PYTHONSAFEPATH := 1
+# Each of the many processes of a run would compile our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-all test-data test-batch test-lambda chaos chaos-batch soak interrupts overwrite faults-table bench-recovery fuzz image audit lint house bench bench-quick clean
 
@@ -120,7 +122,7 @@ $(VENV)/.stamp-servers: tests/servers/install.sh tests/batch/install.sh | $(VENV
 	@touch $@
 
 # RDataFrame's templates, compiled once for all tests: half of their time was that. Without a compiler they do without.
-$(VENV)/.stamp-instantiations: $(wildcard rdf_lithops/compiled/*.py) | $(VENV)/.stamp-test
+$(VENV)/.stamp-instantiations: $(wildcard rdf_lithops/compiled/*) | $(VENV)/.stamp-test
 	rm -rf $(VENV)/instantiations
 	if command -v c++ >/dev/null; then mkdir -p $(VENV)/instantiations && \
 	RDF_LITHOPS_INSTANTIATIONS="$(CURDIR)/$(VENV)/instantiations" $(BIN)/python -W ignore -m rdf_lithops.compiled.build; fi
