@@ -346,10 +346,10 @@ def _run_graphs(original: Callable[..., Any]) -> Callable[..., Any]:
     def run_graphs(proxies: Iterable[Any]) -> int:
         handles = list(proxies)
         if handles and "lithops" in sys.modules:
-            from .graph import functions
+            from .graph import backend, graphs
 
-            if all(functions.is_ours(handle) for handle in handles):
-                return functions.run_graphs(handles)
+            if all(backend.is_ours(handle) for handle in handles):
+                return graphs.run_graphs(handles)
         return int(original(handles))
 
     return run_graphs

@@ -26,7 +26,6 @@ operations     the table of RDataFrame's methods: who answers each, or why it is
 answers        what the driver's own data frame answers
 composed       methods that others amount to: Take, Cache, columns of slots
 first_entries  Range
-axes           histograms whose axis the data decide
 in_memory      arrays, texts and CSV files as data frames
 functions      RunGraphs, SaveGraph and other functions that take a node
 drawn_graph    the drawing of a graph

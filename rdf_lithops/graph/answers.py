@@ -27,6 +27,9 @@ class Description:
     def __init__(self, told: Any, runs: int) -> None:
         self._told, self._runs = told, runs
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._told, name)
+
     def AsString(self, shortFormat: bool = False) -> str:  # ROOT's names
         """Return the text that ROOT prints."""
         text = str(self._told.AsString(shortFormat))

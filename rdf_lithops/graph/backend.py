@@ -31,10 +31,10 @@ from ..reporting import Recorder, Report
 from ..run import interrupts, running
 from ..run.events import Consumer, FileSkipped
 from ..travels.envelope import unpack
-from . import axes, execution, live_drawing, masks, proxies, selecting
+from . import execution, live_drawing, masks, proxies, selecting
 from .bad_files import without_bad_files
 from .preparing import Wanted
-from .reference import has_run, left_to_run, settle_names
+from .reference import has_run, settle_names
 
 # isort: split
 import ROOT
@@ -115,17 +115,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         return DataFrame.RDataFrame(head)
 
     def _execute(self, head: weakref.ref[Any]) -> None:
-        """DistRDF's ``execute_graph``; a second run, where histograms have found their axes in a first one."""
-        graph: Any = head()
-        if not axes.settle(graph) or left_to_run(graph):
-            self._execute_once(graph)
-        if axes.settle(graph) and left_to_run(graph) and getattr(self._thread, "directive", None) is None:
-            self._execute_once(graph)
-            axes.settle(graph)
-
-    def _execute_once(self, graph: Any) -> None:
-        """Run what is booked. A run's clock starts here: ranges are made before DistRDF asks us to run."""
+        """DistRDF's ``execute_graph``, where a run's clock starts: ranges are made there before we are asked to run."""
         recorder = self._thread.recorder = Recorder(time.time())
+        graph: Any = head()
         try:
             interrupts.check()
             with dataset.counted(self._account):

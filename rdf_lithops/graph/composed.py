@@ -18,6 +18,8 @@ __all__ = ["Derived", "cache", "define_slot", "define_slot_entry", "redefine_slo
 class Derived(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type information
     """A result handle whose value is made, once, of that of another one's node."""
 
+    __module__ = Proxy.__name__  # ROOT.RDF.RunGraphs and VariationsFor tell DistRDF's handles by the module of their class
+
     def __init__(self, handle: Any, made: Callable[[Any], Any]) -> None:
         super().__init__(handle.proxied_node)
         self._source, self._made = handle, made  # the source is kept: with it its node would go
@@ -36,18 +38,31 @@ class Derived(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type i
 def take(proxy: Any, *args: Any, template: list[Any] | tuple[Any, ...] = ()) -> Derived:
     """Return the handle of all values of a column, as a std::vector of the type that the brackets have:
     ``Take["float"]("x")``. Raises PlanError without a type, or for another collection."""
-    if len(template) != 1 or len(args) > 1:
+    if len(template) != 1 or len(args) > 1 or _has_several(str(*template)):
         raise PlanError(
             'Take: expected one type in brackets and a column, as in Take["float"]("x"); other collections '
             "can be made of its std::vector"
         )
     column = next(iter(args), None) or _default_column(proxy)
     kind = next(iter(template))
+    known = str(proxy.proxied_node.rdf_node.GetColumnType(column))
+    if _name_of_vector(kind) != _name_of_vector(known):
+        raise PlanError(f"Take: expected the type of column {column!r}, {known}, got {kind}")
 
     def vector(arrays: Any) -> Any:
         return _vector(kind, _values_of(arrays)[column])
 
     return Derived(proxy.AsNumpy([column], lazy=True), vector)
+
+
+def _has_several(types: str) -> bool:
+    """Return whether a template's arguments, in one text, are more than one type."""
+    depth = [types[:place].count("<") - types[:place].count(">") for place, sign in enumerate(types) if sign == ","]
+    return 0 in depth
+
+
+def _name_of_vector(kind: Any) -> str:
+    return str(ROOT.std.vector[kind].__cpp_name__)
 
 
 def _values_of(arrays: Any) -> Any:

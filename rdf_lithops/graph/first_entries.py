@@ -16,7 +16,7 @@ from ..errors import PlanError
 import ROOT
 from ROOT._distrdf import Operation, Proxy
 
-__all__ = ["range_of"]
+__all__ = ["check_report", "range_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,17 +41,30 @@ def range_of(proxy: Any, *args: int, **given: int) -> Any:
         )
     else:
         expression = _listed(_passing(proxy), begin, end, stride)
+        node.get_head().rdf_lithops_has_late_range = True
+        for each in node.get_head().graph_nodes:
+            check_report(each.operation, node.get_head())
     made = Proxy._create_new_node(node, Operation.create_op("Filter", expression))
     multithreaded = ROOT.IsImplicitMTEnabled()  # with which ROOT refuses, and we need not
     made.rdf_node = node.rdf_node.Filter(expression) if multithreaded else node.rdf_node.Range(begin, end, stride)
     return Proxy.NodeProxy(made)
 
 
+def check_report(operation: Any, head: Any) -> None:
+    """Raise PlanError for a Report of a graph with a Range after a Filter: local ROOT stops reading at the Range's end, and
+    its cuts have seen no more than that."""
+    if getattr(operation, "name", "") == "Report" and getattr(head, "rdf_lithops_has_late_range", False):
+        raise PlanError(
+            "Report cannot count beside a Range that follows a Filter, where local ROOT stops reading: ask for Count of "
+            "each node, or call Range before the Filter"
+        )
+
+
 def _bounds(args: Sequence[int], given: dict[str, int]) -> tuple[int, int, int]:
     names = ("end",) if len(args) == 1 and "end" not in given else ("begin", "end", "stride")
     values = {"begin": 0, "end": 0, "stride": 1, **dict(zip(names, args, strict=False)), **given}
     whole = all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in values.values())
-    if len(args) > len(names) or set(values) != {"begin", "end", "stride"} or not whole:
+    if not (args or given) or len(args) > len(names) or set(values) != {"begin", "end", "stride"} or not whole:
         raise PlanError(f"Range: expected an end, or begin, end and stride, as whole numbers, got {(*args, *given.items())}")
     if not values["stride"] or (values["end"] and values["end"] < values["begin"]):
         raise PlanError(f"Range: expected a stride greater than 0, and an end behind the beginning, got {values}")

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from . import axes, backend, drawn_graph, graphs
+from . import backend, drawn_graph
 
 # isort: split
 import ROOT  # noqa: F401  # DistRDF is a part of it
 from ROOT._distrdf import DataFrame, Proxy
 
-__all__ = ["FUNCTIONS", "is_ours", "run_graphs"]
+__all__ = ["FUNCTIONS", "is_ours"]
 
 
 def is_ours(node: Any) -> bool:
@@ -45,17 +45,3 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "SaveGraph": drawn_graph.save,
 }
 """By name, what is called with a node of ours."""
-
-
-def run_graphs(handles: list[Any]) -> int:
-    """Run the graphs of ``handles``, those of histograms that need it a second time; return how many graphs there are."""
-    count = graphs.run_graphs(handles)
-    heads = list(dict.fromkeys(handle.proxied_node.get_head() for handle in handles))
-    for head in heads:
-        axes.settle(head)
-    later = [each.booked for head in heads for each in axes.awaited(head) if each.booked is not None]
-    if later:
-        graphs.run_graphs(later)
-        for head in heads:
-            axes.settle(head)
-    return count

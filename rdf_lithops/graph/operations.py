@@ -1,7 +1,7 @@
 """Every public method of ROOT's ``RInterface``: who answers it, or why it is refused and what works instead.
 
 ``docs/operations.md`` is this table. What DistRDF has it does; schema and first rows are the driver's own data frame's
-(``answers``); some are made of others (``composed``, ``first_entries``, ``axes``); the rest is refused in one sentence.
+(``answers``); some are made of others (``composed``, ``first_entries``); the rest is refused in one sentence.
 """
 
 from __future__ import annotations
@@ -47,11 +47,12 @@ _OURS: dict[str, tuple[Callable[..., Any], str]] = {
 }
 _NOTES = {
     "AsNumpy": "",
-    "Histo1D": "without limits a second run fills it, where there are more than 1000 values",
+    "Histo1D": "with limits, which Min and Max find",
     "Display": "read by the driver from the dataset's beginning, after a Filter until there are as many rows",
     "GetNRuns": "the runs of this data frame",
     "GetNSlots": "1: each range has one",
     "Snapshot": "one file of that name where its parts are small; options.file_mib says otherwise",
+    "Report": "not beside a Range that follows a Filter: local ROOT stops reading there",
     "Sum": "without an initial value",
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..frame import settings
-from . import answers, axes, booking, operations
+from . import answers, booking, first_entries, operations
 
 # isort: split
 import ROOT  # noqa: F401  # DistRDF is a part of it
@@ -32,9 +32,22 @@ def install(is_ours: Callable[[Any], bool]) -> None:
         original = kind.__getattr__
         if not hasattr(original, "__wrapped__"):
             kind.__getattr__ = _taking(original, generic, own, is_ours)
+    if not hasattr(Proxy.ResultPtrProxy, "__iter__"):
+        Proxy.ResultPtrProxy.__iter__ = _iterating(is_ours)
     keys = Proxy.ResultMapProxy.GetKeys
     if not hasattr(keys, "__wrapped__"):
         Proxy.ResultMapProxy.GetKeys = _telling_keys(keys, is_ours)
+
+
+def _iterating(is_ours: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    """Return the loop over a result's value, as ROOT's own handles have it: over the cuts of a Report, for one."""
+
+    def loop(self: Any) -> Any:
+        if not is_ours(self):
+            raise TypeError(f"{type(self).__name__!r} object is not iterable")
+        return iter(self.GetValue())
+
+    return loop
 
 
 def _telling_keys(original: Callable[[Any], Any], is_ours: Callable[[Any], bool]) -> Callable[[Any], Any]:
@@ -86,10 +99,10 @@ class Method:
 
 
 def _book(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
-    if name == "Histo1D" and axes.finds_its_limits(args, given):
-        return axes.book(proxy, args, given)
+    booking.check_limits(name, args, given)
     operation = Operation.create_op(name, *args, **given)
     booking.check(operation)
+    first_entries.check_report(operation, proxy.proxied_node.get_head())
     settings.note(operation)
     with _booking:
         node = Proxy._create_new_node(proxy.proxied_node, operation)

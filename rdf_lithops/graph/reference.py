@@ -22,7 +22,7 @@ from ..frame.schema import Look
 import ROOT
 from ROOT._distrdf import HeadNode
 
-__all__ = ["add_reference", "has_run", "left_to_run", "settle_names"]
+__all__ = ["add_reference", "has_run", "settle_names"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +31,6 @@ def has_run(head: Any) -> None:
     """To be told when a graph of DistRDF's ``head`` has run: what is booked from now on local ROOT looks up elsewhere."""
     head.rdf_lithops_booked = {node.node_id for node in head.graph_nodes}
     head.rdf_lithops_runs = getattr(head, "rdf_lithops_runs", 0) + 1
-
-
-def left_to_run(head: Any) -> bool:
-    """Return whether an action that is booked on DistRDF's ``head`` has no value yet."""
-    return any(node.value is None for node in head._get_action_nodes())
 
 
 def settle_names(head: Any, args: tuple[Any, ...]) -> None:

@@ -78,7 +78,6 @@ USERS_OF_ROOT = {
     "frame/samples.py",
     "frame/selection.py",
     "graph/answers.py",
-    "graph/axes.py",
     "graph/backend.py",
     "graph/bad_files.py",
     "graph/composed.py",

@@ -12,7 +12,6 @@ import ROOT
 from conftest import REPOSITORY
 from datasets import ENTRIES, Datasets
 
-import rdf_lithops
 from rdf_lithops.errors import PlanError
 from rdf_lithops.graph import operations
 
@@ -181,68 +180,31 @@ def test_cached_columns(fexec: Any, files: Datasets) -> None:
         ours.Cache(["v"])
 
 
-# -- histograms without an axis ----------------------------------------------------------------------------------------
+def test_what_a_range_or_a_type_would_change_in_silence(fexec: Any, files: Datasets) -> None:
+    """A Report beside a Range that stops local ROOT's reading, another type than the column's and other collections are
+    refused; an iteration over a Report goes over its cuts."""
+    _, ours = frames(files, fexec)
+    cut = ours.Filter("n == 3", "three")
+    assert ["three"] == [str(each.GetName()) for each in cut.Report()]
+    for kind in ("float", "double, ROOT::RVec<double>"):
+        with pytest.raises(PlanError, match="Take: expected"):
+            ours.Take[kind]("x")
+    cut.Range(2)
+    with pytest.raises(PlanError, match="Report cannot count beside a Range"):
+        cut.Report()
 
 
-def bins(h: Any) -> dict[str, Any]:
-    """All that a histogram says, with its axis."""
-    axis = h.GetXaxis()
-    return {
-        "names": (h.GetName(), h.GetTitle()),
-        "axis": (axis.GetNbins(), axis.GetXmin(), axis.GetXmax()),
-        "contents": [h.GetBinContent(cell) for cell in range(h.GetNcells())],
-        "squares": h.GetSumw2N(),
-        "entries": h.GetEntries(),
-        "mean": f"{h.GetMean():.10g}",
-        "width": f"{h.GetStdDev():.10g}",
-        "can grow": h.CanExtendAllAxes(),
-        "buffer": h.GetBufferSize(),
-    }
-
-
-WITHOUT_AXES: dict[str, Callable[[Any], Any]] = {
-    "numbers": lambda d: d.Histo1D("g"),
-    "whole numbers": lambda d: d.Histo1D("k"),
-    "weighted": lambda d: d.Histo1D("g", "w"),
-    "vectors": lambda d: d.Histo1D("v"),
-    "vectors with a weight": lambda d: d.Histo1D("v", "w"),
-    "grows to both sides": lambda d: d.Histo1D("grows"),
-    "grows step by step": lambda d: d.Histo1D("rdfentry_"),
-    "no numbers later": lambda d: d.Histo1D("odd"),
-    "own bins": lambda d: d.Histo1D(("name", "title;x", 17, 0.0, 0.0), "g"),
-    "few": lambda d: d.Filter("rdfentry_ > 4000").Histo1D("g", "w"),
-    "none": lambda d: d.Filter("rdfentry_ < 0").Histo1D("g"),
-}
-
-
-def test_histograms_without_an_axis(fexec: Any) -> None:
-    """A histogram without limits is local RDataFrame's bin by bin, with one more run for all of them together."""
-    columns = {
-        "g": "std::sin(double(rdfentry_)) * std::log(2. + rdfentry_)",
-        "k": "int(rdfentry_ % 7)",
-        "w": "0.5 + rdfentry_ % 3",
-        "v": "ROOT::RVecF{float(g), float(k)}",
-        "grows": "rdfentry_ < 1500 ? g : (rdfentry_ % 2 ? 1. : -1.) * rdfentry_",
-        "odd": 'rdfentry_ == 2500 ? std::nan("") : rdfentry_ == 3000 ? 1. / 0. : g * (rdfentry_ + 1)',
-    }
-    found = []
-    for frame in (ROOT.RDataFrame(4100), ROOT.RDataFrame(4100, executor=fexec, npartitions=3)):
-        node = frame
-        for name, expression in columns.items():
-            node = node.Define(name, expression)
-        handles = {name: ask(node) for name, ask in WITHOUT_AXES.items()}
-        found.append({name: bins(handle.GetValue()) for name, handle in handles.items()})
-    for name in WITHOUT_AXES:
-        differing = {key for key in found[0][name] if found[0][name][key] != found[1][name][key]}
-        assert set() == differing, (name, found[0][name]["axis"], found[1][name]["axis"])
-    assert 2 == frame.GetNRuns()
-
-
-def test_variations_of_a_histogram_without_an_axis(fexec: Any) -> None:
-    """Variations of what has no axis yet are refused, and a model is asked for."""
-    handle = ROOT.RDataFrame(10, executor=fexec).Define("x", "1.0").Histo1D("x")
-    with pytest.raises(PlanError, match="give it a model"):
-        ROOT.RDF.Experimental.VariationsFor(handle)
+def test_a_histogram_without_limits_is_refused(fexec: Any) -> None:
+    """Ranges would find different limits, and lose entries in silence."""
+    node = ROOT.RDataFrame(10, executor=fexec).Define("x", "1.0")
+    for given in (
+        ("x",),
+        (("h", "", 10, 0.0, 0.0), "x"),
+        (("h", "", 10), "x"),
+        (ROOT.RDF.TH1DModel("h", "", 10, 0.0, 0.0), "x"),
+    ):
+        with pytest.raises(PlanError, match="axis with limits"):
+            node.Histo1D(*given)
 
 
 # -- sources -----------------------------------------------------------------------------------------------------------
@@ -302,10 +264,3 @@ def test_a_progress_bar(fexec: Any, files: Datasets) -> None:
     frame = ROOT.RDataFrame("events", files.main, executor=fexec)
     ROOT.RDF.Experimental.AddProgressBar(frame)
     assert frame._headnode.backend.options.progress is True
-
-
-def test_report_of_a_histogram_without_an_axis(fexec: Any) -> None:
-    """Its handle is like others: it has a report, and gives the histogram's methods."""
-    handle = ROOT.RDataFrame(20, executor=fexec, npartitions=2).Define("x", "1.0 * rdfentry_").Histo1D("x")
-    assert (20.0, 9.5) == (handle.GetEntries(), handle.GetMean())
-    assert rdf_lithops.report(handle).calls
