@@ -27,8 +27,8 @@ from rdf_lithops.travels.envelope import Envelope, EnvelopeError, pack, unpack
 PROGRAM = """
 import sys
 import lithops  # whose own name "wait" is the function
-from rdf_lithops.worker import first
-first.begin()
+from rdf_lithops.worker.start import pre_run
+pre_run.begin()
 for backend in ("aws_s3", "localhost"):
     monitor = type("Monitor", (), {"type": "storage", "storage_backend": backend})
     print(sys.modules["lithops.wait"]._poll_sleep_sec(monitor, None))

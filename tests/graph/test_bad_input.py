@@ -130,20 +130,20 @@ def test_column_that_does_not_exist(fexec: Any, files: Datasets) -> None:
     assert "main_a.root" in caught.value.where
 
 
-def test_histogram_without_a_model(fexec: Any) -> None:
-    """A histogram whose bins are not given: DistRDF's own error, at booking."""
-    with pytest.raises(ValueError, match="Creating a histogram without a model is not supported in distributed mode"):
-        ROOT.RDataFrame(10, executor=fexec).Define("x", "1.").Histo1D("x")
+@pytest.mark.parametrize("method", ["Histo1D", "Histo2D"])
+def test_histogram_without_a_model(fexec: Any, method: str) -> None:
+    """A histogram whose bins are not given is refused at booking, with what to give."""
+    columns = ("x",) if method == "Histo1D" else ("x", "x")
+    with pytest.raises((rdf_lithops.PlanError, ValueError), match="model|limits"):
+        getattr(ROOT.RDataFrame(10, executor=fexec).Define("x", "1."), method)(*columns)
 
 
-@pytest.mark.parametrize("operation", ["Take", "Foreach", "Reduce", "Aggregate", "Range", "Cache", "Display", "Describe"])
-def test_unsupported_operation(fexec: Any, operation: str) -> None:
-    """An operation that DistRDF does not distribute is an AttributeError by its name."""
+def test_a_method_that_nobody_has(fexec: Any) -> None:
+    """A name that local RDataFrame has not, either, is an AttributeError that says the nearest one; see test_operations."""
     frame = ROOT.RDataFrame(10, executor=fexec)
-    with pytest.raises(AttributeError, match=f"'RDataFrame' object has no attribute '{operation}'"):
-        getattr(frame, operation)
-    with pytest.raises(AttributeError, match=f"'Filter' object has no attribute '{operation}'"):
-        getattr(frame.Filter("true"), operation)
+    for node in (frame, frame.Filter("true")):
+        with pytest.raises(AttributeError, match="no method 'Histo1d'; did you mean Histo1D?"):
+            node.Histo1d
 
 
 def test_exception_in_a_filter(fexec: Any) -> None:
