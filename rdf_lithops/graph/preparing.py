@@ -38,7 +38,7 @@ from ..run.account import Account
 from ..worker.messages import Request
 from ..worker.root import execute
 from ..worker.task import MapTask, ReduceTask, Surroundings
-from . import recording
+from . import recording, variables
 from .travelling import Travelling, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
 
 # isort: split
@@ -108,7 +108,7 @@ def prepared(graphs: Sequence[Taken]) -> Iterator[Ready]:
     written."""
     leader = graphs[0].wanted.backend
     session = leader.session = registry.rouse(leader.executor, leader.options)
-    user_code = payload.gather(leader, recording.steps(everything=leader.options.declared))
+    user_code = payload.gather(leader, _steps(leader))
     destinations = [destination for each in graphs for destination in each.travelling.graph.destinations]
     _refuse_shared(destinations)
     travelling = [each.travelling for each in graphs]
@@ -267,6 +267,12 @@ def no_delivery(data: bytes) -> None:
     raise AssertionError("a plan that runs inside execute_graph is delivered by it")
 
 
+def _steps(backend: Any) -> list[recording.Step]:
+    """What workers are given of the program's C++."""
+    steps = recording.steps(everything=backend.options.declared)
+    return variables.with_values(steps) if backend.options.declared else steps
+
+
 @contextmanager
 def compiling_ahead(wanted: Sequence[Wanted]) -> Iterator[None]:
     """While this lasts, this machine's ROOT process compiles graphs of a shape that is new, for the calls to come."""
@@ -301,7 +307,7 @@ def _ask_ahead(wanted: Wanted, session: Session, workers: int, graphs: int) -> c
     remote = any(map(access.is_remote, adapter.files_of(plain_ranges, shared)))
     if remote or shared["friends"] is not None or graph.destinations or not graph.nodes:
         return None
-    user_code = payload.gather(wanted.backend, recording.steps(everything=wanted.backend.options.declared))
+    user_code = payload.gather(wanted.backend, _steps(wanted.backend))
     if user_code.bundle is not None:
         return None
     pickled = payload.dumps((graph.mapper, wanted.reducer))

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from . import recording, statements
+from . import recording, statements, variables
 from .recording import Left, Step
 
 __all__ = ["compiled", "declaration", "include_path", "library", "line", "macro"]
@@ -36,6 +36,7 @@ def _keep_code(kind: str, text: str, where: str) -> None:
         return
     found = included(text)
     recording.note(Step(kind, found.text, where, found.files, tuple(found.folders), plain=text))
+    variables.declared(text)
 
 
 def _is_inert(statement: str) -> bool:
@@ -80,6 +81,7 @@ def _keep_lines(text: str, where: str) -> None:
 
         found = included("".join(kept).strip())
         recording.append(Step("line", found.text, where, found.files, tuple(found.folders), plain="".join(kept)))
+        variables.declared("".join(kept))
 
 
 def _with_errors(call: Callable[..., Any], line: Any, args: tuple[Any, ...]) -> tuple[Any, bool]:
@@ -150,6 +152,7 @@ def _keep_macro(path: str, where: str) -> None:
     recording.note(
         Step("macro", step, where, {path: data, **found.files}, tuple(found.folders), plain=data.decode(errors="replace"))
     )
+    variables.declared(data.decode(errors="replace"))
 
 
 def compiled(call: Callable[..., Any], where: str, name: Any, *args: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["acts_outside", "assigned", "is_declaration", "masked", "names", "split", "words"]
+__all__ = ["acts_outside", "assigned", "is_declaration", "masked", "names", "split", "variables", "words"]
 
 _LITERAL = re.compile(
     r'R"(?P<mark>[^()\\\s]{0,16})\(.*?\)(?P=mark)"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'|//[^\n]*|/\*.*?\*/', re.DOTALL
@@ -143,6 +143,22 @@ def names(text: str) -> set[str]:
     for statement in split(text):
         found |= _names_of(masked(statement).strip())
     return found - {"operator", "const", "noexcept"}
+
+
+def variables(text: str, inside: str = "") -> set[str]:
+    """The qualified names of the variables that ``text`` defines outside of functions and classes."""
+    found: set[str] = set()
+    for statement in split(text):
+        plain = masked(statement).strip()
+        block = re.match(r"(?:inline\s+)?namespace\s+(\w+)\s*\{", plain)
+        if block:
+            body = statement[statement.index("{") + 1 : statement.rindex("}")]
+            found |= variables(body, f"{inside}{block[1]}::")
+        elif not re.match(r"#|using\b|typedef\b|template\b|class\b|struct\b|union\b|enum\b|extern\b|namespace\b", plain):
+            is_function = _closes(plain, "") and plain.endswith("}")
+            if not is_function and (is_declaration(statement) or plain.startswith("auto ")):
+                found |= {f"{inside}{name}" for name in _names_of(plain) - {"operator", "const", "noexcept"}}
+    return found
 
 
 def _names_of(text: str) -> set[str]:

@@ -134,7 +134,7 @@ def test_column_that_does_not_exist(fexec: Any, files: Datasets) -> None:
 def test_histogram_without_a_model(fexec: Any, method: str) -> None:
     """A histogram whose bins are not given is refused at booking, with what to give."""
     columns = ("x",) if method == "Histo1D" else ("x", "x")
-    with pytest.raises((rdf_lithops.PlanError, ValueError), match="model|limits"):
+    with pytest.raises((rdf_lithops.PlanError, ValueError), match=r"model|limits"):
         getattr(ROOT.RDataFrame(10, executor=fexec).Define("x", "1."), method)(*columns)
 
 
@@ -142,7 +142,7 @@ def test_a_method_that_nobody_has(fexec: Any) -> None:
     """A name that local RDataFrame has not, either, is an AttributeError that says the nearest one; see test_operations."""
     frame = ROOT.RDataFrame(10, executor=fexec)
     for node in (frame, frame.Filter("true")):
-        with pytest.raises(AttributeError, match="no method 'Histo1d'; did you mean Histo1D?"):
+        with pytest.raises(AttributeError, match=r"no method 'Histo1d'; did you mean Histo1D\?"):
             node.Histo1d
 
 

@@ -190,3 +190,32 @@ def test_compiled_macros_and_libraries(fexec: Any, tmp_path: Path, tag: str) -> 
     shutil.move(tmp_path / "other", tmp_path / "elsewhere")
     shutil.copytree(tmp_path / "elsewhere", tmp_path / "other")
     assert 4 * 13.0 == total(expression, fexec)
+
+
+def test_values_that_change(fexec: Any, tag: str) -> None:
+    """A variable that was declared and has been given another value since, by Python or by a call, has it on workers:
+    numbers, truth values, texts, vectors, in a namespace; and again when it changes between two queries."""
+    ROOT.gInterpreter.Declare(
+        f"""
+        double scale_{tag} = 1; int number_{tag} = 1; bool flag_{tag} = false; std::string text_{tag} = "a";
+        std::vector<double> list_{tag}; namespace space_{tag} {{ float inner = 1; }}
+        void load_{tag}(int value) {{ number_{tag} = value; }}
+        double all_{tag}() {{
+            double sum = scale_{tag} + 10 * number_{tag} + (flag_{tag} ? 100 : 0) + 1000 * text_{tag}.size();
+            for (auto each : list_{tag}) sum += each;
+            return sum + space_{tag}::inner;
+        }}
+        """
+    )
+    seen = []
+    for step in range(3):
+        expected = total(f"all_{tag}()")
+        assert expected == total(f"all_{tag}()", fexec)
+        seen.append(expected)
+        setattr(ROOT, f"scale_{tag}", 0.1 * (step + 2))
+        getattr(ROOT, f"load_{tag}")(step + 5)
+        setattr(ROOT, f"flag_{tag}", True)
+        getattr(ROOT, f"text_{tag}").assign('q"\\' * step)
+        getattr(ROOT, f"list_{tag}").push_back(0.3)
+        getattr(ROOT, f"space_{tag}").inner = 2.5
+    assert len(set(seen)) == 3
