@@ -117,8 +117,7 @@ def _result_of(ready: Ready, graph: int, result: Envelope | RunError, took_s: fl
         failed: Exception = _explained(failure, ready, graph)
     except Exception as problem:  # an answer that cannot be read, a payload that does not load
         failed = problem
-    if len(ready.taken) > 1:  # else what encloses this does it
-        snapshots.discard(ready.taken[graph].travelling.graph.destinations)
+    snapshots.discard(ready.taken[graph].travelling.graph.destinations)
     return failed
 
 
