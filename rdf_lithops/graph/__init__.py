@@ -12,6 +12,7 @@ rewriting      default branches and ``rdfentry_``, said so that they mean the sa
 selecting      entry lists and ranges of specifications
 declaring      C++, headers and ``initialize``, tried where they are given
 listening      stands around ROOT's functions that declare or load something
+variables      the values that variables of such C++ have when a graph is run
 spellings      what is kept of each call with which a program gives something to the interpreter
 recording      what the program gave to the interpreter, in its order
 statements     C++ as text: statements, and the names that they bring

@@ -100,6 +100,7 @@ USERS_OF_ROOT = {
     "graph/rewriting.py",
     "graph/selecting.py",
     "graph/travelling.py",
+    "graph/variables.py",
     "graph/undeclared.py",
     "registration.py",
     "worker/faults.py",
