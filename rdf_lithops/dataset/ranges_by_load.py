@@ -137,9 +137,19 @@ def _without_empty_ones(head: Any, ranges: list[Any]) -> list[Any]:
         }
     except RuntimeError:  # for the workers to say
         return ranges
+    _number(ranges, seen)
     filled = [item for item in ranges if _has_entries(item, seen)]
     held = {str(name) for item in filled for name in _own_files(item)}
     return [item for item in ranges if item in filled or not held.issuperset(map(str, _own_files(item)))]
+
+
+def _number(ranges: list[Any], seen: dict[tuple[str, str], Look]) -> None:
+    """Tell each range the entries before its first file, as ``entries_before``: those of ranges that are left out count."""
+    before = 0
+    for item in ranges:
+        item.entries_before = before
+        pairs = list(zip(map(str, item.filenames), map(str, item.treenames), strict=True))
+        before += sum(seen[pair].entries for pair in (pairs if item.last_tree_end_perc == 1 else pairs[:-1]))
 
 
 def _own_files(item: Any) -> list[Any]:

@@ -241,7 +241,7 @@ def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) ->
             continue
         if plain["kind"] != "files" or plain["files"] is None:
             continue  # empty sources and chains with friends count globally by themselves
-        plain["first_entry"] = before
+        plain["first_entry"] = before = getattr(item, "entries_before", before)
         finished = plain["files"] if plain["end_fraction"] == 1 else plain["files"][:-1]
         for name, tree in zip(finished, plain["trees"], strict=False):
             if (name, tree) not in counted:
