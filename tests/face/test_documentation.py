@@ -46,7 +46,7 @@ def test_each_error_leads_to_its_paragraph(kind: type[errors.RdfLithopsError]) -
     """Its text ends with the command that prints the paragraph, which is there."""
     if kind is errors.RdfLithopsError:
         return  # only its kinds are raised, and lists of them
-    made = kind(*["it"] * (2 if kind is errors.PayloadError else 1))
+    made = errors.GraphsError([errors.RunError("it")], 1) if kind is errors.GraphsError else kind(*_arguments_of(kind))
     *text, last = str(made).splitlines()
     assert "it" in "\n".join(text)
     command = last.strip().removeprefix("help:").split()
@@ -54,6 +54,10 @@ def test_each_error_leads_to_its_paragraph(kind: type[errors.RdfLithopsError]) -
     shown = click.testing.CliRunner().invoke(main, command[1:])
     assert 0 == shown.exit_code, shown.output
     assert len(shown.output) > 100
+
+
+def _arguments_of(kind: type[errors.RdfLithopsError]) -> list[str]:
+    return ["it"] * (2 if kind is errors.PayloadError else 1)
 
 
 def test_topics_are_listed() -> None:
