@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import GraphsError
+from ..files import access
 from ..reporting import Recorder
 from ..run import interrupts
 from . import execution
@@ -80,6 +81,8 @@ def _run(nodes: list[Any], failed: dict[int, Exception]) -> None:
     finally:
         backends = [node.get_head().backend for node in nodes]
         if recorder.run_id:
+            for other in backends[1:]:  # what each has looked for in its own files is of the one run
+                backends[0].fetched, other.fetched = backends[0].fetched + other.fetched, access.Fetched()
             report = backends[0].reported(recorder)
             for backend in backends:
                 backend.reports.append(report)
