@@ -6,6 +6,7 @@ been written to a variable of another type since is not seen.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -28,10 +29,18 @@ def declared(text: str) -> None:
 
 
 def with_values(steps: Iterable[Step]) -> list[Step]:
-    """``steps``, and behind them an assignment to each variable that has another value now than those leave it with."""
-    now = {name: _literal(_value(name)) for name in _declared}
+    """``steps``, and behind them an assignment to each variable of theirs that has another value now than they leave it
+    with."""
+    kept = list(steps)
+    names = [name for step in kept for name in _variables_of(step.plain) if name in _declared]
+    now = {name: _literal(_value(name)) for name in dict.fromkeys(names)}
     changed = {name: literal for name, literal in now.items() if literal not in ("", _declared[name])}
-    return [*steps, *(Step("line", f"{name} = {literal};", "its value now") for name, literal in changed.items())]
+    return [*kept, *(Step("line", f"{name} = {literal};", "its value now") for name, literal in changed.items())]
+
+
+@functools.lru_cache(maxsize=1024)
+def _variables_of(text: str) -> tuple[str, ...]:
+    return tuple(sorted(statements.variables(text)))
 
 
 def _value(name: str) -> Any:
