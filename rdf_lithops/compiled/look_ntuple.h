@@ -1,4 +1,4 @@
-// What one file holds of an RNTuple, for worker/schema.py.
+// What one file holds of an RNTuple, for frame/schema.py.
 #ifndef RDF_LITHOPS_LOOK_NTUPLE
 #define RDF_LITHOPS_LOOK_NTUPLE
 #include <ROOT/RNTupleDescriptor.hxx>

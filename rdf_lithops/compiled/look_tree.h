@@ -1,4 +1,4 @@
-// What one file holds of a tree, for worker/schema.py.
+// What one file holds of a tree, for frame/schema.py.
 #ifndef RDF_LITHOPS_LOOK_TREE
 #define RDF_LITHOPS_LOOK_TREE
 #include <TBranch.h>

@@ -35,7 +35,17 @@ def with_values(steps: Iterable[Step]) -> list[Step]:
     names = [name for step in kept for name in _variables_of(step.plain) if name in _declared]
     now = {name: _literal(_value(name)) for name in dict.fromkeys(names)}
     changed = {name: literal for name, literal in now.items() if literal not in ("", _declared[name])}
-    return [*kept, *(Step("line", f"{name} = {literal};", "its value now") for name, literal in changed.items())]
+    return [*kept, *(Step("line", _assignment(name, literal), "its value now") for name, literal in changed.items())]
+
+
+def _assignment(name: str, literal: str) -> str:
+    """C++ that gives a variable its value; a whole number may be that of an enumeration, which takes no other."""
+    is_whole = literal.rstrip("ul").lstrip("-").isdigit()
+    return (
+        f"{name} = static_cast<std::remove_reference_t<decltype({name})>>({literal});"
+        if is_whole
+        else f"{name} = {literal};"
+    )
 
 
 @functools.lru_cache(maxsize=1024)

@@ -197,11 +197,13 @@ def test_values_that_change(fexec: Any, tag: str) -> None:
     numbers, truth values, texts, vectors, in a namespace; and again when it changes between two queries."""
     ROOT.gInterpreter.Declare(
         f"""
+        enum class Kind_{tag} {{ one, two }}; Kind_{tag} kind_{tag} = Kind_{tag}::one;
         double scale_{tag} = 1; int number_{tag} = 1; bool flag_{tag} = false; std::string text_{tag} = "a";
         std::vector<double> list_{tag}; namespace space_{tag} {{ float inner = 1; }}
-        void load_{tag}(int value) {{ number_{tag} = value; }}
+        void load_{tag}(int value) {{ number_{tag} = value; kind_{tag} = Kind_{tag}::two; }}
         double all_{tag}() {{
             double sum = scale_{tag} + 10 * number_{tag} + (flag_{tag} ? 100 : 0) + 1000 * text_{tag}.size();
+            sum += 7 * int(kind_{tag});
             for (auto each : list_{tag}) sum += each;
             return sum + space_{tag}::inner;
         }}
