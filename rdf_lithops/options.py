@@ -45,8 +45,8 @@ class Options:
     """What the program gives to the interpreter (Declare, #include, .L, Load, Numba) travels to workers; if not, only what
     it gives to ROOT's Distribute functions and ``initialize`` does."""
     instantiations: str = _option("build", str)
-    """"build": take RDataFrame's templates from libraries that were compiled once, and on localhost have those made that
-    are missing, at idle priority, after the program; "use" makes none; "off" has each program compile all it needs."""
+    """"build": take RDataFrame's templates from libraries that were compiled once, and have those made that are missing, on
+    this machine, at idle priority, after the program; "use" makes none; "off" has each program compile all it needs."""
     memory_limit_mib: float = _option(3000.0, float, int, above=0)
     """A ROOT process that has grown larger is replaced before its next call."""
     cache_limit_mib: float = _option(1024.0, float, int, above=0)

@@ -27,6 +27,7 @@ LIMIT_S = 1800.0
 MEMORY_BYTES = 3 * 2**30  # of one compilation
 GIVEN_UP = "given_up"  # a file of lines that did not compile
 FAILURES = 8  # lines that may fail, of one library
+MANY = 8  # learned libraries
 LINES_PER_FILE = 12  # the compiler's memory grows with them: 12 take 0.6 GiB
 _FLAGS = ("-O2", "-ffp-contract=off", "-fPIC", "-w")  # the loop's bits are those of Cling's code
 
@@ -166,15 +167,31 @@ def _give_up(place: str, lines: Sequence[str]) -> None:
 
 
 def build_wanted(place: str) -> None:
-    """Make one library of the lines that graphs have asked for; those that do not compile are not tried again."""
+    """Make one library of the lines that graphs have asked for; those that do not compile are not tried again. MANY small
+    ones become one with it: each costs a program some hundredths of a second."""
     lines, paths = wanted(place)
     if lines:
-        build(place, "learned-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16], lines)
+        small = [known for known in library.libraries(place) if not known.is_base]
+        old = small if len(small) >= MANY else []
+        lines = [*dict.fromkeys(line for known in old for line in known.lines), *lines]
+        made = build(place, "learned-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16], lines)
         if wanted(place)[0]:  # another process is at it
             return
+        _replace(old, made)
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def _replace(old: Sequence[library.Library], made: str | None) -> None:
+    """Remove libraries of which all is in the one that was ``made``; who has loaded them keeps them."""
+    there = set(library.read(made).lines) if made is not None else set()
+    for known in old:
+        if there.issuperset(known.lines):
+            stem = known.path.removesuffix(".so")
+            for ending in (".so", ".json", ".lock"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(stem + ending)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .signatures import action, interface, node
+from .signatures import action, interface, node, variations
 
 __all__ = ["catalogue"]
 
@@ -21,7 +21,7 @@ _NUMBERS = ("float", "double", "int")
 
 def catalogue() -> list[str]:
     """The instantiations of the base library, one line of C++ each, those that save most first."""
-    return list(dict.fromkeys([*_interfaces(), *_histograms(), *_numbers(), *_nodes()]))
+    return list(dict.fromkeys([*_interfaces(), *_histograms(), *_numbers(), *_nodes(), *_variations()]))
 
 
 def _interfaces() -> Iterator[str]:
@@ -53,3 +53,8 @@ def _nodes() -> Iterator[str]:
     for column in _NUMBERS:
         yield node("JitDefineHelper", define, f"{column} ({column})")
     yield node("JitDefineHelper", define, "double ()")
+
+
+def _variations() -> Iterator[str]:
+    for result in ("TH1D", "TH2D", "double"):
+        yield from variations(result)

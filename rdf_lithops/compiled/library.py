@@ -16,7 +16,7 @@ import os
 import platform
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,11 @@ __all__ = [
     "home",
     "is_safe",
     "is_wanted",
+    "key",
     "libraries",
+    "lies_here",
     "load_all",
+    "load_more",
     "opened",
     "read",
     "standard",
@@ -51,6 +54,7 @@ HEADERS = os.path.dirname(os.path.abspath(__file__))  # where that lies
 VARIABLE = "RDF_LITHOPS_INSTANTIATIONS"  # a folder of libraries that are used and not added to, as an image's; or "off"
 OFF = "off"
 _FORMAT = 1
+_FOLDER = "instantiations-"
 _HEADERS_READ = (  # which change with all that a library depends on: ROOT, its compiler and standard, RDataFrame's templates
     *("RVersion.h", "RConfigure.h", "compiledata.h"),
     *(f"ROOT/RDF/{name}.hxx" for name in ("RInterface", "InterfaceUtils", "ActionHelpers", "RAction", "RDefine", "RFilter")),
@@ -70,6 +74,11 @@ class Library:
     lines: tuple[str, ...]
     made: dict[str, Any]
 
+    @property
+    def is_base(self) -> bool:
+        """Whether it is the one that is made of the catalogue."""
+        return os.path.basename(self.path) == f"{BASE}.so"
+
 
 def folder() -> str:
     """The folder of the libraries for this ROOT: that of the image, or a private one below the user's cache, which is made
@@ -77,7 +86,7 @@ def folder() -> str:
 
     Needs ROOT. Raises LibraryRefused where it is somebody else's, or others can write there.
     """
-    path = os.path.join(home(), f"instantiations-{_key()}")
+    path = os.path.join(home(), f"{_FOLDER}{key()}")
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
         seen = os.lstat(path)
@@ -118,7 +127,7 @@ def is_safe(seen: os.stat_result) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _key() -> str:
+def key() -> str:
     """Names all that a library depends on: ROOT, its headers, the standard and ABI they are compiled with, our catalogue and
     our own C++."""
     digest = hashlib.sha256(repr((_FORMAT, platform.machine(), *catalogue.catalogue())).encode())
@@ -175,17 +184,27 @@ def libraries(place: str) -> Iterator[Library]:
             logger.warning("an instantiation library is left out: %s", refusal)
 
 
+def lies_here(name: str, root: str) -> bool:
+    """Whether this machine has a library ``name`` for the ROOT of the key ``root`` where its processes look when they start.
+    Needs no ROOT."""
+    return os.path.exists(os.path.join(home(), f"{_FOLDER}{root}", f"{name}.so"))
+
+
 def load_all() -> list[str]:
     """Load every library for this ROOT, before it has compiled anything; returns the lines of C++ that are there now."""
     try:
-        found = list(libraries(folder()))
+        return load_more(libraries(folder()), ())
     except LibraryRefused as refusal:
         logger.warning("no instantiation library is used: %s", refusal)
         return []
+
+
+def load_more(found: Iterable[Library], there: Collection[str]) -> list[str]:
+    """Load libraries, beside the lines of C++ that are ``there``; returns the lines that came with them."""
     lines: dict[str, None] = {}
     for library in found:
         try:
-            _load(library, [line for line in library.lines if line not in lines])
+            _load(library, [line for line in library.lines if line not in lines and line not in there])
         except LibraryRefused as refusal:
             logger.warning("an instantiation library is left out: %s", refusal)
             continue

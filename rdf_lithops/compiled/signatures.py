@@ -7,12 +7,24 @@ RDataFrame's log channel prints its text when the node is booked.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["HEADERS", "action", "declaration", "function_names", "interface", "is_line", "node", "noted", "source"]
+__all__ = [
+    "HEADERS",
+    "action",
+    "declaration",
+    "function_names",
+    "interface",
+    "is_line",
+    "node",
+    "noted",
+    "source",
+    "variations",
+]
 
-_RDF, _NODES = "ROOT::Internal::RDF::", "ROOT::Detail::RDF::"
-HEADERS = "#include <ROOT/RDataFrame.hxx>\n#include <ROOT/RDF/InterfaceUtils.hxx>\n#include <ROOT/RDF/RJittedFilter.hxx>\n"
+_RDF, _NODES, _MAP = "ROOT::Internal::RDF::", "ROOT::Detail::RDF::", "ROOT::RDF::Experimental::RResultMap"
+_INCLUDED = ("RDataFrame", "RDFHelpers", "RDF/InterfaceUtils", "RDF/RJittedFilter")
+HEADERS = "".join(f"#include <ROOT/{name}.hxx>\n" for name in _INCLUDED)
 _COMMON = f"const std::vector<std::string>&, {_RDF}RColumnRegister&, {_NODES}RLoopManager&"
 _HELPERS = {  # what each helper fills in, and what it takes beside
     "JitFilterHelper": (f"{_NODES}RJittedFilter", ""),
@@ -51,6 +63,14 @@ def node(helper: str, arguments: str, function_type: str) -> str:
 def interface(node_class: str) -> str:
     """The instantiation of what Python has of a node of this class: its ``Filter``, ``Define``, ``Histo1D``."""
     return f"template class ROOT::RDF::RInterface<{_NODES}{node_class}>;"
+
+
+def variations(result: str) -> Iterator[str]:
+    """The instantiations for the variations of an action with this result: asked for, and taken out to be merged."""
+    of = f"<{result}>"
+    yield f"template class {_NODES}RMergeableVariations{of};"
+    yield f"template {_MAP}{of} ROOT::RDF::Experimental::VariationsFor{of}(ROOT::RDF::RResultPtr{of});"
+    yield f"template std::unique_ptr<{_NODES}RMergeableVariations{of}> {_NODES}GetMergeableValue{of}({_MAP}{of}&);"
 
 
 def function_names(log: str) -> list[str]:

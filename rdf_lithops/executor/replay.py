@@ -49,7 +49,7 @@ def _for_here(task: Any, place: str) -> Any:
     )
     return dataclasses.replace(
         task,
-        surroundings=dataclasses.replace(task.surroundings, sealed=None),
+        surroundings=dataclasses.replace(task.surroundings, sealed=None, libraries=None),
         results=dataclasses.replace(task.results, outputs=outputs),
     )
 

@@ -11,7 +11,9 @@ from ..errors import PlanError
 from ..options import Options
 from ..planning.cost import Offer
 from ..planning.limits import Limits, limits_of
+from ..processes.library_making import make_missing
 from ..reporting.experience import Experience
+from ..travels.libraries import Libraries
 from .jobs import Jobs
 from .local_processes import LocalProcesses
 
@@ -38,6 +40,8 @@ class Session:
     keyring: Keyring = field(default_factory=Keyring, repr=False)
     compiled_ahead: set[str] = field(default_factory=set)  # the shapes of graphs that the ROOT process was asked for
     experience: Experience = field(default_factory=Experience)
+    offered: tuple[Any, Libraries] | None = None  # the instantiation libraries of this machine as of a look at them
+    makes_libraries: bool = False  # those that are missing, when it ends; on localhost the ROOT process does that
 
     @classmethod
     def of(cls, executor: Any, proxy: Any, local: bool) -> Session:
@@ -98,3 +102,5 @@ class Session:
         self.closed = True
         self.processes.end()
         self.jobs.end()
+        if self.makes_libraries:
+            make_missing()

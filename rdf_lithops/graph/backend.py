@@ -121,7 +121,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         try:
             interrupts.check()
             with dataset.counted(self._account):
-                type(graph).execute_graph(graph)
+                _execute_keeping_values(graph)
             has_run(graph)
         except BaseException as error:
             recorder.error = " ".join(str(error).split())[:300] or type(error).__name__
@@ -143,7 +143,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
     def deliver(self, graph: Any, result: Any) -> None:
         """Fill what was booked on ``graph`` with DistRDF's ``result`` of it."""
         with self._directed(result), dataset.counted(self._account):
-            type(graph).execute_graph(graph)
+            _execute_keeping_values(graph)
         has_run(graph)
 
     def reported(self, recorder: Recorder) -> Report:
@@ -247,6 +247,15 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             yield
         finally:
             self._thread.directive = None
+
+
+def _execute_keeping_values(graph: Any) -> None:
+    """DistRDF's ``execute_graph``, but what has a value keeps it: DistRDF computes a result again whose variations are asked
+    for later, and what the user has done to it since would be lost."""
+    there = [(node, node.value) for node in graph.graph_nodes if node.value is not None]
+    type(graph).execute_graph(graph)
+    for node, value in there:
+        node.value = value
 
 
 def _rntuple_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:

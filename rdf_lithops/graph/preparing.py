@@ -20,7 +20,7 @@ from ..dataset import credentials, identity, ranges_by_load, signed_sources, sna
 from ..dataset import names as dataset
 from ..dataset.columns import shape_of
 from ..errors import OutputError
-from ..executor import local_processes, payload, registry, run_places
+from ..executor import library_store, local_processes, payload, registry, run_places
 from ..executor.session import Session
 from ..files import access
 from ..fold.order import FoldLimits, one_fold_s
@@ -129,6 +129,7 @@ def prepared(graphs: Sequence[Taken]) -> Iterator[Ready]:
             beats=run_places.beats(session, leader.options),
             sealed=sealed,
             faults=leader.options.faults,
+            libraries=library_store.offered(session, leader.options),
         )
         planner = _Planner(session, leader.options, surroundings, place)
         with payload.user_modules_by_value():

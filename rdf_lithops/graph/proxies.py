@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import PlanError
 from ..frame import settings
 from . import answers, booking, first_entries, operations
 
@@ -34,9 +35,10 @@ def install(is_ours: Callable[[Any], bool]) -> None:
             kind.__getattr__ = _taking(original, generic, own, is_ours)
     if not hasattr(Proxy.ResultPtrProxy, "__iter__"):
         Proxy.ResultPtrProxy.__iter__ = _iterating(is_ours)
-    keys = Proxy.ResultMapProxy.GetKeys
-    if not hasattr(keys, "__wrapped__"):
-        Proxy.ResultMapProxy.GetKeys = _telling_keys(keys, is_ours)
+    variations = Proxy.ResultMapProxy
+    if not hasattr(variations.GetKeys, "__wrapped__"):
+        variations.GetKeys = _telling_keys(variations.GetKeys, is_ours)
+        variations.__getitem__ = _sharing_nominal(variations.__getitem__, is_ours)
 
 
 def _iterating(is_ours: Callable[[Any], bool]) -> Callable[[Any], Any]:
@@ -60,6 +62,20 @@ def _telling_keys(original: Callable[[Any], Any], is_ours: Callable[[Any], bool]
     return keys
 
 
+def _sharing_nominal(original: Callable[[Any, str], Any], is_ours: Callable[[Any], bool]) -> Callable[[Any, str], Any]:
+    """Locally, "nominal" is the result itself: who sets its errors sets those of the handle that was varied, too."""
+
+    @functools.wraps(original)
+    def variation(self: Any, key: str) -> Any:
+        value = original(self, key)
+        if str(key) == "nominal" and is_ours(self):
+            nominal = self.proxied_node.parent.value
+            return value if nominal is None else nominal
+        return value
+
+    return variation
+
+
 def _taking(
     original: Callable[[Any, str], Any], generic: Callable[..., Any], own: Callable[..., Any], is_ours: Callable[[Any], bool]
 ) -> Callable[[Any, str], Any]:
@@ -69,6 +85,8 @@ def _taking(
             return original(self, name)
         if own is _book and name in operations.answered_here():
             return Method(operations.method(name, self), name)
+        if own is _call and name in _OF_HANDLES:
+            return functools.partial(_OF_HANDLES[name], self)
         try:
             found = original(self, name)
         except AttributeError:
@@ -107,6 +125,22 @@ def _book(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
     with _booking:
         node = Proxy._create_new_node(proxy.proxied_node, operation)
     return Proxy.get_proxy_for(operation, node)
+
+
+def _partly(proxy: Any, *_: Any) -> None:
+    raise PlanError(
+        "OnPartialResult is not for distributed data frames: no worker holds the whole result while it grows; "
+        "ROOT.RDF.Distributed.LiveVisualize draws it, and the option live_picture writes it to a file"
+    )
+
+
+_OF_HANDLES: dict[str, Callable[..., Any]] = {
+    "GetPtr": lambda proxy: proxy.GetValue(),
+    "IsReady": lambda proxy: proxy.proxied_node.value is not None,
+    "OnPartialResult": _partly,
+    "OnPartialResultSlot": _partly,
+}
+"""What ROOT's handle of a result has itself; all else is of the result."""
 
 
 def _call(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:

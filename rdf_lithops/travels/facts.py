@@ -43,6 +43,7 @@ class Facts(TypedDict, total=False):
     fetched_bytes: int  # that servers sent to the reader for it
     fetches: int  # requests for them
     instantiated: list[str]  # lines of C++ that Cling had to instantiate, on a machine where nobody makes libraries
+    left_out: list[str]  # instantiation libraries that came with the run and do not load here
     peak_memory_mib: float
     stored_bytes: int  # of an envelope that lies on a shelf
     fold_s: float  # of a call that folds

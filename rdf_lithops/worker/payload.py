@@ -17,7 +17,7 @@ from typing import Any
 
 from ..frame import compiler
 
-__all__ = ["FILES_VARIABLE", "PLACE", "PayloadFailure", "at_hand", "clear", "declare_numba", "load"]
+__all__ = ["FILES_VARIABLE", "PLACE", "PayloadFailure", "at_hand", "clear", "declare_numba", "load", "unpacked"]
 
 PLACE = "@rdf_lithops_place@"  # in C++ that travels, the folder into which a worker has unpacked the bundle
 
@@ -41,23 +41,29 @@ class PayloadFailure(Exception):
 @contextlib.contextmanager
 def at_hand(payload: dict[str, Any], storage: Any, folder: str) -> Iterator[str | None]:
     """The folder, below ``folder``, that has the unpacked bundle of ``payload``, or None for one without; it stays there
-    while this lasts, and as long as a process lives that has loaded it.
-
-    ``storage`` is Lithops' Storage, or anything with ``get_object(bucket, key) -> bytes``. The digest is checked before
-    anything is unpacked; the folder appears complete or not at all. Of those that nobody uses MAX_UNUSED stay.
-    """
+    while this lasts, and as long as a process lives that has loaded it. Of those that nobody uses MAX_UNUSED stay."""
     if payload["bundle"] is None:
         yield None
         return
-    place = os.path.join(folder, "payloads")
-    target = os.path.join(place, payload["bundle"]["sha256"])
+    with unpacked(payload["bundle"], storage, os.path.join(folder, "payloads"), MAX_UNUSED) as target:
+        yield target
+
+
+@contextlib.contextmanager
+def unpacked(bundle: dict[str, Any], storage: Any, place: str, unused: int) -> Iterator[str]:
+    """The folder in ``place`` that has an unpacked ``bundle`` (its bucket, key, sha256), while this lasts.
+
+    ``storage`` is Lithops' Storage, or anything with ``get_object(bucket, key) -> bytes``. The digest is checked before
+    anything is unpacked; the folder appears complete or not at all. Of what is there and not used so many stay.
+    """
+    target = os.path.join(place, bundle["sha256"])
     while (held := _held(target)) is None:
-        clear(place, MAX_UNUSED)
+        clear(place, unused)
         try:
-            _unpack(payload["bundle"], storage, target)
+            _unpack(bundle, storage, target)
         except OSError:  # a full disk, perhaps: what nobody uses makes room
             clear(place, 0)
-            _unpack(payload["bundle"], storage, target)
+            _unpack(bundle, storage, target)
     try:
         os.utime(target)
         yield target

@@ -26,7 +26,8 @@ from ..processes.seconds import began_here, whereabouts
 from ..travels import sealed as credentials
 from ..travels.envelope import Envelope, pack, unpack
 from ..travels.facts import Began, Facts
-from . import faults, payload
+from ..travels.libraries import Libraries
+from . import faults, libraries, payload
 from .messages import Request
 from .root import execute, graphs
 from .root.initialisation import initialise
@@ -57,7 +58,7 @@ class Surroundings:
     folder (None, or absent on this machine: one per user); ``warm`` False runs ROOT in the task itself; ``cwd`` and
     ``umask`` are those of the driver; ``settings`` go to a process that is started; ``beats`` says where and how often a
     call says that it lives (see ``beats.Pulse``), or None; ``sealed`` are the run's credentials; ``faults`` is a script for
-    tests (see ``faults``).
+    tests (see ``faults``); ``libraries`` were compiled where the driver runs.
     """
 
     cwd: str
@@ -70,6 +71,7 @@ class Surroundings:
     beats: dict[str, Any] | None = None
     sealed: credentials.Sealed | None = None
     faults: dict[str, Any] | None = None
+    libraries: Libraries | None = None
 
     def request(
         self,
@@ -96,9 +98,13 @@ class Surroundings:
         secrets = [] if secret is None else [secret]
         if self.faults is not None:
             asked["faults"] = self.faults
-        pulsing, unpacked = contextlib.closing(Pulse(self.beats, storage)), payload.at_hand(self.payload, storage, folder)
-        with pulsing as pulse, unpacked as place:
-            asked["payload_folder"] = place
+        with (
+            contextlib.closing(Pulse(self.beats, storage)) as pulse,
+            libraries.at_hand(self.libraries, storage, folder) as compiled,
+            payload.at_hand(self.payload, storage, folder) as place,
+        ):
+            asked["payload_folder"], asked["library_folders"] = place, compiled
+            asked["library_root"] = None if self.libraries is None else self.libraries["root"]
             return _persistent_request(folder, lease, asked, [*secrets, self.initialisation, *blobs], pulse, more)
 
     def key_of(self, name: str) -> str:
@@ -190,6 +196,8 @@ class CallTask:
             stack.enter_context(credentials.installed(secret, os.path.join(folder, credentials.FOLDER)))
             initialise()
             started = time.perf_counter()
+            compiled = stack.enter_context(libraries.at_hand(code.libraries, storage, folder))
+            libraries.load(None if code.libraries is None else code.libraries["root"], compiled)
             payload.load(
                 code.payload, code.initialisation, stack.enter_context(payload.at_hand(code.payload, storage, folder))
             )

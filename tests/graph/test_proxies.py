@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 
 import lithops
+import pytest
 import ROOT
 from ROOT._distrdf import Proxy
+
+from rdf_lithops.errors import PlanError
 
 
 def test_methods_taken_before_the_first_is_called(fexec: lithops.FunctionExecutor) -> None:
@@ -27,6 +30,39 @@ def test_methods_of_a_result(fexec: lithops.FunctionExecutor) -> None:
     assert ("a title", 10.0, 4.5) == (title(), entries(), mean())
     fill(3.0)
     assert 11.0 == entries()
+
+
+def test_the_nominal_of_variations_is_the_result(fexec: lithops.FunctionExecutor) -> None:
+    """Whoever changes the nominal histogram of a map of variations changes the one that was varied, as with local ROOT."""
+    found = []
+    for given in ({}, {"executor": fexec, "npartitions": 2}):
+        frame = ROOT.RDataFrame(10, **given).Define("x", "double(rdfentry_)")
+        histogram = frame.Vary("x", "ROOT::RVecD{x - 1, x + 1}", ["down", "up"], "x").Histo1D(("h", "", 5, 0.0, 10.0), "x")
+        varied = ROOT.RDF.Experimental.VariationsFor(histogram)
+        varied["nominal"].SetBinError(2, 7.0)
+        varied["x:up"].SetBinError(2, 3.0)
+        found.append([h.GetBinError(2) for h in (histogram, histogram.GetValue(), varied["nominal"], varied["x:up"])])
+    assert [7.0, 7.0, 7.0, 3.0] == found[0] == found[1]
+
+
+def test_a_nominal_that_was_there_before(fexec: lithops.FunctionExecutor) -> None:
+    """Variations that are asked for after the result was there leave it as it is, and share it."""
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2).Define("x", "double(rdfentry_)")
+    histogram = frame.Vary("x", "ROOT::RVecD{x + 100}", ["up"], "x").Histo1D(("h", "", 5, 0.0, 10.0), "x")
+    histogram.SetBinContent(1, 40.0)
+    varied = ROOT.RDF.Experimental.VariationsFor(histogram)
+    assert [40.0, 0.0] == [varied[key].GetBinContent(1) for key in ("nominal", "x:up")]
+
+
+def test_handles_of_results(fexec: lithops.FunctionExecutor) -> None:
+    """What a handle itself has, it has here: whether the result is there, and the result; partial results are refused."""
+    node = ROOT.RDataFrame(10, executor=fexec, npartitions=2).Define("x", "double(rdfentry_)")
+    handle = node.Histo1D(("h", "", 5, 0.0, 10.0), "x")
+    assert not handle.IsReady()
+    assert 10 == handle.GetPtr().GetEntries()
+    assert handle.IsReady()
+    with pytest.raises(PlanError, match="OnPartialResult is not for distributed"):
+        handle.OnPartialResult(1, print)
 
 
 def test_threads_that_book_on_one_node(fexec: lithops.FunctionExecutor) -> None:

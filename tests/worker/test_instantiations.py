@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -157,8 +158,7 @@ def test_the_catalogue_has_each_line_once() -> None:
     """A base library is made of distinct lines, each an explicit instantiation."""
     lines = catalogue.catalogue()
     assert len(lines) == len(set(lines)) > 40
-    begins = "template void ROOT::Internal::RDF::", "template class ROOT::RDF::RInterface<"
-    assert all(line.startswith(begins) for line in lines)
+    assert all(re.match(r"template (class |void )?(ROOT::|std::unique_ptr<ROOT::)", line) for line in lines)
     assert all(line.endswith(";") and "\n" not in line for line in lines)
 
 
@@ -308,6 +308,28 @@ def test_root_asks_its_compiler_once(tmp_path: Path) -> None:
     assert before == run(STARTED, tmp_path, **path)
     assert not asked.exists()
     assert before.endswith(" 15.0 False")
+
+
+@needs_a_compiler
+def test_many_small_libraries_become_one(tmp_path: Path) -> None:
+    """Where there are many, the next one has in it what they have, and they are gone; the base library stays."""
+    program = """
+        import os
+        os.umask(0o077)
+        from rdf_lithops.compiled import build, library, noting, signatures
+        lines = [signatures.node("JitFilterHelper", "", f"bool ({column})") for column in ("short", "char", "long")]
+        place = library.folder()
+        build.MANY = 2
+        for number, line in enumerate(lines[:2]):
+            build.build(place, f"learned-{number}", [line])
+        build.build(place, library.BASE, [signatures.node("JitFilterHelper", "", "bool (float)")])
+        noting.leave(lines[2:])
+        build.build_wanted(place)
+        found = list(library.libraries(place))
+        print([known.is_base for known in found], sorted(found[1].lines) == sorted(lines), len(library.load_all()))
+        print(sorted(name for name in os.listdir(place) if name.startswith(("learned-0", "learned-1", noting.WANTED))))
+    """
+    assert ["[True, False] True 4", "[]"] == run(program, tmp_path).splitlines()
 
 
 QUERY = f"""

@@ -18,6 +18,7 @@ from ...frame import settings
 from ...processes.seconds import Stopwatch
 from ...travels.envelope import Envelope, pack
 from ...travels.facts import Began, Facts
+from .. import libraries
 from . import graphs
 from .failures import RangeFailure, described, store_failure_described
 from .initialisation import initialise
@@ -103,6 +104,7 @@ def _facts(packed_bytes: int = 0) -> Facts:
     facts = graphs.current.watch.facts(packed_bytes)
     facts["fetched_bytes"], facts["fetches"] = fetched.bytes, fetched.requests
     facts["instantiated"] = graphs.told_notes()
+    facts["left_out"] = list(libraries.left_out)
     return facts
 
 

@@ -16,14 +16,13 @@ import contextlib
 import faulthandler
 import fcntl
 import os
-import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
-from ...compiled import build, library, noting
-from ...processes import warm
+from ...compiled import library
+from ...processes.library_making import make_missing
 from . import graphs, initialisation
 from .slots import Parent
 
@@ -60,15 +59,6 @@ def _initialised(parent: Parent) -> str:
         parent.refuse_all(f"ROOT does not start here: {type(error).__name__}: {error}", traceback.format_exc())
         raise
     return root
-
-
-def _build_libraries() -> None:
-    """Have the instantiation libraries made that are missing, by a process that goes on without us and takes idle time."""
-    with contextlib.suppress(library.LibraryRefused, OSError):
-        if library.grows() and build.compiler() is not None and noting.is_left():
-            os.chdir(library.folder())  # ours is gone
-            with open(os.path.join(library.folder(), "build.log"), "wb") as log:
-                warm.run_module("build", [], log, subprocess.DEVNULL)
 
 
 def main() -> None:
@@ -116,7 +106,8 @@ def main() -> None:
         finally:
             parent.close()
             if given.instantiations == "build" and (given.owns_folder or given.lingers):  # on a driver's own machine alone
-                _build_libraries()
+                os.chdir("/")  # our folder is gone
+                make_missing()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)  # ROOT's own tear-down of a process that forked is not worth its risks

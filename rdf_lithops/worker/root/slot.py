@@ -26,7 +26,7 @@ from ...processes import warm, wire
 from ...processes.beats import Counter, die_with_parent
 from ...travels import sealed
 from ...travels.facts import Began
-from .. import faults, payload, together
+from .. import faults, libraries, payload, together
 from ..messages import Request
 from . import execute, graphs
 from .initialisation import initialise
@@ -188,6 +188,7 @@ class _Slot:
             return self._run(message, blobs, place, time.perf_counter() - started)
 
     def _load(self, message: Request, initialisation: bytes) -> None:
+        libraries.load(message.get("library_root"), message.get("library_folders", ()))
         if message["payload"]["sha256"] != self.loaded:
             payload.load(message["payload"], initialisation, message["payload_folder"])
             self.loaded = message["payload"]["sha256"]
