@@ -14,6 +14,7 @@ invoking          invocations that are throttled or refused
 looks             how the storage is asked what became of calls
 statuses          Lithops' status of a call that has ended, read
 localhost         what runs, waits or was lost in Lithops' local back end
+complaints        what Lithops says of jobs that we have stopped, which is no news
 jobs              Lithops' jobs that are ours, and the deletion of all that they leave
 leftovers         what runs left whose driver was killed: found, and removed
 replay            a failed range, kept so that it can run here

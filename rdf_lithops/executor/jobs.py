@@ -11,6 +11,7 @@ from typing import Any
 
 from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR
 
+from . import complaints
 from .localhost import LocalJobs
 
 __all__ = ["Jobs"]
@@ -51,11 +52,13 @@ class Jobs:
     def stop(self, keys: set[str], error: BaseException) -> None:
         """Stop what still runs of these jobs, where the backend can."""
         self._cancelled |= keys
+        complaints.expect(keys)
         self._executor.compute_handler.clear(keys, exception=error)
 
     def forget(self, futures: list[Any], keys: set[str]) -> None:
         """Take finished jobs out of the executor's books and delete their objects."""
         executor = self._executor
+        complaints.expect(keys)
         executor.job_monitor.remove(futures)
         with self._lock:
             executor.futures[:] = [future for future in executor.futures if not any(future is ours for ours in futures)]

@@ -12,6 +12,7 @@ from typing import Any
 __all__ = ["LocalJobs"]
 
 GONE_AFTER_S = 5.0  # a job is between queue and process for a moment
+LOOK_S = 0.5  # what one look counts at most: between two of them this machine may have slept, and the job with it
 
 
 class LocalJobs:
@@ -19,7 +20,7 @@ class LocalJobs:
 
     def __init__(self, handler: Any) -> None:
         self._handler = handler
-        self._missed_since_s: dict[str, float] = {}
+        self._missed: dict[str, tuple[float, float]] = {}  # when a job was last missed, and for how long by then
 
     def is_over(self, job_key: str) -> bool:
         """Whether nothing of a job runs or will run: it has ended, or it is nowhere to be found."""
@@ -27,9 +28,13 @@ class LocalJobs:
         if self.has_ended(job_key):
             return True
         if self._is_somewhere(job_key, entry):
-            self._missed_since_s.pop(job_key, None)
+            self._missed.pop(job_key, None)
             return False
-        return time.monotonic() - self._missed_since_s.setdefault(job_key, time.monotonic()) > GONE_AFTER_S
+        now_s = time.monotonic()
+        last_s, missed_s = self._missed.get(job_key, (now_s, 0.0))
+        missed_s += min(now_s - last_s, LOOK_S)
+        self._missed[job_key] = now_s, missed_s
+        return missed_s > GONE_AFTER_S
 
     def has_ended(self, job_key: str) -> bool:
         """Whether a job is known that has ended."""

@@ -20,6 +20,7 @@ from lithops.constants import LITHOPS_TEMP_DIR
 from lithops.storage.utils import create_init_key, create_status_key
 
 from ..errors import PlanError, RunError
+from . import complaints
 from .invoking import REFUSED, PatientInvoke
 from .releasing import release_with
 from .session import Session
@@ -42,6 +43,7 @@ def make_safe(executor: Any, session: Session) -> None:
     """
     if session.local:
         make_private(LITHOPS_TEMP_DIR)
+        complaints.install()
     executor.invoker.storage_config = _StorageConfig(executor.invoker.storage_config)
     executor.total_jobs += secrets.randbelow(10**9)
     wanted = executor.data_cleaner
