@@ -22,7 +22,8 @@ ROLES = {
     "run/running.py": "driver",
     "worker/root/slot.py": "slot",
     "worker/root/parent.py": "parent",
-    "worker/task.py": "fork for a call, or for a reducer",
+    "worker/task.py": "fork for a call",
+    "worker/fold_task.py": "fork for a reducer",
     "worker/start/prefork.py:_become": "Lithops' worker",
     "worker/start/prefork.py": "preloaded Python",
 }

@@ -19,7 +19,9 @@ from rdf_lithops.planning.outlook import Outlook
 from rdf_lithops.planning.plans import Plan
 from rdf_lithops.run.books import CallEnd
 from rdf_lithops.travels.envelope import Envelope, pack, unpack
-from rdf_lithops.worker.task import MapTask, ReduceTask, Surroundings
+from rdf_lithops.worker.fold_task import ReduceTask
+from rdf_lithops.worker.surroundings import Surroundings
+from rdf_lithops.worker.task import MapTask
 
 __all__ = ["Inline", "submit", "text_plan"]
 

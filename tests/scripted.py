@@ -7,7 +7,9 @@ from typing import Any
 from rdf_lithops.planning.plans import Plan
 from rdf_lithops.reporting import Recorder, Report
 from rdf_lithops.run.events import AttemptBegan, CallEnded, Event, ReduceEnded, RunBegan, RunEnded
-from rdf_lithops.worker.task import MapTask, ReduceTask, Surroundings
+from rdf_lithops.worker.fold_task import ReduceTask
+from rdf_lithops.worker.surroundings import Surroundings
+from rdf_lithops.worker.task import MapTask
 
 BEGAN = 1_800_000_000.0  # when the user asked for the result
 FACTS = {

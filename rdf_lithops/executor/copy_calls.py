@@ -18,7 +18,7 @@ from ..run import interrupts, running
 from ..run.events import CallEnded, Event
 from ..travels.envelope import unpack
 from ..worker.copying import GatherTask
-from ..worker.task import Surroundings
+from ..worker.surroundings import Surroundings
 from . import registry, run_places, submission
 from .payload import Payload
 

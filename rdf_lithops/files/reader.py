@@ -31,7 +31,7 @@ from typing import Any
 from ..processes import wire
 from ..travels import sealed
 from . import remote
-from .sources import Grant, Source, Sources, Traffic
+from .sources import KeptGrant, Source, Sources, Traffic
 
 __all__ = ["SOCKET_NAME", "Reader"]
 
@@ -62,7 +62,7 @@ class Reader:
 
     def __init__(self, folder: str, limit_bytes: int) -> None:
         self.sources = Sources(os.path.join(folder, "extents"), limit_bytes)
-        self.grants: dict[str, Grant] = {}
+        self.grants: dict[str, KeptGrant] = {}
         self.lock = threading.Lock()
         self.connections = 0
         self.holders = 0
@@ -104,7 +104,7 @@ class Reader:
         """Do what a control message asks, and answer it."""
         answer: dict[str, Any] = {}
         if message["op"] == "grant":
-            answer["grant"] = self._grant(client, Grant(message["variables"], message["versions"], message["signed"]))
+            answer["grant"] = self._grant(client, KeptGrant(message["variables"], message["versions"], message["signed"]))
         elif message["op"] == "expect":
             for url in message["urls"]:
                 self._expect(message["grant"], url)
@@ -119,7 +119,7 @@ class Reader:
         encoded = json.dumps(answer).encode()
         plug.sendall(_ANSWER.pack(BYTES, len(encoded)) + encoded)
 
-    def _grant(self, client: _Client, grant: Grant) -> str:
+    def _grant(self, client: _Client, grant: KeptGrant) -> str:
         """Keep what a run was granted, as long as the connection that brought it; return a name for it that nobody
         guesses."""
         name = os.urandom(16).hex()

@@ -16,7 +16,7 @@ from typing import Any
 from . import object_stores, remote
 from .extents import Cache, Cached, Extent, merge_near, split, subtract, union
 
-__all__ = ["Grant", "Source", "Sources", "Traffic"]
+__all__ = ["KeptGrant", "Source", "Sources", "Traffic"]
 
 PARALLEL = 32  # requests at a time
 MAX_KNOWN = 10_000
@@ -66,7 +66,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Grant:
+class KeptGrant:
     """What the reader keeps of a run's grant (see access.Grant).
 
     What the run may use, the versions that it expects, signed URLs by the names that stand for them; what it opened, and
@@ -117,11 +117,11 @@ class Sources:
                 source.found = dataclasses.replace(source.found, store=None)
         object_stores.give_up_stores()
 
-    def expect(self, grant: Grant, url: str) -> concurrent.futures.Future[Source]:
+    def expect(self, grant: KeptGrant, url: str) -> concurrent.futures.Future[Source]:
         """Begin to open the file of ``url`` in a thread of ours; return it as a future."""
         return self._opening.submit(self.open, grant, url)
 
-    def open(self, grant: Grant, url: str) -> Source:
+    def open(self, grant: KeptGrant, url: str) -> Source:
         """Return the file of ``url`` as ``grant`` may have it. Raises AccessFailure."""
         source = self._found(grant, url)
         source.cached = self._cache.of(source.name)  # anew, if it had to make room; now it was used last
@@ -133,7 +133,7 @@ class Sources:
             self._cache.keep(source.cached, 0, _pieces(found, 0, found.size, grant.traffic))
         return source
 
-    def _found(self, grant: Grant, url: str) -> Source:
+    def _found(self, grant: KeptGrant, url: str) -> Source:
         """Return the file's current version: known, or asked for. Raises AccessFailure."""
         place, expected = (grant.digest, url), grant.versions.get(url)
         with self._lock:

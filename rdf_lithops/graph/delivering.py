@@ -14,7 +14,8 @@ from ..reporting import progress
 from ..run import running
 from ..run.events import Event, FilesMerged
 from ..travels.envelope import Envelope, unpack
-from ..worker.task import MapTask, MergeTask, ReduceTask
+from ..worker.fold_task import ReduceTask
+from ..worker.task import MapTask, MergeTask
 from . import naming
 from .preparing import Ready, groups_of, no_delivery
 from .travelling import check_entries

@@ -35,9 +35,11 @@ from ..planning.plans import Plan, clusters_of, pack_calls, work_of
 from ..processes import warm
 from ..run import interrupts
 from ..run.account import Account
+from ..worker.fold_task import ReduceTask
 from ..worker.messages import Request
 from ..worker.root import execute
-from ..worker.task import MapTask, ReduceTask, Surroundings
+from ..worker.surroundings import Surroundings
+from ..worker.task import MapTask
 from . import recording, variables
 from .travelling import Travelling, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
 

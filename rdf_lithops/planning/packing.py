@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..fold.shelf import Shelf
-from ..worker.task import MapTask, ReduceTask
+from ..worker.fold_task import ReduceTask
+from ..worker.task import MapTask
 from ..worker.together import GraphsReduce, GraphsTask
 from .cost import Offer, Work, default_calls
 from .outlook import Outlook

@@ -13,7 +13,8 @@ from typing import Any
 
 from ..dataset.layout import even_count, even_edges
 from ..frame import ranges as adapter
-from ..worker.task import FoldTask, MapTask, MergeTask, ReduceTask
+from ..worker.fold_task import FoldTask, ReduceTask
+from ..worker.task import MapTask, MergeTask
 from ..worker.together import GraphsReduce, GraphsTask
 from .cost import Work
 from .outlook import Outlook

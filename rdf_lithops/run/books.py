@@ -23,7 +23,7 @@ from ..fold.shelf import unbundle
 from ..planning.plans import Plan
 from ..travels.envelope import Envelope, EnvelopeError, unpack
 from ..travels.facts import Facts
-from ..worker.task import POISON_CRASHES
+from ..worker.surroundings import POISON_CRASHES
 from ..worker.together import members
 from .events import CallEnded, CallFailed, Consumer, Event
 

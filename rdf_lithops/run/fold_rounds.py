@@ -19,7 +19,7 @@ from typing import Any
 from ..fold.shelf import size_of, unbundle
 from ..planning.plans import Plan
 from ..travels.envelope import Envelope, unpack
-from ..worker.task import FoldTask, ReduceTask
+from ..worker.fold_task import FoldTask, ReduceTask
 
 __all__ = ["next_round"]
 

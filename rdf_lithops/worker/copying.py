@@ -24,7 +24,7 @@ from ..processes.beats import STATUS_NAME, Pulse
 from ..travels import sealed
 from ..travels.envelope import Envelope, pack, unpack
 from . import faults
-from .task import Surroundings
+from .surroundings import Surroundings
 
 __all__ = ["CheckTask", "CopyTask", "GatherTask", "read_extent"]
 

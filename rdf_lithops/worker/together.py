@@ -26,8 +26,10 @@ from ..travels import sealed
 from ..travels.envelope import Envelope, EnvelopeError, pack, unpack
 from ..travels.facts import Began, Facts, UnitFacts
 from . import faults
+from .fold_task import ReduceTask, fold_failure, fold_here
 from .messages import Request
-from .task import CallTask, MapTask, ReduceTask, Surroundings, fold_failure, fold_here, shelved
+from .surroundings import Surroundings
+from .task import CallTask, MapTask
 
 __all__ = ["GraphsReduce", "GraphsTask", "joined", "later", "members", "renumbered", "units_of"]
 
@@ -109,7 +111,7 @@ class GraphsTask(CallTask):
         envelope = unpack(packed)
         if self.shelf is None or not envelope.parts:
             return super()._stored(packed, storage)
-        parts = [shelved(each, self.shelf, self.surroundings, storage) for each in unbundle(envelope)]
+        parts = [self.surroundings.shelved(each, self.shelf, storage) for each in unbundle(envelope)]
         return pack(dataclasses.replace(envelope, body=b"".join(parts), parts=tuple(map(len, parts))))
 
     def _alone(self, call: Plain) -> Iterator[tuple[int, MapTask, Plain]]:
@@ -209,7 +211,7 @@ class GraphsReduce:
             task = self.tasks[graph]
             try:
                 folded = fold_here(task.reducer, task.surroundings, packed, task.groups, self.attempt, storage, began)
-                found[graph] = shelved(folded, shelf_of(map(unpack, packed)), task.surroundings, storage)
+                found[graph] = task.surroundings.shelved(folded, shelf_of(map(unpack, packed)), storage)
             except Exception as problem:
                 found[graph] = fold_failure(problem, task.range_ids)
         return found
@@ -223,7 +225,7 @@ class GraphsReduce:
         _, folded = self.surroundings.request("", message, [self.reducer], storage, more=taken)
         ours = zip(rest, folded, strict=True)
         return {
-            graph: shelved(packed, shelf_of(map(unpack, rest[graph])), self.surroundings, storage) for graph, packed in ours
+            graph: self.surroundings.shelved(packed, shelf_of(map(unpack, rest[graph])), storage) for graph, packed in ours
         }
 
 

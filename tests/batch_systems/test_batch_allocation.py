@@ -57,7 +57,7 @@ def test_jobs_are_steps_of_one_allocation(slurm: Slurm, executor: Make, tmp_path
 @pytest.mark.slow
 def test_root_stays_for_the_allocation(executor: Make) -> None:  # noqa: F811
     """The second query of a session finds ROOT up and its graph compiled, as on this machine, and both are right."""
-    fexec = executor(allocation=NODES, preload=["rdf_lithops.worker.task"])
+    fexec = executor(allocation=NODES, preload=["rdf_lithops.worker.together"])
 
     def query() -> tuple[float, float]:
         frame = ROOT.RDataFrame(1000, executor=fexec, npartitions=2).Define("x", "rdfentry_ * 2.")

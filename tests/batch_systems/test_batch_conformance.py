@@ -37,7 +37,7 @@ def fexec(standing_slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> It
     kept = {name: os.environ.get(name) for name in standing_slurm.variables}
     os.environ.update(standing_slurm.variables)
     nodes = {"nodes": 1, "minutes": 60, "cpus": 2, "memory_mib": 5000}
-    given = {"allocation": nodes, "max_workers": 2, "preload": ["rdf_lithops.worker.task"]}
+    given = {"allocation": nodes, "max_workers": 2, "preload": ["rdf_lithops.worker.together"]}
     with lithops.FunctionExecutor(config=configuration(tmp_path_factory.mktemp("shared"), **given)) as executor:
         yield executor
     for name, value in kept.items():

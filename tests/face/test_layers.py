@@ -22,6 +22,7 @@ WORDS = ("errors", "options", "_version")  # and those that all of the package s
 # what the driver knows of the far side: the tasks that it sends, where ROOT runs a graph, and how its processes begin
 KNOWN_OF_THE_WORKER = {
     "worker.copying",
+    "worker.fold_task",
     "worker.messages",
     "worker.payload",
     "worker.root.execute",
@@ -30,6 +31,7 @@ KNOWN_OF_THE_WORKER = {
     "worker.start.launcher",
     "worker.start.pre_run",
     "worker.start.prefork",
+    "worker.surroundings",
     "worker.task",
     "worker.together",
 }
@@ -335,7 +337,7 @@ def test_a_task_imports_little() -> None:
     program = """
         import os, sys
         os.environ["LITHOPS_WORKER"] = "True"
-        import rdf_lithops.worker.task
+        import rdf_lithops.worker.fold_task, rdf_lithops.worker.task
         print(sorted({name.split(".")[0] for name in sys.modules} & {"ROOT", "lithops", "cloudpickle", "numpy", "tqdm"}))
         folders = {name.split(".")[1] for name in sys.modules if name.startswith("rdf_lithops.")}
         print(sorted(folders))

@@ -27,7 +27,9 @@ from rdf_lithops.run import running
 from rdf_lithops.run.events import CallBegan
 from rdf_lithops.run.running import CallEnd
 from rdf_lithops.travels.envelope import Envelope, pack
-from rdf_lithops.worker.task import MapTask, ReduceTask, Surroundings
+from rdf_lithops.worker.fold_task import ReduceTask
+from rdf_lithops.worker.surroundings import Surroundings
+from rdf_lithops.worker.task import MapTask
 
 LIMIT_S = 60.0
 VERSIONS = (1, 2)
