@@ -42,6 +42,9 @@ class Clock:
 
     perf_counter = time = monotonic
 
+    def thread_time(self) -> float:
+        return 0.0
+
     def sleep(self, seconds: float) -> None:
         self.now_s += max(seconds, 1e-6)
         assert self.now_s < 4000, "this run never ends"

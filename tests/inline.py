@@ -12,6 +12,7 @@ calls hand back their ranges' numbers, and whose fold strings them together::
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rdf_lithops.fold.order import check_each_range_once
@@ -46,6 +47,9 @@ class Inline:
 
     def beats(self) -> dict[int, dict[str, Any]]:
         return {}
+
+    def given_up(self, positions: Iterable[int]) -> None:
+        pass
 
     def queued(self) -> set[int]:
         return set()

@@ -41,6 +41,7 @@ class SharedFolder:
     """Lithops' interface of a storage."""
 
     poll_s = 0.1  # how often it may be asked what is new
+    names_only = True  # a list of more than names asks the server for each file
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.root = str(config["path"])

@@ -10,8 +10,10 @@ run_places        what one run keeps in Lithops' storage and gives its calls
 library_store     this machine's instantiation libraries, for workers elsewhere
 submission        one ``map_reduce``: submitted, looked at, cancelled, forgotten
 gate              where ``map_reduce`` waits between maps and reducer, where a reducer that waits would be paid
+turns             whose turn it is among max_workers
 invoking          invocations that are throttled or refused
 looks             how the storage is asked what became of calls
+listings          which calls have begun, beaten and ended, in one look
 statuses          Lithops' status of a call that has ended, read
 localhost         what runs, waits or was lost in Lithops' local back end
 complaints        what Lithops says of jobs that we have stopped, which is no news

@@ -61,7 +61,8 @@ class Jobs:
         complaints.expect(keys)
         executor.job_monitor.remove(futures)
         with self._lock:
-            executor.futures[:] = [future for future in executor.futures if not any(future is ours for ours in futures)]
+            ours = set(map(id, futures))
+            executor.futures[:] = [future for future in executor.futures if id(future) not in ours]
             self._forgotten += sorted(keys)
             self._open -= keys
         if hasattr(executor.invoker, "discard_pending"):  # the places that they hold among max_workers, if any, are free

@@ -48,8 +48,9 @@ class LocalJobs:
             return entry is not None or any(
                 job_key == job["job_key"] for job, _ in list(self._handler.job_queue.queue) if job
             )
-        waiting = (text for text in list(self._handler.env.work_queue.queue) if text)
-        return any(key.startswith(job_key) for key in list(processes)) or any(f'"{job_key}"' in text for text in waiting)
+        if any(key.startswith(job_key) for key in list(processes)):
+            return True
+        return any(f'"{job_key}"' in text for text in list(self._handler.env.work_queue.queue) if text)
 
     def nudge(self) -> None:
         """Where jobs wait and nobody drains the queue, have Lithops start its thread again."""

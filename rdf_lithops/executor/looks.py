@@ -1,4 +1,4 @@
-"""How Lithops' storage is asked what has become of calls: call by call where it is near, in lists where it is far."""
+"""How Lithops' storage is asked what has become of calls: one list tells of all of them, and an object is read once."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import concurrent.futures
 import dataclasses
 import json
 import logging
+import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from lithops.constants import JOBS_PREFIX, LOCALHOST
+from lithops.constants import JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 from lithops.storage.utils import StorageNoSuchKeyError
 
 from ..errors import RunError
-from ..processes.beats import BEAT_NAME
+from ..processes.beats import BEAT_NAME, STATUS_NAME
 from ..run.books import CallEnd
+from .listings import FolderListing, StoreListing
 from .session import Session
 from .statuses import read_status
 
@@ -49,6 +51,7 @@ class Looks:
     def __init__(self, session: Session) -> None:
         executor = session.executor
         self._storage, self._internal = executor.storage, executor.internal_storage
+        self._folder = os.path.join(LITHOPS_TEMP_DIR, self._storage.bucket, JOBS_PREFIX)  # of this machine, if it is near
         self._on_this_machine = session.local
         self._readers = concurrent.futures.ThreadPoolExecutor(READERS)  # starts no thread before it is needed
         self._silent_since_s: float | None = None
@@ -59,25 +62,27 @@ class Looks:
         """Whether the storage is a folder of this machine."""
         return bool(self._storage.backend == LOCALHOST)
 
-    def calls_with(self, job_key: str, ending: str) -> set[str]:
-        """Lithops' ids of the calls of a job that have an object of that ending."""
-        names = self._ask(lambda: self._storage.list_keys(self._storage.bucket, f"{JOBS_PREFIX}/{job_key}/")) or []
-        return {name.split("/")[-2] for name in names if name.endswith(ending)}
+    def listing(self, job_key: str, calls: Collection[str], at_a_time: int) -> FolderListing | StoreListing:
+        """What tells which of a job's calls, by Lithops' names of them, have begun, beaten and ended."""
+        if self.is_near:
+            return FolderListing(os.path.join(self._folder, job_key), sorted(calls), at_a_time)
+        return StoreListing(f"{JOBS_PREFIX}/{job_key}/", calls, self._names)
 
-    def ends(self, job_key: str, futures: dict[int, Any]) -> dict[int, CallEnd]:
-        """How those of the calls ended that have."""
-        return self._of_those("/status.json", job_key, futures, self.end)
+    def _names(self, beginning: str) -> dict[str, object]:
+        """Names of objects that begin so, each with what changes when the object does, or None."""
+        storage = self._storage
+        if getattr(storage.storage_handler, "names_only", False):
+            return dict.fromkeys(self._ask(lambda: storage.list_keys(storage.bucket, beginning)) or ())
+        found = self._ask(lambda: storage.list_objects(storage.bucket, beginning)) or ()
+        return {str(each["Key"]): each.get("ETag") or each.get("LastModified") for each in found}
 
-    def beats(self, job_key: str, futures: dict[int, Any]) -> dict[int, dict[str, Any]]:
-        """The latest sign of life of each call that has given one."""
-        return self._of_those(f"/{BEAT_NAME}", job_key, futures, self.beat)
+    def ends(self, futures: Sequence[Any]) -> list[CallEnd | None]:
+        """How calls ended; None of one that has not."""
+        return self._each(self.end, futures)
 
-    def _of_those(self, ending: str, job_key: str, futures: dict[int, Any], read: Callable[[Any], Any]) -> dict[int, Any]:
-        # where the storage is far, one list instead of a request for each call that waits
-        there = None if self.is_near else self.calls_with(job_key, ending)
-        wanted = {i: future for i, future in futures.items() if there is None or future.call_id in there}
-        answers = zip(wanted, self._each(read, wanted.values()), strict=True)
-        return {position: answer for position, answer in answers if answer is not None}
+    def beats(self, futures: Sequence[Any]) -> list[dict[str, Any] | None]:
+        """The latest sign of life of calls; None of one that has given none."""
+        return self._each(self.beat, futures)
 
     def beat(self, future: Any) -> dict[str, Any] | None:
         """The latest sign of life of a call, or None."""
@@ -91,6 +96,8 @@ class Looks:
     def end(self, future: Any) -> CallEnd | None:
         """How a call ended, or None where it has not."""
         ids = future.executor_id, future.job_id, future.call_id
+        if self.is_near and not os.path.exists(os.path.join(self._folder, future.job_key, future.call_id, STATUS_NAME)):
+            return None
         storage = self._internal
         try:
             status = self._ask(lambda: storage.get_call_status(*ids))
@@ -109,9 +116,10 @@ class Looks:
         """Nothing more is asked."""
         self._readers.shutdown()
 
-    def _each(self, read: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    def _each(self, read: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         """``read`` of each item, some at a time where the storage is far."""
-        return [read(item) for item in items] if self.is_near else list(self._readers.map(read, items))
+        alone = self.is_near or len(items) == 1
+        return [read(item) for item in items] if alone else list(self._readers.map(read, items))
 
     def _ask(self, read: Callable[[], Any]) -> Any:
         """What the storage says, or None where it has no such object or does not answer; raises if it stays silent."""

@@ -16,8 +16,9 @@ import sys
 import time
 from typing import Any
 
-from lithops.constants import LITHOPS_TEMP_DIR
+from lithops.constants import JOBS_DIR, LITHOPS_TEMP_DIR
 from lithops.storage.utils import create_init_key, create_status_key
+from lithops.utils import CountDownLatch
 
 from ..errors import PlanError, RunError
 from . import complaints
@@ -37,9 +38,10 @@ def make_safe(executor: Any, session: Session) -> None:
     PATH, which need not be the one that has ROOT. Job numbers: ``total_jobs += 1`` is not safe in several threads, and
     programs that one program has started share its session, so two of them would use the same names in the storage. A
     ``clear`` without job keys is how an executor ends: our processes end with it. ``wait``: the one inside our own
-    ``map_reduce`` is ours. Lithops writes its whole configuration, keys included, into each local job's file and, inside
-    the futures that it hands to the reducer, into the storage: the local folder is made private, and futures travel without
-    keys.
+    ``map_reduce`` is ours, and so is what watches its calls: Lithops' monitor would list them, and read the status of each,
+    a second time (see ``turns``). localhost version 2 copies the whole job for each of its calls. Lithops writes its whole
+    configuration, keys included, into each local job's file and, inside the futures that it hands to the reducer, into the
+    storage: the local folder is made private, and futures travel without keys.
     """
     if session.local:
         make_private(LITHOPS_TEMP_DIR)
@@ -61,12 +63,15 @@ def make_safe(executor: Any, session: Session) -> None:
             session.close()
         return clear(job_keys, **given)
 
-    run_job = executor.invoker.run_job
+    run_job, monitor = executor.invoker.run_job, executor.job_monitor.start
 
     def run_and_note(job: Any) -> Any:
         if getattr(session.gates, "submitting", False):
             session.jobs.note_function(job.func_key)
         return run_job(job)
+
+    def monitor_or_not(*given: Any, **named: Any) -> Any:
+        return None if getattr(session.gates, "submitting", False) else monitor(*given, **named)
 
     def wait_or_gate(fs: Any = None, *given: Any, **named: Any) -> Any:
         gate = getattr(session.gates, "current", None)
@@ -77,15 +82,35 @@ def make_safe(executor: Any, session: Session) -> None:
         invoke = executor.compute_handler.invoke
         executor.compute_handler.invoke = PatientInvoke(invoke, functools.partial(_end_refused, executor.internal_storage))
     executor.wait = wait_or_gate
+    executor.job_monitor.start = monitor_or_not
     executor.invoker.run_job = run_and_note
     executor.compute_handler.clear = clear_and_close
+    if session.local:
+        _of_this_machine(executor)
+    release_with(executor, session.close, functools.partial(_hand_back, wanted))
+
+
+def _of_this_machine(executor: Any) -> None:
     environment: Any = getattr(executor.compute_handler, "env", None)
-    if session.local and str(getattr(environment, "runtime_name", "")).startswith("python"):
+    if str(getattr(environment, "runtime_name", "")).startswith("python"):
         environment.runtime_name = sys.executable
         # the name under which Lithops caches a runtime's Python version: "python" in two environments is not one runtime
         executor.invoker.runtime_name = f"{sys.executable}-{sys.version_info.major}.{sys.version_info.minor}"
+    if hasattr(environment, "work_queue"):
+        environment.run_job = functools.partial(_queue_calls, environment)
 
-    release_with(executor, session.close, functools.partial(_hand_back, wanted))
+
+def _queue_calls(environment: Any, job: dict[str, Any]) -> None:  # decision 251
+    """In the place of ``run_job`` of localhost version 2: each call is queued with what is its own, and not with a copy of
+    what all calls have."""
+    key, data = job["job_key"], job["data_byte_ranges"]
+    environment.jobs[key] = CountDownLatch(len(job["call_ids"]))
+    os.makedirs(os.path.join(JOBS_DIR, key), exist_ok=True)
+    with environment.task_processes_lock:
+        environment.stopped_jobs.discard(key)
+    for call_id in job["call_ids"]:
+        of_call = {"call_ids": [call_id], "data_byte_ranges": [data[int(call_id)]]}
+        environment.work_queue.put(json.dumps({**job, **of_call}))
 
 
 def _hand_back(data_cleaner: bool, executor: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from lithops.wait import ALL_COMPLETED, ALWAYS
@@ -10,19 +12,23 @@ from lithops.wait import ALL_COMPLETED, ALWAYS
 from ..errors import SubmissionError
 from ..options import Options
 from ..planning.plans import Plan
-from ..processes.beats import BEAT_NAME
 from ..run import interrupts
 from ..run.books import CallEnd
 from .gate import Gate, submitting
+from .listings import Listing
 from .localhost import LocalJobs
 from .looks import Looks, pause_s
 from .registry import bring_up
 from .run_places import Place, record
 from .session import Session
+from .turns import Turns
 
 __all__ = ["LithopsSubmission", "submit"]
 
-LOCAL_POLL_S = 0.004
+LOCAL_POLL_S, LONGEST_LOCAL_POLL_S = 0.004, 0.05
+POLL_SHARE = 0.001  # of the time since the submission: a long run is asked less often how it is
+MOST_ENDS = 512  # that are read before they are told
+MOST_BEATS = 128  # that are read at a time; of the others it is known that they have beaten
 
 
 def submit(session: Session, plan: Plan, options: Options, place: Place) -> LithopsSubmission:
@@ -88,14 +94,21 @@ class LithopsSubmission:
     ) -> None:
         self.session, self.maps, self._reduce, self._gate = session, maps, reduce, gate
         self._expected_s, self._began_s, self._changed_s = expected_s, time.monotonic(), time.monotonic()
-        self._open = dict(enumerate(maps))
+        self._open = {future.call_id: future for future in maps}
+        self._positions = {future.call_id: position for position, future in enumerate(maps)}
         self._local_jobs = LocalJobs(session.executor.compute_handler) if session.local else None
         self._looks = Looks(session)
+        self._listing = self._looks.listing(self.job_key, self._open, session.workers())
+        self._turns = Turns(session.executor, len(maps))
+        self._seen, self._unread = Listing(), deque[str]()
+        self._beats_known: dict[str, object] = {}  # of a call: what its last one has changed
+        self._beats_read: dict[str, int] = {}  # and in which turn it was read
+        self._listened = 0
 
     @property
     def poll_s(self) -> float:
         if self.session.local:
-            return LOCAL_POLL_S
+            return min(LONGEST_LOCAL_POLL_S, max(LOCAL_POLL_S, POLL_SHARE * (time.monotonic() - self._began_s)))
         own = getattr(self.session.executor.storage.storage_handler, "poll_s", None)  # a folder may be asked more often
         now_s = time.monotonic()
         return float(own or pause_s(now_s - self._began_s, self._expected_s, now_s - self._changed_s))
@@ -115,30 +128,55 @@ class LithopsSubmission:
         if self._local_jobs is not None:
             with self.session.lock:
                 self._local_jobs.nudge()
-        ended = self._looks.ends(self.job_key, self._open)
-        for position in ended:
-            del self._open[position]
+        if not self._unread:
+            self._seen = self._listing.look(self._open, self._is_over())
+            self._unread.extend(sorted(self._seen.ended & self._open.keys()))
+        most = len(self._unread) if self.session.local else MOST_ENDS  # what is over there may be given up after this
+        calls = [self._unread.popleft() for _ in range(min(most, len(self._unread)))]
+        ends = self._looks.ends([self._open[call] for call in calls])
+        ended = {call: end for call, end in zip(calls, ends, strict=True) if end is not None}
+        for call in ended:
+            del self._open[call]
+        self._turns.give_back(ended)
         if ended:
             self._changed_s = time.monotonic()
-        return ended
+        return {self._positions[call]: end for call, end in ended.items()}
 
     def begun(self) -> set[int]:
-        return self._those_in(self._looks.calls_with(self.job_key, ".init"))
+        return self._those_in(self._seen.begun)
 
     def beats(self) -> dict[int, dict[str, Any]]:
-        return self._looks.beats(self.job_key, self._open)
+        """Those that have beaten since the last time: a few are read, of the others it is said that they have."""
+        seen, known = self._seen.beaten, self._beats_known
+        new = [call for call in seen if call in self._open and (seen[call] is None or seen[call] != known.get(call))]
+        new.sort(key=lambda call: self._beats_read.get(call, 0))
+        must = [call for call in new[MOST_BEATS:] if seen[call] is None]
+        read = [*new[:MOST_BEATS], *must]
+        told: dict[str, dict[str, Any]] = {call: {"beat": seen[call]} for call in new}
+        self._listened += 1
+        for call, beat in zip(read, self._looks.beats([self._open[call] for call in read]), strict=True):
+            self._beats_read[call] = self._listened
+            told[call] = beat or {"beat": seen[call]}
+        known.update({call: seen[call] for call in new})
+        return {self._positions[call]: beat for call, beat in told.items() if beat["beat"] is not None}
+
+    def given_up(self, positions: Iterable[int]) -> None:
+        self._turns.give_back(self.maps[position].call_id for position in positions)
 
     def lost(self) -> set[int]:
-        over = self._local_jobs is not None and self._local_jobs.is_over(self.job_key)
-        return set(self._open) if over else set()
+        return self._those_in(self._open) if self._is_over() else set()
+
+    def _is_over(self) -> bool:
+        """Whether nothing runs the calls any more, as far as this machine can tell."""
+        return self._local_jobs is not None and self._local_jobs.is_over(self.job_key)
 
     def queued(self) -> set[int]:
         # of ours (batch): a scheduler that says so itself
         waiting = getattr(getattr(self.session.executor.compute_handler, "backend", None), "waiting", None)
         return set() if waiting is None else self._those_in(waiting(self.job_key))
 
-    def _those_in(self, call_ids: set[str]) -> set[int]:
-        return {position for position, future in self._open.items() if future.call_id in call_ids}
+    def _those_in(self, calls: Iterable[str]) -> set[int]:
+        return {self._positions[call] for call in calls if call in self._open}
 
     def maps_delivered(self) -> None:
         if self._gate is not None:
@@ -151,11 +189,13 @@ class LithopsSubmission:
         return None if self.reduce is None else self._looks.end(self.reduce)
 
     def reduce_beat(self) -> int | None:
-        if self.reduce is None or not self._looks.calls_with(self.reduce.job_key, ".init"):
+        if self.reduce is None:
             return None
-        if not self._looks.is_near and not self._looks.calls_with(self.reduce.job_key, f"/{BEAT_NAME}"):
-            return 0
-        beat = self._looks.beat(self.reduce)
+        call = self.reduce.call_id
+        seen = self._looks.listing(self.reduce.job_key, [call], 1).look([call])
+        if not seen.begun:
+            return None
+        beat = self._looks.beat(self.reduce) if seen.beaten else None
         return 0 if beat is None else int(beat["beat"])
 
     def reduce_lost(self) -> bool:

@@ -171,13 +171,13 @@ def _calls(began_at: float, attempts: list[AttemptBegan], ends: list[tuple[_Call
     """What each call did, in the order in which their ends were seen."""
     submitted = {one.number: one.at - one.submit_s for one in attempts}
     first = _first_of_each_process(ends)
-    over: list[float] = []
+    over_at = -math.inf
     reducers = itertools.count()
     for event, result_bytes in ends:
         facts = _facts_of(event)
         could_begin = submitted.get(event.attempt, began_at)
         if isinstance(event, ReduceEnded):  # it may be queued long before its partials are there, and is not late then
-            could_begin = max([could_begin, *over])
+            could_begin = max(could_begin, over_at)
         is_first = event.status.get(_TIMES[0]) == first.get(_process(event))
         call = replace(_measured(event.status, facts, could_begin, event.at, is_first), attempt=event.attempt)
         if isinstance(event, ReduceEnded):
@@ -185,7 +185,7 @@ def _calls(began_at: float, attempts: list[AttemptBegan], ends: list[tuple[_Call
         elif isinstance(event, CallFailed):
             yield replace(call, call_id=event.call_id, outcome=event.kind, why=event.why)
         else:
-            over.append(call.ended_at)
+            over_at = max(over_at, call.ended_at)
             found = replace(call, call_id=event.call_id, ranges=len(event.range_ids), entries=event.entries)
             yield replace(found, result_bytes=result_bytes)
 

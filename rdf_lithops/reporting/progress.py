@@ -33,6 +33,7 @@ __all__ = ["Bar", "Lines", "Tally", "consumer", "in_notebook"]
 logger = logging.getLogger(__name__)
 
 FIRST_BAR_S = 1.0  # a query that takes less needs no bar, which would flash in terminals and leave its trace in notebooks
+SHOWN_EVERY_S = 0.1  # thousands of calls have more to tell than a terminal can show
 TELLING_S = 1.0  # of entries that come: a shorter time says how long it took to start, and not how long the rest takes
 FIRST_LINE_S, LAST_GAP_S = 10.0, 300.0  # lines of a log: after these seconds, then in gaps that double up to that
 
@@ -51,6 +52,7 @@ class Tally:
     running: dict[int, int] = field(default_factory=dict)  # call: entries so far
     failed: set[int] = field(default_factory=set)
     reduced: bool = False
+    entries: int = 0  # done, those of calls that still run included
     first: tuple[float, int] | None = None  # when entries were first heard of, and how many
 
     def count(self, event: Event) -> None:
@@ -68,25 +70,25 @@ class Tally:
         elif isinstance(event, CallProgressed):
             self._progress(event.call_id, event.entries)
         elif isinstance(event, CallEnded):
-            self.running.pop(event.call_id, None)
+            self._progress(event.call_id, None)
             self.failed.discard(event.call_id)
+            self.entries += (event.entries or 0) - self.finished.get(event.call_id, 0)
             self.finished[event.call_id] = event.entries or 0
         elif isinstance(event, CallFailed):
-            self.running.pop(event.call_id, None)
+            self._progress(event.call_id, None)
             self.failed.add(event.call_id)
         elif isinstance(event, ReduceEnded):
             self.reduced = True
         if self.first is None and self.entries:
             self.first = self.now, self.entries
 
-    def _progress(self, call_id: int, entries: int) -> None:
-        if call_id not in self.finished:  # a backup may still beat
-            self.running[call_id] = max(entries, self.running.get(call_id, 0))
-
-    @property
-    def entries(self) -> int:
-        """The entries done, those of calls that still run included."""
-        return sum(self.finished.values()) + sum(self.running.values())
+    def _progress(self, call_id: int, entries: int | None) -> None:
+        """A call has done so many entries; None: it does not run any more."""
+        before = self.running.pop(call_id, 0)
+        self.entries -= before
+        if entries is not None and call_id not in self.finished:  # a backup may still beat
+            self.running[call_id] = max(entries, before)
+            self.entries += self.running[call_id]
 
     @property
     def elapsed_s(self) -> float:
@@ -167,10 +169,14 @@ class Bar:
         self.make = make  # tqdm's class for the terminal or the notebook
         self.tally = Tally()
         self.bar: Any = None
+        self.shown_s = -SHOWN_EVERY_S
 
     def __call__(self, event: Event) -> None:
-        """Show ``event``."""
+        """Show ``event``, unless another one was shown just now."""
         self.tally.count(event)
+        if self.bar is not None and self.tally.elapsed_s < self.shown_s + SHOWN_EVERY_S and not isinstance(event, RunEnded):
+            return
+        self.shown_s = self.tally.elapsed_s
         if self.bar is None:
             if self.tally.elapsed_s < FIRST_BAR_S or isinstance(event, RunEnded):
                 return

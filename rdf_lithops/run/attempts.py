@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,10 +26,14 @@ class Submission(Protocol):
         """Calls that have ended since the last time this was asked."""
 
     def begun(self) -> set[int]:
-        """Calls that a worker has begun."""
+        """Calls that a worker has begun; those that were told before may be left out."""
 
     def beats(self) -> dict[int, dict[str, Any]]:
-        """The latest sign of life of each call that has not ended, where there is one."""
+        """Signs of life, each the latest of its call, of those that have not ended; those that were told before may be left
+        out. ``beat`` is another one each time; what else a call says of itself is there if it was read."""
+
+    def given_up(self, positions: Iterable[int]) -> None:
+        """These calls are not waited for any more: others may run in their places."""
 
     def lost(self) -> set[int]:
         """Calls that will never end: what should run them is gone."""
@@ -64,3 +69,8 @@ class Attempt:
     submission: Submission
     delivered: set[int] = field(default_factory=set)
     merged: bytes | None = None
+
+    @property
+    def has_delivered(self) -> bool:
+        """Whether each of its calls gave a partial."""
+        return len(self.delivered) == len(self.calls)

@@ -82,6 +82,7 @@ class Books:
         self.calls: dict[int, Plain] = {item["call"]["id"]: item["call"] for item in plan.iterdata}
         self.kept: dict[int, tuple[bytes, ...]] = {}
         self.copies: defaultdict[int, set[int]] = defaultdict(set)  # the attempts in which a call has not ended
+        self.under_way: defaultdict[int, set[int]] = defaultdict(set)  # the same by attempt: calls
         self.trouble: dict[tuple[int, int], Trouble] = {}
         self.graphs = frozenset(_graph_of(plain) for call in self.calls.values() for plain in call["ranges"])
         self.folded: dict[int, bytes] = {}  # by graph
@@ -124,6 +125,11 @@ class Books:
         """A copy of each of these calls was submitted."""
         for call_id in call_ids:
             self.copies[call_id].add(attempt)
+        self.under_way[attempt].update(call_ids)
+
+    def _ended(self, call_id: int, attempt: int) -> None:
+        self.copies[call_id].discard(attempt)
+        self.under_way[attempt].discard(call_id)
 
     def enter(self, call_id: int, attempt: int, end: CallEnd) -> bool:
         """Sort the end of a copy into partials, final failures, and troubles that another attempt may cure; and tell of it.
@@ -131,7 +137,7 @@ class Books:
         Returns whether all has come that is to come of the call; what was there already is not taken twice. A failure is
         final once no other copy of the call runs.
         """
-        self.copies[call_id].discard(attempt)
+        self._ended(call_id, attempt)
         if call_id not in self.calls:  # cut meanwhile
             return False
         read = _read(end, self.calls[call_id])
@@ -162,7 +168,7 @@ class Books:
     def lose(self, call_id: int, attempt: int, why: str) -> None:
         """Give up a copy that has not ended."""
         if attempt in self.copies[call_id]:
-            self.copies[call_id].discard(attempt)
+            self._ended(call_id, attempt)
             self._fail(call_id, attempt, [Trouble("lost", why)], CallEnd())
 
     def _fail(self, call_id: int, attempt: int, troubles: list[Trouble], end: CallEnd, quietly: bool = False) -> None:

@@ -289,7 +289,7 @@ class _Run:
         """Look at one attempt: it goes on, has merged, or is over."""
         end = attempt.submission.reduce_end()
         self.watch.look(attempt, self.books, end is not None)
-        if attempt.delivered.issuperset(attempt.calls):
+        if attempt.has_delivered:
             attempt.submission.maps_delivered()
         is_over = self._has_no_more_to_tell() or self.watch.is_over(attempt, self.books, end is not None)
         if self._has_no_more_to_tell():  # what ends the run may have been seen just now, in the last look at what was gone
@@ -308,11 +308,10 @@ class _Run:
     def _close(self, attempt: Attempt, end: CallEnd | None) -> None:
         """An attempt is over: what it did not deliver is in trouble; where nothing is, the reducer was."""
         if attempt.merged is None:
-            has_delivered = attempt.delivered.issuperset(attempt.calls)
-            self.folds += has_delivered
+            self.folds += attempt.has_delivered
             for call_id in attempt.calls:
                 self.books.lose(call_id, attempt.number, "it never ended: what ran it is gone")
-            if has_delivered:
+            if attempt.has_delivered:
                 self.books.trouble[REDUCER, attempt.number] = _reducer_trouble(end)
         self.live.remove(attempt)
         self._stop(attempt, RunError("this attempt is over"))

@@ -11,8 +11,9 @@ the run as a whole                                      options.deadline_s
 
 from __future__ import annotations
 
-import statistics
+import bisect
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 
 from ..errors import RunError
@@ -20,13 +21,14 @@ from ..options import Options
 from ..planning.plans import Plan
 from . import interrupts
 from .attempts import Attempt
-from .books import REDUCER, Books
+from .books import Books, CallEnd
 from .events import CallBegan, CallProgressed
 
 __all__ = ["Watch"]
 
 WATCH_S = 0.25  # how often the calls themselves are looked at when nobody wants to see them arrive
 SHOWN_WATCH_S = 0.05  # and when somebody does
+LOOKING_SHARE = 0.05  # of the driver's time at most goes into looks: they become rarer as they take longer
 SILENT_BEATS = 20  # missing ones after which a call is given up, unless options.silence_s says otherwise
 SILENCE_LEAST_S = 10.0  # and not sooner: a machine may be busy
 SUSPENDED_BEATS = 5  # not listened to: the driver itself was suspended
@@ -39,7 +41,7 @@ STRAGGLER_LEAST_S = 5.0  # this much longer
 class _Sign:
     """The last that was heard of a call: which beat, and when."""
 
-    beat: int
+    beat: object
     at_s: float
 
 
@@ -54,10 +56,13 @@ class Watch:
         self._next_look_s: dict[int, float] = {}  # by attempt
         self._next_beats_s: dict[int, float] = {}
         self._submitted_s: dict[int, float] = {}
-        self._signs: dict[tuple[int, int], _Sign] = {}  # by call and attempt
+        self._signs: defaultdict[int, dict[int, _Sign]] = defaultdict(dict)  # by attempt and call, of those under way
+        self._reducers: dict[int, _Sign] = {}  # by attempt
+        self._next_patience_s: dict[int, float] = {}  # by attempt: when it is asked again who has been silent for too long
         self._begun_s: dict[tuple[int, int], float] = {}  # when a call was first heard of
         self._queued_s: dict[tuple[int, int], float] = {}  # until when a call is known to have waited in a queue
-        self._durations_s: dict[int, float] = {}  # of the calls that delivered
+        self._durations_s: list[float] = []  # of the calls that delivered, in order
+        self._next_straggler_s = 0.0
         self._last_news_s = self._last_listened_s = self.began_s
 
     def expect(self, attempt: int) -> None:
@@ -69,36 +74,44 @@ class Watch:
         now_s = time.monotonic()
         if now_s < self._next_look_s.get(attempt.number, 0.0) and not last:
             return
-        self._next_look_s[attempt.number] = now_s + (SHOWN_WATCH_S if books.consumers else WATCH_S)
+        busy_s = time.thread_time()
         for position, end in attempt.submission.map_ends().items():
-            self._last_news_s = now_s
-            known = attempt.calls[position], attempt.number
-            begun_s = self._begun_s.get(known, self._submitted_s[attempt.number])
-            if books.enter(attempt.calls[position], attempt.number, end):
-                self._durations_s.setdefault(attempt.calls[position], now_s - begun_s)
-                attempt.delivered.add(attempt.calls[position])
+            self._enter(attempt, attempt.calls[position], end, books, now_s)
         if self.beat_s is not None and now_s >= self._next_beats_s.get(attempt.number, 0.0) and not last:
             self._next_beats_s[attempt.number] = now_s + self.beat_s
             self._listen(attempt, books, now_s)
+        pause_s = (time.thread_time() - busy_s) / LOOKING_SHARE
+        self._next_look_s[attempt.number] = now_s + max(pause_s, SHOWN_WATCH_S if books.consumers else WATCH_S)
+
+    def _enter(self, attempt: Attempt, call_id: int, end: CallEnd, books: Books, now_s: float) -> None:
+        self._last_news_s = now_s
+        self._signs[attempt.number].pop(call_id, None)
+        begun_s = self._begun_s.get((call_id, attempt.number), self._submitted_s[attempt.number])
+        is_first = call_id not in books.kept
+        if books.enter(call_id, attempt.number, end):
+            if is_first:
+                bisect.insort(self._durations_s, now_s - begun_s)
+            attempt.delivered.add(call_id)
 
     def _listen(self, attempt: Attempt, books: Books, now_s: float) -> None:
         """Take down who has begun and who has beaten since the last time, and tell of it."""
+        signs, under_way = self._signs[attempt.number], books.under_way[attempt.number]
         if (pause_s := now_s - self._last_listened_s) > SUSPENDED_BEATS * (self.beat_s or 0.0):
-            for sign in self._signs.values():  # it was us who did not listen
+            for sign in (sign for each in self._signs.values() for sign in each.values()):  # it was us who did not listen
                 sign.at_s += pause_s
         self._last_listened_s = now_s
-        for position in attempt.submission.begun():
-            known = attempt.calls[position], attempt.number
-            if known not in self._signs:
-                self._signs[known] = _Sign(0, now_s)
-                self._begun_s[known] = self._last_news_s = now_s
-                books.tell(CallBegan(*known))
+        for call_id in (attempt.calls[position] for position in attempt.submission.begun()):
+            if call_id not in signs and call_id in under_way:
+                signs[call_id] = _Sign(0, now_s)
+                self._begun_s[call_id, attempt.number] = self._last_news_s = now_s
+                books.tell(CallBegan(call_id, attempt.number))
         for position, beat in attempt.submission.beats().items():
-            known = attempt.calls[position], attempt.number
-            sign = self._signs.setdefault(known, _Sign(0, now_s))
-            if beat["beat"] != sign.beat:
-                self._signs[known] = _Sign(beat["beat"], now_s)
-                books.tell(CallProgressed(*known, beat["entries"], beat["cpu_s"], beat["host"]))
+            call_id = attempt.calls[position]
+            sign = signs.get(call_id, _Sign(0, now_s))
+            if beat["beat"] != sign.beat and call_id in under_way:
+                signs[call_id] = _Sign(beat["beat"], now_s)
+                if "entries" in beat:
+                    books.tell(CallProgressed(call_id, attempt.number, beat["entries"], beat["cpu_s"], beat["host"]))
 
     def is_over(self, attempt: Attempt, books: Books, reducer_over: bool) -> bool:
         """Whether nothing more is to be had of an attempt that has not merged: it runs no call that is owed, and no reducer.
@@ -111,29 +124,33 @@ class Watch:
         for call_id in lost:
             books.lose(call_id, attempt.number, "it never ended: what ran it is gone")
         self._give_up_silent(attempt, books)
-        runs = [call_id for call_id in attempt.calls if attempt.number in books.copies[call_id]]
-        if any(map(books.owes, runs)):
+        under_way = books.under_way[attempt.number]
+        if any(map(books.owes, under_way)):
             return False
-        if attempt.delivered.issuperset(attempt.calls):
+        if attempt.has_delivered:
             return reducer_over or attempt.submission.reduce_lost() or self._is_reducer_silent(attempt)
-        return reducer_over or len(attempt.delivered) + len(runs) < len(attempt.calls)
+        return reducer_over or len(attempt.delivered) + len(under_way) < len(attempt.calls)
 
     def _give_up_silent(self, attempt: Attempt, books: Books) -> None:
         """Calls that have stopped to beat, or that nobody began for too long, count as lost."""
-        if self.beat_s is None:
-            return
         now_s = time.monotonic()
-        silence_s = self._silence_s(self.beat_s)
+        if self.beat_s is None or now_s < self._next_patience_s.get(attempt.number, 0.0):
+            return
+        self._next_patience_s[attempt.number] = now_s + min(WATCH_S, self.beat_s)
+        silence_s, signs = self._silence_s(self.beat_s), self._signs[attempt.number]
+        for call_id in [call_id for call_id, sign in signs.items() if now_s - sign.at_s > silence_s + self.beat_s]:
+            del signs[call_id]
+            books.lose(call_id, attempt.number, f"its worker has not said that it lives for {silence_s:g} s")
+            attempt.submission.given_up([attempt.calls.index(call_id)])
         queued = {attempt.calls[position] for position in attempt.submission.queued()}
         self._queued_s.update(dict.fromkeys(((call_id, attempt.number) for call_id in queued), now_s))
-        for call_id in attempt.calls:
-            if call_id in attempt.delivered:
-                continue
-            sign = self._signs.get((call_id, attempt.number))
-            nobody_s = now_s - max(self._last_news_s, self._queued_s.get((call_id, attempt.number), 0.0))
-            if sign is not None and now_s - sign.at_s > silence_s + self.beat_s:
-                books.lose(call_id, attempt.number, f"its worker has not said that it lives for {silence_s:g} s")
-            elif sign is None and nobody_s > self.options.start_s:
+        if now_s - self._last_news_s > self.options.start_s:
+            self._give_up_unbegun(attempt, books, now_s)
+
+    def _give_up_unbegun(self, attempt: Attempt, books: Books, now_s: float) -> None:
+        unbegun = books.under_way[attempt.number] - self._signs[attempt.number].keys()
+        for call_id in sorted(unbegun):
+            if now_s - self._queued_s.get((call_id, attempt.number), 0.0) > self.options.start_s:
                 books.lose(call_id, attempt.number, f"no worker began it within {self.options.start_s:g} s")
 
     def _is_reducer_silent(self, attempt: Attempt) -> bool:
@@ -145,10 +162,10 @@ class Watch:
         beat = attempt.submission.reduce_beat()
         if beat is None:
             return now_s - self._last_news_s > self.options.start_s
-        known = REDUCER, attempt.number
-        if known not in self._signs or self._signs[known].beat != beat:
-            self._signs[known] = _Sign(beat, now_s)
-        return now_s - self._signs[known].at_s > self._silence_s(self.beat_s)
+        sign = self._reducers.setdefault(attempt.number, _Sign(beat, now_s))
+        if sign.beat != beat:
+            sign.beat, sign.at_s = beat, now_s
+        return now_s - sign.at_s > self._silence_s(self.beat_s)
 
     def _silence_s(self, beat_s: float) -> float:
         return self.options.silence_s or max(SILENT_BEATS * beat_s, SILENCE_LEAST_S)
@@ -158,16 +175,22 @@ class Watch:
 
         A call that nobody has begun waits for a worker, as its copy would: it is not late.
         """
-        late = [call_id for call_id in attempt.calls if books.owes(call_id) and attempt.number in books.copies[call_id]]
-        durations_s = [self._durations_s[call_id] for call_id in books.kept if call_id in self._durations_s]
-        if not late or not durations_s or len(books.kept) < STRAGGLER_SHARE * len(books.calls):
+        now_s = time.monotonic()
+        if now_s < self._next_straggler_s or len(books.kept) < STRAGGLER_SHARE * len(books.calls) or not self._durations_s:
             return False
-        median_s = statistics.median(durations_s)
+        self._next_straggler_s = now_s + WATCH_S
+        ordered = self._durations_s
+        median_s = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
         limit_s = max(STRAGGLER_FACTOR * median_s, median_s + STRAGGLER_LEAST_S)
-        begun_s = [self._begun_s.get((call_id, attempt.number)) for call_id in late]
-        if self.beat_s is None:  # nobody says when a call begins
-            begun_s = [self._submitted_s[attempt.number]]
-        return all(begun is not None and time.monotonic() - begun > limit_s for begun in begun_s)
+        is_any_late = False
+        for call_id in filter(books.owes, books.under_way[attempt.number]):
+            begun_s = self._begun_s.get((call_id, attempt.number))
+            if self.beat_s is None:  # nobody says when a call begins
+                begun_s = self._submitted_s[attempt.number]
+            if begun_s is None or now_s - begun_s <= limit_s:
+                return False
+            is_any_late = True
+        return is_any_late
 
     def pause(self, pause_s: float, books: Books) -> None:
         """Wait before the next attempt, within the deadline."""

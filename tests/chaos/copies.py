@@ -63,8 +63,8 @@ class Copies:
         self, submission: Any, cancel: Any, calls: list[int], heard: dict[int, tuple[Any, float]], error: BaseException
     ) -> None:
         if OVER in str(error):
-            begun, beats = submission.begun(), submission.beats()
             over = submission.map_ends().keys() | submission.lost()
+            begun, beats = submission.begun(), submission.beats()
             for position, beat in beats.items():
                 is_owed = calls[position] not in self.delivered and position not in over
                 if not (position in begun and is_owed and psutil.pid_exists(beat["pid"])):

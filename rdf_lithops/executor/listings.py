@@ -1,0 +1,122 @@
+"""Which of a job's calls have begun, beaten and ended: one look at the storage that tells all three.
+
+A folder of this machine is not listed at all: Lithops begins calls in order there, so the next ones are looked for, and
+those that have begun. A storage that is far is listed by beginnings of names, which are decimal numbers: as few as cover the
+calls that have not ended, so that the last ones of ten thousand cost little.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+
+from ..processes.beats import BEAT_NAME, STATUS_NAME
+
+__all__ = ["FolderListing", "Listing", "StoreListing", "beginnings"]
+
+INIT_ENDING = ".init"  # of the object that Lithops writes when a call begins
+DIGITS = 5  # of a call's name
+LIST_KEYS = 100  # so many names in a list take as long as asking for it
+KEYS_OF_A_CALL = 4
+SCAN_S = 1.0  # between two scans of a folder, where a call may have begun out of its turn
+
+
+@dataclass
+class Listing:
+    """Lithops' names of calls: those that have begun, that have ended, and that have beaten, each with what changes when it
+    beats again (None where the storage does not tell)."""
+
+    begun: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+    beaten: dict[str, object] = field(default_factory=dict)
+
+
+class FolderListing:
+    """The calls of a job whose objects are files below ``folder``; ``at_a_time`` calls run at a time."""
+
+    def __init__(self, folder: str, calls: Iterable[str], at_a_time: int) -> None:
+        self._folder, self._at_a_time = folder, at_a_time
+        self._waiting = list(reversed(list(calls)))  # the next one last
+        self._running: set[str] = set()
+        self._next_scan_s = 0.0
+
+    def look(self, calls: Collection[str], is_over: bool = False) -> Listing:
+        """What is there of ``calls``, which are those that have not ended; ``is_over``: no more will begin."""
+        self._running |= set(self._begun())
+        if self._waiting and (is_over or (not self._running and time.monotonic() > self._next_scan_s)):
+            self._scan()
+        self._running = {call for call in self._running if call in calls}
+        return Listing(self._running, {call for call in self._running if self._has(call, STATUS_NAME)}, self._beaten())
+
+    def _begun(self) -> list[str]:
+        """The next calls that have begun: none of them overtakes more than run at a time."""
+        passed: list[str] = []
+        begun: list[str] = []
+        while self._waiting and len(passed) <= self._at_a_time:
+            call = self._waiting.pop()
+            (begun if self._has(call) else passed).append(call)
+        self._waiting += reversed(passed)
+        return begun
+
+    def _scan(self) -> None:
+        self._next_scan_s = time.monotonic() + SCAN_S
+        try:
+            there = set(os.listdir(self._folder))
+        except FileNotFoundError:
+            return
+        self._running |= {call for call in self._waiting if call in there}
+        self._waiting = [call for call in self._waiting if call not in there]
+
+    def _has(self, *names: str) -> bool:
+        return os.path.exists(os.path.join(self._folder, *names))
+
+    def _beaten(self) -> dict[str, object]:
+        return {call: None for call in self._running if self._has(call, BEAT_NAME)}
+
+
+class StoreListing:
+    """The calls of a job whose objects are in a store below ``prefix``; ``names`` gives those that begin with a string, each
+    with what changes when the object does (or None)."""
+
+    def __init__(self, prefix: str, calls: Collection[str], names: Callable[[str], dict[str, object]]) -> None:
+        self._prefix, self._names, self._last = prefix, names, max(map(int, calls), default=0)
+
+    def look(self, calls: Collection[str], is_over: bool = False) -> Listing:
+        """What is there of ``calls``, which are those that have not ended."""
+        found = Listing()
+        for beginning in beginnings(list(map(int, calls)), self._last):
+            for name, change in self._names(f"{self._prefix}{beginning}").items():
+                call, _, rest = name.removeprefix(self._prefix).partition("/")
+                if rest.endswith(INIT_ENDING):
+                    found.begun.add(call)
+                elif rest == STATUS_NAME:
+                    found.ended.add(call)
+                elif rest == BEAT_NAME:
+                    found.beaten[call] = change
+        return found
+
+
+def beginnings(calls: Collection[int], last: int) -> list[str]:  # decision 250
+    """Beginnings of the five-digit names of ``calls``, of which the job has 0 to ``last``: lists of all names that begin
+    so have each of them, and take about as little as may be."""
+    return _cover(sorted(calls), last, "")[1] if last < 10**DIGITS else [""]
+
+
+def _cover(calls: list[int], last: int, start: str) -> tuple[float, list[str]]:
+    """What it takes to look at ``calls``, all of which begin with ``start``, in lists; and what they begin with."""
+    if not calls:
+        return 0.0, []
+    size = 10 ** (DIGITS - len(start))
+    first = int(start or "0") * size
+    there = min(last + 1, first + size) - first
+    whole = 1 + there * KEYS_OF_A_CALL / LIST_KEYS, [start]
+    if size == 1 or whole[0] <= 1 + len(calls) * KEYS_OF_A_CALL / LIST_KEYS:
+        return whole
+    inner: dict[int, list[int]] = {}
+    for call in calls:
+        inner.setdefault((call - first) * 10 // size, []).append(call)
+    parts = [_cover(some, last, f"{start}{digit}") for digit, some in inner.items()]
+    cost = sum(part[0] for part in parts)
+    return (cost, [beginning for part in parts for beginning in part[1]]) if cost < whole[0] else whole
