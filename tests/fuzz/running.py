@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,27 @@ KNOWN: dict[str, str] = {
 }
 
 
+# Where local RDataFrame fails by a fault of its own, and we answer: a part of its message, and of which files.
+FAULTS_OF_ROOT = {
+    # it takes a column's type now from the one file, now from the other, as its chain has the one or the other open
+    r"TTreeReader status code is: 6": lambda files: _has_an_empty_file_of_other_types(files),
+}
+
+
+def _has_an_empty_file_of_other_types(files: Sequence[File]) -> bool:
+    """Whether a tree has no entries in one file, and a column there is of another type than in a file that has some."""
+    kinds: dict[tuple[str, str], set[str]] = {}
+    trees = [tree for file in files for tree in file.trees]
+    for tree in trees:
+        for column in tree.columns if tree.entries else ():
+            kinds.setdefault((tree.name, column.name), set()).add(column.kind)
+    return any(
+        kinds.get((tree.name, column.name), {column.kind}) != {column.kind}
+        for tree in trees
+        for column in (() if tree.entries else tree.columns)
+    )
+
+
 @dataclass(frozen=True)
 class _Raised:
     """How a side failed."""
@@ -76,17 +97,18 @@ def executor() -> Any:
 def check(steps: list[Write | Query], fexec: Any, say: Say = say_nothing) -> list[str]:
     """Run ``steps`` in a folder of their own; where the sides differ, [] if they agree. ``say`` is told what comes next."""
     with tempfile.TemporaryDirectory(prefix="fuzz_") as folder, _working_in(folder):
-        found = []
+        found, files = list[str](), dict[str, File]()
         for number, step in enumerate(steps):
             if isinstance(step, Write):
                 write(*step.files)
+                files.update({file.path: file for file in step.files})
                 continue
             say("local")
             expected = _attempt(step, ROOT.RDataFrame, f"local_{number}")
             say("ours")
             given = {"executor": fexec, "npartitions": step.npartitions, "options": step.options}
             actual = _attempt(step, functools.partial(ROOT.RDataFrame, **given), f"ours_{number}")
-            found += [f"step {number}{text}" for text in _compared(expected, actual)]
+            found += [f"step {number}{text}" for text in _compared(expected, actual, list(files.values()))]
         return found
 
 
@@ -129,11 +151,12 @@ def _read(results: list[Any], running: Iterator[list[Any]]) -> list[Any]:
     return found
 
 
-def _compared(expected: list[Any] | _Raised, actual: list[Any] | _Raised) -> list[str]:
+def _compared(expected: list[Any] | _Raised, actual: list[Any] | _Raised, files: Sequence[File]) -> list[str]:
     if isinstance(expected, _Raised):
+        excused = any(re.search(text, expected.text) and holds(files) for text, holds in FAULTS_OF_ROOT.items())
         return (
             []
-            if isinstance(actual, _Raised)
+            if isinstance(actual, _Raised) or excused
             else [f": local raises, ours answers {str(actual)[:300]}; local: {expected.text[:500]}"]
         )
     if isinstance(actual, _Raised):
