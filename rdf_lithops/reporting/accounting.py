@@ -146,6 +146,8 @@ def _unit(number: int, facts: Mapping[str, Any], event: CallEnded) -> Call:
         fetches=int(facts.get("fetches", 0)),
         result_bytes=int(facts.get("packed_bytes", 0)),
         peak_memory_mib=float(facts.get("peak_memory_mib", 0.0)),
+        library_actions=int(facts.get("library_actions", 0)),
+        cling_actions=int(facts.get("cling_actions", 0)),
     )
 
 
@@ -246,6 +248,8 @@ def _measured(status: dict[str, Any], facts: Mapping[str, Any], submitted_at: fl
         fetched_bytes=int(facts.get("fetched_bytes", 0)),
         fetches=int(facts.get("fetches", 0)),
         peak_memory_mib=float(facts.get("peak_memory_mib", 0.0)),
+        library_actions=int(facts.get("library_actions", 0)),
+        cling_actions=int(facts.get("cling_actions", 0)),
         clock_shift_s=shift,
     )
 

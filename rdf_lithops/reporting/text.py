@@ -38,6 +38,19 @@ def headlines(report: RunRecord) -> Iterator[str]:
     if report.error:
         yield f"  error: {report.error}"
     yield f"  {_bill(report)}"
+    yield from _compilation(report)
+
+
+def _compilation(report: RunRecord) -> Iterator[str]:
+    """Who compiled a new graph: libraries that were made before, or Cling, now."""
+    graphs = [share.units for share in report.graphs] or [report.maps]
+    ready, made = (
+        sum(max((getattr(unit, name) for unit in units), default=0) for units in graphs)
+        for name in ("library_actions", "cling_actions")
+    )
+    if ready or made:
+        longest_s = max(call.parts.get("compilation", 0.0) for call in report.maps)
+        yield f"  compilation: {longest_s:.2f} s at most; {ready} kinds of actions from libraries, {made} compiled by Cling"
 
 
 def _rates(report: RunRecord) -> Iterator[str]:

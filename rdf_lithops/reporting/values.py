@@ -46,7 +46,8 @@ class Call:
     for the driver, ``began_at`` to ``ended_at`` that in which a worker had it (and was billed); both are 0.0 if no worker
     told. ``clock_shift_s`` was added to the worker's times because they did not fit between the driver's. ``read_bytes``
     is what ROOT read, from wherever; ``fetched_bytes`` what servers of S3 and http sent in ``fetches`` requests: less where
-    it was there already, more where gaps were bridged.
+    it was there already, more where gaps were bridged. ``library_actions`` and ``cling_actions`` are how many kinds of
+    actions of a graph that was new there came from instantiation libraries, and how many Cling compiled.
     """
 
     stage: str
@@ -69,6 +70,8 @@ class Call:
     fetches: int = 0
     result_bytes: int = 0
     peak_memory_mib: float = 0.0
+    library_actions: int = 0
+    cling_actions: int = 0
     clock_shift_s: float = 0.0
 
     @property

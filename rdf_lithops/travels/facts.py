@@ -42,6 +42,8 @@ class Facts(TypedDict, total=False):
     read_bytes: int  # that ROOT read of files
     fetched_bytes: int  # that servers sent to the reader for it
     fetches: int  # requests for them
+    library_actions: int  # kinds of actions of a new graph that came from instantiation libraries
+    cling_actions: int  # and that Cling instantiated
     instantiated: list[str]  # lines of C++ that Cling had to instantiate, on a machine where nobody makes libraries
     left_out: list[str]  # instantiation libraries that came with the run and do not load here
     peak_memory_mib: float

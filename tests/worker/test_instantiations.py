@@ -339,19 +339,22 @@ QUERY = f"""
         kept = frame.Define("f", "float(rdfentry_)").Define("s", "short(rdfentry_)").Filter("f > 10")
         histogram, mean = kept.Histo1D(("h", "", 100, 0, 1000), "f"), kept.Mean("s")
         print([histogram.GetBinContent(i).hex() for i in range(102)], mean.GetValue().hex())
+        print(*[line for line in str(rdf_lithops.report(mean)).splitlines() if "compilation:" in line])
 """
 
 
 @needs_a_compiler
 def test_the_next_program_has_what_this_one_asked_for(cache: Path, tmp_path: Path) -> None:
     """What a program's graphs had Cling instantiate is noted, and is in a library once it has been built; bits are the
-    same with and without."""
+    same with and without, and the report says who compiled."""
     shutil.copytree(cache, tmp_path / "cache")
     place = files_of(tmp_path / "cache")
     (place / "base.so").symlink_to("some.so")  # nothing builds a base library here: it would take a minute
     program = textwrap.dedent(QUERY).replace("sys.argv[1]", "'use'")
     without = run(program, tmp_path / "cache", **{library.VARIABLE: library.OFF})
-    assert without == run(program, tmp_path / "cache")
+    bits, said = run(program, tmp_path / "cache").splitlines()
+    assert without == bits
+    assert said.endswith("1 kinds of actions from libraries, 1 compiled by Cling")
     (left,) = place.glob("wanted-*")
     asked = left.read_text().splitlines()
     assert FILTER not in asked
@@ -366,5 +369,7 @@ def test_the_next_program_has_what_this_one_asked_for(cache: Path, tmp_path: Pat
     run(built, tmp_path / "cache")
     assert [] == list(place.glob("wanted-*"))
     assert str(2 + len(asked)) == run(LOAD, tmp_path / "cache")
-    assert without == run(program, tmp_path / "cache")
+    bits, said = run(program, tmp_path / "cache").splitlines()
+    assert without == bits
+    assert said.endswith("2 kinds of actions from libraries, 0 compiled by Cling")
     assert [] == list(place.glob("wanted-*"))

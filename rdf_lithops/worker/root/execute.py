@@ -103,6 +103,7 @@ def _facts(packed_bytes: int = 0) -> Facts:
     fetched = access.fetched()
     facts = graphs.current.watch.facts(packed_bytes)
     facts["fetched_bytes"], facts["fetches"] = fetched.bytes, fetched.requests
+    facts["library_actions"], facts["cling_actions"] = graphs.counted_actions()
     facts["instantiated"] = graphs.told_notes()
     facts["left_out"] = list(libraries.left_out)
     return facts

@@ -27,6 +27,7 @@ __all__ = [
     "Graph",
     "clones_badly",
     "compile_ahead",
+    "counted_actions",
     "current",
     "forget",
     "forget_execution",
@@ -169,6 +170,11 @@ def settle_notes() -> None:
     if current.notes == "left":
         with contextlib.suppress(library.LibraryRefused, OSError):  # a full disk: the next program notes the same
             noting.leave(_notes.missing(instantiated))
+
+
+def counted_actions() -> tuple[int, int]:
+    """Of the actions that the present call's graph had compiled: how many came from libraries, and from Cling."""
+    return _notes.actions(instantiated)
 
 
 def told_notes() -> list[str]:
