@@ -18,7 +18,7 @@ from typing import Any
 
 from . import batch
 from .errors import PlanError
-from .graph import listening
+from .graph import environment, listening
 from .options import Options
 
 __all__ = ["RDataFrame", "register"]
@@ -58,6 +58,7 @@ def register() -> None:
         _lead_functions_when_read()
     _lead_roots_own_class()
     listening.register()
+    environment.begin()
     _anticipate()
 
 

@@ -151,6 +151,8 @@ class _Work:
             self._add_call(f"{step.text}, declared in {step.where}", step.call)
         elif step.kind == "library":
             self._add_recorded_library(step)
+        elif step.kind == "environment":
+            self.steps.append({"do": "environment", **json.loads(step.text)})
         elif step.kind == "include_path":
             self.steps.append({"do": "include_path", "path": f"code{step.text}", "bundled": True})
             self.steps.append({"do": "include_path", "path": step.text, "bundled": False})

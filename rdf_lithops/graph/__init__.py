@@ -13,6 +13,7 @@ selecting      entry lists and ranges of specifications
 declaring      C++, headers and ``initialize``, tried where they are given
 listening      stands around ROOT's functions that declare or load something
 variables      the values that variables of such C++ have when a graph is run
+environment    environment variables that the program has set
 spellings      what is kept of each call with which a program gives something to the interpreter
 recording      what the program gave to the interpreter, in its order
 statements     C++ as text: statements, and the names that they bring

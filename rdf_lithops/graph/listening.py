@@ -54,6 +54,8 @@ def install() -> None:
     _stand_around(interpreter, "Load", spellings.library)
     _stand_around(system, "Load", spellings.library)
     _stand_around(system, "CompileMacro", spellings.compiled)
+    _stand_around(system, "Setenv", spellings.variable)
+    _stand_around(system, "Unsetenv", spellings.no_variable)
     _lead_numba()
 
 

@@ -40,7 +40,7 @@ from ..worker.messages import Request
 from ..worker.root import execute
 from ..worker.surroundings import Surroundings
 from ..worker.task import MapTask
-from . import recording, variables
+from . import environment, recording, variables
 from .travelling import Travelling, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
 
 # isort: split
@@ -271,9 +271,9 @@ def no_delivery(data: bytes) -> None:
 
 
 def _steps(backend: Any) -> list[recording.Step]:
-    """What workers are given of the program's C++."""
+    """What workers are given of the program's environment and C++."""
     steps = recording.steps(everything=backend.options.declared)
-    return variables.with_values(steps) if backend.options.declared else steps
+    return [*environment.changed(), *variables.with_values(steps)] if backend.options.declared else steps
 
 
 @contextmanager

@@ -29,8 +29,8 @@ class Step:
 
     "declare" and "line": C++ for the interpreter's function of that name; "macro": a file for ``.L``; "include_path": a
     folder; "library": a path or a name; "call": ``call`` is called there; "header", "code", "shared library", "initialize":
-    the entry ``text`` of DistRDF's registries. ``where`` is the program's line, ``files`` the bytes of what comes along by
-    path, ``folders`` go into the include path before.
+    the entry ``text`` of DistRDF's registries; "environment": variables to "set" and "unset", as JSON. ``where`` is the
+    program's line, ``files`` the bytes of what comes along by path, ``folders`` go into the include path before.
     """
 
     kind: str

@@ -15,7 +15,7 @@ from typing import Any
 from . import recording, statements, variables
 from .recording import Left, Step
 
-__all__ = ["compiled", "declaration", "include_path", "library", "line", "macro"]
+__all__ = ["compiled", "declaration", "include_path", "library", "line", "macro", "no_variable", "variable"]
 
 
 def declaration(call: Callable[..., Any], where: str, code: Any, *args: Any) -> Any:
@@ -211,3 +211,15 @@ def include_path(call: Callable[..., Any], where: str, path: Any) -> Any:
 def _keep_folder(path: str) -> None:
     for folder in path.replace("-I", " ").split() if path.lstrip().startswith("-I") else [path]:
         recording.note(Step("include_path", os.path.abspath(os.path.expandvars(folder.strip().strip('"')))))
+
+
+def variable(call: Callable[..., Any], where: str, name: Any, value: Any) -> Any:
+    done = call(name, value)
+    os.environ[str(name)] = str(value)  # which Python reads once, when it starts
+    return done
+
+
+def no_variable(call: Callable[..., Any], where: str, name: Any) -> Any:
+    done = call(name)
+    os.environ.pop(str(name), None)
+    return done

@@ -126,8 +126,9 @@ def _unpack(bundle: dict[str, Any], storage: Any, target: str) -> None:
 def load(payload: dict[str, Any], initialisation: bytes, folder: str | None) -> None:
     """Do the steps of ``payload`` in this process, in their order, each one checked: it is the order of the program.
 
-    A step says what to ``do``: "include_path", "header", "library", "declare", "line", "macro", "call". Paths are those in
-    the unpacked bundle, ``folder``, but for those of folders that are not ``bundled``, which the worker may have itself.
+    A step says what to ``do``: "environment", "include_path", "header", "library", "declare", "line", "macro", "call". Paths
+    are those in the unpacked bundle, ``folder``, but for those of folders that are not ``bundled``, which the worker may
+    have itself.
     What ``may_be_known`` is passed over where it defines nothing new: the program gave it to the workers otherwise, too.
     """
     place = folder or ""
@@ -153,6 +154,12 @@ def _call(what: str, pickled: bytes) -> None:
         raise PayloadFailure(what, f"{type(error).__name__}: {error}") from error
     if problem := compiler.first_error(said.text):
         raise PayloadFailure(what, f"its C++ does not compile:\n{problem}")
+
+
+def _set_environment(step: dict[str, Any], place: str) -> None:
+    for name in step["unset"]:
+        os.environ.pop(name, None)
+    os.environ.update(step["set"])
 
 
 def _add_include_path(step: dict[str, Any], place: str) -> None:
@@ -206,6 +213,7 @@ def _load_library(step: dict[str, Any], place: str) -> None:
 
 
 _DOING = {
+    "environment": _set_environment,
     "include_path": _add_include_path,
     "header": _declare,
     "declare": _declare,
