@@ -194,19 +194,6 @@ def test_what_a_range_or_a_type_would_change_in_silence(fexec: Any, files: Datas
         cut.Report()
 
 
-def test_a_histogram_without_limits_is_refused(fexec: Any) -> None:
-    """Ranges would find different limits, and lose entries in silence."""
-    node = ROOT.RDataFrame(10, executor=fexec).Define("x", "1.0")
-    for given in (
-        ("x",),
-        (("h", "", 10, 0.0, 0.0), "x"),
-        (("h", "", 10), "x"),
-        (ROOT.RDF.TH1DModel("h", "", 10, 0.0, 0.0), "x"),
-    ):
-        with pytest.raises(PlanError, match="axis with limits"):
-            node.Histo1D(*given)
-
-
 # -- sources -----------------------------------------------------------------------------------------------------------
 
 
