@@ -56,7 +56,7 @@ def install() -> None:
     _stand_around(system, "Load", spellings.library)
     _stand_around(system, "CompileMacro", spellings.compiled)
     _lead_numba()
-    for name in ("Detail", "Internal"):  # which a program's `using namespace ROOT::Math` would hide from DistRDF, decision 281
+    for name in ("Detail", "Internal"):  # which a program's `using namespace` would hide from DistRDF: decision 281
         vars(ROOT)[name] = getattr(gbl.ROOT, name)
 
 
