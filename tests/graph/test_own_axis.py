@@ -14,7 +14,7 @@ COLUMNS = {
     "rising": "rdfentry_ * 0.37 - 5",
     "both_ways": "(rdfentry_ % 2 ? 1. : -1.) * rdfentry_ * rdfentry_",
     "constant": "3.0",
-    "nans": "rdfentry_ == 50 ? std::nan(\"\") : double(rdfentry_)",
+    "nans": 'rdfentry_ == 50 ? std::nan("") : double(rdfentry_)',
     "infinite": "rdfentry_ == 50 ? 1 / 0. : double(rdfentry_)",
     "flag": "rdfentry_ % 2 == 0",
     "letter": "char(rdfentry_ % 100)",
