@@ -21,6 +21,7 @@ included       the user's own files that C++ includes
 undeclared     why a worker does not know a name that the driver knows
 proxies        each attribute that is taken of a node stands for itself
 booking        what is refused when it is booked
+own_axis       Histo1D without limits
 bad_files      files that cannot be read, left out on purpose
 openable       whether data opens here
 reference      the file that says which columns there are

@@ -12,7 +12,16 @@ from ..errors import PlanError
 import ROOT
 from ROOT._distrdf import Proxy
 
-__all__ = ["Derived", "cache", "define_slot", "define_slot_entry", "redefine_slot", "redefine_slot_entry", "take"]
+__all__ = [
+    "Derived",
+    "cache",
+    "default_column",
+    "define_slot",
+    "define_slot_entry",
+    "redefine_slot",
+    "redefine_slot_entry",
+    "take",
+]
 
 
 class Derived(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type information
@@ -31,6 +40,13 @@ class Derived(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type i
             self._values.append(self._made(super().GetValue()))
         return self._values[0]
 
+    def create_variations(self) -> Any:  # DistRDF's name
+        """Raise PlanError: of what varies, ranges have no result."""
+        raise PlanError(
+            "VariationsFor: expected a result that ranges have, got one that the driver makes of all values, as Take and a "
+            "Histo1D without limits: give the histogram limits, ('h', '', 100, low, high)"
+        )
+
     def __iter__(self) -> Iterator[Any]:
         return iter(self.GetValue())
 
@@ -43,7 +59,7 @@ def take(proxy: Any, *args: Any, template: list[Any] | tuple[Any, ...] = ()) -> 
             'Take: expected one type in brackets and a column, as in Take["float"]("x"); other collections '
             "can be made of its std::vector"
         )
-    column = next(iter(args), None) or _default_column(proxy)
+    column = next(iter(args), None) or default_column(proxy, "Take")
     kind = next(iter(template))
     known = str(proxy.proxied_node.rdf_node.GetColumnType(column))
     if _name_of_vector(kind) != _name_of_vector(known):
@@ -69,10 +85,11 @@ def _values_of(arrays: Any) -> Any:
     return arrays.GetValue() if hasattr(arrays, "GetValue") else arrays
 
 
-def _default_column(proxy: Any) -> str:
+def default_column(proxy: Any, name: str) -> str:
+    """Return the column that the method of that ``name`` takes where it is given none. PlanError without defaults."""
     defaults = [str(name) for name in getattr(proxy.proxied_node.get_head(), "defaultbranches", None) or ()]
     if not defaults:
-        raise PlanError("Take: expected a column, got none, and the data frame has no default columns")
+        raise PlanError(f"{name}: expected a column, got none, and the data frame has no default columns")
     return defaults[0]
 
 

@@ -37,6 +37,7 @@ def register() -> None:
 
 def install() -> None:
     """Stand around ROOT's functions. To be called once ROOT is up; done twice, it does nothing."""
+    import ROOT
     from cppyy import gbl
 
     interpreter, system, root = gbl.TInterpreter, type(gbl.gSystem), type(gbl.ROOT.GetROOT())
@@ -57,6 +58,8 @@ def install() -> None:
     _stand_around(system, "Setenv", spellings.variable)
     _stand_around(system, "Unsetenv", spellings.no_variable)
     _lead_numba()
+    for name in ("Detail", "Internal"):  # which a program's `using namespace` would hide from DistRDF: decision 281
+        vars(ROOT)[name] = getattr(gbl.ROOT, name)
 
 
 def _stand_around(kind: Any, name: str, look: Callable[..., Any]) -> None:

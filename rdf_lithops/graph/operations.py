@@ -47,7 +47,7 @@ _OURS: dict[str, tuple[Callable[..., Any], str]] = {
 }
 _NOTES = {
     "AsNumpy": "",
-    "Histo1D": "with limits, which Min and Max find",
+    "Histo1D": "without limits its values come to the driver, which finds the axis as local ROOT does: not for many of them",
     "Display": "read by the driver from the dataset's beginning, after a Filter until there are as many rows",
     "GetNRuns": "the runs of this data frame",
     "GetNSlots": "1: each range has one",

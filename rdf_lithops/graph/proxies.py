@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import PlanError
 from ..frame import settings
-from . import answers, booking, first_entries, operations
+from . import answers, booking, first_entries, operations, own_axis
 
 # isort: split
 import ROOT  # noqa: F401  # DistRDF is a part of it
@@ -117,7 +117,8 @@ class Method:
 
 
 def _book(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
-    booking.check_limits(name, args, given)
+    if not given and own_axis.is_wanted(name, args):
+        return own_axis.histogram(proxy, *args)
     operation = Operation.create_op(name, *args, **given)
     booking.check(operation)
     first_entries.check_report(operation, proxy.proxied_node.get_head())

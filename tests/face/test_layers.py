@@ -96,6 +96,7 @@ USERS_OF_ROOT = {
     "graph/openable.py",
     "graph/operations.py",
     "graph/preparing.py",
+    "graph/own_axis.py",
     "graph/proxies.py",
     "graph/spellings.py",
     "graph/reference.py",

@@ -221,3 +221,10 @@ def test_values_that_change(fexec: Any, tag: str) -> None:
         getattr(ROOT, f"list_{tag}").push_back(0.3)
         getattr(ROOT, f"space_{tag}").inner = 2.5
     assert len(set(seen)) == 3
+
+
+def test_namespaces_that_hide_those_of_root(fexec: Any, tag: str) -> None:
+    """After `using namespace ROOT::Math`, which has an Internal of its own, graphs are booked and run as before."""
+    function = f"double pt_{tag}(double x) {{ return PtEtaPhiMVector(x, 1, 1, 0).Pt(); }}"
+    ROOT.gInterpreter.Declare(f"using namespace ROOT::Math; {function}")
+    assert total(f"pt_{tag}(rdfentry_)") == total(f"pt_{tag}(rdfentry_)", fexec)
