@@ -23,7 +23,8 @@ def command() -> None:
     """Libraries of RDataFrame's templates, which new programs load instead of compiling them again.
 
     They are made by themselves, in the background, after the first program on a machine; they depend on ROOT and on the
-    types of columns alone, not on cuts, names or files, and may be deleted at any time.
+    types of columns alone, not on cuts, names or files, and may be deleted at any time. Workers elsewhere are sent them by
+    way of Lithops' storage, where they stay below rdf_lithops/libraries/ for the next program, and may be deleted, too.
 
     \b
     Examples:

@@ -28,7 +28,7 @@ def leave_out(name: str) -> None:
     if name not in _left_out:
         _left_out.add(name)
         logger.warning(
-            "instantiation library %s does not load on workers (another C library than this machine's, perhaps): they "
+            "instantiation library %s does not load on workers (another ROOT or C library than this machine's): they "
             "compile what is in it. Build it where they run: RUN rdf-lithops cache build, in their image",
             name,
         )

@@ -37,11 +37,13 @@ def at_hand(libraries: Libraries | None, storage: Any, folder: str) -> Iterator[
 
 
 def load(root: str | None, folders: Sequence[str]) -> None:
-    """Load what lies in ``folders`` and is not loaded yet; nothing where this ROOT is another than that of ``root``."""
+    """Load what lies in ``folders`` and is not loaded yet. What is for another ROOT than this one (by the key ``root``), or
+    does not load, is left out."""
     new = [folder for folder in folders if folder not in _met]
-    _met.update(new)
-    if not new or root != library.key():
+    if not new:
         return
+    _met.update(new)
     found = [known for folder in new for known in library.libraries(folder)]
-    instantiated.update(library.load_more(found, instantiated))
+    if root == library.key():
+        instantiated.update(library.load_more(found, instantiated))
     left_out.extend(os.path.basename(known.path) for known in found if not instantiated.issuperset(known.lines))
