@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from . import catalogue, header_paths, library, noting, ours, signatures
+from . import catalogue, header_paths, instantiation_lines, library, noting, ours
 
 __all__ = ["build", "build_wanted", "compiler", "main", "wanted"]
 
@@ -84,7 +84,7 @@ class _Objects:
             self.failing += lines
             return
         try:
-            self.compile(signatures.source(lines))
+            self.compile(instantiation_lines.source(lines))
         except subprocess.CalledProcessError:
             if len(lines) == 1:
                 self.failing += lines

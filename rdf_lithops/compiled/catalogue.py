@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .signatures import action, interface, node, variations
+from .instantiation_lines import action, interface, node, variations
 
 __all__ = ["catalogue"]
 

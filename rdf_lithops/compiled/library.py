@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import catalogue, signatures
+from . import catalogue, instantiation_lines
 
 __all__ = [
     "BASE",
@@ -217,7 +217,7 @@ def _load(library: Library, lines: list[str]) -> None:
     import ROOT
 
     opened(library)
-    if lines and not ROOT.gInterpreter.Declare(signatures.declaration(lines)):
+    if lines and not ROOT.gInterpreter.Declare(instantiation_lines.declaration(lines)):
         raise LibraryRefused(f"{library.path} does not fit this ROOT")
 
 

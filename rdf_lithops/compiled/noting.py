@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from . import library, ours, signatures
+from . import instantiation_lines, library, ours
 
 __all__ = ["WANTED", "Notes", "is_left", "leave", "prepare"]
 
@@ -83,7 +83,7 @@ class Notes:
     def actions(self, there: Collection[str]) -> tuple[int, int]:
         """Of the kinds of actions that graphs have asked for since the last time: how many are ``there``, and how many Cling
         had to instantiate. Takes a thousandth of a second: what Filters and Defines ask for is not looked at."""
-        lines = signatures.noted(self.text[self._counted :], lambda name: None)
+        lines = instantiation_lines.noted(self.text[self._counted :], lambda name: None)
         self._counted = len(self.text)
         known = sum(line in there for line in lines)
         return known, len(lines) - known
@@ -93,8 +93,8 @@ class Notes:
         text, self.text, self._counted = self.text, "", 0
         if not text:
             return []
-        types = _types_of(signatures.function_names(text))
-        return [line for line in signatures.noted(text, types.get) if line not in there]
+        types = _types_of(instantiation_lines.function_names(text))
+        return [line for line in instantiation_lines.noted(text, types.get) if line not in there]
 
 
 def _types_of(names: list[str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..files import stores
-from . import drivers
+from . import driver_processes
 
 __all__ = [
     "END",
@@ -177,7 +177,7 @@ def _json(text: str) -> dict[str, Any]:
 
 def begin(folder: str, stem: str, run: str) -> None:
     """Write the record that says that a ``run`` of this driver is going to write there. Raises stores.StoreFailure."""
-    _write(_record(folder, stem, run), json.dumps(drivers.describe()))
+    _write(_record(folder, stem, run), json.dumps(driver_processes.describe()))
 
 
 def take_back(seen: Seen, run: str) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from ..errors import DataAccessError, PlanError
 from ..files import access, object_stores, remote, signed_files, xrootd
-from ..files.signatures import is_signed, name_of, parted
+from ..files.secret_urls import is_signed, name_of, parted
 from . import credentials, signed_sources
 
 # isort: split

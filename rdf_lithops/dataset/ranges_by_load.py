@@ -25,7 +25,7 @@ from . import survey
 from .columns import columns_named, columns_read
 from .friends import Friend, entries_before, first_needed, narrowed
 from .layout import FileLayout, Load, Piece, cluster_loads, cut, even_count
-from .looks import looked
+from .look_cache import looked
 
 __all__ = ["CutRange", "Uncut", "cut_by_load", "cut_now", "empty_range", "fraction", "has_no_entries", "reads_files"]
 

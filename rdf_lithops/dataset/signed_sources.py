@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..files.signatures import is_signed, name_of
+from ..files.secret_urls import is_signed, name_of
 
 # isort: split
 import ROOT

@@ -22,10 +22,10 @@ from urllib.parse import urlsplit
 from ..errors import OutputError
 from ..files import stores
 from ..files.remote import shown
-from ..files.signatures import is_signed
+from ..files.secret_urls import is_signed
 from ..files.snapshot_parts import Output, part_url, placeholder
 from ..files.store_protocol import PART
-from . import drivers, identity, manifest
+from . import driver_processes, identity, manifest
 from .manifest import File, Manifest, Seen
 
 __all__ = ["Destination", "begin", "check", "discard", "finish", "merge_ranges", "parts", "planned", "tidy"]
@@ -151,7 +151,7 @@ def _recovered(destination: Destination) -> Seen:
     """
     seen = manifest.look(destination.folder, destination.stem)
     for driver in seen.runs.values():
-        if drivers.lives(driver):
+        if driver_processes.lives(driver):
             why = f"process {driver['pid']} of this machine is writing it"
             what = f"another run writes {destination.url}"
             raise OutputError(what, why=why, next_command="wait for it, or choose another name")
@@ -168,7 +168,7 @@ def _tidied(seen: Seen) -> Seen:
 
 def _dead(seen: Seen) -> list[str]:
     """Return the recorded runs whose driver was killed, on this machine."""
-    return [run for run, driver in seen.runs.items() if drivers.lives(driver) is False]
+    return [run for run, driver in seen.runs.items() if driver_processes.lives(driver) is False]
 
 
 def _refuse(destination: Destination, seen: Seen, may_overwrite: bool, inputs: Collection[str], count: int) -> None:

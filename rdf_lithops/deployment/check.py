@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import batch
-from ..files.signatures import cleaned, name_of
+from ..files.secret_urls import cleaned, name_of
 from ..planning.limits import ROOT_MEMORY_MIB, Demand, limits_of, misfits
 from . import policies, runtime
 

@@ -1,8 +1,10 @@
-"""The seam with Lithops, the only folder that imports it.
+"""The seam with Lithops: what is done with its executor.
+
+``batch`` is what Lithops calls, and programs make executors.
 
 registry          which session an executor has
 session           what is kept for one executor: its jobs, its processes, what its runs have taught
-stock             what is set on a stock executor, so that it neither hangs nor loses data under us
+lithops_patches   what is set on a stock executor, so that it neither hangs nor loses data under us
 local_processes   what a driver runs beside itself on its own machine
 releasing         what belongs to an executor ends with it
 payload           the user's headers, libraries, C++ and ``initialize``, gathered

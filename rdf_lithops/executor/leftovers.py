@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..dataset import drivers
+from ..dataset import driver_processes
 
 __all__ = [
     "KEY_PREFIX",
@@ -81,7 +81,7 @@ def _dead_runs(storage: Any, places: Places) -> Iterator[Leftover]:
         if not began.isdigit():
             continue  # not ours
         record = _read_record(storage, f"{RUNS_PREFIX}/{run_id}/{RECORD_NAME}")
-        if drivers.lives(record) is True:
+        if driver_processes.lives(record) is True:
             continue
         own = [key for key in keys if key.split("/")[2] == run_id]
         paths: list[str] = []

@@ -13,8 +13,8 @@ from lithops.constants import LOCALHOST
 
 from ..errors import PlanError
 from ..options import Options
+from .lithops_patches import make_safe
 from .session import Session
-from .stock import make_safe
 
 __all__ = ["anticipate", "bring_up", "is_executor", "options_of", "rouse", "session_for", "session_of"]
 

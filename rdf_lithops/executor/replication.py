@@ -21,7 +21,7 @@ from ..dataset import credentials, signed_sources
 from ..dataset import names as dataset
 from ..errors import DataAccessError, PlanError, RunError
 from ..files import access, remote, stores, xrootd
-from ..files.signatures import name_of
+from ..files.secret_urls import name_of
 from ..worker.copying import CheckTask, CopyTask
 from .copy_calls import Shown, run_parts
 

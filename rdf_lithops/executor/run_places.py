@@ -16,7 +16,7 @@ from typing import Any
 
 from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOGS_DIR, SESSION_ID_ENV
 
-from ..dataset import drivers
+from ..dataset import driver_processes
 from ..dataset.credentials import Credential
 from ..errors import RunError
 from ..options import Options
@@ -131,7 +131,7 @@ def record(session: Session, place: Place) -> None:
     place.job_keys.extend(keys)
     session.jobs.open(keys)
     named = {"executor_id": session.executor.executor_id, "job_keys": place.job_keys, "outputs": place.outputs}
-    record = {**drivers.describe(), **named}
+    record = {**driver_processes.describe(), **named}
     storage = session.executor.storage
     storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
 

@@ -4,6 +4,9 @@ ROOT opens a URL by ``access``, which asks the reader of this machine over a Uni
 and keeps them. An extent is a pair [start, end) of bytes of a remote file; a version is its ETag (or time of change) and
 size.
 
+A new storage scheme goes into ``object_stores`` (SCHEMES and keys), ``access`` (ROOT's plug-in), ``stores`` (writing) and,
+on the driver, into ``dataset``: ``names`` (patterns), ``identity``, ``credentials``; ``deployment.check`` tries it.
+
     access           ROOT's end: which road a URL takes, what this process may read, and what it could not
     reader           the process that answers ROOT, and ends when nobody needs it
     sources          what it has of remote files: versions, bytes that are here, bytes on their way
@@ -12,7 +15,7 @@ size.
     object_stores    the store that a URL lies in, asked with the right keys
     refusals         why remote data cannot be read, in plain words
     fingerprints     which version of a local file somebody has looked at
-    signatures       URLs that hold a secret, and the names by which all but their server know them
+    secret_urls      URLs that hold a secret, and the names by which all but their server know them
     signed_files     such URLs behind XRootD, opened by ROOT
     snapshot_parts   a Snapshot's parts on a worker: written aside, then put where they belong, whole
     store_protocol   what a place offers where files are written

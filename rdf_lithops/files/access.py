@@ -19,7 +19,7 @@ from typing import Any, TypedDict
 from ..processes import warm, wire
 from ..travels import sealed as credentials
 from . import object_stores, reader, remote, signed_files
-from .signatures import cleaned
+from .secret_urls import cleaned
 
 __all__ = [
     "Fetched",

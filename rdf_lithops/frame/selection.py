@@ -1,6 +1,6 @@
 """Which entries of a dataset are meant where not all are: a TEntryList, or the range of a specification.
 
-``Selection`` is plain: intervals of entry numbers in the dataset, and whether ``rdfentry_`` counts the selected entries (as
+What travels is plain: intervals of entry numbers in the dataset, and whether ``rdfentry_`` counts the selected entries (as
 it does with a TEntryList) or all.
 """
 

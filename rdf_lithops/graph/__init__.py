@@ -33,6 +33,7 @@ in_memory      arrays, texts and CSV files as data frames
 functions      RunGraphs, SaveGraph and other functions that take a node
 drawn_graph    the drawing of a graph
 masks          trees with variations in them
+kept_instantiations  what Cling compiled on workers elsewhere, left for the next library
 naming         names that results lack when they come back
 live_drawing   LiveVisualize
 """

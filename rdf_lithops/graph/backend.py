@@ -1,4 +1,4 @@
-"""The seam with ROOT on the driver: a DistRDF back end that plans a run, has ``job`` run it and hands the result back."""
+"""The seam with ROOT on the driver: a DistRDF back end, which has ``execution`` run a graph and hands the result back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..dataset.columns import shape_of
 from ..errors import PlanError
 from ..executor import registry, run_places, submission
 from ..files import access
-from ..files.signatures import cleaned
+from ..files.secret_urls import cleaned
 from ..fold import arrays, partials
 from ..frame import settings
 from ..options import Options

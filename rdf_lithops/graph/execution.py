@@ -26,7 +26,7 @@ from ..run import interrupts, running
 from ..run.events import CallEnded, Consumer, Event
 from ..travels.envelope import Envelope
 from ..worker.task import MapTask
-from . import asked_for, undeclared
+from . import kept_instantiations, undeclared
 from .delivering import received
 from .preparing import Ready, Taken, Wanted, compiling_ahead, prepared, taken
 
@@ -145,7 +145,8 @@ def _consumers(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] 
 
     backends = [each.wanted.backend for each in ready.taken]
     own = list(dict.fromkeys(consumer for backend in backends for consumer in backend.consumers))
-    told = (recorder, *own, bar(backends[0].options.progress), asked_for.keep, tell_partial if on_partial else None)
+    live = tell_partial if on_partial else None
+    told = (recorder, *own, bar(backends[0].options.progress), kept_instantiations.keep, live)
     return tuple(consumer for consumer in told if consumer is not None)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..dataset.columns import columns_named
-from ..dataset.looks import looked
+from ..dataset.look_cache import looked
 from ..errors import PlanError
 from ..frame import ranges as adapter
 from ..frame.fields import DatasetFields, FriendReferenceFields

@@ -9,7 +9,7 @@ The fold is always that of the plan (ranges within their call, then calls, in or
 as an undisturbed one, unless a single range had to be cut in two. A failure of the user's graph, data or payload is final.
 
 Where partials are too many or too large for one reducer, it hands them on instead of a result, and they are folded in rounds
-(``rounds``), each of which is attempted in the same way.
+(``fold_rounds``), each of which is attempted in the same way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Look at the calls of a run: which have ended, which live, which never will. Pure: clocks and a submission's answers.
+"""Look at the calls of a run: which have ended, live, are late, never will end. Pure: clocks and a submission's answers.
 
 what is wrong                                           how it is noticed, and when
 what should run the calls is gone (this machine)        the submission says so; at once
@@ -6,6 +6,8 @@ a call that beat has fallen silent                      no new beat for options.
 calls, or a reducer, that never began                   options.start_s in which no call of the run began or ended, unless
                                                         the back end itself says that they wait in its queue
 a slot that stands still                                the task itself, by entries and CPU time (options.stall_s)
+a call that is late (most are done long since)          twice the median and 5 s more; ``running`` begins a second copy
+a call that was killed, and Lithops says so             its status (``executor.statuses``), entered into the ``books``
 the run as a whole                                      options.deadline_s
 """
 

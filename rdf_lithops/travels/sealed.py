@@ -1,4 +1,4 @@
-"""Credentials on a worker: unsealed by the task, installed by the ROOT process for the time of one request, then removed.
+"""Credentials as they travel: sealed, unsealed by the task, installed by the ROOT process for one request, then removed.
 
     driver ──Sealed, inside the function──────────> bucket ──> task ──unsealed, Unix socket──> ROOT process ──> files, 0600
            ──key: private folder, or the call's own event────────^

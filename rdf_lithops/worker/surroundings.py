@@ -1,4 +1,4 @@
-"""What the tasks of a run have in common: where they run, the user's code, and how they ask a warm ROOT process."""
+"""What the tasks of a run have in common: where they run, the user's code, how they ask ROOT, and again if it dies."""
 
 from __future__ import annotations
 

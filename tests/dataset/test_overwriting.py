@@ -19,7 +19,7 @@ from servers import daemons
 
 import rdf_lithops
 from rdf_lithops import OutputError
-from rdf_lithops.dataset import drivers, identity, manifest, snapshots
+from rdf_lithops.dataset import driver_processes, identity, manifest, snapshots
 from rdf_lithops.executor import leftovers
 from rdf_lithops.files import stores
 
@@ -203,11 +203,11 @@ def test_a_planned_snapshot_that_is_not_run_is_in_nobodys_way(fexec: Any, tmp_pa
 
 def dead_driver() -> dict[str, Any]:
     """The description of a process of this machine that has ended."""
-    program = "import json; from rdf_lithops.dataset import drivers; print(json.dumps(drivers.describe()))"
+    program = "import json; from rdf_lithops.dataset import driver_processes; print(json.dumps(driver_processes.describe()))"
     environment = {**os.environ, "LITHOPS_WORKER": "1"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, check=True, timeout=60)
     described: dict[str, Any] = json.loads(done.stdout)
-    assert drivers.lives(described) is False
+    assert driver_processes.lives(described) is False
     return described
 
 

@@ -18,14 +18,14 @@ import ROOT
 from lambda_standin.environment import Places
 from lambda_standin.standing import standing
 
-from rdf_lithops.compiled import build, library, noting, signatures
+from rdf_lithops.compiled import build, instantiation_lines, library, noting
 from rdf_lithops.executor import library_store
 from rdf_lithops.executor.session import Session
 from rdf_lithops.options import Options
 from rdf_lithops.worker import libraries
 
-MEAN = signatures.action("Mean", ["short"], "double")  # no catalogue has these
-MAX = signatures.action("Max", ["short"], "double")
+MEAN = instantiation_lines.action("Mean", ["short"], "double")  # no catalogue has these
+MAX = instantiation_lines.action("Max", ["short"], "double")
 pytestmark = pytest.mark.skipif(build.compiler() is None, reason="there is no C++ compiler here")
 
 

@@ -20,7 +20,7 @@ from conftest import CAPTURED
 from test_warm import CONFIG, LIMIT_S, cmdline, count, wait_until
 
 from rdf_lithops.errors import PlanError
-from rdf_lithops.executor import local_processes, registry, stock
+from rdf_lithops.executor import lithops_patches, local_processes, registry
 from rdf_lithops.options import Options
 
 
@@ -146,13 +146,13 @@ def test_a_local_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir(0o777)
     mine.chmod(0o777)
-    stock.make_private(str(mine))
+    lithops_patches.make_private(str(mine))
     assert 0o700 == mine.stat().st_mode & 0o777
-    stock.make_private(str(tmp_path / "new"))
+    lithops_patches.make_private(str(tmp_path / "new"))
     assert 0o700 == (tmp_path / "new").stat().st_mode & 0o777
     (tmp_path / "link").symlink_to(mine)
     with pytest.raises(PlanError, match="set TMPDIR"):
-        stock.make_private(str(tmp_path / "link"))
+        lithops_patches.make_private(str(tmp_path / "link"))
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make a folder that is somebody else's")

@@ -53,7 +53,7 @@ USERS_OF_LITHOPS = {
     "executor/looks.py",
     "executor/registry.py",
     "executor/run_places.py",
-    "executor/stock.py",
+    "executor/lithops_patches.py",
     "executor/submission.py",
     "worker/start/lambda_handler.py",
 }

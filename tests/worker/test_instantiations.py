@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from conftest import LOCALHOST_CONFIG
 
-from rdf_lithops.compiled import build, catalogue, library, signatures
+from rdf_lithops.compiled import build, catalogue, instantiation_lines, library
 
 LIMIT: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}
 needs_a_compiler = pytest.mark.skipif(build.compiler() is None, reason="there is no C++ compiler here")
-FILTER = signatures.node("JitFilterHelper", "", "bool (float)")
-MEAN = signatures.action("Mean", ["short"], "double")  # no catalogue has it
+FILTER = instantiation_lines.node("JitFilterHelper", "", "bool (float)")
+MEAN = instantiation_lines.action("Mean", ["short"], "double")  # no catalogue has it
 
 
 def run(program: str, cache: Path, **variables: str) -> str:
@@ -69,8 +69,8 @@ NOTED = f"""
         frame = ROOT.RDataFrame(100).Define("f", "float(rdfentry_)").Define("s", "short(rdfentry_)")
         mean = frame.Filter("f > 10").Mean("s")
         ROOT.RDF.SaveGraph(ROOT.RDF.AsRNode(frame))
-    names = noting.signatures.function_names(notes.text)
-    lines = noting.signatures.noted(notes.text, noting._types_of(names).get)
+    names = noting.instantiation_lines.function_names(notes.text)
+    lines = noting.instantiation_lines.noted(notes.text, noting._types_of(names).get)
     print({FILTER!r} in lines, {MEAN!r} in lines, len(lines))
     print(mean.GetValue())
 """
@@ -99,7 +99,7 @@ def test_what_a_library_has_is_not_instantiated_again(cache: Path) -> None:
         #include <dlfcn.h>
         std::string home() {{
            using Function = void (*)(short);
-           auto *address = reinterpret_cast<void *>(static_cast<void (*)({signatures._COMMON},
+           auto *address = reinterpret_cast<void *>(static_cast<void (*)({instantiation_lines._COMMON},
                ROOT::Internal::RDF::RJittedAction*, unsigned int, std::shared_ptr<double>*)>(
                &ROOT::Internal::RDF::CallBuildAction<ROOT::Internal::RDF::ActionTags::Mean, short>));
            Dl_info found;
@@ -197,8 +197,8 @@ def test_our_own_code_is_compiled_once(tmp_path: Path) -> None:
 def test_a_line_that_does_not_compile_costs_no_other(tmp_path: Path) -> None:
     """What a graph asked for is compiled although another line next to it cannot be, as its type is only a program's; that
     one is not tried again."""
-    bad = signatures.action("Mean", ["TypeOfOneProgram"], "double")
-    minimum = signatures.action("Min", ["short"], "short")
+    bad = instantiation_lines.action("Mean", ["TypeOfOneProgram"], "double")
+    minimum = instantiation_lines.action("Min", ["short"], "short")
     program = f"""
         import os
         os.umask(0o077)
@@ -248,7 +248,7 @@ TOLD = """
     import os
     import ROOT
     from rdf_lithops.compiled import library, noting
-    from rdf_lithops.graph import asked_for
+    from rdf_lithops.graph import kept_instantiations
     from rdf_lithops.run.events import CallEnded
     from rdf_lithops.worker.root import graphs, initialisation
     initialisation.initialise()
@@ -262,7 +262,7 @@ TOLD = """
     left = lambda: [name for name in os.listdir(library.folder()) if name.startswith(noting.WANTED)]
     print(len(facts["instantiated"]), graphs.told_notes(), left())
     facts["instantiated"].append("template class ROOT::RDF::X<int>; } int evil() { return 1;")
-    asked_for.keep(CallEnded(0, 1, (0,), 1, facts, {}, b""))
+    kept_instantiations.keep(CallEnded(0, 1, (0,), 1, facts, {}, b""))
     (name,) = left()
     print(len(open(os.path.join(library.folder(), name)).read().splitlines()))
 """
@@ -316,13 +316,13 @@ def test_many_small_libraries_become_one(tmp_path: Path) -> None:
     program = """
         import os
         os.umask(0o077)
-        from rdf_lithops.compiled import build, library, noting, signatures
-        lines = [signatures.node("JitFilterHelper", "", f"bool ({column})") for column in ("short", "char", "long")]
+        from rdf_lithops.compiled import build, library, noting, instantiation_lines
+        lines = [instantiation_lines.node("JitFilterHelper", "", f"bool ({column})") for column in ("short", "char", "long")]
         place = library.folder()
         build.MANY = 2
         for number, line in enumerate(lines[:2]):
             build.build(place, f"learned-{number}", [line])
-        build.build(place, library.BASE, [signatures.node("JitFilterHelper", "", "bool (float)")])
+        build.build(place, library.BASE, [instantiation_lines.node("JitFilterHelper", "", "bool (float)")])
         noting.leave(lines[2:])
         build.build_wanted(place)
         found = list(library.libraries(place))

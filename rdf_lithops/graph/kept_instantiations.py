@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from ..compiled import library, noting, signatures
+from ..compiled import instantiation_lines, library, noting
 from ..executor import library_store
 from ..run.events import CallEnded, Event
 
@@ -21,4 +21,4 @@ def keep(event: Event) -> None:
     asked = event.facts.get("instantiated")
     if asked and library.grows():
         with contextlib.suppress(library.LibraryRefused, OSError):
-            noting.leave([str(line) for line in asked if signatures.is_line(str(line))])
+            noting.leave([str(line) for line in asked if instantiation_lines.is_line(str(line))])

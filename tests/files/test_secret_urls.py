@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rdf_lithops.files.signatures import cleaned, is_signed, name_of
+from rdf_lithops.files.secret_urls import cleaned, is_signed, name_of
 
 SECRET = "SECRETsecret0123456789"
 AWS = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AK%2F2&X-Amz-Date=2&X-Amz-Expires=9&X-Amz-SignedHeaders=host"
