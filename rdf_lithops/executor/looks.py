@@ -12,12 +12,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from lithops.constants import JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
-from lithops.storage.utils import StorageNoSuchKeyError
+from lithops.storage.utils import StorageNoSuchKeyError, create_output_key, create_status_key
 
 from ..errors import RunError
 from ..processes.beats import BEAT_NAME, STATUS_NAME
 from ..run.books import CallEnd
-from .listings import FolderListing, StoreListing
+from .listings import FolderListing, StoreListing, StretchListing
+from .objects import S3Objects
 from .session import Session
 from .statuses import read_status
 
@@ -50,7 +51,7 @@ class Looks:
 
     def __init__(self, session: Session) -> None:
         executor = session.executor
-        self._storage, self._internal = executor.storage, executor.internal_storage
+        self._storage, self._objects = executor.storage, session.jobs.objects
         self._folder = os.path.join(LITHOPS_TEMP_DIR, self._storage.bucket, JOBS_PREFIX)  # of this machine, if it is near
         self._on_this_machine = session.local
         self._readers = concurrent.futures.ThreadPoolExecutor(READERS)  # starts no thread before it is needed
@@ -66,15 +67,11 @@ class Looks:
         """What tells which of a job's calls, by Lithops' names of them, have begun, beaten and ended."""
         if self.is_near:
             return FolderListing(os.path.join(self._folder, job_key), sorted(calls), at_a_time)
-        return StoreListing(f"{JOBS_PREFIX}/{job_key}/", calls, self._names)
-
-    def _names(self, beginning: str) -> dict[str, object]:
-        """Names of objects that begin so, each with what changes when the object does, or None."""
-        storage = self._storage
-        if getattr(storage.storage_handler, "names_only", False):
-            return dict.fromkeys(self._ask(lambda: storage.list_keys(storage.bucket, beginning)) or ())
-        found = self._ask(lambda: storage.list_objects(storage.bucket, beginning)) or ()
-        return {str(each["Key"]): each.get("ETag") or each.get("LastModified") for each in found}
+        folder, objects = f"{JOBS_PREFIX}/{job_key}", self._objects
+        if isinstance(objects, S3Objects):
+            between = objects.between
+            return StretchListing(folder, calls, lambda *ends: self._ask(lambda: between(*ends)) or {}, self._readers.map)
+        return StoreListing(folder, calls, lambda beginning: self._ask(lambda: objects.below(beginning)) or {})
 
     def ends(self, futures: Sequence[Any]) -> list[CallEnd | None]:
         """How calls ended; None of one that has not."""
@@ -88,7 +85,7 @@ class Looks:
         """The latest sign of life of a call, or None."""
         name = f"{JOBS_PREFIX}/{future.job_key}/{future.call_id}/{BEAT_NAME}"
         try:
-            beat = json.loads(self._ask(lambda: self._storage.get_object(self._storage.bucket, name)) or "null")
+            beat = json.loads(self._ask(lambda: self._objects.get(name)) or "null")
         except ValueError:  # half written
             return None
         return beat if isinstance(beat, dict) else None
@@ -98,16 +95,16 @@ class Looks:
         ids = future.executor_id, future.job_id, future.call_id
         if self.is_near and not os.path.exists(os.path.join(self._folder, future.job_key, future.call_id, STATUS_NAME)):
             return None
-        storage = self._internal
+        objects = self._objects
         try:
-            status = self._ask(lambda: storage.get_call_status(*ids))
+            status = json.loads(self._ask(lambda: objects.get(create_status_key(*ids))) or "null")
         except ValueError as damage:  # localhost writes objects in place: this one is half written, unless it stays so
             since_s = self._unreadable_since_s.setdefault(ids, time.monotonic())
             is_damaged = not self.is_near or time.monotonic() - since_s > HALF_WRITTEN_S
             return CallEnd(None, f"its status cannot be read: {damage!r}", kind="damaged") if is_damaged else None
         if status is None:
             return None
-        end: CallEnd | None = self._ask(lambda: read_status(status, lambda: storage.get_call_output(*ids)))
+        end: CallEnd | None = self._ask(lambda: read_status(status, lambda: objects.get(create_output_key(*ids))))
         if end is not None and end.kind == "killed" and not self._on_this_machine:
             return dataclasses.replace(end, kind="memory")  # a platform's sandbox is killed for its memory alone
         return end
@@ -125,7 +122,7 @@ class Looks:
         """What the storage says, or None where it has no such object or does not answer; raises if it stays silent."""
         try:
             answer = read()
-        except StorageNoSuchKeyError:
+        except (StorageNoSuchKeyError, FileNotFoundError):
             answer = None
         except ValueError:  # it did answer
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -19,11 +21,13 @@ from .listings import Listing
 from .localhost import LocalJobs
 from .looks import Looks, pause_s
 from .registry import bring_up
-from .run_places import Place, record
+from .run_places import Place, call_off, record
 from .session import Session
 from .turns import Turns
 
 __all__ = ["LithopsSubmission", "submit"]
+
+logger = logging.getLogger(__name__)
 
 LOCAL_POLL_S, LONGEST_LOCAL_POLL_S = 0.004, 0.05
 POLL_SHARE = 0.001  # of the time since the submission: a long run is asked less often how it is
@@ -56,12 +60,12 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
                 prepare()
                 with submitting(session):
                     futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
-            return LithopsSubmission(session, futures[:-1], futures[-1])
+            return LithopsSubmission(session, plan, place, futures[:-1], futures[-1])
         interrupts.check()
         session.check_open()
         gate = Gate(session, prepare)
         maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given))
-        return LithopsSubmission(session, maps, None, gate, _expected_s(plan))
+        return LithopsSubmission(session, plan, place, maps, None, gate)
     except BaseException as error:
         session.jobs.withdraw(set(place.job_keys) - before, error)
         if isinstance(error, Exception) and _may_pass(error):
@@ -90,10 +94,13 @@ class LithopsSubmission:
     """One ``map_reduce`` under way; see ``attempts.Submission`` for what each method promises."""
 
     def __init__(
-        self, session: Session, maps: list[Any], reduce: Any, gate: Gate | None = None, expected_s: float = 0.0
+        self, session: Session, plan: Plan, place: Place, maps: list[Any], reduce: Any, gate: Gate | None = None
     ) -> None:
-        self.session, self.maps, self._reduce, self._gate = session, maps, reduce, gate
-        self._expected_s, self._began_s, self._changed_s = expected_s, time.monotonic(), time.monotonic()
+        self.session, self._place, self.maps, self._reduce, self._gate = session, place, maps, reduce, gate
+        self._expected_s, self._began_s, self._changed_s = _expected_s(plan), time.monotonic(), time.monotonic()
+        self._usd_per_s = None if plan.outlook is None else plan.outlook.usd_per_s
+        beats = plan.map_task.surroundings.beats
+        self._beat_s = 0.0 if beats is None else float(beats["every_s"])
         self._open = {future.call_id: future for future in maps}
         self._positions = {future.call_id: position for position, future in enumerate(maps)}
         self._local_jobs = LocalJobs(session.executor.compute_handler) if session.local else None
@@ -204,7 +211,20 @@ class LithopsSubmission:
     def cancel(self, error: BaseException) -> None:
         if self._gate is not None:
             self._gate.abandon()
+            self._call_off()
         self.session.jobs.stop({future.job_key for future in self._submitted}, error)
+
+    def _call_off(self) -> None:
+        """Have the calls end that nobody can kill, and say what they cost meanwhile."""
+        running = len(self._seen.begun & self._open.keys())
+        with contextlib.suppress(Exception):  # of a storage that does not answer: the run's end takes its record away
+            call_off(self.session, self._place, {future.job_key for future in self._submitted})
+        if running:
+            usd = f", {running * self._beat_s * self._usd_per_s:.2g} USD at most" if self._usd_per_s else ""
+            given = running, self._beat_s, usd
+            logger.warning(
+                "%d calls run and are ended at their next sign of life: they are billed for up to %g s more%s", *given
+            )
 
     def forget(self) -> None:
         self._looks.close()

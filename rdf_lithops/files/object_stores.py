@@ -18,10 +18,12 @@ from .refusals import AccessFailure, explained, shown
 
 __all__ = [
     "AUTHORITIES",
+    "RETRIES",
     "SCHEMES",
     "TOKEN",
     "as_given",
     "asked_at",
+    "client_options",
     "give_up_stores",
     "relevant",
     "s3_store",
@@ -85,7 +87,7 @@ def s3_store(bucket: str, frozen: tuple[tuple[str, str], ...]) -> Any:
         endpoint = endpoint or session.get_scoped_config().get("endpoint_url")
         region = region or session.get_config_variable("region")
     given: dict[str, Any] = {"region": region or "us-east-1", "retry_config": RETRIES}
-    given["client_options"] = _client_options(endpoint or "", variables)
+    given["client_options"] = client_options(endpoint or "", variables)
     if endpoint:
         given.update(endpoint=endpoint, virtual_hosted_style_request=False)
     if _is_anonymous(variables):
@@ -103,7 +105,7 @@ def s3_store(bucket: str, frozen: tuple[tuple[str, str], ...]) -> Any:
 def _http_store(base: str, frozen: tuple[tuple[str, str], ...], token: str) -> Any:
     from obstore.store import HTTPStore
 
-    options = _client_options(base, dict(frozen))
+    options = client_options(base, dict(frozen))
     if token:  # a redirection to another host takes it away again
         options["default_headers"] = {"Authorization": f"Bearer {token}"}
     given: dict[str, Any] = {"client_options": options, "retry_config": RETRIES}
@@ -160,7 +162,8 @@ def give_up_stores() -> None:
     _public.clear()
 
 
-def _client_options(url: str, variables: Mapping[str, str]) -> dict[str, Any]:
+def client_options(url: str, variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return obstore's options of a connection to ``url``: times, and whose certificates are trusted."""
     options: dict[str, Any] = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "10min"}
     options["allow_http"] = url.startswith("http:")
     trusted = dict.fromkeys(variables[name] for name in AUTHORITIES if variables.get(name))

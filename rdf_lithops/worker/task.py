@@ -20,7 +20,7 @@ from ..fold.order import FoldLimits, check_each_range_once, flat, fold_order, on
 from ..fold.shelf import Shelf, Shelved, bundle, shelf_of, size_of
 from ..frame import ranges as adapter
 from ..processes import warm
-from ..processes.beats import STATUS_NAME, Counter, Pulse, Stalled, key_of
+from ..processes.beats import STATUS_NAME, Counter, Pulse, Stalled, Stopped, key_of
 from ..processes.inherited_connections import leave_inherited
 from ..processes.seconds import began_here, whereabouts
 from ..travels import sealed as credentials
@@ -427,7 +427,7 @@ def _beat_until_orphaned(pulse: Pulse, parent: int) -> NoReturn:
         while os.getppid() == parent:
             pulse.tick()
             time.sleep(pulse.every_s)
-    except Stalled as stalled:
+    except (Stalled, Stopped) as stalled:
         print(f"rdf_lithops: {stalled}", flush=True)  # noqa: T201  # the task's own log
         os.kill(parent, signal.SIGKILL)
     finally:
