@@ -22,7 +22,7 @@ from .objects import S3Objects
 from .session import Session
 from .statuses import read_status
 
-__all__ = ["Looks", "pause_s"]
+__all__ = ["Looks", "pause_s", "rest_s"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ STORAGE_PATIENCE_S = 60.0  # of errors in a row, beyond the storage client's own
 LONGEST_S, SHORTEST_S = 0.5, 0.04  # between two looks at a storage that is far: each is a request that is paid for
 BEFORE_THE_END = 0.8  # of the expected time there is little to be seen
 PATIENCE = 0.2  # of the time that something has been due, it may be late
+LOOKING_SHARE, WAITING_SHARE = 0.05, 0.005  # of the driver's time, once calls end and before
 READERS = 16  # threads that read objects of a remote storage at a time
 
 
@@ -41,6 +42,14 @@ def pause_s(elapsed_s: float, expected_s: float, unchanged_s: float) -> float:  
     if due_s < 0:
         return min(LONGEST_S, max(SHORTEST_S, -due_s))
     return min(LONGEST_S, max(SHORTEST_S, PATIENCE * min(due_s, unchanged_s)))
+
+
+def rest_s(cost_s: float, elapsed_s: float, is_ending: bool) -> float:  # decision 164
+    """How long not to look again at a storage that is far, after a look that took ``cost_s`` of the processor:
+    ``is_ending`` once the first call has ended, as the last one is to be seen soon."""
+    if is_ending:
+        return cost_s / LOOKING_SHARE
+    return min(cost_s / WAITING_SHARE, max(LONGEST_S, PATIENCE * elapsed_s / 2))
 
 
 class Looks:

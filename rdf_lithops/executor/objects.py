@@ -6,16 +6,13 @@ Lithops' storage is a client of boto3, its endpoint, region and credentials are 
 
 from __future__ import annotations
 
-import datetime
-import os
 from typing import Any
 
-from ..files.object_stores import RETRIES, client_options
+from ..files import object_stores
 
 __all__ = ["Objects", "S3Objects", "objects_of"]
 
 PAGE = 1000  # names that S3 gives, or takes to be deleted, at a time
-FRESH_FOR = datetime.timedelta(minutes=5)  # boto3 renews credentials that expire, and is asked again after this
 
 
 class Objects:
@@ -55,12 +52,7 @@ class S3Objects(Objects):
         self._store = store
 
     def get(self, key: str) -> bytes:
-        from obstore.exceptions import NotFoundError
-
-        try:
-            return bytes(self._store.get(key).bytes())
-        except NotFoundError as missing:
-            raise FileNotFoundError(key) from missing
+        return object_stores.read(self._store, key)
 
     def between(self, folder: str, first: str, last: str) -> dict[str, object]:
         """Names of the objects of ``folder`` in its folders ``first`` to ``last``, as in ``below``."""
@@ -84,18 +76,5 @@ def objects_of(storage: Any) -> Objects:
     credentials = getattr(signer, "_credentials", None)
     if client is None or credentials is None:
         return Objects(storage)
-    from obstore.store import S3Store
-
-    endpoint = str(client.meta.endpoint_url)
-    given: dict[str, Any] = {"client_options": client_options(endpoint, os.environ), "retry_config": RETRIES}
-    given.update(endpoint=endpoint, region=str(client.meta.region_name or "us-east-1"), virtual_hosted_style_request=False)
-    return S3Objects(storage, S3Store(storage.bucket, credential_provider=_provider(credentials), **given))
-
-
-def _provider(credentials: Any) -> Any:
-    def provide() -> dict[str, Any]:
-        frozen = credentials.get_frozen_credentials()
-        keys = {"access_key_id": frozen.access_key, "secret_access_key": frozen.secret_key, "token": frozen.token}
-        return {**keys, "expires_at": datetime.datetime.now(datetime.timezone.utc) + FRESH_FOR}
-
-    return provide
+    endpoint, region = str(client.meta.endpoint_url), str(client.meta.region_name or "us-east-1")
+    return S3Objects(storage, object_stores.store_of(storage.bucket, endpoint, region, credentials))

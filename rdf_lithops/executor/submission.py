@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from ..run.books import CallEnd
 from .gate import Gate, submitting
 from .listings import Listing
 from .localhost import LocalJobs
-from .looks import Looks, pause_s
+from .looks import Looks, pause_s, rest_s
 from .registry import bring_up
 from .run_places import Place, call_off, record
 from .session import Session
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 LOCAL_POLL_S, LONGEST_LOCAL_POLL_S = 0.004, 0.05
 POLL_SHARE = 0.001  # of the time since the submission: a long run is asked less often how it is
+READS_FOR_A_LIST, READ_S = 8, 0.15e-3  # of statuses, which cost about as much; and of the processor, for each
 MOST_ENDS = 512  # that are read before they are told
 MOST_BEATS = 128  # that are read at a time; of the others it is known that they have beaten
 
@@ -108,6 +110,7 @@ class LithopsSubmission:
         self._listing = self._looks.listing(self.job_key, self._open, session.workers())
         self._turns = Turns(session.executor, len(maps))
         self._seen, self._unread = Listing(), deque[str]()
+        self._next_look_s, self._listed_s = 0.0, -math.inf
         self._beats_known: dict[str, object] = {}  # of a call: what its last one has changed
         self._beats_read: dict[str, int] = {}  # and in which turn it was read
         self._listened = 0
@@ -135,9 +138,8 @@ class LithopsSubmission:
         if self._local_jobs is not None:
             with self.session.lock:
                 self._local_jobs.nudge()
-        if not self._unread:
-            self._seen = self._listing.look(self._open, self._is_over())
-            self._unread.extend(sorted(self._seen.ended & self._open.keys()))
+        if not self._unread and (self.session.local or time.monotonic() >= self._next_look_s):
+            self._look()
         most = len(self._unread) if self.session.local else MOST_ENDS  # what is over there may be given up after this
         calls = [self._unread.popleft() for _ in range(min(most, len(self._unread)))]
         ends = self._looks.ends([self._open[call] for call in calls])
@@ -148,6 +150,19 @@ class LithopsSubmission:
         if ended:
             self._changed_s = time.monotonic()
         return {self._positions[call]: end for call, end in ended.items()}
+
+    def _look(self) -> None:
+        """See which calls have ended: few that are left are asked after one by one, and listed only to hear who lives."""
+        now_s = time.monotonic()
+        is_many = len(self._open) > READS_FOR_A_LIST * self._listing.lists(self._open)
+        if self.session.local or is_many or now_s - self._listed_s > self._beat_s / 2:
+            self._seen, self._listed_s = self._listing.look(self._open, self._is_over()), now_s
+            cost_s = self._seen.cost_s
+            self._unread.extend(sorted(self._seen.ended & self._open.keys()))
+        else:
+            cost_s = len(self._open) * READ_S
+            self._unread.extend(sorted(self._open))
+        self._next_look_s = now_s + rest_s(cost_s, now_s - self._began_s, len(self._open) < len(self.maps))
 
     def begun(self) -> set[int]:
         return self._those_in(self._seen.begun)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,17 +19,17 @@ from .refusals import AccessFailure, explained, shown
 
 __all__ = [
     "AUTHORITIES",
-    "RETRIES",
     "SCHEMES",
     "TOKEN",
     "as_given",
     "asked_at",
-    "client_options",
     "give_up_stores",
+    "read",
     "relevant",
     "s3_store",
     "spelt_for_rntuple",
     "store_for",
+    "store_of",
     "with_or_without_keys",
 ]
 
@@ -87,7 +88,7 @@ def s3_store(bucket: str, frozen: tuple[tuple[str, str], ...]) -> Any:
         endpoint = endpoint or session.get_scoped_config().get("endpoint_url")
         region = region or session.get_config_variable("region")
     given: dict[str, Any] = {"region": region or "us-east-1", "retry_config": RETRIES}
-    given["client_options"] = client_options(endpoint or "", variables)
+    given["client_options"] = _client_options(endpoint or "", variables)
     if endpoint:
         given.update(endpoint=endpoint, virtual_hosted_style_request=False)
     if _is_anonymous(variables):
@@ -101,11 +102,30 @@ def s3_store(bucket: str, frozen: tuple[tuple[str, str], ...]) -> Any:
     return S3Store(bucket, **given)
 
 
+def store_of(bucket: str, endpoint: str, region: str, credentials: Any) -> Any:
+    """Return the store of a bucket as a client of boto3 reaches it; ``credentials`` are botocore's, and renew themselves."""
+    from obstore.store import S3Store
+
+    given: dict[str, Any] = {"client_options": _client_options(endpoint, os.environ), "retry_config": RETRIES}
+    given.update(endpoint=endpoint, region=region, virtual_hosted_style_request=False)
+    return S3Store(bucket, credential_provider=_renewed(credentials), **given)
+
+
+def read(store: Any, path: str) -> bytes:
+    """Return an object of a store; raises FileNotFoundError where there is none, and obstore's errors."""
+    from obstore.exceptions import NotFoundError
+
+    try:
+        return bytes(store.get(path).bytes())
+    except NotFoundError as missing:
+        raise FileNotFoundError(path) from missing
+
+
 @functools.lru_cache(maxsize=256)
 def _http_store(base: str, frozen: tuple[tuple[str, str], ...], token: str) -> Any:
     from obstore.store import HTTPStore
 
-    options = client_options(base, dict(frozen))
+    options = _client_options(base, dict(frozen))
     if token:  # a redirection to another host takes it away again
         options["default_headers"] = {"Authorization": f"Bearer {token}"}
     given: dict[str, Any] = {"client_options": options, "retry_config": RETRIES}
@@ -162,8 +182,7 @@ def give_up_stores() -> None:
     _public.clear()
 
 
-def client_options(url: str, variables: Mapping[str, str]) -> dict[str, Any]:
-    """Return obstore's options of a connection to ``url``: times, and whose certificates are trusted."""
+def _client_options(url: str, variables: Mapping[str, str]) -> dict[str, Any]:
     options: dict[str, Any] = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "10min"}
     options["allow_http"] = url.startswith("http:")
     trusted = dict.fromkeys(variables[name] for name in AUTHORITIES if variables.get(name))
@@ -203,15 +222,23 @@ def _chain(session: Any, place: str) -> Callable[[], dict[str, Any]]:
         if credentials is None:
             why = "no S3 credentials were found here (variables, profile, role)"
             raise AccessFailure("unauthenticated", place, why, f"rdf-lithops auth status {place}")
-        frozen = credentials.get_frozen_credentials()
-        return {
-            "access_key_id": frozen.access_key,
-            "secret_access_key": frozen.secret_key,
-            "token": frozen.token,
-            "expires_at": datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=5),
-        }
+        return _as_now(credentials)
 
     return provide
+
+
+def _renewed(credentials: Any) -> Any:
+    return lambda: _as_now(credentials)
+
+
+def _as_now(credentials: Any) -> dict[str, Any]:
+    frozen = credentials.get_frozen_credentials()
+    return {
+        "access_key_id": frozen.access_key,
+        "secret_access_key": frozen.secret_key,
+        "token": frozen.token,
+        "expires_at": datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=5),
+    }
 
 
 def relevant(environment: Mapping[str, str]) -> dict[str, str]:
