@@ -15,6 +15,7 @@ gate              where ``map_reduce`` waits between maps and reducer, where a r
 turns             whose turn it is among max_workers
 invoking          invocations that are throttled or refused
 looks             how the storage is asked what became of calls
+objects           objects of Lithops' storage, read, listed and deleted for the driver
 listings          which calls have begun, beaten and ended, in one look
 statuses          Lithops' status of a call that has ended, read
 localhost         what runs, waits or was lost in Lithops' local back end

@@ -13,6 +13,7 @@ from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 
 from . import complaints
 from .localhost import LocalJobs
+from .objects import Objects, objects_of
 
 __all__ = ["Jobs"]
 
@@ -32,10 +33,17 @@ class Jobs:
         self._executor, self._executor_id = executor, executor_id
         self._storage, self._local, self._lock = storage, local, lock
         self.closed = False
+        self._objects: Objects | None = None
         self._forgotten: list[str] = []  # what is left of them goes with the next sweep
         self._open: set[str] = set()  # recorded and not forgotten
         self._cancelled: set[str] = set()
         self._functions: set[str] = set()  # of our functions, which lie in the storage until the end
+
+    @property
+    def objects(self) -> Objects:
+        """The objects of Lithops' storage."""
+        self._objects = self._objects or objects_of(self._storage)
+        return self._objects
 
     def open(self, keys: list[str]) -> None:
         """Jobs that are about to be submitted."""
@@ -103,6 +111,8 @@ class Jobs:
             # their processes were killed while they wrote, or could not be stopped; other threads add to them
             for key in tuple(self._cancelled) if self._local or self.closed else ():
                 self._delete_job(key)
+            if self.closed:
+                self._cancelled.clear()
 
     def end(self) -> None:
         """Delete what is left of all of them, our functions too; what the storage refuses is told, and ``gc`` finds it."""
@@ -111,7 +121,8 @@ class Jobs:
             try:
                 delete()
             except Exception as problem:  # of the storage's own kind: an end must end
-                logger.warning("objects of this executor stay in the storage (%s): rdf-lithops gc removes them", problem)
+                why = str(problem).partition("\n")[0]
+                logger.warning("objects of this executor stay in the storage (%s): rdf-lithops gc removes them", why)
 
     def delete_below(self, prefix: str) -> None:
         """Delete all objects of a folder of Lithops' storage; on localhost they are files, and the folder goes with them."""
@@ -119,9 +130,7 @@ class Jobs:
         if self._local and storage.backend == LOCALHOST:
             shutil.rmtree(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, prefix), ignore_errors=True)
             return
-        names = storage.list_keys(storage.bucket, f"{prefix}/")
-        if names:
-            storage.delete_objects(storage.bucket, names)
+        self.objects.delete_below(prefix)
         if self._local:  # workers of this machine keep their logs there whatever the storage is
             shutil.rmtree(os.path.join(LITHOPS_TEMP_DIR, storage.bucket, prefix), ignore_errors=True)
 

@@ -2,7 +2,8 @@
 
 A folder of this machine is not listed at all: Lithops begins calls in order there, so the next ones are looked for, and
 those that have begun. A storage that is far is listed by beginnings of names, which are decimal numbers: as few as cover the
-calls that have not ended, so that the last ones of ten thousand cost little.
+calls that have not ended, so that the last ones of ten thousand cost little; or, where the store can list from a name on,
+in stretches of one answer each, several at a time.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from dataclasses import dataclass, field
 
 from ..processes.beats import BEAT_NAME, STATUS_NAME
 
-__all__ = ["FolderListing", "Listing", "StoreListing", "beginnings"]
+__all__ = ["FolderListing", "Listing", "StoreListing", "StretchListing", "beginnings", "stretches"]
 
 INIT_ENDING = ".init"  # of the object that Lithops writes when a call begins
 DIGITS = 5  # of a call's name
 LIST_KEYS = 100  # so many names in a list take as long as asking for it
 KEYS_OF_A_CALL = 4
+LIST_S = 1e-3  # of the processor, for a list of nothing
+STRETCH = 240  # calls whose names come in one answer of a store, of at most 1000
 SCAN_S = 1.0  # between two scans of a folder, where a call may have begun out of its turn
 
 
@@ -31,6 +34,7 @@ class Listing:
     begun: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
     beaten: dict[str, object] = field(default_factory=dict)
+    cost_s: float = 0.0  # what the look has taken of the processor, about
 
 
 class FolderListing:
@@ -49,6 +53,10 @@ class FolderListing:
             self._scan()
         self._running = {call for call in self._running if call in calls}
         return Listing(self._running, {call for call in self._running if self._has(call, STATUS_NAME)}, self._beaten())
+
+    def lists(self, calls: Collection[str]) -> int:
+        """How many lists a look at ``calls`` takes."""
+        return 0
 
     def _begun(self) -> list[str]:
         """The next calls that have begun: none of them overtakes more than run at a time."""
@@ -77,18 +85,21 @@ class FolderListing:
 
 
 class StoreListing:
-    """The calls of a job whose objects are in a store below ``prefix``; ``names`` gives those that begin with a string, each
+    """The calls of a job whose objects are in a store below ``folder``; ``names`` gives those that begin with a string, each
     with what changes when the object does (or None)."""
 
-    def __init__(self, prefix: str, calls: Collection[str], names: Callable[[str], dict[str, object]]) -> None:
-        self._prefix, self._names, self._last = prefix, names, max(map(int, calls), default=0)
+    def __init__(self, folder: str, calls: Collection[str], names: Callable[[str], dict[str, object]]) -> None:
+        self._folder, self._names, self._last = folder, names, max(map(int, calls), default=0)
+
+    name_s = 70e-6  # of the processor, for each name that a client of boto3 lists
 
     def look(self, calls: Collection[str], is_over: bool = False) -> Listing:
         """What is there of ``calls``, which are those that have not ended."""
         found = Listing()
-        for beginning in beginnings(list(map(int, calls)), self._last):
-            for name, change in self._names(f"{self._prefix}{beginning}").items():
-                call, _, rest = name.removeprefix(self._prefix).partition("/")
+        for names in self._lists(calls):
+            found.cost_s += LIST_S + len(names) * self.name_s
+            for name, change in names.items():
+                call, _, rest = name.removeprefix(f"{self._folder}/").partition("/")
                 if rest.endswith(INIT_ENDING):
                     found.begun.add(call)
                 elif rest == STATUS_NAME:
@@ -96,6 +107,47 @@ class StoreListing:
                 elif rest == BEAT_NAME:
                     found.beaten[call] = change
         return found
+
+    def lists(self, calls: Collection[str]) -> int:
+        """How many lists a look at ``calls`` takes, or a few more."""
+        return len(beginnings(list(map(int, calls)), self._last))
+
+    def _lists(self, calls: Collection[str]) -> Iterable[dict[str, object]]:
+        return (self._names(f"{self._folder}/{each}") for each in beginnings(list(map(int, calls)), self._last))
+
+
+class StretchListing(StoreListing):
+    """The same of a store that can list from a name on: ``between(folder, first, last)`` gives the names of these calls and
+    of those between them. ``each`` is a ``map`` that does several at a time."""
+
+    name_s = 4e-6
+
+    def __init__(
+        self,
+        folder: str,
+        calls: Collection[str],
+        between: Callable[[str, str, str], dict[str, object]],
+        each: Callable[..., Iterable[dict[str, object]]],
+    ) -> None:
+        super().__init__(folder, calls, lambda beginning: {})
+        self._between, self._each = between, each
+
+    def lists(self, calls: Collection[str]) -> int:
+        return len(stretches(calls))
+
+    def _lists(self, calls: Collection[str]) -> Iterable[dict[str, object]]:
+        return self._each(lambda ends: self._between(self._folder, *ends), stretches(calls))
+
+
+def stretches(calls: Collection[str]) -> list[tuple[str, str]]:
+    """First and last of ``calls`` in each of as few stretches as have all of them and are no longer than ``STRETCH``."""
+    found: list[tuple[str, str]] = []
+    for call in sorted(calls):
+        if found and len(call) == DIGITS and int(call) - int(found[-1][0]) < STRETCH:
+            found[-1] = found[-1][0], call
+        else:
+            found.append((call, call))
+    return found
 
 
 def beginnings(calls: Collection[int], last: int) -> list[str]:  # decision 250

@@ -12,16 +12,17 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from lithops.constants import JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
-from lithops.storage.utils import StorageNoSuchKeyError
+from lithops.storage.utils import StorageNoSuchKeyError, create_output_key, create_status_key
 
 from ..errors import RunError
 from ..processes.beats import BEAT_NAME, STATUS_NAME
 from ..run.books import CallEnd
-from .listings import FolderListing, StoreListing
+from .listings import FolderListing, StoreListing, StretchListing
+from .objects import S3Objects
 from .session import Session
 from .statuses import read_status
 
-__all__ = ["Looks", "pause_s"]
+__all__ = ["Looks", "pause_s", "rest_s"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ STORAGE_PATIENCE_S = 60.0  # of errors in a row, beyond the storage client's own
 LONGEST_S, SHORTEST_S = 0.5, 0.04  # between two looks at a storage that is far: each is a request that is paid for
 BEFORE_THE_END = 0.8  # of the expected time there is little to be seen
 PATIENCE = 0.2  # of the time that something has been due, it may be late
+LOOKING_SHARE, WAITING_SHARE = 0.05, 0.005  # of the driver's time, once calls end and before
 READERS = 16  # threads that read objects of a remote storage at a time
 
 
@@ -42,6 +44,14 @@ def pause_s(elapsed_s: float, expected_s: float, unchanged_s: float) -> float:  
     return min(LONGEST_S, max(SHORTEST_S, PATIENCE * min(due_s, unchanged_s)))
 
 
+def rest_s(cost_s: float, elapsed_s: float, is_ending: bool) -> float:  # decision 164
+    """How long not to look again at a storage that is far, after a look that took ``cost_s`` of the processor:
+    ``is_ending`` once the first call has ended, as the last one is to be seen soon."""
+    if is_ending:
+        return cost_s / LOOKING_SHARE
+    return min(cost_s / WAITING_SHARE, max(LONGEST_S, PATIENCE * elapsed_s / 2))
+
+
 class Looks:
     """What one submission asks the storage. Futures are Lithops', of one call each.
 
@@ -50,7 +60,7 @@ class Looks:
 
     def __init__(self, session: Session) -> None:
         executor = session.executor
-        self._storage, self._internal = executor.storage, executor.internal_storage
+        self._storage, self._objects = executor.storage, session.jobs.objects
         self._folder = os.path.join(LITHOPS_TEMP_DIR, self._storage.bucket, JOBS_PREFIX)  # of this machine, if it is near
         self._on_this_machine = session.local
         self._readers = concurrent.futures.ThreadPoolExecutor(READERS)  # starts no thread before it is needed
@@ -66,15 +76,11 @@ class Looks:
         """What tells which of a job's calls, by Lithops' names of them, have begun, beaten and ended."""
         if self.is_near:
             return FolderListing(os.path.join(self._folder, job_key), sorted(calls), at_a_time)
-        return StoreListing(f"{JOBS_PREFIX}/{job_key}/", calls, self._names)
-
-    def _names(self, beginning: str) -> dict[str, object]:
-        """Names of objects that begin so, each with what changes when the object does, or None."""
-        storage = self._storage
-        if getattr(storage.storage_handler, "names_only", False):
-            return dict.fromkeys(self._ask(lambda: storage.list_keys(storage.bucket, beginning)) or ())
-        found = self._ask(lambda: storage.list_objects(storage.bucket, beginning)) or ()
-        return {str(each["Key"]): each.get("ETag") or each.get("LastModified") for each in found}
+        folder, objects = f"{JOBS_PREFIX}/{job_key}", self._objects
+        if isinstance(objects, S3Objects):
+            between = objects.between
+            return StretchListing(folder, calls, lambda *ends: self._ask(lambda: between(*ends)) or {}, self._readers.map)
+        return StoreListing(folder, calls, lambda beginning: self._ask(lambda: objects.below(beginning)) or {})
 
     def ends(self, futures: Sequence[Any]) -> list[CallEnd | None]:
         """How calls ended; None of one that has not."""
@@ -88,7 +94,7 @@ class Looks:
         """The latest sign of life of a call, or None."""
         name = f"{JOBS_PREFIX}/{future.job_key}/{future.call_id}/{BEAT_NAME}"
         try:
-            beat = json.loads(self._ask(lambda: self._storage.get_object(self._storage.bucket, name)) or "null")
+            beat = json.loads(self._ask(lambda: self._objects.get(name)) or "null")
         except ValueError:  # half written
             return None
         return beat if isinstance(beat, dict) else None
@@ -98,16 +104,16 @@ class Looks:
         ids = future.executor_id, future.job_id, future.call_id
         if self.is_near and not os.path.exists(os.path.join(self._folder, future.job_key, future.call_id, STATUS_NAME)):
             return None
-        storage = self._internal
+        objects = self._objects
         try:
-            status = self._ask(lambda: storage.get_call_status(*ids))
+            status = json.loads(self._ask(lambda: objects.get(create_status_key(*ids))) or "null")
         except ValueError as damage:  # localhost writes objects in place: this one is half written, unless it stays so
             since_s = self._unreadable_since_s.setdefault(ids, time.monotonic())
             is_damaged = not self.is_near or time.monotonic() - since_s > HALF_WRITTEN_S
             return CallEnd(None, f"its status cannot be read: {damage!r}", kind="damaged") if is_damaged else None
         if status is None:
             return None
-        end: CallEnd | None = self._ask(lambda: read_status(status, lambda: storage.get_call_output(*ids)))
+        end: CallEnd | None = self._ask(lambda: read_status(status, lambda: objects.get(create_output_key(*ids))))
         if end is not None and end.kind == "killed" and not self._on_this_machine:
             return dataclasses.replace(end, kind="memory")  # a platform's sandbox is killed for its memory alone
         return end
@@ -125,7 +131,7 @@ class Looks:
         """What the storage says, or None where it has no such object or does not answer; raises if it stays silent."""
         try:
             answer = read()
-        except StorageNoSuchKeyError:
+        except (StorageNoSuchKeyError, FileNotFoundError):
             answer = None
         except ValueError:  # it did answer
             raise

@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from .leftovers import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, Places
 from .payload import Payload
 from .session import Session
 
-__all__ = ["Place", "beats", "delivered", "opened", "places", "record", "working_place"]
+__all__ = ["Place", "beats", "call_off", "delivered", "opened", "places", "record", "working_place"]
 
 RUN_FIRST = "PRE_RUN"  # Lithops' variable: the dotted name of a function
 LOCAL_BEAT_S = 0.5
@@ -42,6 +42,7 @@ class Place:
     payload: dict[str, Any]
     storage: Any = field(repr=False)
     job_keys: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)  # of them: their calls are to end
     outputs: Sequence[tuple[str, str, str]] = ()  # where its Snapshots go: folder, stem, run
     bundle: bytes | None = field(default=None, repr=False)
 
@@ -130,8 +131,18 @@ def record(session: Session, place: Place) -> None:
     keys = [f"{session.executor.executor_id}-{kind}{number}" for kind in "MR"]
     place.job_keys.extend(keys)
     session.jobs.open(keys)
+    _write_record(session, place)
+
+
+def call_off(session: Session, place: Place, job_keys: Collection[str]) -> None:
+    """Have the calls of these jobs end at their next beat, where nobody can kill them. With the run all of them do."""
+    place.stopped.extend(sorted(job_keys))
+    _write_record(session, place)
+
+
+def _write_record(session: Session, place: Place) -> None:
     named = {"executor_id": session.executor.executor_id, "job_keys": place.job_keys, "outputs": place.outputs}
-    record = {**driver_processes.describe(), **named}
+    record = {**driver_processes.describe(), **named, "stopped": place.stopped}
     storage = session.executor.storage
     storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
 
@@ -148,8 +159,10 @@ def working_place() -> dict[str, Any]:
     return {"cwd": folder, "umask": None}
 
 
-def beats(session: Session, options: Options) -> dict[str, Any]:
+def beats(session: Session, options: Options, place: Place) -> dict[str, Any]:
     """How often, and where, the calls of this executor say that they live."""
     every_s = options.beat_s or (LOCAL_BEAT_S if session.local else REMOTE_BEAT_S)
-    found = {"folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX, "ends_with_job": session.local}
+    found: dict[str, Any] = {"folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX, "ends_with_job": session.local}
+    if not session.local:
+        found["run_key"] = f"{place.prefix}/{RECORD_NAME}"
     return {"every_s": every_s, "stall_s": options.stall_s, **found}

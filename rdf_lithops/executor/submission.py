@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import math
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -17,16 +20,19 @@ from ..run.books import CallEnd
 from .gate import Gate, submitting
 from .listings import Listing
 from .localhost import LocalJobs
-from .looks import Looks, pause_s
+from .looks import Looks, pause_s, rest_s
 from .registry import bring_up
-from .run_places import Place, record
+from .run_places import Place, call_off, record
 from .session import Session
 from .turns import Turns
 
 __all__ = ["LithopsSubmission", "submit"]
 
+logger = logging.getLogger(__name__)
+
 LOCAL_POLL_S, LONGEST_LOCAL_POLL_S = 0.004, 0.05
 POLL_SHARE = 0.001  # of the time since the submission: a long run is asked less often how it is
+READS_FOR_A_LIST, READ_S = 8, 0.15e-3  # of statuses, which cost about as much; and of the processor, for each
 MOST_ENDS = 512  # that are read before they are told
 MOST_BEATS = 128  # that are read at a time; of the others it is known that they have beaten
 
@@ -56,12 +62,12 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
                 prepare()
                 with submitting(session):
                     futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
-            return LithopsSubmission(session, futures[:-1], futures[-1])
+            return LithopsSubmission(session, plan, place, futures[:-1], futures[-1])
         interrupts.check()
         session.check_open()
         gate = Gate(session, prepare)
         maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given))
-        return LithopsSubmission(session, maps, None, gate, _expected_s(plan))
+        return LithopsSubmission(session, plan, place, maps, None, gate)
     except BaseException as error:
         session.jobs.withdraw(set(place.job_keys) - before, error)
         if isinstance(error, Exception) and _may_pass(error):
@@ -90,10 +96,13 @@ class LithopsSubmission:
     """One ``map_reduce`` under way; see ``attempts.Submission`` for what each method promises."""
 
     def __init__(
-        self, session: Session, maps: list[Any], reduce: Any, gate: Gate | None = None, expected_s: float = 0.0
+        self, session: Session, plan: Plan, place: Place, maps: list[Any], reduce: Any, gate: Gate | None = None
     ) -> None:
-        self.session, self.maps, self._reduce, self._gate = session, maps, reduce, gate
-        self._expected_s, self._began_s, self._changed_s = expected_s, time.monotonic(), time.monotonic()
+        self.session, self._place, self.maps, self._reduce, self._gate = session, place, maps, reduce, gate
+        self._expected_s, self._began_s, self._changed_s = _expected_s(plan), time.monotonic(), time.monotonic()
+        self._usd_per_s = None if plan.outlook is None else plan.outlook.usd_per_s
+        beats = plan.map_task.surroundings.beats
+        self._beat_s = 0.0 if beats is None else float(beats["every_s"])
         self._open = {future.call_id: future for future in maps}
         self._positions = {future.call_id: position for position, future in enumerate(maps)}
         self._local_jobs = LocalJobs(session.executor.compute_handler) if session.local else None
@@ -101,6 +110,7 @@ class LithopsSubmission:
         self._listing = self._looks.listing(self.job_key, self._open, session.workers())
         self._turns = Turns(session.executor, len(maps))
         self._seen, self._unread = Listing(), deque[str]()
+        self._next_look_s, self._listed_s = 0.0, -math.inf
         self._beats_known: dict[str, object] = {}  # of a call: what its last one has changed
         self._beats_read: dict[str, int] = {}  # and in which turn it was read
         self._listened = 0
@@ -128,9 +138,8 @@ class LithopsSubmission:
         if self._local_jobs is not None:
             with self.session.lock:
                 self._local_jobs.nudge()
-        if not self._unread:
-            self._seen = self._listing.look(self._open, self._is_over())
-            self._unread.extend(sorted(self._seen.ended & self._open.keys()))
+        if not self._unread and (self.session.local or time.monotonic() >= self._next_look_s):
+            self._look()
         most = len(self._unread) if self.session.local else MOST_ENDS  # what is over there may be given up after this
         calls = [self._unread.popleft() for _ in range(min(most, len(self._unread)))]
         ends = self._looks.ends([self._open[call] for call in calls])
@@ -141,6 +150,19 @@ class LithopsSubmission:
         if ended:
             self._changed_s = time.monotonic()
         return {self._positions[call]: end for call, end in ended.items()}
+
+    def _look(self) -> None:
+        """See which calls have ended: few that are left are asked after one by one, and listed only to hear who lives."""
+        now_s = time.monotonic()
+        is_many = len(self._open) > READS_FOR_A_LIST * self._listing.lists(self._open)
+        if self.session.local or is_many or now_s - self._listed_s > self._beat_s / 2:
+            self._seen, self._listed_s = self._listing.look(self._open, self._is_over()), now_s
+            cost_s = self._seen.cost_s
+            self._unread.extend(sorted(self._seen.ended & self._open.keys()))
+        else:
+            cost_s = len(self._open) * READ_S
+            self._unread.extend(sorted(self._open))
+        self._next_look_s = now_s + rest_s(cost_s, now_s - self._began_s, len(self._open) < len(self.maps))
 
     def begun(self) -> set[int]:
         return self._those_in(self._seen.begun)
@@ -204,7 +226,20 @@ class LithopsSubmission:
     def cancel(self, error: BaseException) -> None:
         if self._gate is not None:
             self._gate.abandon()
+            self._call_off()
         self.session.jobs.stop({future.job_key for future in self._submitted}, error)
+
+    def _call_off(self) -> None:
+        """Have the calls end that nobody can kill, and say what they cost meanwhile."""
+        running = len(self._seen.begun & self._open.keys())
+        with contextlib.suppress(Exception):  # of a storage that does not answer: the run's end takes its record away
+            call_off(self.session, self._place, {future.job_key for future in self._submitted})
+        if running:
+            usd = f", {running * self._beat_s * self._usd_per_s:.2g} USD at most" if self._usd_per_s else ""
+            given = running, self._beat_s, usd
+            logger.warning(
+                "%d calls run and are ended at their next sign of life: they are billed for up to %g s more%s", *given
+            )
 
     def forget(self) -> None:
         self._looks.close()

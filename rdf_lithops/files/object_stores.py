@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,10 +24,12 @@ __all__ = [
     "as_given",
     "asked_at",
     "give_up_stores",
+    "read",
     "relevant",
     "s3_store",
     "spelt_for_rntuple",
     "store_for",
+    "store_of",
     "with_or_without_keys",
 ]
 
@@ -97,6 +100,25 @@ def s3_store(bucket: str, frozen: tuple[tuple[str, str], ...]) -> Any:
         if variables.get("AWS_SESSION_TOKEN"):
             given["session_token"] = variables["AWS_SESSION_TOKEN"]
     return S3Store(bucket, **given)
+
+
+def store_of(bucket: str, endpoint: str, region: str, credentials: Any) -> Any:
+    """Return the store of a bucket as a client of boto3 reaches it; ``credentials`` are botocore's, and renew themselves."""
+    from obstore.store import S3Store
+
+    given: dict[str, Any] = {"client_options": _client_options(endpoint, os.environ), "retry_config": RETRIES}
+    given.update(endpoint=endpoint, region=region, virtual_hosted_style_request=False)
+    return S3Store(bucket, credential_provider=_renewed(credentials), **given)
+
+
+def read(store: Any, path: str) -> bytes:
+    """Return an object of a store; raises FileNotFoundError where there is none, and obstore's errors."""
+    from obstore.exceptions import NotFoundError
+
+    try:
+        return bytes(store.get(path).bytes())
+    except NotFoundError as missing:
+        raise FileNotFoundError(path) from missing
 
 
 @functools.lru_cache(maxsize=256)
@@ -200,15 +222,23 @@ def _chain(session: Any, place: str) -> Callable[[], dict[str, Any]]:
         if credentials is None:
             why = "no S3 credentials were found here (variables, profile, role)"
             raise AccessFailure("unauthenticated", place, why, f"rdf-lithops auth status {place}")
-        frozen = credentials.get_frozen_credentials()
-        return {
-            "access_key_id": frozen.access_key,
-            "secret_access_key": frozen.secret_key,
-            "token": frozen.token,
-            "expires_at": datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=5),
-        }
+        return _as_now(credentials)
 
     return provide
+
+
+def _renewed(credentials: Any) -> Any:
+    return lambda: _as_now(credentials)
+
+
+def _as_now(credentials: Any) -> dict[str, Any]:
+    frozen = credentials.get_frozen_credentials()
+    return {
+        "access_key_id": frozen.access_key,
+        "secret_access_key": frozen.secret_key,
+        "token": frozen.token,
+        "expires_at": datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=5),
+    }
 
 
 def relevant(environment: Mapping[str, str]) -> dict[str, str]:

@@ -128,7 +128,7 @@ def prepared(graphs: Sequence[Taken]) -> Iterator[Ready]:
             warm=leader.options.warm,
             warm_folder=session.processes.warm_folder,
             settings=local_processes.process_settings(leader.options),
-            beats=run_places.beats(session, leader.options),
+            beats=run_places.beats(session, leader.options, place),
             sealed=sealed,
             faults=leader.options.faults,
             libraries=library_store.offered(session, leader.options),

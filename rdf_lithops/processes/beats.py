@@ -21,10 +21,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BEAT_NAME", "STATUS_NAME", "Counter", "Pulse", "Stalled", "adopt_orphans", "die_with_parent", "key_of"]
+__all__ = [
+    "BEAT_NAME",
+    "STATUS_NAME",
+    "Counter",
+    "Pulse",
+    "Stalled",
+    "Stopped",
+    "adopt_orphans",
+    "die_with_parent",
+    "key_of",
+]
 
 BEAT_NAME = "beat.json"  # beside a call's status and output
 STATUS_NAME = "status.json"  # Lithops' name
+MISSING = "StorageNoSuchKeyError"  # Lithops' error of a key that is not there
 STOPPED_LIMIT_S = 10.0  # a process that somebody has stopped (SIGSTOP) is given this long
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -45,6 +56,10 @@ def adopt_orphans(adopt: bool) -> None:
 
 class Stalled(Exception):
     """The ROOT process of a call stands still: its text says for how long, and how that shows."""
+
+
+class Stopped(Exception):
+    """The run of a call is over, or does not want this attempt any more: what the call did would be paid for nothing."""
 
 
 class Counter:  # decision 22
@@ -116,6 +131,8 @@ class Pulse:
     ``stall_s``          seconds after which a process that does nothing counts as hung
     ``folder_variable``  the environment variable in which Lithops names job and call
     ``prefix``           the key below which Lithops keeps its jobs
+    ``run_key``          the key of the run's record, for calls that nobody can kill: once it is gone, or has the call's job
+                         among those that are ``stopped``, the call ends at its next beat
     ``ends_with_job``    whether to end with the processes that would report this call, as each can be killed on localhost
     """
 
@@ -126,6 +143,7 @@ class Pulse:
         session = os.environ.get(given.get("folder_variable", ""), "")
         self._storage: Any = storage if session else None
         self._key = key_of(given, BEAT_NAME)
+        self._run_key, self._job_key = given.get("run_key"), session.rpartition("-")[0]
         self._due_s = time.monotonic() + self.every_s
         self._pid, self._counter, self._count = 0, -1, 0
         self._leader = os.getsid(0) if session and given.get("ends_with_job") else 0
@@ -157,7 +175,8 @@ class Pulse:
         return _WORDS.unpack(data) if len(data) == _WORDS.size else (0, 0)
 
     def tick(self) -> None:
-        """Write a beat if one is due; raises Stalled when the process does nothing for too long."""
+        """Write a beat if one is due; raises Stalled when the process does nothing for too long, Stopped when nobody wants
+        what it does."""
         if self._leader and not os.path.exists(f"/proc/{self._leader}"):
             os._exit(1)  # the job is gone, and with it who would report this call; it must not write any more
         now_s = time.monotonic()
@@ -172,6 +191,8 @@ class Pulse:
         if self._storage is not None and now_s >= self._due_s:
             self._due_s = now_s + self.every_s
             self._beat(entries, process.cpu_s)
+            if self._is_stopped():
+                raise Stopped("the run is over, or has given this attempt up")
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
@@ -180,7 +201,7 @@ class Pulse:
 
         def tick() -> None:
             while not over.wait(self.every_s):
-                with contextlib.suppress(Stalled):
+                with contextlib.suppress(Stalled, Stopped):
                     self.tick()
 
         thread = threading.Thread(target=tick, name="rdf_lithops-beats", daemon=True)
@@ -196,3 +217,15 @@ class Pulse:
         known = {"beat": self._count, "entries": entries, "cpu_s": cpu_s, "pid": self._pid, "host": socket.gethostname()}
         with contextlib.suppress(Exception):
             self._storage.put_object(self._storage.bucket, self._key, json.dumps(known).encode())
+
+    def _is_stopped(self) -> bool:  # decision 253
+        """Whether the run has said that it does not want this call: a storage that does not answer has said nothing."""
+        for _ in range(2 if self._run_key is not None else 0):
+            try:
+                record = json.loads(self._storage.get_object(self._storage.bucket, self._run_key))
+            except Exception as error:
+                if type(error).__name__ != MISSING:
+                    return False
+            else:
+                return self._job_key in record.get("stopped", ())
+        return self._run_key is not None  # two of two times it was not there

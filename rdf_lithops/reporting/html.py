@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from .advice import advise
-from .text import columns, headlines, quantity, shown_calls
-from .timeline import COLOURS, FAILED_COLOUR, Row, Segment, parts_shown, path_segments, rows
+from .text import PERCENTILES, columns, headlines, percentiles, quantity, shown_calls
+from .timeline import COLOURS, FAILED_COLOUR, Row, Segment, parts_shown, path_segments, rows, thinned
 from .values import CALL_PARTS, MEANINGS, RUN_PARTS, Call, RunRecord
 
 __all__ = ["fragment", "page"]
@@ -45,7 +45,7 @@ def fragment(report: RunRecord) -> str:
     body += [f'<p class="e">{escape(report.error)}</p>'] if report.error else []
     body += [f'<p class="a">{escape(line)}</p>' for line in advise(report)]
     body += [f"<p>Note: {escape(line)}</p>" for line in report.notes]
-    body += [_picture(report), _parts(report), _calls(report)]
+    body += [_picture(report), _parts(report), _percentiles(report), _calls(report)]
     return f'<div class="rdfl"><style>{_STYLE}</style>{"".join(body)}</div>'
 
 
@@ -54,7 +54,8 @@ def fragment(report: RunRecord) -> str:
 
 def _picture(report: RunRecord) -> str:
     """The critical path as one bar, then one row per call, over one axis of seconds."""
-    drawn = rows(report)
+    every_call = rows(report)
+    drawn = thinned(every_call)
     step = min(22.0, max(1.0, TALLEST / max(1, len(drawn))))
     height = 46 + step * len(drawn) + 34
     scale = (WIDTH - LEFT - RIGHT) / max(report.wall_s, 1e-9)
@@ -68,8 +69,13 @@ def _picture(report: RunRecord) -> str:
             shapes.append(f'<text x="4" y="{top + min(step, 14) * 0.75:.1f}" font-size="11">{escape(row.label)}</text>')
     return (
         f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="timeline of the calls" font-family="sans-serif" '
-        f'fill="#1d2733">{"".join(shapes)}</svg>{_legend(report)}'
+        f'fill="#1d2733">{"".join(shapes)}</svg>{_left_out(len(every_call), len(drawn))}{_legend(report)}'
     )
+
+
+def _left_out(calls: int, drawn: int) -> str:
+    said = f"{drawn} of {calls} calls are drawn: some at even distances, those that took longest or failed among them."
+    return f"<p>{said}</p>" if drawn < calls else ""
 
 
 def _bar(
@@ -135,13 +141,23 @@ def _parts(report: RunRecord) -> str:
     return f'<div class="w"><table>{head}{"".join(lines)}<tr><th>sum</th>{sums}</tr></table></div>'
 
 
+def _percentiles(report: RunRecord) -> str:
+    found = percentiles(report)
+    heads = "".join(f"<th>{escape(name)}</th>" for name in PERCENTILES)
+    lines = "".join(
+        f"<tr><td>{escape(name)}</td>{''.join(f'<td>{value:.3f}</td>' for value in values)}</tr>" for name, values in found
+    )
+    title = f"seconds of {len(report.maps)} calls"
+    return f'<div class="w"><table><tr><th>{title}</th>{heads}</tr>{lines}</table></div>' if found else ""
+
+
 def _calls(report: RunRecord) -> str:
     shown = shown_calls(report)
     names = columns(shown)
     heads = "".join(f"<th>{escape(name)}</th>" for name in (*names, "rest", "sum, s", "entries/s", "read", "peak MiB"))
     lines = "".join(_call(call, names) for call in shown)
     left_out = len(report.calls) - len(shown)
-    more = f"<p>{left_out} faster calls are not listed; all are in <code>to_json()</code>.</p>" if left_out else ""
+    more = f"<p>{left_out} other calls are not listed; all are in <code>to_json()</code>.</p>" if left_out else ""
     return f'<div class="w"><table class="c"><tr><th>call</th>{heads}</tr>{lines}</table></div>{more}'
 
 

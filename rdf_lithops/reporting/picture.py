@@ -42,8 +42,9 @@ def _timeline(axes: Any, report: RunRecord) -> None:
     from matplotlib.collections import PolyCollection
 
     drawn = rows(report)
-    for part in parts_shown(report):  # one collection each: a patch per bar takes minutes where there are thousands
-        bars = [_corners(number, one) for number, row in enumerate(drawn) for one in row.segments if one.part == part]
+    half = 0.45 if len(drawn) < 100 else 0.5  # of a row: gaps that are thinner than a line of the picture make stripes
+    for part in COLOURS:  # one collection each: a patch per bar takes minutes where there are thousands
+        bars = [_corners(number, one, half) for number, row in enumerate(drawn) for one in row.segments if one.part == part]
         axes.add_collection(PolyCollection(bars, facecolors=COLOURS[part], linewidths=0))
     failed = [(row.call.seen_at - report.began_at, number) for number, row in enumerate(drawn) if row.call.outcome != "ok"]
     if failed:
@@ -57,9 +58,9 @@ def _timeline(axes: Any, report: RunRecord) -> None:
         axes.set_ylabel("call")
 
 
-def _corners(number: int, one: Segment) -> list[tuple[float, float]]:
+def _corners(number: int, one: Segment, half: float) -> list[tuple[float, float]]:
     start, end = one.start_s, one.start_s + one.length_s
-    return [(start, number - 0.45), (end, number - 0.45), (end, number + 0.45), (start, number + 0.45)]
+    return [(start, number - half), (end, number - half), (end, number + half), (start, number + half)]
 
 
 def _shares(axes: Any, report: RunRecord) -> None:

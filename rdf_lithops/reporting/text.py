@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from .advice import advise
 from .values import CALL_PARTS, RUN_PARTS, Call, RunRecord
 
-__all__ = ["columns", "headlines", "quantity", "render", "shown_calls"]
+__all__ = ["PERCENTILES", "columns", "headlines", "percentiles", "quantity", "render", "shown_calls"]
 
 MOST_CALLS = 12
+MOST_OF_A_KIND = 3  # of many calls, of those that failed, that were repeated, and that are no map
+PERCENTILES = {"fastest": 0.0, "10 %": 0.1, "half": 0.5, "90 %": 0.9, "99 %": 0.99, "slowest": 1.0}  # name: share below it
 SHORT = {
     "initialisation": "init",
     "cold start": "start",
@@ -94,12 +96,37 @@ def _parts(report: RunRecord) -> Iterator[str]:
 
 
 def shown_calls(report: RunRecord) -> list[Call]:
-    """Return all calls, or of many the slowest and those that failed, in order."""
+    """Return all calls; of many the slowest, and the slowest of those that failed, that were repeated and that are no map,
+    in order."""
     if len(report.calls) <= MOST_CALLS:
         return list(report.calls)
-    order = sorted(report.calls, key=lambda call: (call.outcome == "ok", call.stage == "map", -call.time_s))
-    kept = {id(call) for call in order[:MOST_CALLS]}
+    order = sorted(report.calls, key=lambda call: -call.time_s)
+    kinds = (
+        [call for call in order if call.outcome != "ok"],
+        [call for call in order if call.outcome == "ok" and call.attempt > 1],
+        [call for call in order if call.stage != "map"],
+    )
+    some = [call for kind in kinds for call in kind[:MOST_OF_A_KIND]]
+    kept = set(list(dict.fromkeys(map(id, [*some, *order])))[:MOST_CALLS])
     return [call for call in report.calls if id(call) in kept]
+
+
+def percentiles(report: RunRecord) -> list[tuple[str, list[float]]]:
+    """Of many map calls their seconds, together and by part, at each of PERCENTILES; nothing of few. A part is left out
+    that takes less than 1 % of the slowest call."""
+    maps = report.maps
+    if len(maps) <= MOST_CALLS:
+        return []
+    parts = {name: sorted(call.parts.get(name, 0.0) for call in maps) for name in CALL_PARTS}
+    whole = sorted(call.time_s for call in maps)
+    worth = {name: values for name, values in parts.items() if values[-1] > 0.01 * whole[-1]}
+    return [
+        (name, [_at(values, share) for share in PERCENTILES.values()]) for name, values in {"a call": whole, **worth}.items()
+    ]
+
+
+def _at(ordered: list[float], share: float) -> float:
+    return ordered[round(share * (len(ordered) - 1))]
 
 
 def columns(calls: list[Call]) -> list[str]:
@@ -108,7 +135,17 @@ def columns(calls: list[Call]) -> list[str]:
     return [name for name in CALL_PARTS if any(call.parts.get(name, 0.0) > least for call in calls)]
 
 
+def _percentiles(report: RunRecord) -> Iterator[str]:
+    found = percentiles(report)
+    if found:
+        yield f"{f'seconds of {len(report.maps)} calls':<24}" + "".join(f"{name:>10}" for name in PERCENTILES)
+        for name, values in found:
+            yield f"  {name:<22}" + "".join(f"{value:>10.3f}" for value in values)
+        yield ""
+
+
 def _calls(report: RunRecord) -> Iterator[str]:
+    yield from _percentiles(report)
     shown = shown_calls(report)
     names = columns(shown)
     heads = "".join(f"{SHORT.get(name, name):>9}" for name in names)
@@ -116,7 +153,7 @@ def _calls(report: RunRecord) -> Iterator[str]:
     for call in shown:
         yield _call(call, names)
     if len(shown) < len(report.calls):
-        yield f"  and {len(report.calls) - len(shown)} faster ones: all are in to_json()"
+        yield f"  and {len(report.calls) - len(shown)} others: all are in to_json()"
 
 
 def _graphs(report: RunRecord) -> Iterator[str]:

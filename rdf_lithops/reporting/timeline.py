@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .values import CALL_PARTS, RUN_PARTS, Call, RunRecord
 
-__all__ = ["COLOURS", "FAILED_COLOUR", "Row", "Segment", "parts_shown", "path_segments", "rows"]
+__all__ = ["COLOURS", "FAILED_COLOUR", "Row", "Segment", "parts_shown", "path_segments", "rows", "thinned"]
 
 # Waiting is grey, start-up warm, data blue, the event loop green, output violet.
 COLOURS = {
@@ -33,6 +33,7 @@ COLOURS = {
     "other": "#c9ada7",
 }
 STAGES = ("map", "reduce", "files")
+MOST_ROWS = 240  # of a picture that has each bar as a shape of its own
 FAILED_COLOUR = "#9b2226"
 _LAST = ("other", "upload", "wait")
 _IN_TIME = (*(name for name in CALL_PARTS if name not in _LAST), *_LAST)
@@ -62,6 +63,18 @@ def rows(report: RunRecord) -> list[Row]:
         report.calls, key=lambda call: (STAGES.index(call.stage), call.began_at or call.submitted_at, call.call_id)
     )
     return [Row(_label(call), call, tuple(_segments(call, report.began_at))) for call in ordered]
+
+
+def thinned(drawn: list[Row]) -> list[Row]:
+    """Of many rows some at even distances, and those that failed or took longest among them."""
+    if len(drawn) <= MOST_ROWS:
+        return drawn
+    some = MOST_ROWS // 8
+    slow = sorted(range(len(drawn)), key=lambda i: -drawn[i].call.time_s)
+    failed = [i for i in slow if drawn[i].call.outcome != "ok"]
+    distances = MOST_ROWS - 2 * some - 1
+    even = {i * (len(drawn) - 1) // distances for i in range(distances + 1)}
+    return [drawn[i] for i in sorted(even.union(slow[:some], failed[:some]))]
 
 
 def _label(call: Call) -> str:

@@ -18,7 +18,7 @@ from ..files import access, snapshot_parts
 from ..fold.shelf import Shelf
 from ..frame import ranges as adapter
 from ..processes import warm
-from ..processes.beats import STATUS_NAME, Counter, Pulse, Stalled
+from ..processes.beats import STATUS_NAME, Counter, Pulse, Stalled, Stopped
 from ..processes.inherited_connections import leave_inherited
 from ..processes.seconds import began_here
 from ..travels import sealed as credentials
@@ -214,7 +214,7 @@ def _beat_until_orphaned(pulse: Pulse, parent: int) -> NoReturn:
         while os.getppid() == parent:
             pulse.tick()
             time.sleep(pulse.every_s)
-    except Stalled as stalled:
+    except (Stalled, Stopped) as stalled:
         print(f"rdf_lithops: {stalled}", flush=True)  # noqa: T201  # the task's own log
         os.kill(parent, signal.SIGKILL)
     finally:

@@ -50,7 +50,7 @@ def test_numbers_of_six_digits() -> None:
 def test_a_look_at_a_store() -> None:
     """A call begins, beats, and ends; an object of another name is none of these."""
     store = Store()
-    listing = StoreListing("jobs/a-M1/", [name(call) for call in range(3)], store.listed)
+    listing = StoreListing("jobs/a-M1", [name(call) for call in range(3)], store.listed)
     store.put(0, "abc.init")
     store.put(0, "output.pickle")
     store.put(1, "abd.init")
@@ -68,7 +68,7 @@ def test_the_last_calls_of_many_cost_little() -> None:
     for call in range(MANY):
         store.put(call, "abc.init")
     calls = list(range(MANY))
-    listing = StoreListing("jobs/a-M1/", [name(call) for call in calls], store.listed)
+    listing = StoreListing("jobs/a-M1", [name(call) for call in calls], store.listed)
     dice.shuffle(calls)
     for left in (MANY, 1000, 100, 10, 1):
         store.lists = store.names = 0

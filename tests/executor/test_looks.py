@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from rdf_lithops.executor.looks import LONGEST_S, SHORTEST_S, pause_s
+from rdf_lithops.executor.looks import LONGEST_S, SHORTEST_S, pause_s, rest_s
 
 
 def looks(took_s: float, expected_s: float) -> list[float]:
@@ -36,3 +36,12 @@ def test_an_end_is_seen_soon_and_few_looks_are_paid_for(expected_s: float, share
 def test_what_has_just_changed_is_looked_at_again_soon() -> None:
     """After the last call of the map its reducer is to come, which takes tenths of a second."""
     assert SHORTEST_S == pause_s(100.0, 50.0, 0.0)
+
+
+@pytest.mark.parametrize("cost_s", [0.001, 0.02, 0.2])
+def test_looks_that_take_long_are_rare(cost_s: float) -> None:
+    """Looks take a twentieth of the driver's time once calls end, and much less before; a run that has just begun is looked
+    at soon all the same."""
+    assert cost_s / rest_s(cost_s, 100.0, True) <= 0.05 + 1e-9
+    assert rest_s(cost_s, 100.0, True) < rest_s(cost_s, 100.0, False) <= 10.0
+    assert rest_s(cost_s, 0.0, False) <= LONGEST_S

@@ -16,19 +16,19 @@ from rdf_lithops.options import Options
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
-@pytest.mark.parametrize("given", [{}, {1: "refuse", 4: "refuse"}], ids=["all go well", "some do not"])
+@pytest.mark.parametrize("given", [{}, {1: "refuse", 3: "refuse"}], ids=["all go well", "some do not"])
 def test_more_calls_than_workers(
     aws: lithops.FunctionExecutor,
     aws_service: Service,
     monkeypatch: pytest.MonkeyPatch,
     given: dict[int, str],
 ) -> None:
-    """With room for three at a time, nine calls are run: one that has ended, or is refused, makes room for another."""
-    monkeypatch.setattr(aws.invoker, "max_workers", 3)
+    """With room for two at a time, five calls are run: one that has ended, or is refused, makes room for another."""
+    monkeypatch.setattr(aws.invoker, "max_workers", 2)
     aws_service.script(given)
     options = Options(ranges_per_call=1, deadline_s=90.0, backoff_s=0.05, progress=False)
-    assert 9 == ROOT.RDataFrame(9, executor=aws, npartitions=9, options=options).Count().GetValue()
-    assert aws_service.most_at_a_time <= 3
+    assert 5 == ROOT.RDataFrame(5, executor=aws, npartitions=5, options=options).Count().GetValue()
+    assert aws_service.most_at_a_time <= 2
 
 
 def test_a_worker_with_several_calls_has_one_turn() -> None:

@@ -207,8 +207,48 @@ def test_the_text_of_many_calls() -> None:
     """Of a thousand calls the slowest are listed, and it is said how many are not."""
     lines = str(report_of(quiet_run(1000), 110.0)).splitlines()
     assert len(lines) < 60
-    assert any("989 faster ones" in line for line in lines)
+    assert any("989 others" in line for line in lines)
     assert any(line.startswith("map 999 ") for line in lines)
+
+
+def many_calls(calls: int) -> Report:
+    """A run of so many calls of 2 to 4 s, of which each hundredth is killed first, and then takes a second more."""
+    calm, again_too = quiet_run(calls)[:2], tuple(range(0, calls, 100))
+    lost = {"kind": "lost", "why": "killed", "final": False}
+    killed = [CallFailed(at=BEGAN + 1, call_id=i, attempt=1, **lost) for i in again_too]
+    mapped = []
+    for i in range(calls):
+        began, again = 0.6 + i * 1e-4, i % 100 == 0
+        done = began + 2.0 + 2.0 * i / calls + again
+        mapped.append(ended(i, (began, began + 0.1, done, done + 0.1), done + 0.2, attempt=1 + again))
+    second = AttemptBegan(at=BEGAN + 1.1, number=2, call_ids=again_too, submit_s=0.1)
+    folded = [reduced((6.1, 6.2, 9.0, 9.1), 9.2, attempt=2), RunEnded(at=BEGAN + 9.3, attempts=2, wall_s=9.1)]
+    return report_of([*calm, *killed, second, *mapped, *folded], ended_s=9.4)
+
+
+def test_the_report_of_ten_thousand_calls() -> None:
+    """It says how long calls took by percentiles, and names the slowest, some that failed and some that were repeated."""
+    text = str(many_calls(10_000))
+    assert len(text.splitlines()) < 70
+    (line,) = (line for line in text.splitlines() if line.startswith("  a call "))
+    seconds = [float(value) for value in line.split()[2:]]
+    assert 6 == len(seconds) and seconds == sorted(seconds)
+    assert seconds[2] == pytest.approx(3.4 + 0.3, abs=0.6)
+    listed = re.findall(r"^map (\d+)(\.2)? ", text, re.MULTILINE)
+    assert ("9900", ".2") in listed, "the slowest"
+    assert 3 <= sum(bool(again) for _, again in listed)
+    assert 3 == text.count("  lost: killed")
+
+
+def test_the_html_of_ten_thousand_calls() -> None:
+    """A page that a browser opens at once, with a picture of some hundred calls: slow ones, failed ones, the rest evenly."""
+    html = many_calls(10_000)._repr_html_()
+    assert len(html) < 2_000_000
+    assert re.search(r"2\d\d of 10101 calls are drawn", html)
+    assert "99 %" in html and "killed" in html
+    drawn = {int(number) for number in re.findall(r"<title>call (\d+)", html)}
+    assert 150 < len(drawn) < 300
+    assert {0, 9900} <= drawn
 
 
 def test_json_and_back() -> None:
