@@ -51,8 +51,8 @@ def run_parts(
     with contextlib.ExitStack() as stack, _told():
         stack.enter_context(interrupts.heard())
         place = stack.enter_context(run_places.opened(session, Payload({}, b"", None)))
-        sealed, extra_env = stack.enter_context(run_places.delivered(session, _credentials(parts, options)))
-        plan = _planned(kind, parts, run_places.beats(session, options, place), sealed, options.faults)
+        sealed, extra_env = stack.enter_context(run_places.delivered(session, place, _credentials(parts, options)))
+        plan = _planned(kind, parts, run_places.beats(session, options), sealed, options.faults)
         submit = functools.partial(submission.submit, session, options=options, place=place)
         outcome = running.run(submit, dataclasses.replace(plan, extra_env=extra_env), options, (hear,), place.run_id)
         running.read_result(outcome.envelope)

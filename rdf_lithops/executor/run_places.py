@@ -28,6 +28,7 @@ from .session import Session
 
 __all__ = ["Place", "beats", "call_off", "delivered", "opened", "places", "record", "working_place"]
 
+RUN_VARIABLE = "RDF_LITHOPS_RUN"  # which names a run's record to its calls
 RUN_FIRST = "PRE_RUN"  # Lithops' variable: the dotted name of a function
 LOCAL_BEAT_S = 0.5
 REMOTE_BEAT_S = 10.0
@@ -82,8 +83,9 @@ class _Hidden(str):
 
 
 @contextlib.contextmanager
-def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[Sealed | None, dict[str, str]]]:
-    """Seal credentials for the time of a run; yields what goes into the tasks, and the variables that go with the calls.
+def delivered(session: Session, place: Place, found: Sequence[Credential]) -> Iterator[tuple[Sealed | None, dict[str, str]]]:
+    """Seal credentials for the time of a run; yields what goes into the tasks, and the variables that go with the calls:
+    those are the run's own, and the tasks, which Lithops stores, the same for all runs of a graph.
 
     The key never goes where the sealed credentials go. Elsewhere it is a variable of the call: Lithops sends those inside
     the invocation. On localhost it writes the invocation into the folder that is also its storage, so there the key is a
@@ -91,6 +93,8 @@ def delivered(session: Session, found: Sequence[Credential]) -> Iterator[tuple[S
     """
     sealed = session.keyring.seal(found)
     variables = _first_of_all()
+    if not session.local:
+        variables[RUN_VARIABLE] = f"{place.prefix}/{RECORD_NAME}"
     if sealed is None:
         yield None, variables
     elif not session.local:
@@ -159,10 +163,10 @@ def working_place() -> dict[str, Any]:
     return {"cwd": folder, "umask": None}
 
 
-def beats(session: Session, options: Options, place: Place) -> dict[str, Any]:
+def beats(session: Session, options: Options) -> dict[str, Any]:
     """How often, and where, the calls of this executor say that they live."""
     every_s = options.beat_s or (LOCAL_BEAT_S if session.local else REMOTE_BEAT_S)
     found: dict[str, Any] = {"folder_variable": SESSION_ID_ENV, "prefix": JOBS_PREFIX, "ends_with_job": session.local}
     if not session.local:
-        found["run_key"] = f"{place.prefix}/{RECORD_NAME}"
+        found["run_variable"] = RUN_VARIABLE
     return {"every_s": every_s, "stall_s": options.stall_s, **found}

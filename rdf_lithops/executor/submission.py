@@ -238,7 +238,7 @@ class LithopsSubmission:
             usd = f", {running * self._beat_s * self._usd_per_s:.2g} USD at most" if self._usd_per_s else ""
             given = running, self._beat_s, usd
             logger.warning(
-                "%d calls run and are ended at their next sign of life: they are billed for up to %g s more%s", *given
+                "%d of the calls run and are ended at their next sign of life: they are billed for up to %g s more%s", *given
             )
 
     def forget(self) -> None:

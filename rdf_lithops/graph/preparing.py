@@ -120,7 +120,7 @@ def prepared(graphs: Sequence[Taken]) -> Iterator[Ready]:
         place = stack.enter_context(run_places.opened(session, user_code, [each.place for each in destinations]))
         found = _credentials(leader.options, inputs | {destination.url for destination in destinations})
         found += credentials.of_signed_urls(signed_sources.of(inputs))
-        sealed, extra_env = stack.enter_context(run_places.delivered(session, found))
+        sealed, extra_env = stack.enter_context(run_places.delivered(session, place, found))
         surroundings = Surroundings(
             **run_places.working_place(),
             payload=place.payload,
@@ -128,7 +128,7 @@ def prepared(graphs: Sequence[Taken]) -> Iterator[Ready]:
             warm=leader.options.warm,
             warm_folder=session.processes.warm_folder,
             settings=local_processes.process_settings(leader.options),
-            beats=run_places.beats(session, leader.options, place),
+            beats=run_places.beats(session, leader.options),
             sealed=sealed,
             faults=leader.options.faults,
             libraries=library_store.offered(session, leader.options),

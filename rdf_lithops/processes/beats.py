@@ -131,8 +131,8 @@ class Pulse:
     ``stall_s``          seconds after which a process that does nothing counts as hung
     ``folder_variable``  the environment variable in which Lithops names job and call
     ``prefix``           the key below which Lithops keeps its jobs
-    ``run_key``          the key of the run's record, for calls that nobody can kill: once it is gone, or has the call's job
-                         among those that are ``stopped``, the call ends at its next beat
+    ``run_variable``     the environment variable that has the key of the run's record, for calls that nobody can kill: once
+                         it is gone, or has the call's job among those that are ``stopped``, the call ends at its next beat
     ``ends_with_job``    whether to end with the processes that would report this call, as each can be killed on localhost
     """
 
@@ -143,7 +143,7 @@ class Pulse:
         session = os.environ.get(given.get("folder_variable", ""), "")
         self._storage: Any = storage if session else None
         self._key = key_of(given, BEAT_NAME)
-        self._run_key, self._job_key = given.get("run_key"), session.rpartition("-")[0]
+        self._run_key, self._job_key = os.environ.get(given.get("run_variable", "")), session.rpartition("-")[0]
         self._due_s = time.monotonic() + self.every_s
         self._pid, self._counter, self._count = 0, -1, 0
         self._leader = os.getsid(0) if session and given.get("ends_with_job") else 0
