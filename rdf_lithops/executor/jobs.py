@@ -117,6 +117,7 @@ class Jobs:
     def end(self) -> None:
         """Delete what is left of all of them, our functions too; what the storage refuses is told, and ``gc`` finds it."""
         self.closed = True
+        complaints.expect(self._open)
         for delete in (self.sweep, self._delete_functions):
             try:
                 delete()
