@@ -228,3 +228,13 @@ def test_namespaces_that_hide_those_of_root(fexec: Any, tag: str) -> None:
     function = f"double pt_{tag}(double x) {{ return PtEtaPhiMVector(x, 1, 1, 0).Pt(); }}"
     ROOT.gInterpreter.Declare(f"using namespace ROOT::Math; {function}")
     assert total(f"pt_{tag}(rdfentry_)") == total(f"pt_{tag}(rdfentry_)", fexec)
+
+
+def test_what_is_given_again_keeps_its_place(fexec: Any, tmp_path: Path, tag: str) -> None:
+    """A cell that includes a header and adds a folder is run again: workers have both before what was made with them."""
+    write(tmp_path / "path" / f"again_{tag}.h", f"#pragma once\ninline double again_{tag}() {{ return 3; }}\n")
+    for _ in range(2):
+        ROOT.gInterpreter.AddIncludePath(f"{tmp_path}/path")
+        assert ROOT.gInterpreter.Declare(f'#include "again_{tag}.h"')
+        ROOT.gInterpreter.ProcessLine(f"double made_{tag} = again_{tag}();")
+    assert 12.0 == total(f"made_{tag}", fexec)
