@@ -6,9 +6,11 @@ ROOT's own functions stay what they are, and do what they did. Light: ROOT is no
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from importlib.abc import MetaPathFinder
 from types import FrameType
 from typing import Any
 
@@ -21,18 +23,49 @@ def register() -> None:
     """See to it that everything is seen from now on, or from the moment on in which ROOT starts."""
     import ROOT
 
-    if "_cppyy" in vars(ROOT):
+    if "cppyy" in sys.modules:
         install()
         return
     facade = type(ROOT)
     setup = facade._finalSetup
+    without_root = _AtImportOfCppyy()
 
     def set_up(self: Any) -> None:
+        without_root.remove()
         setup(self)
         facade._finalSetup = setup
         install()
 
     facade._finalSetup = set_up
+    sys.meta_path.insert(0, without_root)
+    _lead_numba()  # now: who reads it first has it from the property as it is before ROOT comes up
+
+
+class _AtImportOfCppyy(MetaPathFinder):
+    """Sees that somebody imports cppyy, as correctionlib does, before ROOT is used, which would import it."""
+
+    def remove(self) -> None:
+        """Look no more."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:  # Python's name
+        """Return how to import cppyy, and stand around ROOT's functions behind it; of other modules nothing."""
+        if fullname != "cppyy":
+            return None
+        self.remove()
+        spec = importlib.util.find_spec(fullname)
+        loader: Any = spec and spec.loader
+        if loader is None:
+            return spec
+        load = loader.exec_module
+
+        def loaded(module: Any) -> None:
+            load(module)
+            install()
+
+        loader.exec_module = loaded
+        return spec
 
 
 def install() -> None:
@@ -96,7 +129,7 @@ def _lead_numba() -> None:
 
     facade = type(ROOT)
     prop = vars(facade).get("Numba")
-    if isinstance(prop, property):
+    if isinstance(prop, property) and not getattr(prop.fget, "rdf_lithops", False):
         read = prop.fget
         assert read is not None, "ROOT's own property"
 
@@ -105,13 +138,16 @@ def _lead_numba() -> None:
             _lead_declare(namespace)
             return namespace
 
+        numba.rdf_lithops = True  # type: ignore[attr-defined]
         facade.Numba = property(numba)
-    elif "Numba" in vars(ROOT):
+    elif not isinstance(prop, property) and "Numba" in vars(ROOT):
         _lead_declare(ROOT.Numba)
 
 
 def _lead_declare(namespace: Any) -> None:
     declare = namespace.Declare
+    if getattr(declare, "rdf_lithops", False):
+        return
 
     def keeping(input_types: Any, return_type: Any = None, name: Any = None) -> Callable[[Any], Any]:
         decorate = declare(input_types, return_type, name)
@@ -135,4 +171,5 @@ def _lead_declare(namespace: Any) -> None:
 
         return decorated
 
+    keeping.rdf_lithops = True  # type: ignore[attr-defined]
     namespace.Declare = staticmethod(keeping)

@@ -51,6 +51,7 @@ class Left:
     why: str
 
 
+_IN_PLACE = ("declare", "include_path", "library")
 _DISTRIBUTED = ("header", "code", "shared library", "initialize")
 _steps: list[Step] = []
 _left: list[Left] = []
@@ -68,7 +69,15 @@ def left() -> list[Left]:
 
 
 def note(step: Step) -> None:
-    """Keep ``step``, at the end, and only there: one of the same kind and text that was kept before goes."""
+    """Keep ``step``, at the end, and only there: one of the same kind and text that was kept before goes.
+
+    What this process already had when it was given again keeps its place: later steps need it there.
+    """
+    if step.kind in _IN_PLACE and any((kept.kind, kept.text) == (step.kind, step.text) for kept in _steps):
+        _steps[:] = [
+            step if step.kind == "library" and (kept.kind, kept.text) == (step.kind, step.text) else kept for kept in _steps
+        ]
+        return
     _steps[:] = [kept for kept in _steps if (kept.kind, kept.text) != (step.kind, step.text)]
     _steps.append(step)
 

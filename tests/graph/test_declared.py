@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import os
 import shutil
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import cppyy
 import pytest
 import ROOT
+from conftest import CAPTURED
 from ROOT._jupyroot.helpers import utils as jupyter
 
 import rdf_lithops
@@ -228,3 +232,35 @@ def test_namespaces_that_hide_those_of_root(fexec: Any, tag: str) -> None:
     function = f"double pt_{tag}(double x) {{ return PtEtaPhiMVector(x, 1, 1, 0).Pt(); }}"
     ROOT.gInterpreter.Declare(f"using namespace ROOT::Math; {function}")
     assert total(f"pt_{tag}(rdfentry_)") == total(f"pt_{tag}(rdfentry_)", fexec)
+
+
+def test_what_is_given_again_keeps_its_place(fexec: Any, tmp_path: Path, tag: str) -> None:
+    """A cell that includes a header and adds a folder is run again: workers have both before what was made with them."""
+    write(tmp_path / "path" / f"again_{tag}.h", f"#pragma once\ninline double again_{tag}() {{ return 3; }}\n")
+    for _ in range(2):
+        ROOT.gInterpreter.AddIncludePath(f"{tmp_path}/path")
+        assert ROOT.gInterpreter.Declare(f'#include "again_{tag}.h"')
+        ROOT.gInterpreter.ProcessLine(f"double made_{tag} = again_{tag}();")
+    assert 12.0 == total(f"made_{tag}", fexec)
+
+
+@pytest.mark.parametrize("first", ["from cppyy import gbl", "ROOT.Numba", "ROOT.gInterpreter"])
+def test_whatever_brings_root_up(first: str) -> None:
+    """What is declared is seen however the program comes to ROOT first: by cppyy, as correctionlib does, or by Numba."""
+    if first == "ROOT.Numba":
+        pytest.importorskip("numba")
+    program = f"""
+        import ROOT, rdf_lithops
+        {first}
+        @ROOT.Numba.Declare(["double"], "double") if "Numba" in "{first}" else lambda function: function
+        def twice(x):
+            return 2 * x
+        import cppyy
+        cppyy.gbl.gInterpreter.Declare("double thrice(double x) {{ return 3 * x; }}")
+        from rdf_lithops.graph import recording
+        print(sorted(step.text for step in recording.steps()))
+    """
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)], **CAPTURED)
+    assert 0 == done.returncode, done.stderr
+    expected = ["double thrice(double x) { return 3 * x; }"] + (["Numba::twice"] if "Numba" in first else [])
+    assert sorted(expected) == ast.literal_eval(done.stdout.splitlines()[-1])
