@@ -200,6 +200,10 @@ class LithopsSubmission:
     def _those_in(self, calls: Iterable[str]) -> set[int]:
         return {self._positions[call] for call in calls if call in self._open}
 
+    @property
+    def holds_reducer(self) -> bool:
+        return self._gate is not None and self._gate.futures is None
+
     def maps_delivered(self) -> None:
         if self._gate is not None:
             self._gate.open()

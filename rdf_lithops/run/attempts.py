@@ -41,6 +41,10 @@ class Submission(Protocol):
     def queued(self) -> set[int]:
         """Calls that wait in a queue, as the back end itself says: nobody need begin them soon."""
 
+    @property
+    def holds_reducer(self) -> bool:
+        """Whether the reducer has not begun, and begins when ``maps_delivered`` says so."""
+
     def maps_delivered(self) -> None:
         """All partials are there: a reducer that was held back begins."""
 
@@ -69,6 +73,7 @@ class Attempt:
     submission: Submission
     delivered: set[int] = field(default_factory=set)
     merged: bytes | None = None
+    is_asked: bool = False  # whether one reducer can fold what it delivered
 
     @property
     def has_delivered(self) -> bool:

@@ -27,7 +27,7 @@ from ..worker.surroundings import POISON_CRASHES
 from ..worker.together import members
 from .events import CallEnded, CallFailed, Consumer, Event
 
-__all__ = ["REDUCER", "Books", "CallEnd", "Cut", "Trouble", "never_cut"]
+__all__ = ["REDUCER", "Books", "CallEnd", "Cut", "Trouble", "never_cut", "reducer_trouble"]
 
 Plain = dict[str, Any]
 Cut = Callable[[Plain], list[Plain]]
@@ -360,3 +360,16 @@ def _trouble(envelope: Envelope, packed: bytes) -> Trouble:
     range_ids = tuple(error.get("range_ids", ()))
     found = error["kind"], error["message"], error.get("log_tail", ""), range_ids, error.get("crashes", 0)
     return Trouble(*found, envelope.facts, packed)
+
+
+def reducer_trouble(end: CallEnd | None) -> Trouble:
+    """Why an attempt gave no result although no call is to blame."""
+    if end is None:
+        return Trouble("lost", "the reducer never ended: what ran it is gone")
+    if end.data is None:
+        return Trouble(end.kind, end.why, end.log_tail)
+    try:
+        error = unpack(end.data).error or {"kind": "fold", "message": "it folded nothing"}
+    except EnvelopeError as damage:
+        return Trouble("damaged", str(damage))
+    return Trouble(error["kind"], error["message"], error.get("log_tail", ""))

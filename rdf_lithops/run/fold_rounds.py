@@ -4,7 +4,8 @@
     round 2   calls that fold a group   ──> a reducer: the same
     ...                                     until one has folded what was left
 
-Each round starts when the one before has ended, so nobody is paid for waiting; and each reducer decides by the partials as
+Each round starts when the one before has ended, so nobody is paid for waiting; where the driver can see beforehand that a
+reducer would only hand on, and that one has not begun, it does without; and each reducer decides by the partials as
 they are, not as they were planned. The partials of one call of a round stay together, and groups are as many calls each: so
 the tree is the same whatever became of the calls.
 """
@@ -14,14 +15,29 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from ..fold.shelf import size_of, unbundle
 from ..planning.plans import Plan
-from ..travels.envelope import Envelope, unpack
+from ..travels.envelope import Envelope, EnvelopeError, unpack
+from ..travels.facts import Began
 from ..worker.fold_task import FoldTask, ReduceTask
 
-__all__ = ["next_round"]
+__all__ = ["handed_on", "next_round"]
+
+
+def handed_on(plan: Plan, kept: Iterable[bytes]) -> bytes | None:  # decision 256
+    """What the reducer of ``plan`` would hand on, once all partials are ``kept``; None where it would fold them, or has more
+    to say."""
+    task = plan.reduce_task
+    if not isinstance(task, ReduceTask):
+        return None
+    try:
+        found = task.gathered(list(kept), Began(process=0, process_at=0.0, invoked_at=0.0))
+    except EnvelopeError:
+        return None
+    return found if isinstance(found, bytes) else None
 
 
 def next_round(plan: Plan, envelope: Envelope) -> Plan:

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from ..errors import CredentialsError, DataAccessError, OutputError, PayloadError, RangeError, RunError, SubmissionError
 from ..options import Options
 from ..planning.plans import Plan
-from ..travels.envelope import Envelope, EnvelopeError, unpack
+from ..travels.envelope import Envelope, unpack
 from . import interrupts
 from .account import Account
 from .attempts import Attempt, Submission
-from .books import REDUCER, Books, CallEnd, Cut, Trouble, never_cut
+from .books import REDUCER, Books, CallEnd, Cut, Trouble, never_cut, reducer_trouble
 from .events import (
     AttemptBegan,
     AttemptEnded,
@@ -40,7 +40,7 @@ from .events import (
     RunBegan,
     RunEnded,
 )
-from .fold_rounds import next_round
+from .fold_rounds import handed_on, next_round
 from .watch import Watch
 
 __all__ = ["CallEnd", "Outcome", "Submission", "finish", "read_result", "run"]
@@ -290,6 +290,8 @@ class _Run:
         end = attempt.submission.reduce_end()
         self.watch.look(attempt, self.books, end is not None)
         if attempt.has_delivered:
+            if not attempt.is_asked and self._hand_on(attempt):
+                return
             attempt.submission.maps_delivered()
         is_over = self._has_no_more_to_tell() or self.watch.is_over(attempt, self.books, end is not None)
         if self._has_no_more_to_tell():  # what ends the run may have been seen just now, in the last look at what was gone
@@ -302,6 +304,20 @@ class _Run:
         if attempt.merged is not None or is_over:
             self._close(attempt, end)
 
+    def _hand_on(self, attempt: Attempt) -> bool:
+        """Whether all is there, and too much for one reducer: one that has not begun need not begin only to say so."""
+        attempt.is_asked = True
+        if self.books.owed or not attempt.submission.holds_reducer:
+            return False
+        kept = (each for some in self.books.kept.values() for each in some)
+        attempt.merged = handed_on(self.plan, kept)
+        if attempt.merged is None:
+            return False
+        self.books.take(attempt.merged)
+        attempt.submission.cancel(RunError("it is folded in rounds"))
+        self._close(attempt, None)
+        return True
+
     def _has_no_more_to_tell(self) -> bool:
         return not self.books.unfinished
 
@@ -312,7 +328,7 @@ class _Run:
             for call_id in attempt.calls:
                 self.books.lose(call_id, attempt.number, "it never ended: what ran it is gone")
             if attempt.has_delivered:
-                self.books.trouble[REDUCER, attempt.number] = _reducer_trouble(end)
+                self.books.trouble[REDUCER, attempt.number] = reducer_trouble(end)
         self.live.remove(attempt)
         self._stop(attempt, RunError("this attempt is over"))
         missing = tuple(call_id for call_id in attempt.calls if self.books.owes(call_id))
@@ -337,19 +353,6 @@ class _Run:
         finally:
             for attempt in self.live:
                 self._stop(attempt, error)
-
-
-def _reducer_trouble(end: CallEnd | None) -> Trouble:
-    """Why an attempt gave no result although no call is to blame."""
-    if end is None:
-        return Trouble("lost", "the reducer never ended: what ran it is gone")
-    if end.data is None:
-        return Trouble(end.kind, end.why, end.log_tail)
-    try:
-        error = unpack(end.data).error or {"kind": "fold", "message": "it folded nothing"}
-    except EnvelopeError as damage:
-        return Trouble("damaged", str(damage))
-    return Trouble(error["kind"], error["message"], error.get("log_tail", ""))
 
 
 def _as_numbered(range_id: int) -> int:

@@ -288,6 +288,24 @@ def test_what_one_reducer_handed_on_is_told(fexec: Any) -> None:
     assert 5 == len(facts["calls"])
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+def test_a_tree_begins_without_a_reducer(aws: Any, fexec: Any) -> None:
+    """Where a reducer that only hands on would be paid, there is none: the rounds of the tree begin when calls have ended,
+    and give the bits that they give on this machine."""
+
+    def sums(executor: Any) -> tuple[float, list[Any]]:
+        frame = ROOT.RDataFrame(100, executor=executor, npartitions=5, options=SMALL)
+        events = told(frame)
+        return frame.Define("x", "1.0 / (1 + rdfentry_)").Sum("x").GetValue(), events
+
+    there, events = sums(aws)
+    here, _ = sums(fexec)
+    assert here.hex() == there.hex()
+    assert [] == [event for event in events if isinstance(event, ReduceEnded)]
+    assert any(isinstance(event, FoldRoundEnded) for event in events)
+    assert 5 == sum(type(event).__name__ == "CallEnded" for event in events)
+
+
 def test_a_reducer_does_not_sleep_over_its_partials() -> None:
     """In a process that began as ours do, Lithops looks for what it reduces many times a second, on any storage."""
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM], **CAPTURED)
