@@ -194,9 +194,10 @@ def test_the_same_tree_gives_the_same_bits(fexec: Any) -> None:
 
 def test_nothing_is_left_on_the_shelf(fexec: Any) -> None:
     """Partials that lay in the storage are deleted with the run."""
+    before = fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")  # of drivers that other tests have killed
     frame = ROOT.RDataFrame(100, executor=fexec, npartitions=8, options={**SMALL, "fold_mib": 0.001})
     frame.Histo1D(("h", "", 2000, 0.0, 100.0), "rdfentry_").GetValue()
-    assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")
+    assert before == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")
 
 
 def test_a_large_result_comes_past_lithops(fexec: Any) -> None:
