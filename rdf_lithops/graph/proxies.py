@@ -136,6 +136,7 @@ def _partly(proxy: Any, *_: Any) -> None:
 
 
 _OF_HANDLES: dict[str, Callable[..., Any]] = {
+    "GetSharedPtr": lambda proxy: proxy.GetValue(),
     "GetPtr": lambda proxy: proxy.GetValue(),
     "IsReady": lambda proxy: proxy.proxied_node.value is not None,
     "OnPartialResult": _partly,
