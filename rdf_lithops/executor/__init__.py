@@ -14,6 +14,7 @@ looks             how the storage is asked what became of calls
 statuses          Lithops' status of a call that has ended, read
 localhost         what runs, waits or was lost in Lithops' local back end
 jobs              Lithops' jobs that are ours, and the deletion of all that they leave
+resuming          partials of a run whose driver was killed, taken up by the next
 leftovers         what runs left whose driver was killed: found, and removed
 replay            a failed range, kept so that it can run here
 replication       ``replicate``: copies of a dataset, and their manifest

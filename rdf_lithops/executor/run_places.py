@@ -44,6 +44,7 @@ class Place:
     job_keys: list[str] = field(default_factory=list)
     outputs: Sequence[tuple[str, str, str]] = ()  # where its Snapshots go: folder, stem, run
     bundle: bytes | None = field(default=None, repr=False)
+    resumes: str = ""  # the key of what it computes, if another run may take it up
 
     def take(self, key: str) -> bytes:
         """An object that a task has put there."""
@@ -131,6 +132,7 @@ def record(session: Session, place: Place) -> None:
     place.job_keys.extend(keys)
     session.jobs.open(keys)
     named = {"executor_id": session.executor.executor_id, "job_keys": place.job_keys, "outputs": place.outputs}
+    named["resumes"] = place.resumes
     record = {**drivers.describe(), **named}
     storage = session.executor.storage
     storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
