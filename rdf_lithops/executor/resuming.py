@@ -1,7 +1,7 @@
 """Partials of a run whose driver was killed, taken up by the run of the same program that comes after it. No ROOT.
 
 They are found by the record that each run keeps in the storage anyway: with ``options.resume`` it has the run's key.
-Partials are copied to the new run's place, so that two programs that start again at the same time need nothing of each other.
+Partials are copied to the new run's place: two programs that start again at the same time need nothing of each other.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def key_of(plan: Plan, travelling: Travelling, user_code: Payload, session: Sess
     config = session.executor.config
     known = {
         "graph": hashlib.sha256(task.graph).hexdigest(),
-        "reducer": hashlib.sha256(plan.reduce_task.reducer).hexdigest(),  # type: ignore[union-attr]
+        "reducer": hashlib.sha256(plan.reduce_task.reducer).hexdigest(),
         "dataset": task.dataset,
         "calls": plan.iterdata,
         "files": seen,

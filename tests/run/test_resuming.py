@@ -1,8 +1,10 @@
-"""A program whose driver was killed, started again with ``resume``, takes up what is there, and nothing that is another's."""
+"""A program whose driver was killed, started again with ``resume``, takes up what is there, and nothing of another's."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import subprocess
 import sys
 import time
@@ -115,6 +117,23 @@ def test_what_is_not_the_same_is_computed_anew(data: Path, what: str) -> None:
     found, computed = total(data, cut, seed, **variables)
     assert ALL == computed
     x = np.arange(1000) * (2.0 if what == "data" else 1.0)
-    assert float.fromhex(found.split()[1]) == pytest.approx(
-        float(np.sum(x * (0.3 if what == "code" else 0.1) + float(cut))), rel=1e-12
-    )
+    expected = np.sum(x * (0.3 if what == "code" else 0.1) + float(cut))
+    assert float.fromhex(found.split()[1]) == pytest.approx(float(expected), rel=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(20))
+def test_killed_at_any_moment(data: Path, number: int) -> None:
+    """SIGKILL of the driver at a random moment, and the program again: the bits of an undisturbed run, from what was not
+    there (of a run that lacked its fold alone, one call more), and nothing left of either."""
+    undisturbed, _ = total(data)
+    driver = start(data)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        driver.communicate(timeout=random.Random(number).uniform(1.0, 8.0))
+    driver.kill()
+    driver.communicate(timeout=LIMIT_S)
+    there = {250 * int(path.name.partition("-")[0]) for path in partials(data)}
+    resumed, computed = total(data)
+    assert undisturbed == resumed
+    assert computed <= (ALL - there or {750})
+    assert not partials(data)
