@@ -97,6 +97,9 @@ class Options:
     are ended before they cost more."""
     usd_per_gb_s: float | None = _option(None, float, int)
     """Your price, instead of the table's."""
+    resume: bool = _option(False, bool)
+    """Partials lie in the storage until the run is delivered, and the same program started again after its driver was killed
+    takes them up (decision 270). Costs a list at the start and, of each call, a PUT and two GETs."""
     faults: dict[str, Any] | None = _option(None, dict, shown=False)  # noqa: RUF009  # makes a field
     """A script for tests, see ``worker.faults``."""
 

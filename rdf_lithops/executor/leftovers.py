@@ -28,6 +28,7 @@ __all__ = [
     "Places",
     "claim",
     "find",
+    "key_of",
     "remove",
 ]
 
@@ -93,6 +94,13 @@ def _dead_runs(storage: Any, places: Places) -> Iterator[Leftover]:
         there = tuple(path for path in paths if os.path.exists(path))
         outputs = tuple((str(folder), str(stem), str(run)) for folder, stem, run in record.get("outputs", ()))
         yield Leftover(f"run {run_id}", time.time() - int(began), tuple(own), there, outputs)
+
+
+def key_of(storage: Any, leftover: Leftover) -> str:
+    """What the run of a leftover computed, as its record says; "" where it says nothing, or is of another machine."""
+    record = next((key for key in leftover.keys if key.endswith(f"/{RECORD_NAME}")), None)
+    found = {} if record is None else _read_record(storage, record)
+    return str(found.get("resumes", "")) if driver_processes.lives(found) is False else ""
 
 
 def _names_of(job_key: str) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ class Place:
     stopped: list[str] = field(default_factory=list)  # of them: their calls are to end
     outputs: Sequence[tuple[str, str, str]] = ()  # where its Snapshots go: folder, stem, run
     bundle: bytes | None = field(default=None, repr=False)
+    resumes: str = ""  # the key of what it computes, if another run may take it up
 
     def take(self, key: str) -> bytes:
         """An object that a task has put there."""
@@ -146,7 +147,7 @@ def call_off(session: Session, place: Place, job_keys: Collection[str]) -> None:
 
 def _write_record(session: Session, place: Place) -> None:
     named = {"executor_id": session.executor.executor_id, "job_keys": place.job_keys, "outputs": place.outputs}
-    record = {**driver_processes.describe(), **named, "stopped": place.stopped}
+    record = {**driver_processes.describe(), **named, "stopped": place.stopped, "resumes": place.resumes}
     storage = session.executor.storage
     storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
 

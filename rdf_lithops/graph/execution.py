@@ -17,7 +17,7 @@ from typing import Any
 from ..dataset import credentials, halving, snapshots
 from ..dataset import names as dataset
 from ..errors import DataAccessError, RunError
-from ..executor import registry, replay
+from ..executor import registry, replay, resuming, run_places
 from ..executor.session import Session
 from ..planning.plans import Plan, work_of
 from ..reporting import Recorder
@@ -89,15 +89,26 @@ def _run(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None
         for consumer in consumers:
             consumer(event)
     submit = functools.partial(leader._submit, ready.place)
-    given = consumers, ready.place.run_id, halving.halves, ready.account
+    taken_up = _taken_up(ready, run_plan)
+    given = consumers, ready.place.run_id, halving.halves, ready.account, taken_up.partials
     try:
         outcome = running.run(submit, run_plan, leader._with_backups(), *given)
     except RunError as failure:
         raise _explained(failure, ready, 0) from failure.__cause__
     logger.debug("%s", outcome)
     results = [_result_of(ready, graph, result, outcome.took_s, recorder) for graph, result in enumerate(outcome.results)]
+    if not any(isinstance(result, BaseException) for result in results):
+        taken_up.remove(ready.place.storage)
     learner.teach(leader.session, [not isinstance(result, BaseException) for result in results])
     return results
+
+
+def _taken_up(ready: Ready, run_plan: Plan) -> resuming.Taken:
+    """What a run of the same key, whose driver was killed, has left for this one."""
+    if not ready.place.resumes or not isinstance(run_plan.map_task, MapTask) or run_plan.map_task.shelf is None:
+        return resuming.Taken()
+    where = ready.place.storage, run_places.places(ready.taken[0].wanted.backend.session.executor)
+    return resuming.take_up(*where, ready.place.resumes, run_plan.map_task.shelf, run_plan.iterdata)
 
 
 def _unshelved(run_plan: Plan) -> Plan:

@@ -40,7 +40,7 @@ from ..worker.messages import Request
 from ..worker.root import execute
 from ..worker.surroundings import Surroundings
 from ..worker.task import MapTask
-from . import environment, recording, variables
+from . import environment, recording, sameness, variables
 from .travelling import Travelling, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
 
 # isort: split
@@ -137,6 +137,11 @@ def prepared(graphs: Sequence[Taken]) -> Iterator[Ready]:
         with payload.user_modules_by_value():
             alone = tuple(planner.plan(each, number) for number, each in enumerate(graphs))
         run_plan = dataclasses.replace(planner.together(alone), extra_env=extra_env)
+        if leader.options.resume and len(graphs) == 1:
+            key = sameness.key_of(run_plan, travelling[0], user_code, session, leader.options)
+            place = dataclasses.replace(place, resumes=key)
+        if place.resumes:
+            run_plan = _all_shelved(run_plan, place)
         try:
             alone = tuple(dataclasses.replace(each, extra_env=extra_env) for each in alone)
             yield Ready(run_plan, place, tuple(graphs), alone, Account(run_plan.outlook))
@@ -258,6 +263,13 @@ def _shelf(place: run_places.Place, calls: int, limits: FoldLimits) -> Shelf | N
         return None
     few = calls <= min(limits.partials, FEW_PARTIALS)
     return Shelf(f"{place.prefix}/partials", limits.bytes // calls if few else min(limits.bytes // calls, SHELVED_BYTES))
+
+
+def _all_shelved(run_plan: Plan, place: run_places.Place) -> Plan:
+    """The plan, with calls that put every partial into the storage, where the next run finds it if this driver is killed."""
+    assert isinstance(run_plan.map_task, MapTask)
+    shelf = Shelf(f"{place.prefix}/partials", 0)
+    return dataclasses.replace(run_plan, map_task=dataclasses.replace(run_plan.map_task, shelf=shelf))
 
 
 def groups_of(iterdata: list[dict[str, Any]]) -> tuple[tuple[int, ...], ...]:

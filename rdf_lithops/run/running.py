@@ -18,7 +18,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ..errors import CredentialsError, DataAccessError, OutputError, PayloadError, RangeError, RunError, SubmissionError
@@ -89,15 +89,18 @@ def run(
     run_id: str = "",
     cut: Cut = never_cut,
     account: Account | None = None,
+    kept: Mapping[int, bytes] | None = None,
 ) -> Outcome:
     """Run ``plan`` with as many attempts as ``options`` allows; ``submit`` starts one ``map_reduce`` of a plan.
 
     ``consumers`` are told each event as it happens; ``cut`` gives the two halves of a range that was too much for a worker,
-    or nothing; every submission draws on ``account``, the plan's own if none is given. Raises RunError when no answer is to
+    or nothing; every submission draws on ``account``, the plan's own if none is given; ``kept`` are
+    partials that are there already, by call. Raises RunError when no answer is to
     be had; a failure of the user's graph is inside the outcome's envelope (see ``read_result``).
     """
     account = account or Account(plan.outlook)
     running = _Run(submit, plan, options, Books(plan, consumers, cut), account)
+    running.books.kept.update({call_id: (packed,) for call_id, packed in (kept or {}).items()})
     error: str | None = "interrupted"
     failed: dict[int, str] = {}
     try:

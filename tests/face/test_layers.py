@@ -101,6 +101,7 @@ USERS_OF_ROOT = {
     "graph/spellings.py",
     "graph/reference.py",
     "graph/rewriting.py",
+    "graph/sameness.py",
     "graph/selecting.py",
     "graph/travelling.py",
     "graph/variables.py",
