@@ -130,12 +130,11 @@ def test_column_that_does_not_exist(fexec: Any, files: Datasets) -> None:
     assert "main_a.root" in caught.value.where
 
 
-@pytest.mark.parametrize("method", ["Histo1D", "Histo2D"])
-def test_histogram_without_a_model(fexec: Any, method: str) -> None:
-    """A histogram whose bins are not given is refused at booking, with what to give."""
-    columns = ("x",) if method == "Histo1D" else ("x", "x")
+@pytest.mark.parametrize(("method", "columns"), [("Histo2D", 2), ("Histo3D", 3)])
+def test_histogram_without_a_model(fexec: Any, method: str, columns: int) -> None:
+    """A histogram of more than one axis whose bins are not given is refused at booking, with what to give."""
     with pytest.raises((rdf_lithops.PlanError, ValueError), match=r"model|limits"):
-        getattr(ROOT.RDataFrame(10, executor=fexec).Define("x", "1."), method)(*columns)
+        getattr(ROOT.RDataFrame(10, executor=fexec).Define("x", "1."), method)(*["x"] * columns)
 
 
 def test_a_method_that_nobody_has(fexec: Any) -> None:
