@@ -100,7 +100,8 @@ def kept_folder(settings: dict[str, Any]) -> str:  # decision 83
 
 
 def _folders_of_ours() -> list[str]:
-    return [place for place, _, _ in os.walk(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))]
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return [place for place, _, _ in os.walk(package) if not place.endswith("__pycache__")]  # Python writes there at will
 
 
 def _last_changed(folder: str) -> int:
