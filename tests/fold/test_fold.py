@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
+import lithops
 import pytest
 import ROOT
-from conftest import CAPTURED
+from conftest import CAPTURED, LOCALHOST_CONFIG
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -290,7 +291,7 @@ def test_what_one_reducer_handed_on_is_told(fexec: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-def test_a_tree_begins_without_a_reducer(aws: Any, fexec: Any) -> None:
+def test_a_tree_begins_without_a_reducer(aws: Any) -> None:
     """Where a reducer that only hands on would be paid, there is none: the rounds of the tree begin when calls have ended,
     and give the bits that they give on this machine."""
 
@@ -300,7 +301,9 @@ def test_a_tree_begins_without_a_reducer(aws: Any, fexec: Any) -> None:
         return frame.Define("x", "1.0 / (1 + rdfentry_)").Sum("x").GetValue(), events
 
     there, events = sums(aws)
-    here, _ = sums(fexec)
+    # not the executor of all tests: its processes would keep what is in the environment now
+    with lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG), log_level=None) as own:
+        here, _ = sums(own)
     assert here.hex() == there.hex()
     assert [] == [event for event in events if isinstance(event, ReduceEnded)]
     assert any(isinstance(event, FoldRoundEnded) for event in events)

@@ -170,6 +170,7 @@ def test_a_program_of_graphs_ends(tmp_path: Path) -> None:
     """A whole program: it ends with KeyboardInterrupt, no attempt follows the press, and no process, object or
     folder stays."""
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment.pop("PYTEST_XDIST_WORKER", None)  # conftest, which the program imports, would move it elsewhere half-way
     (tmp_path / "tmp").mkdir()
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM, "2"], env=environment, cwd=tmp_path, **CAPTURED)
     assert "KeyboardInterrupt" == done.stderr.splitlines()[-1], done.stderr
