@@ -311,6 +311,7 @@ def test_root_asks_its_compiler_once(tmp_path: Path) -> None:
 
 
 @needs_a_compiler
+@pytest.mark.slow  # three libraries are compiled
 def test_many_small_libraries_become_one(tmp_path: Path) -> None:
     """Where there are many, the next one has in it what they have, and they are gone; the base library stays."""
     program = """
