@@ -53,13 +53,13 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
 def root_processes(fexec: lithops.FunctionExecutor) -> tuple[list[psutil.Process], list[psutil.Process]]:
     """The (parent, slots) of an executor's folder."""
     folder = registry.session_of(fexec).processes.warm_folder
-    parents, slots = [], []
-    for process in psutil.process_iter(["cmdline", "pid"]):
+    found = {}  # by number, with the number of whoever forked it: numbers begin anew now and then, and say nothing of age
+    for process in psutil.process_iter(["cmdline", "ppid"]):
         command = process.info["cmdline"] or []
         if "rdf_lithops.worker.root.parent" in command and folder in command:
-            is_slot = any(parent.pid == process.ppid() for parent in parents)
-            (slots if is_slot else parents).append(process)
-    return parents, slots
+            found[process.pid] = process, process.info["ppid"]
+    slots = [process for process, parent in found.values() if parent in found]
+    return [process for process, parent in found.values() if parent not in found], slots
 
 
 def working_slots(fexec: lithops.FunctionExecutor, before: dict[psutil.Process, float]) -> list[psutil.Process]:
