@@ -10,6 +10,7 @@ import json
 import os
 import re
 
+from ..processes import warm
 from .recording import Step
 
 __all__ = ["begin", "changed"]
@@ -19,7 +20,10 @@ _OF_A_MACHINE = re.compile(
     r"|(LD|DYLD|XDG|SSH|PYTHON|PYTEST|COVERAGE|VIRTUAL|CONDA|JPY|JUPYTER|IPY|MPL|QT|CLING|EXTRA_CLING|LITHOPS|RDF_LITHOPS"
     r"|SLURM|CONDOR|KUBERNETES|OMP|KMP|MKL|OPENBLAS|NUMEXPR|NUMBA|DASK|SPARK|XRD|DAVIX)_|(PYTHON|XRD|XrdSec|__)"
 )
-_SECRET = re.compile(r"AWS|AZURE|GOOGLE|GCP|X509|KRB5|TOKEN|SECRET|PASS|CREDENTIAL|KEY|AUTH|COOKIE|SIGNATURE", re.IGNORECASE)
+_SECRET = re.compile(
+    r"AWS|AZURE|GOOGLE|GCP|X509|KRB5|TOKEN|SECRET|PASS|CREDENTIAL|KEY|AUTH|COOKIE|SIGNATURE|PROXY", re.IGNORECASE
+)
+_URL_WITH_SECRET = re.compile(r"://[^/\s]*@|://\S*\?\S*=")  # a user's password, or a signature
 _at_first: dict[str, str] = {}
 
 
@@ -31,8 +35,14 @@ def begin() -> None:
 
 def changed() -> list[Step]:
     """One step that sets what the program has set since, and unsets what it has unset; none where it has done neither."""
-    now = {name: value for name, value in os.environ.items() if _travels(name) and _at_first.get(name) != value}
-    gone = sorted(name for name in _at_first.keys() - os.environ.keys() if _travels(name))
+    before = [_at_first, warm.inherited] if warm.inherited else [_at_first]  # of workers elsewhere, and of this machine's
+    changes = {
+        name: value
+        for name, value in os.environ.items()
+        if _travels(name) and any(then.get(name) != value for then in before)
+    }
+    now = {name: value for name, value in changes.items() if not _URL_WITH_SECRET.search(value)}
+    gone = sorted(name for name in {**_at_first, **warm.inherited}.keys() - os.environ.keys() if _travels(name))
     if not now and not gone:
         return []
     return [Step("environment", json.dumps({"set": now, "unset": gone}, sort_keys=True), "os.environ")]

@@ -30,6 +30,7 @@ __all__ = [
     "connected",
     "folder_for",
     "hold",
+    "inherited",
     "kept_folder",
     "let_go",
     "reap",
@@ -84,6 +85,9 @@ def folder_for(preferred: str | None) -> str:
     if preferred is not None and os.path.isdir(preferred):
         return _private(preferred)
     return _private(_made_for())
+
+
+inherited: dict[str, str] = {}  # what processes that this one has started found in their environment
 
 
 def kept_folder(settings: dict[str, Any]) -> str:  # decision 83
@@ -168,6 +172,7 @@ def run_module(name: str, arguments: list[str], log: Any, stdin: int) -> subproc
     package_parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     search = [package_parent, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     # a safe path keeps the working folder out of the search: a user's ROOT.py must not be what comes up
+    inherited.update(os.environ)
     environment = {
         **os.environ,
         **header_paths.known(),

@@ -6,32 +6,27 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import lithops
 import pytest
 import ROOT
+from conftest import LOCALHOST_CONFIG
 
 from rdf_lithops.graph import environment
 
 NAME = "RDF_TEST_SCALE"
-CODE = f"""
-double scale_of_environment() {{
-   const char *value = std::getenv("{NAME}");
-   return value ? std::atof(value) : -1;
-}}
-"""
+READ = f'const char *value = std::getenv("{NAME}"); return value ? std::atof(value) : -1.0;'
 
 
 @pytest.fixture(autouse=True)
-def declared() -> Iterator[None]:
-    """C++ that reads a variable, which is not set, and not there afterwards."""
-    if not hasattr(ROOT, "scale_of_environment"):
-        ROOT.gInterpreter.Declare(CODE)
+def not_set() -> Iterator[None]:
+    """The variable is not there afterwards."""
     yield
     os.environ.pop(NAME, None)
 
 
 def total(**given: Any) -> float:
     """What C++ reads, entry by entry."""
-    return float(ROOT.RDataFrame(4, **given).Define("x", "scale_of_environment()").Sum("x").GetValue())
+    return float(ROOT.RDataFrame(4, **given).Define("x", READ).Sum("x").GetValue())
 
 
 def test_a_variable_that_changes(fexec: Any) -> None:
@@ -44,6 +39,17 @@ def test_a_variable_that_changes(fexec: Any) -> None:
     assert 12 == total() == total(**ours)
     ROOT.gSystem.Unsetenv(NAME)
     assert -4 == total() == total(**ours)
+
+
+def test_a_variable_that_was_there_when_processes_began() -> None:
+    """What a process of this machine has inherited is not there any more once the program has removed it."""
+    os.environ[NAME] = "5"
+    with lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG), log_level=None) as own:
+        assert 20 == total(executor=own)
+        os.environ[NAME] = "6"
+        assert 24 == total(executor=own)
+        del os.environ[NAME]
+        assert -4 == total() == total(executor=own)
 
 
 def test_python_on_workers(fexec: Any) -> None:
@@ -64,20 +70,30 @@ def test_python_on_workers(fexec: Any) -> None:
 
 def test_the_option_turns_it_off(fexec: Any) -> None:
     """Without ``declared`` they stay on the driver, as do those that were there before the program."""
+    assert -4 == total(executor=fexec)  # its processes are up: they inherit what is there when they start
     os.environ[NAME] = "2"
-    ROOT.RDF.Distributed.DistributeCppCode(CODE.replace("scale_of", "other_scale_of"))
-    frame = ROOT.RDataFrame(4, executor=fexec, options={"declared": False}).Define("x", "other_scale_of_environment()")
-    assert -4 == frame.Sum("x").GetValue()
+    assert -4 == total(executor=fexec, options={"declared": False})
 
 
 @pytest.mark.parametrize(
     "name",
-    ["PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "PYTEST_CURRENT_TEST", "AWS_SECRET_ACCESS_KEY", "MY_TOKEN", "dbpassword"],
+    [
+        "PATH",
+        "LD_LIBRARY_PATH",
+        "OMP_NUM_THREADS",
+        "PYTEST_CURRENT_TEST",
+        "AWS_SECRET_ACCESS_KEY",
+        "MY_TOKEN",
+        "dbpassword",
+        "https_proxy",
+    ],
 )
 def test_what_stays_on_the_driver(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """What belongs to a machine or a tool, or may be a secret, does not travel in the open."""
     before = environment.changed()
     monkeypatch.setenv(name, "something else")
+    monkeypatch.setenv("A_DATABASE", "postgres://me:word@host/db")
+    monkeypatch.setenv("A_FILE", "https://host/file?sig=abc")
     assert before == environment.changed()
     monkeypatch.setenv("SOMETHING_OF_THE_PROGRAM", "here")
     assert "SOMETHING_OF_THE_PROGRAM" in environment.changed()[0].text
