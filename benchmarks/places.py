@@ -41,12 +41,14 @@ class Opened:
 @dataclass(frozen=True)
 class Place:
     """A place by the name that tables give it. ``kept``: an earlier program has been there, and left it warm.
-    ``forgets_cpu``: the seconds of its workers are lost when they end, and look as if somebody else had spent them."""
+    ``forgets_cpu``: the seconds of its workers are lost when they end, and look as if somebody else had spent them.
+    ``learns``: what it compiles it keeps for later programs, which are those that are measured."""
 
     label: str
     open: Callable[[int], AbstractContextManager[Opened]]
     kept: bool = False
     forgets_cpu: bool = False
+    learns: bool = False
 
 
 @contextmanager
@@ -145,6 +147,6 @@ PLACES = {
     "dask": Place("Dask", _dask),
     "spark": Place("Spark", _spark, forgets_cpu=True),  # pyspark's daemon ignores SIGCHLD
     "naive": Place("naive Lithops", _naive),
-    "rdf_lithops": Place("rdf_lithops", _rdf_lithops),
+    "rdf_lithops": Place("rdf_lithops", _rdf_lithops, learns=True),
     KEPT: Place("- kept warm", functools.partial(_rdf_lithops, keep_warm=True), kept=True),
 }

@@ -30,6 +30,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE_S = 1.0  # between two looks at the memory of all processes: one look costs 8 ms of a core for each ROOT process
 END_GRACE_S = 15.0  # for a program whose last query is done
 DATA_LIMIT_S = 900.0
+LIBRARIES_S = 600.0  # to make libraries in; a base library takes a minute
 LOG_LINES = 15
 
 
@@ -106,12 +107,29 @@ def run(schedule: Schedule, results: Path, answers: Answers) -> Iterator[Record]
         question = QUESTIONS[name]
         _prepare(question, schedule.scale)
         places = [place for place in question.places if place in schedule.places]
+        for place in places:
+            if PLACES[place].learns:
+                _learn(schedule, question, place)
         for repetition in range(schedule.repetitions):
             for place in _rotated(places, repetition):
                 record = run_program(schedule, question, place, repetition, answers)
                 with results.open("a") as lines:
                     lines.write(json.dumps({**session, **asdict(record)}) + "\n")
                 yield record
+
+
+def _learn(schedule: Schedule, question: Question, place: str) -> None:
+    """Run a program that nobody measures, and let what it started make the libraries that the next programs find."""
+    ranges = question.ranges or schedule.cores
+    order = Order(place, question.name, question.arguments(schedule.scale), ranges, schedule.cores, schedule.later)
+    ignored = Record(question.name, place, 0, 0, 0, order.ranges)
+    with _scratch() as scratch:
+        watched = _Watched(order, question, ignored, Answers(), scratch, sampled=False)
+        try:
+            watched.until(time.monotonic() + schedule.limit_s)
+        finally:
+            watched.end(leave=True)
+            processes.end_all(grace_s=0.0 if ignored.error else LIBRARIES_S)
 
 
 def _rotated(places: list[str], by: int) -> list[str]:

@@ -51,7 +51,8 @@ def build(place: str, name: str, lines: Sequence[str], source: str = "") -> str 
         target = os.path.join(place, f"{name}.so")
         with contextlib.suppress(library.LibraryRefused):
             return library.read(target).path
-        with tempfile.TemporaryDirectory(prefix=".build-", dir=place) as scratch:
+        _sweep(place, name)
+        with tempfile.TemporaryDirectory(prefix=f".build-{name}-", dir=place) as scratch:
             began = time.monotonic()
             objects = _Objects(scratch, began + LIMIT_S)
             if source:
@@ -66,6 +67,13 @@ def build(place: str, name: str, lines: Sequence[str], source: str = "") -> str 
             os.replace(os.path.join(scratch, "made.json"), target.removesuffix(".so") + ".json")
             os.replace(made, target)  # a library without its description is none: the description is there first
         return target
+
+
+def _sweep(place: str, name: str) -> None:
+    """Remove what those left who were killed at it; the lock of ``name`` is held."""
+    for left in os.scandir(place):
+        if left.name.startswith(f".build-{name}-"):
+            shutil.rmtree(left.path, ignore_errors=True)
 
 
 class _Objects:
@@ -134,6 +142,9 @@ def _describe(scratch: str, made: str, lines: Sequence[str], seconds: float) -> 
 def _be_humble() -> None:
     """Take no time that anybody else wants, and no memory without end."""
     os.nice(19)
+    if os.getsid(0) == os.getpid():  # where each session is a group for the scheduler, priorities count within it alone
+        with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
+            group.write("19")
     with contextlib.suppress(OSError, AttributeError):  # not on every system
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .instantiation_lines import action, interface, node, variations
+from .instantiation_lines import action, interface, node, result, variations
 
 __all__ = ["catalogue"]
 
@@ -21,7 +21,7 @@ _NUMBERS = ("float", "double", "int")
 
 def catalogue() -> list[str]:
     """The instantiations of the base library, one line of C++ each, those that save most first."""
-    return list(dict.fromkeys([*_interfaces(), *_histograms(), *_numbers(), *_nodes(), *_variations()]))
+    return list(dict.fromkeys([*_interfaces(), *_histograms(), *_numbers(), *_nodes(), *_results(), *_variations()]))
 
 
 def _interfaces() -> Iterator[str]:
@@ -55,6 +55,11 @@ def _nodes() -> Iterator[str]:
     yield node("JitDefineHelper", define, "double ()")
 
 
+def _results() -> Iterator[str]:
+    for kind in ("TH1D", "TH2D", "TProfile", "double", "ULong64_t"):
+        yield from result(kind)
+
+
 def _variations() -> Iterator[str]:
-    for result in ("TH1D", "TH2D", "double"):
-        yield from variations(result)
+    for kind in ("TH1D", "TH2D", "double"):
+        yield from variations(kind)

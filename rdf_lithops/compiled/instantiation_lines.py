@@ -18,6 +18,7 @@ __all__ = [
     "is_line",
     "node",
     "noted",
+    "result",
     "source",
     "variations",
 ]
@@ -65,12 +66,21 @@ def interface(node_class: str) -> str:
     return f"template class ROOT::RDF::RInterface<{_NODES}{node_class}>;"
 
 
+def result(kind: str) -> Iterator[str]:
+    """The instantiations for an action with a result of this type: taken out to be merged, and cloned for the next range."""
+    of, pointer = f"<{kind}>", f"ROOT::RDF::RResultPtr<{kind}>"
+    yield f"template class {_NODES}RMergeableValue{of};"
+    yield f"template std::unique_ptr<{_NODES}RMergeableValue{of}> {_NODES}GetMergeableValue{of}({pointer}&);"
+    yield f"template {pointer} {_RDF}CloneResultAndAction{of}(const {pointer}&);"
+
+
 def variations(result: str) -> Iterator[str]:
-    """The instantiations for the variations of an action with this result: asked for, and taken out to be merged."""
+    """The same for the variations of an action with this result, and for asking for them."""
     of = f"<{result}>"
     yield f"template class {_NODES}RMergeableVariations{of};"
     yield f"template {_MAP}{of} ROOT::RDF::Experimental::VariationsFor{of}(ROOT::RDF::RResultPtr{of});"
     yield f"template std::unique_ptr<{_NODES}RMergeableVariations{of}> {_NODES}GetMergeableValue{of}({_MAP}{of}&);"
+    yield f"template {_MAP}{of} {_RDF}CloneResultAndAction{of}(const {_MAP}{of}&);"
 
 
 def function_names(log: str) -> list[str]:

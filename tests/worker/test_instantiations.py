@@ -310,6 +310,37 @@ def test_root_asks_its_compiler_once(tmp_path: Path) -> None:
     assert before.endswith(" 15.0 False")
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/autogroup"), reason="sessions are no groups of this scheduler's")
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_builder_comes_last_and_nobody_with_it(alone: bool) -> None:
+    """The scheduler takes a builder that has a session of its own for one that can wait; the session of a user who runs it
+    in a terminal stays what it was."""
+    code = "from rdf_lithops.compiled import build; build._be_humble(); print(open('/proc/self/autogroup').read())"
+    shell = [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}], check=True)"]
+    command = [sys.executable, "-c", code] if alone else shell
+    done = subprocess.run(command, start_new_session=True, **LIMIT)
+    assert ("nice 19" if alone else "nice 0") in done.stdout, done.stderr
+
+
+@needs_a_compiler
+def test_what_a_killed_builder_left_goes(tmp_path: Path) -> None:
+    """One that was killed in the middle leaves its scratch folder; the next one that makes that library removes it, and not
+    that of a builder of another."""
+    place = tmp_path / "libraries"
+    dead, alive = place / ".build-some-x1", place / ".build-other-x2"
+    for folder in (dead, alive):
+        folder.mkdir(parents=True)
+        (folder / "0.cxx").write_text("int half")
+    program = f"""
+        import os
+        os.umask(0o077)
+        from rdf_lithops.compiled import build
+        print(build.build({str(place)!r}, "some", [{FILTER!r}]) is not None)
+    """
+    assert "True" == run(program, tmp_path)
+    assert [".build-other-x2"] == [name for name in os.listdir(place) if name.startswith(".build-")]
+
+
 @needs_a_compiler
 @pytest.mark.slow  # three libraries are compiled
 def test_many_small_libraries_become_one(tmp_path: Path) -> None:

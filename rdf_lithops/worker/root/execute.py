@@ -126,6 +126,7 @@ def _run_ranges(
         watch.counts_system_reads |= bool(plain.get("rntuple"))
         _announce(plain["id"], before_range)
         with watch.part("open_s"):  # what DistRDF's mapper does beside running the graph: it opens the range's files
+            graphs.settle_clones()
             result = _run_range(runner, plain, dataset, seed)
         with watch.part("output_s"):
             snapshot_parts.publish(result, outputs, folder, plain)
@@ -182,8 +183,7 @@ def _run_range(runner: graphs.Graph, plain: dict[str, Any], dataset: dict[str, A
     except Exception as error:
         raise RangeFailure(plain["id"]) from error
     finally:
-        if not runner.cloned or graphs.clones_badly(runner.digest):
-            graphs.forget_execution(runner.digest)
+        graphs.has_run(runner)
     return result
 
 

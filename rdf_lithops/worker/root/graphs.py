@@ -25,7 +25,6 @@ from .initialisation import entries_counter, instantiated
 
 __all__ = [
     "Graph",
-    "clones_badly",
     "compile_ahead",
     "counted_actions",
     "current",
@@ -34,9 +33,11 @@ __all__ = [
     "forget_graphs",
     "graph_of",
     "graph_runner",
+    "has_run",
     "keep_within",
     "no_initialisation",
     "ready",
+    "settle_clones",
     "settle_notes",
     "take_notes",
     "told_notes",
@@ -51,6 +52,7 @@ KEPT_BYTES = 2**30  # of their results together: what was not used for longest g
 COUNT_EVERY = 16  # entries; ROOT forgets the callback with the end of each loop
 _notes = noting.Notes()
 _graphs: OrderedDict[str, Graph] = OrderedDict()
+_unsettled: set[str] = set()  # digests of those that have run since ``settle_clones``
 _sizes: dict[str, int] = {}  # bytes of the last result of each
 _compiles_only = False  # see compile_ahead
 
@@ -270,7 +272,26 @@ def keep_within(digest: str, size: int) -> None:
             _sizes[other] = 0
 
 
-def clones_badly(digest: str) -> bool:
+def has_run(runner: Graph) -> None:
+    """A range of this graph has run: what DistRDF keeps of it is for the next one, or is dropped."""
+    if runner.cloned:
+        _unsettled.add(runner.digest)
+    else:
+        forget_execution(runner.digest)
+
+
+def settle_clones() -> None:
+    """Drop what must not be cloned of graphs that have run since the last time: the next range builds them anew.
+
+    To be called before it, and better when nobody waits: PyROOT's ways to it are made at the first call, in 0.06 s.
+    """
+    while _unsettled:
+        digest = _unsettled.pop()
+        if _clones_badly(digest):
+            forget_execution(digest)
+
+
+def _clones_badly(digest: str) -> bool:
     """Whether ROOT's clones of what this graph keeps would not be as new: it crashes over variations of what nothing varies,
     and takes over from the nominal histogram, for all variations, that errors are summed."""
     from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER

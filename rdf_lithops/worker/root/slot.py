@@ -153,6 +153,7 @@ class _Slot:
             if sum(map(len, reply_blobs)) > LARGE_BYTES:
                 arriving, reply_blobs = [], []
                 execute.give_back_memory()
+        graphs.settle_clones()
 
     def _say_done(self) -> None:
         with open("/proc/self/statm") as statm:
