@@ -16,7 +16,7 @@ from ..run import running
 from ..travels.envelope import unpack
 from .backend import LithopsBackend, head_of
 from .delivering import received
-from .preparing import prepared, taken
+from .preparing import coded, prepared, taken, user_code_of
 
 __all__ = ["plan", "report"]
 
@@ -38,7 +38,7 @@ def plan(node: Any) -> Plan:
 
     with dataset.counted(backend._account):
         backend.session = registry.rouse(backend.executor, backend.options)
-        preparing = prepared([taken(wanted)])
+        preparing = prepared([taken(coded(wanted))], user_code_of(backend))
         ready = preparing.__enter__()
 
     def deliver(data: bytes) -> None:

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..dataset import credentials, halving, snapshots
 from ..dataset import names as dataset
@@ -28,11 +28,13 @@ from ..travels.envelope import Envelope
 from ..worker.task import MapTask
 from . import kept_instantiations, undeclared
 from .delivering import received
-from .preparing import Ready, Taken, Wanted, compiling_ahead, prepared, taken
+from .preparing import Ready, Wanted, coded, compiling_ahead, prepared, taken, user_code_of
 
 __all__ = ["in_root", "run_alone", "run_together"]
 
 logger = logging.getLogger(__name__)
+Before = TypeVar("Before")
+After = TypeVar("After")
 
 in_root = threading.RLock()  # of runs in threads of one program: two threads that compile at the same time crash
 
@@ -64,17 +66,28 @@ def _ready(wanted: Sequence[Wanted], stack: contextlib.ExitStack, failed: dict[i
         backend.session = registry.rouse(backend.executor, backend.options)
     stack.enter_context(interrupts.heard())
     with in_root, dataset.counted(wanted[0].backend._account):
-        stack.enter_context(compiling_ahead(wanted))
-        graphs: list[Taken] = []
-        for number, each in enumerate(wanted):
-            interrupts.check()
-            try:
-                graphs.append(taken(each))
-            except Exception as problem:
-                if len(wanted) == 1:
-                    raise
-                failed[number] = problem
-        return stack.enter_context(prepared(graphs)) if graphs else None
+        user_code = user_code_of(wanted[0].backend)
+        codes = _each(coded, dict(enumerate(wanted)), failed, len(wanted) == 1)
+        if codes:
+            stack.enter_context(compiling_ahead([*codes.values()], user_code))
+        graphs = _each(taken, codes, failed, len(wanted) == 1)
+        return stack.enter_context(prepared([*graphs.values()], user_code)) if graphs else None
+
+
+def _each(
+    step: Callable[[Before], After], graphs: dict[int, Before], failed: dict[int, Exception], alone: bool
+) -> dict[int, After]:
+    """``step`` of each of ``graphs``, by number. What is wrong with one goes into ``failed``; ``alone``, it is raised."""
+    done: dict[int, After] = {}
+    for number, graph in graphs.items():
+        interrupts.check()
+        try:
+            done[number] = step(graph)
+        except Exception as problem:
+            if alone:
+                raise
+            failed[number] = problem
+    return done
 
 
 def _run(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None = None) -> list[Any]:
@@ -181,4 +194,4 @@ class _Learner:
                 alone = self.ready.alone[graph]
                 works = {item["call"]["id"]: work for item in alone.iterdata if (work := work_of(item)) is not None}
                 of_graph = report if len(self.ready.taken) == 1 else report.of_graph(graph)
-                session.experience.learn(each.shape, works, of_graph, vcpus, len(self.ready.taken) == 1)
+                session.experience.learn(each.coded.shape, works, of_graph, vcpus, len(self.ready.taken) == 1)

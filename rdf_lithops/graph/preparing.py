@@ -1,8 +1,10 @@
 """From what DistRDF was about to run, one graph or several, to a run that can go: its plan, and what its tasks need.
 
-    Wanted (ranges, mapper, reducer) ──taken──> Taken (as workers get it) ──prepared──> Ready (a plan, a place, an account)
+    Wanted (ranges, mapper, reducer) ──coded──> Coded (the graph as it travels) ──taken──> Taken (and its ranges, cut)
+    ──prepared──> Ready (a plan, a place, an account)
 
-Each graph is planned as if it were alone; of several, ``packing`` makes one plan.
+Each graph is planned as if it were alone; of several, ``packing`` makes one plan. What is coded depends on no file: with it
+and the program's own code, this machine's ROOT process compiles a new graph while the driver looks into files.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +22,7 @@ from ..dataset import credentials, identity, ranges_by_load, signed_sources, sna
 from ..dataset import names as dataset
 from ..dataset.columns import shape_of
 from ..errors import OutputError
-from ..executor import library_store, local_processes, payload, registry, run_places
+from ..executor import library_store, local_processes, payload, run_places
 from ..executor.session import Session
 from ..files import access
 from ..fold.order import FoldLimits, one_fold_s
@@ -41,12 +43,24 @@ from ..worker.root import execute
 from ..worker.surroundings import Surroundings
 from ..worker.task import MapTask
 from . import environment, recording, sameness, variables
-from .travelling import Travelling, digest_of, graph_to_travel, nodes_of, plain_of, travelling_of
+from .travelling import Graph, Travelling, digest_of, graph_to_travel, plain_of, travelling_of
 
 # isort: split
 from ROOT._distrdf.Operation import Action
 
-__all__ = ["Ready", "Taken", "Wanted", "compiling_ahead", "groups_of", "no_delivery", "prepared", "taken"]
+__all__ = [
+    "Coded",
+    "Ready",
+    "Taken",
+    "Wanted",
+    "coded",
+    "compiling_ahead",
+    "groups_of",
+    "no_delivery",
+    "prepared",
+    "taken",
+    "user_code_of",
+]
 
 SHELVED_BYTES = 16 * 2**10  # partials that will be folded in a tree travel in envelopes up to this size
 FEW_PARTIALS = 256  # of any size that one call may fold are handed to it through Lithops
@@ -66,16 +80,27 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Coded:
+    """What of a graph is the same however its data is cut: ``graph`` as it travels, with its reducer as bytes ``pickled``,
+    and ``shape``, what it does whatever data it reads."""
+
+    wanted: Wanted
+    graph: Graph
+    pickled: bytes
+    shape: str
+
+
+@dataclass(frozen=True)
 class Taken:
     """A graph as workers get it."""
 
-    wanted: Wanted
+    coded: Coded
     travelling: Travelling
 
     @property
-    def shape(self) -> str:
-        """What the graph does, whatever data it reads."""
-        return shape_of(nodes_of(self.wanted.mapper))
+    def wanted(self) -> Wanted:
+        """What DistRDF was about to run."""
+        return self.coded.wanted
 
 
 @dataclass(frozen=True)
@@ -94,23 +119,40 @@ class Ready:
         return [destination for each in self.taken for destination in each.travelling.graph.destinations]
 
 
-def taken(wanted: Wanted) -> Taken:
-    """``wanted`` as it travels; raises what is wrong with it before anything runs."""
-    backend = wanted.backend
-    travelling = travelling_of(ranges_by_load.cut_now(wanted.ranges), wanted.mapper, backend._pinned)
+def coded(wanted: Wanted) -> Coded:
+    """The graph of ``wanted`` as it travels; raises what is wrong with it, whatever it reads."""
+    graph = graph_to_travel(wanted.mapper)
+    with payload.user_modules_by_value():
+        pickled = payload.dumps((graph.mapper, wanted.reducer))
+    return Coded(wanted, graph, pickled, shape_of(graph.nodes))
+
+
+def user_code_of(backend: Any) -> payload.Payload:
+    """What workers are given of the program: its environment and C++, what was distributed, its ``initialize``."""
+    steps = recording.steps(everything=backend.options.declared)
+    if backend.options.declared:
+        steps = [*environment.changed(), *variables.with_values(steps)]
+    return payload.gather(backend, steps)
+
+
+def taken(code: Coded) -> Taken:
+    """``code`` and its ranges as they travel; raises what is wrong with its data before anything runs."""
+    backend = code.wanted.backend
+    travelling = travelling_of(ranges_by_load.cut_now(code.wanted.ranges), code.graph, backend._pinned)
     inputs = adapter.files_of(travelling.plain_ranges, travelling.dataset)
     snapshots.check(travelling.graph.destinations, backend.options.overwrite, inputs, len(travelling.plain_ranges))
-    return Taken(wanted, travelling)
+    return Taken(code, travelling)
 
 
 @contextmanager
-def prepared(graphs: Sequence[Taken]) -> Iterator[Ready]:
-    """A run of ``graphs``, which have executor and options in common; what its tasks need beside the plan (the payload's
-    bundle, the run's key, a place for large results) is in place while this lasts. A failure inside removes what the run has
-    written."""
+def prepared(graphs: Sequence[Taken], user_code: payload.Payload) -> Iterator[Ready]:
+    """A run of ``graphs``, which have an executor that is up and options in common, with the program's ``user_code``.
+
+    What its tasks need beside the plan (the payload's bundle, the run's key, a place for large results) is in place while
+    this lasts. A failure inside removes what the run has written.
+    """
     leader = graphs[0].wanted.backend
-    session = leader.session = registry.rouse(leader.executor, leader.options)
-    user_code = payload.gather(leader, _steps(leader))
+    session = leader.session
     destinations = [destination for each in graphs for destination in each.travelling.graph.destinations]
     _refuse_shared(destinations)
     travelling = [each.travelling for each in graphs]
@@ -180,7 +222,7 @@ class _Planner:
     def plan(self, graph: Taken, number: int) -> Plan:
         """The plan of one graph, as if it were alone but for where its large arrays go."""
         travelling, wanted = graph.travelling, graph.wanted
-        pickled = self._once(payload.dumps((travelling.graph.mapper, wanted.reducer)))
+        pickled = self._once(graph.coded.pickled)
         outputs = tuple(destination.plain() for destination in travelling.graph.destinations)
         # without a prefix, which is the run's own, Lithops stores one task for all runs
         prefix = f"{self.place.prefix}/arrays/{number}" if travelling.graph.has_arrays else ""
@@ -203,7 +245,7 @@ class _Planner:
         reducer = self._once(payload.dumps(wanted.reducer))
         groups = groups_of(iterdata)
         reduce_task = ReduceTask(reducer, range_ids, self.surroundings, groups=groups, limits=self.limits)
-        outlook = self._outlook(iterdata, travelling.graph.nodes)
+        outlook = self._outlook(iterdata, graph.coded)
         merge_calls = self._merge_calls(len(range_ids)) if self.options.file_mib else 0
         merges = len(travelling.graph.destinations) if merge_calls else 0
         outlook = dataclasses.replace(outlook, merge_calls=merge_calls * merges, merges=merges)
@@ -225,13 +267,12 @@ class _Planner:
         ranges = [{"id": number} for number in range(parts // 2)]
         return len(pack_calls(ranges, self.session.workers(), self.options.ranges_per_call)) if ranges else 0
 
-    def _outlook(self, iterdata: list[dict[str, Any]], nodes: Iterable[Any]) -> Outlook:
+    def _outlook(self, iterdata: list[dict[str, Any]], code: Coded) -> Outlook:
         """What is known beforehand of running these calls."""
         offer, options, experience = self.session.offer(), self.options, self.session.experience
-        shape = shape_of(nodes)
-        speeds, works = experience.speeds(shape), [work_of(item) for item in iterdata]
+        speeds, works = experience.speeds(code.shape), [work_of(item) for item in iterdata]
         if speeds.fold_partial_s == Speeds.fold_partial_s:  # no fold has told yet
-            results = sum(isinstance(node.operation, Action) for node in nodes)
+            results = sum(isinstance(node.operation, Action) for node in code.graph.nodes)
             speeds = dataclasses.replace(speeds, fold_partial_s=one_fold_s(results, 0))
         return Outlook(
             offer,
@@ -244,7 +285,7 @@ class _Planner:
             options.deadline_s,
             options.budget_usd,
             tuple(fold_shape(len(iterdata), speeds.partial_bytes, speeds.fold_one_s, self.limits)),
-            *experience.begins(shape, len(iterdata), offer.workers, time.time()),
+            *experience.begins(code.shape, len(iterdata), offer.workers, time.time()),
             clusters_of(iterdata),
         )
 
@@ -282,56 +323,50 @@ def no_delivery(data: bytes) -> None:
     raise AssertionError("a plan that runs inside execute_graph is delivered by it")
 
 
-def _steps(backend: Any) -> list[recording.Step]:
-    """What workers are given of the program's environment and C++."""
-    steps = recording.steps(everything=backend.options.declared)
-    return [*environment.changed(), *variables.with_values(steps)] if backend.options.declared else steps
-
-
 @contextmanager
-def compiling_ahead(wanted: Sequence[Wanted]) -> Iterator[None]:
+def compiling_ahead(codes: Sequence[Coded], user_code: payload.Payload) -> Iterator[None]:
     """While this lasts, this machine's ROOT process compiles graphs of a shape that is new, for the calls to come."""
-    leader = wanted[0].backend
-    brings_files = any((leader.headers, leader.shared_libraries, leader.pcms, leader.files))
+    leader = codes[0].wanted.backend
     options, session = leader.options, leader.session
+    can_be = session.processes.warm_folder is not None and options.warm and options.credentials is None
     with contextlib.ExitStack() as stack:
-        if session.processes.warm_folder is not None and options.warm and options.credentials is None and not brings_files:
-            for asked in _asked_ahead(wanted, session):
+        if can_be and user_code.bundle is None:  # which is not delivered yet
+            for asked in _asked_ahead(codes, session, user_code):
                 stack.enter_context(asked)
         yield
 
 
-def _asked_ahead(wanted: Sequence[Wanted], session: Session) -> Iterator[contextlib.AbstractContextManager[Any]]:
+def _asked_ahead(
+    codes: Sequence[Coded], session: Session, user_code: payload.Payload
+) -> Iterator[contextlib.AbstractContextManager[Any]]:
     """One request for each new shape, of as many as there are workers: more of them the calls compile themselves."""
-    new: dict[str, Wanted] = {}
-    for each in wanted:
-        shape = shape_of(nodes_of(each.mapper))
-        if shape not in session.compiled_ahead:
-            new.setdefault(shape, each)
+    new: dict[str, Coded] = {}
+    for code in codes:
+        if code.shape not in session.compiled_ahead:
+            new.setdefault(code.shape, code)
     workers = min(session.workers(), os.cpu_count() or 1)
-    for shape, each in [*new.items()][:workers]:
+    for shape, code in [*new.items()][:workers]:
         session.compiled_ahead.add(shape)  # also where it is not asked for below: once is enough to find that out
-        asked = _ask_ahead(each, session, workers if len(new) == 1 else 1, len(wanted))
+        asked = _ask_ahead(code, session, user_code, workers if len(new) == 1 else 1, len(codes))
         if asked is not None:
             yield asked
 
 
-def _ask_ahead(wanted: Wanted, session: Session, workers: int, graphs: int) -> contextlib.AbstractContextManager[Any] | None:
-    graph = graph_to_travel(wanted.mapper)
-    plain_ranges, shared = plain_of(wanted.ranges, graph)
+def _ask_ahead(
+    code: Coded, session: Session, user_code: payload.Payload, workers: int, graphs: int
+) -> contextlib.AbstractContextManager[Any] | None:
+    """The request for one graph, over DistRDF's own ranges, as nobody has looked into files yet; None where it cannot be."""
+    plain_ranges, shared = plain_of(code.wanted.ranges, code.graph)
     remote = any(map(access.is_remote, adapter.files_of(plain_ranges, shared)))
-    if remote or shared["friends"] is not None or graph.destinations or not graph.nodes:
+    if remote or shared["friends"] is not None or code.graph.destinations or not code.graph.nodes:
         return None
-    user_code = payload.gather(wanted.backend, _steps(wanted.backend))
-    if user_code.bundle is not None:
-        return None
-    pickled = payload.dumps((graph.mapper, wanted.reducer))
-    lease = {"payload": str(user_code.plain["sha256"]), "graph": digest_of(pickled, plain_ranges, shared, {})}
+    graph_digest = digest_of(code.pickled, plain_ranges, shared, {})
+    lease = {"payload": str(user_code.plain["sha256"]), "graph": graph_digest}
     here = run_places.working_place()
     message: Request = {
         "op": "compile",
         "call": {"id": 0, "ranges": plain_ranges[:1]},
-        "graph_digest": lease["graph"],
+        "graph_digest": graph_digest,
         "dataset": shared,
         "shared": True,
         "cwd": here["cwd"],
@@ -341,5 +376,5 @@ def _ask_ahead(wanted: Wanted, session: Session, workers: int, graphs: int) -> c
         "has_credentials": False,
     }
     copies = min(workers, len(plain_ranges) * graphs)
-    blobs = [user_code.initialisation, pickled]
+    blobs = [user_code.initialisation, code.pickled]
     return warm.ask_ahead(str(session.processes.warm_folder), {**lease, "copies": copies}, message, blobs)

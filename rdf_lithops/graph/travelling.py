@@ -27,7 +27,7 @@ from .rewriting import made_node, with_default_columns, with_global_entry_number
 # isort: split
 from ROOT._distrdf import ComputationGraphGenerator
 
-__all__ = ["Graph", "Travelling", "check_entries", "digest_of", "graph_to_travel", "nodes_of", "plain_of", "travelling_of"]
+__all__ = ["Graph", "Travelling", "check_entries", "digest_of", "graph_to_travel", "plain_of", "travelling_of"]
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,8 @@ class Travelling:
     dataset: dict[str, Any]
 
 
-def travelling_of(ranges: list[Any], mapper: Any, pinned: ranges_by_load.Pinned) -> Travelling:
-    """What of DistRDF's ``ranges`` and ``mapper`` travels; ``pinned`` as for ``ranges_by_load.cut_by_load``."""
-    graph = graph_to_travel(mapper)
+def travelling_of(ranges: list[Any], graph: Graph, pinned: ranges_by_load.Pinned) -> Travelling:
+    """What of DistRDF's ``ranges`` travels with ``graph``; ``pinned`` as for ``ranges_by_load.cut_by_load``."""
     plain_ranges, dataset = plain_of(ranges, graph)
     versions = {name: seen for item in ranges for name, seen in getattr(item, "versions", {}).items()}
     names = adapter.files_of(plain_ranges, dataset)
@@ -118,11 +117,6 @@ def graph_to_travel(mapper: Any) -> Graph:
     has_arrays = any(getattr(node.operation, "name", "") == "AsNumpy" for node in nodes.values())
     travels = _put_together(mapper, nodes, parts)
     return Graph(travels, given, counts_entries, destinations, has_arrays, selected, tells_samples)
-
-
-def nodes_of(mapper: Any) -> list[Any]:
-    """The nodes of DistRDF's graph; none of a mapper of another make."""
-    return list((_take_apart(mapper)[0] or {}).values())
 
 
 def _take_apart(mapper: Any) -> tuple[dict[int, Any] | None, dict[str, Any]]:
