@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -89,6 +90,15 @@ def _safe_path_is_set() -> Iterator[None]:
 def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests that write by relative path write into their own folder."""
     monkeypatch.chdir(tmp_path)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def tag() -> str:
+    """A name that no other test declares: what ROOT was told in this process stays for its life."""
+    return f"test_{os.getpid()}_{next(_numbers)}"
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import io
-import itertools
 import os
 import pickle
 import re
@@ -28,14 +27,6 @@ from rdf_lithops.executor import registry
 from rdf_lithops.worker import payload
 
 pytestmark = pytest.mark.usefixtures("registries")
-
-_numbers = itertools.count()
-
-
-@pytest.fixture
-def tag() -> str:
-    """A name that no other test declares: what ROOT was told in this process stays for its life."""
-    return f"payload_{os.getpid()}_{next(_numbers)}"
 
 
 def total(executor: Any, expression: str, npartitions: int = 2) -> float:
@@ -271,53 +262,6 @@ def test_headers_are_tried_here(fexec: Any, registries: Any, tmp_path: Path, tag
         ROOT.RDF.Distributed.DistributeHeaders(str(tmp_path / "nowhere.h"))
 
 
-def test_initialize_that_fails_here(fexec: Any, tag: str) -> None:
-    """A function that fails when it is given is not kept: what was to be done before still is."""
-    ROOT.RDF.Distributed.initialize(declare, f"kept_{tag}", 7)
-    with pytest.raises(ZeroDivisionError):
-        ROOT.RDF.Distributed.initialize(lambda: 1 / 0)
-    assert 28.0 == total(fexec, f"kept_{tag}")
-
-
-def declare(name: str, value: int, *, factor: int = 1) -> None:
-    """An initialisation with arguments."""
-    ROOT.gInterpreter.ProcessLine(f"int {name} = {value * factor};")
-
-
-def note(folder: str) -> None:
-    """An initialisation that leaves a trace of each process it ran in."""
-    with Path(folder, str(os.getpid())).open("a") as trace:
-        trace.write("x")
-
-
-def test_initialize_with_arguments(fexec: Any, tag: str) -> None:
-    """The function given to initialize runs with its arguments before any range, here and there."""
-    ROOT.RDF.Distributed.initialize(declare, f"value_{tag}", 7, factor=3)
-    assert 84.0 == total(fexec, f"value_{tag}")
-
-
-def test_initialize_runs_once_in_a_process(fexec: Any, tmp_path: Path) -> None:
-    """Once per process, not per range or call: a slot that is warm does not repeat it."""
-    ROOT.RDF.Distributed.initialize(note, str(tmp_path))
-    frame = ROOT.RDataFrame(8, executor=fexec, npartitions=8, options={"ranges_per_call": 1})
-    assert 8 == frame.Count().GetValue()
-    assert 4.0 == total(fexec, "1")
-    assert {"x"} == {trace.read_text() for trace in tmp_path.iterdir()}
-
-
-def fail() -> None:
-    """An initialisation that works here and fails on the far side."""
-    if "RDF_LITHOPS_WORKER" in os.environ:
-        raise LookupError("no calibration for this run")
-
-
-def test_initialize_that_fails(fexec: Any) -> None:
-    """An exception in initialize is an error that says whose function it was, with its type and message."""
-    ROOT.RDF.Distributed.initialize(fail)
-    with pytest.raises(rdf_lithops.PayloadError, match=r"initialize.*LookupError.*no calibration for this run"):
-        total(fexec, "1")
-
-
 def test_other_payload_other_process(fexec: Any, registries: Any) -> None:
     """What one analysis declares does not reach the next: the same name may mean something else there."""
     name = f"clash_{os.getpid()}"
@@ -357,21 +301,6 @@ def test_without_a_warm_process(fexec: Any, tmp_path: Path, tag: str) -> None:
 def test_the_registries_are_distrdfs_own() -> None:
     """ROOT's functions write to the class that all back ends share; the fixture of these tests restores it."""
     assert Backends.Base.BaseBackend is rdf_lithops.graph.backend.LithopsBackend.__mro__[1]
-
-
-def test_initialisation_that_fails_beside_a_header(fexec: Any, tmp_path: Path, tag: str) -> None:
-    """The reason is that of ``initialize``: what is loaded in part is not loaded again, and its process is replaced."""
-    ROOT.RDF.Distributed.DistributeHeaders([write(tmp_path / "plain.h", f"int thrice_{tag}(int x) {{ return 3 * x; }}\n")])
-
-    def fail() -> None:
-        if "RDF_LITHOPS_WORKER" in os.environ:
-            raise RuntimeError("no calibration for this run")
-
-    ROOT.RDF.Distributed.initialize(fail)
-    for _ in range(2):  # the second query meets no half loaded process
-        with pytest.raises(rdf_lithops.PayloadError, match="RuntimeError: no calibration for this run") as caught:
-            total(fexec, f"thrice_{tag}(1)")
-        assert "the function given to initialize" == caught.value.what
 
 
 def test_python_code_that_does_not_load(fexec: Any) -> None:
