@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import itertools
-import os
 import shutil
 import subprocess
 import sys
@@ -21,16 +19,9 @@ from ROOT._jupyroot.helpers import utils as jupyter
 import rdf_lithops
 
 pytestmark = pytest.mark.usefixtures("registries")
-_numbers = itertools.count()
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None and shutil.which("c++") is None, reason="there is no C++ compiler to build a library with"
 )
-
-
-@pytest.fixture
-def tag() -> str:
-    """A name that no other test declares: what ROOT was told in this process stays for its life."""
-    return f"d{os.getpid()}_{next(_numbers)}"
 
 
 def write(path: Path, text: str) -> str:
