@@ -322,7 +322,8 @@ def request(
     process will do, by the digests ``payload`` and ``graph``; ``settings`` go to one that has to be started. If this process
     dies meanwhile, the ROOT process that works for it is killed. Raises WarmProcessDied, WarmProcessUnavailable.
     """
-    connection = connected(folder, lease.get("settings"))
+    with contextlib.nullcontext() if pulse is None else pulse.beating():  # a busy machine takes its time to start one
+        connection = connected(folder, lease.get("settings"))
     kills_before, coming = _memory_kills(), iter(more)
     try:
         wire.send(connection, {**lease, "op": "lease"})

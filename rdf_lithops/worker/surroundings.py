@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,12 +70,10 @@ class Surroundings:
         secrets = [] if secret is None else [secret]
         if self.faults is not None:
             asked["faults"] = self.faults
-        with (
-            contextlib.closing(Pulse(self.beats, storage)) as pulse,
-            libraries.at_hand(self.libraries, storage, folder) as compiled,
-            payload.at_hand(self.payload, storage, folder) as place,
-        ):
-            asked["payload_folder"], asked["library_folders"] = place, compiled
+        with contextlib.closing(Pulse(self.beats, storage)) as pulse, contextlib.ExitStack() as stack:
+            with pulse.beating():
+                asked["library_folders"] = stack.enter_context(libraries.at_hand(self.libraries, storage, folder))
+                asked["payload_folder"] = stack.enter_context(payload.at_hand(self.payload, storage, folder))
             asked["library_root"] = None if self.libraries is None else self.libraries["root"]
             return _persistent_request(folder, lease, asked, [*secrets, self.initialisation, *blobs], pulse, more)
 
@@ -96,8 +94,14 @@ class Surroundings:
         """Put a large envelope on the shelf, and say meanwhile that this call lives."""
         if shelf is None or len(packed) < shelf.at_least_bytes:
             return packed
-        with contextlib.closing(Pulse(self.beats, storage)) as pulse, pulse.beating():
+        with self.beating(storage):
             return shelf.put(packed, storage)
+
+    @contextlib.contextmanager
+    def beating(self, storage: Any) -> Iterator[None]:
+        """While this lasts, say that this call lives, whatever it moves."""
+        with contextlib.closing(Pulse(self.beats, storage)) as pulse, pulse.beating():
+            yield
 
 
 class Crashed(Exception):

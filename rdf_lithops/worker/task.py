@@ -94,7 +94,9 @@ class CallTask:
     def _run_warm(self, call: dict[str, Any], began: Began, storage: Any, secret: bytes | None) -> bytes:
         digest, message, blobs = self._message(call, began)
         reply, (packed, *large) = self.surroundings.request(digest, message, blobs, storage, secret)
-        _store(storage, dict(zip(reply["keys"], large, strict=True)))
+        if large:
+            with self.surroundings.beating(storage):
+                _store(storage, dict(zip(reply["keys"], large, strict=True)))
         return packed
 
     def _run_here(self, call: dict[str, Any], began: Began, storage: Any, secret: bytes | None) -> bytes:

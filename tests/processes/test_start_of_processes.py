@@ -22,6 +22,7 @@ from test_warm import LIMIT_S, wait_until
 from rdf_lithops.processes import beats, warm, wire
 from rdf_lithops.worker import task
 from rdf_lithops.worker.start import prefork
+from rdf_lithops.worker.surroundings import Surroundings
 
 SETTINGS = {"idle_limit_s": 60.0}
 
@@ -143,6 +144,75 @@ def test_a_child_that_beats_has_a_connection_of_its_own(url: str, tmp_path: Path
             pulse.close()
         assert ours != asked.read_bytes()
         assert ours == pool.request("GET", url).data
+
+
+def test_a_call_that_waits_for_a_process_to_come_up_beats(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another call starts the ROOT process of the machine, or the machine is too busy to, who waits for it lives."""
+    told, ended = list[str](), list[BaseException]()
+
+    class Storage:
+        bucket = "b"
+
+        def put_object(self, bucket: str, key: str, body: bytes) -> None:
+            told.append(key)
+
+    monkeypatch.setenv("__TEST_SESSION", "job-call")
+    pulse = beats.Pulse({"every_s": 0.01, "folder_variable": "__TEST_SESSION"}, Storage())
+
+    def ask() -> None:
+        try:
+            warm.request(folder, {"settings": SETTINGS}, {}, [], pulse)
+        except warm.WarmProcessUnavailable as error:
+            ended.append(error)
+
+    holder = locked(os.path.join(folder, "start.lock"))
+    asking = threading.Thread(target=ask)
+    try:
+        asking.start()
+        wait_until(lambda: len(told) > 2, "beats of the one that waits")
+        os.rename(folder, tmp_path / "gone")  # nothing is to start
+    finally:
+        holder.communicate("", LIMIT_S)
+        asking.join(LIMIT_S)
+        pulse.close()
+    assert 1 == len(ended)
+
+
+@pytest.mark.parametrize("what", ["the user's files", "an array"])
+def test_a_call_that_moves_much_beats(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it fetches what the program needs, and while it stores a large result, a call says that it lives."""
+    beaten = threading.Event()
+
+    class Storage:
+        """One in which anything but a beat takes until the call has beaten."""
+
+        bucket = "b"
+
+        def put_object(self, bucket: str, key: str, body: bytes) -> None:
+            if key.endswith(beats.BEAT_NAME):
+                beaten.set()
+            else:
+                assert beaten.wait(LIMIT_S)
+
+        def get_object(self, bucket: str, key: str) -> bytes:
+            assert beaten.wait(LIMIT_S)
+            raise LookupError(key)
+
+    monkeypatch.setenv("__TEST_SESSION", "job-call")
+    said = {"every_s": 0.01, "folder_variable": "__TEST_SESSION"}
+    bundle = {"bucket": "b", "key": "files.tar", "sha256": "0" * 64}
+    user_code = {"sha256": "1", "bundle": bundle if what == "the user's files" else None}
+    here = Surroundings(str(tmp_path), user_code, b"", warm_folder=str(tmp_path), beats=said)
+    call = task.MapTask(b"", "", {}, 0, here)
+    if user_code["bundle"] is None:
+        monkeypatch.setattr(warm, "request", lambda *_: ({"reply": "ok", "keys": ["arrays/0"]}, [b"packed", b"array"]))
+        assert b"packed" == call._run_warm({"ranges": []}, {}, Storage(), None)
+    else:
+        with pytest.raises(LookupError, match=r"files\.tar"):
+            call._run_warm({"ranges": []}, {}, Storage(), None)
+    assert beaten.is_set()
 
 
 def test_the_one_that_serves_is_found_by_its_lock(folder: str) -> None:
