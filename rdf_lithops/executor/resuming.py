@@ -33,9 +33,13 @@ class Taken:
         self.runs: list[Leftover] = []
         self.under_way: tuple[list[int], UnderWay] | None = None
 
-    def remove(self, storage: Any) -> None:
+    def remove(self, session: Session, places: Places) -> None:
         """Delete all that those runs have left; to be called when the answer is there."""
-        remove(storage, self.runs, lambda folder, stem, run: None)  # runs with Snapshots are never taken up
+        if not self.runs:
+            return
+        storage, names = session.executor.storage, {run.name for run in self.runs}
+        now = [each for each in find(storage, places, 0.0) if each.name in names]  # their calls have written meanwhile
+        remove(storage, now, lambda folder, stem, run: None)  # runs with Snapshots are never taken up
 
 
 def take_up(session: Session, places: Places, likeness: Likeness, shelf: Shelf, iterdata: Sequence[dict[str, Any]]) -> Taken:

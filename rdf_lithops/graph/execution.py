@@ -98,7 +98,7 @@ def _run(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None
     logger.debug("%s", outcome)
     results = [_result_of(ready, graph, result, outcome.took_s, recorder) for graph, result in enumerate(outcome.results)]
     if not any(isinstance(result, BaseException) for result in results):
-        taken_up.remove(ready.place.storage)
+        taken_up.remove(leader.session, run_places.places(leader.session.executor))
     learner.teach(leader.session, [not isinstance(result, BaseException) for result in results])
     return results
 

@@ -2,8 +2,9 @@
 
 After each kill the same program is started again: it must print the bits of an undisturbed run, compute again no range whose
 partial was there, and leave neither objects nor processes nor folders. A kill counts only if it fell between the submission
-of the calls and the delivery of the result; others are drawn again, and counted as well. A driver that was stopped goes on
-by itself.
+of the calls and the delivery of the result; others are drawn again, and counted as well. Half of the moments are drawn from
+the time of a run, most of which is compilation, the others from its progress: up to a second after so many partials were there.
+A driver that was stopped goes on by itself.
 """
 
 from __future__ import annotations
@@ -131,10 +132,13 @@ class Drivers:
             assert time.monotonic() < until
             time.sleep(0.005)
 
-    def kill(self, after_s: float) -> Kill | None:
-        """Kill the driver so long after it has submitted its calls, and start it again; None if it had delivered by then."""
+    def kill(self, after_s: float, partials: int = 0) -> Kill | None:
+        """Kill the driver so long after it has submitted its calls and so many partials were there, and start it again; None
+        if it had delivered by then."""
         with self.started() as program:
             self._reached(program, "submitted")
+            while len(self.there()) < partials and not (self.folder / "delivered").exists():
+                time.sleep(0.005)
             time.sleep(after_s)
             program.kill()
             program.wait(LIMIT_S)
@@ -187,8 +191,9 @@ def kill_at_random(drivers: Drivers, kills: int, dice: random.Random, expected: 
     """Print what became of each kill; what went wrong."""
     done = missed = wrong = 0
     while done < kills:
-        after_s = dice.uniform(0.0, run_s)
-        kill = drivers.kill(after_s)
+        partials = dice.randint(0, RANGES) if done % 2 else 0
+        after_s = dice.uniform(0.0, 1.0 if done % 2 else run_s)
+        kill = drivers.kill(after_s, partials)
         if kill is None:
             missed += 1
             assert missed < 5 * kills, "runs end before they can be killed"
@@ -198,7 +203,8 @@ def kill_at_random(drivers: Drivers, kills: int, dice: random.Random, expected: 
         wrong += not is_right
         said = "right" if is_right else f"WRONG: {kill}"
         counts = f"{len(kill.there)} of {RANGES} partials were there, {len(kill.again)} ranges computed again"
-        print(f"kill {done:2}, {after_s:.2f} of {run_s:.2f} s after the submission: {counts}: {said}", flush=True)
+        when = f"the submission (a run takes {run_s:.1f} s)" if done % 2 else f"{partials} partials"
+        print(f"kill {done:2}, {after_s:.2f} s after {when}: {counts}: {said}", flush=True)
     print(f"{kills} kills in mid-run ({missed} more came too late): {wrong} wrong", flush=True)
     return wrong
 
