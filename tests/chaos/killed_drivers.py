@@ -3,8 +3,8 @@
 After each kill the same program is started again: it must print the bits of an undisturbed run, compute again no range whose
 partial was there, and leave neither objects nor processes nor folders. A kill counts only if it fell between the submission
 of the calls and the delivery of the result; others are drawn again, and counted as well. Half of the moments are drawn from
-the time of a run, most of which is compilation, the others from its progress: up to a second after so many partials were there.
-A driver that was stopped goes on by itself.
+the time of a run, most of which is compilation, the others from its progress: up to a second after so many partials were
+there. A driver that was stopped goes on by itself.
 """
 
 from __future__ import annotations
