@@ -11,7 +11,7 @@ export PYTHONSAFEPATH := 1
 # Each of the many processes of a run would compile our modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-all test-data test-batch test-lambda chaos chaos-batch soak interrupts overwrite faults-table bench-recovery fuzz image audit lint house bench bench-quick clean
+.PHONY: help demo test test-all test-data test-batch test-lambda chaos chaos-batch soak interrupts killed overwrite faults-table bench-recovery fuzz image audit lint house bench bench-quick clean
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
@@ -25,6 +25,7 @@ help:
 	@echo "make chaos     200 runs while processes are killed at random (SEED=1); make soak: 550 runs that must not hang"
 	@echo "make fuzz      random programs, compared with local RDataFrame (SECONDS=3600 SEED=1 JOBS=2); what differs is kept in fuzz-out/"
 	@echo "make interrupts  Ctrl-C at random moments of 80 runs and 20 programs"
+	@echo "make killed    the driver killed at 20 random moments, and stopped for a minute: the same program goes on"
 	@echo "make overwrite  the driver killed at each step of overwriting a Snapshot, 100 times, in a folder, S3, XRootD and WebDAV"
 	@echo "make faults-table  after how many seconds each scripted fault is noticed, in the map, the reducer and their ROOT processes"
 	@echo "make lint      ruff and mypy; make house: modules, lengths of functions, arrows between folders, circles"
@@ -78,13 +79,13 @@ chaos-batch: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m batch.chaos --seed $(SEED) $(ARGS)
 
 # Random kills: SEED picks them, ARGS="--runs 20" makes it shorter.
-chaos soak interrupts overwrite: $(VENV)/.stamp-test $(if $(filter overwrite,$(MAKECMDGOALS)),$(VENV)/.stamp-servers)
+chaos soak interrupts killed overwrite: $(VENV)/.stamp-test $(if $(filter overwrite,$(MAKECMDGOALS)),$(VENV)/.stamp-servers)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
-	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m $(if $(filter chaos,$@),chaos,chaos.$@) $(if $(filter soak,$@),,--seed $(SEED)) $(ARGS)
+	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)/tests" $(BIN)/python -W ignore -m $(if $(filter chaos,$@),chaos,chaos.$(if $(filter killed,$@),killed_drivers,$@)) $(if $(filter soak,$@),,--seed $(SEED)) $(ARGS)
 
 # Random programs, compared with local RDataFrame. Without optimisation, as in `make test`: most of the time is compilation.
 SECONDS ?= 3600
-chaos soak interrupts overwrite chaos-batch faults-table bench-recovery fuzz: \
+chaos soak interrupts killed overwrite chaos-batch faults-table bench-recovery fuzz: \
 	export RDF_LITHOPS_INSTANTIATIONS := $(or $(wildcard $(CURDIR)/$(VENV)/instantiations),off)
 fuzz: export EXTRA_CLING_ARGS := -O0
 fuzz: $(VENV)/.stamp-test

@@ -10,6 +10,7 @@ It counts what no run may do: cancel a copy that lives and whose partial nobody 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -103,7 +104,12 @@ class Told:
     def submit(self, part: Plan) -> _Scripted:
         self.attempts.append([item["call"]["id"] for item in part.iterdata])
         self.limits.append(part.call_limit_s)
-        return _Scripted(part, self)
+        return _Scripted(part, self, len(self.attempts))
+
+    def adopted(self, plan: Plan, calls: list[int]) -> tuple[list[int], _Scripted] | None:
+        """Calls that another driver has begun, which are attempt 0 of the script."""
+        some = [item for item in plan.iterdata if item["call"]["id"] in calls]
+        return (calls, _Scripted(dataclasses.replace(plan, iterdata=some), self, 0)) if calls else None
 
 
 class _Scripted(Inline):
@@ -111,10 +117,10 @@ class _Scripted(Inline):
 
     poll_s = TICK_S
 
-    def __init__(self, part: Plan, run: Told) -> None:
+    def __init__(self, part: Plan, run: Told, number: int) -> None:
         super().__init__(part)
-        self.run, self.number, self.began_s = run, len(run.attempts), run.clock.now_s
-        self.calls = run.attempts[-1]
+        self.run, self.number, self.began_s = run, number, run.clock.now_s
+        self.calls = [item["call"]["id"] for item in part.iterdata]
         self.lives = {position: self._life(call_id) for position, call_id in enumerate(self.calls)}
         self.told: dict[int, CallEnd] = {}
         self.complete_s: float | None = None
@@ -188,16 +194,25 @@ class _Scripted(Inline):
 
 
 def told(
-    monkeypatch: pytest.MonkeyPatch, plan: Plan, script: Script, options: Options, cut: Cut = never_cut
+    monkeypatch: pytest.MonkeyPatch,
+    plan: Plan,
+    script: Script,
+    options: Options,
+    cut: Cut = never_cut,
+    kept: dict[int, bytes] | None = None,
+    under_way: list[int] | None = None,
 ) -> tuple[running.Outcome | Exception, Told]:
-    """Run ``plan`` to its outcome, or the error that it ends in; and what was done."""
+    """Run ``plan`` to its outcome, or the error that it ends in; and what was done. ``kept`` and ``under_way`` are of
+    another driver."""
     clock = Clock()
     monkeypatch.setattr(running, "time", clock)
     monkeypatch.setattr(watch, "time", clock)
     run = Told(clock, script)
     try:
-        outcome: Any = running.run(run.submit, plan, options, (run.events.append,), cut=cut)
+        adopted = run.adopted(plan, under_way or [])
+        outcome: Any = running.run(run.submit, plan, options, (run.events.append,), cut=cut, kept=kept, under_way=adopted)
     except Exception as error:
         outcome = error
-    assert sorted(run.forgotten) == list(range(1, len(run.attempts) + 1)), "each attempt is forgotten once"
+    first = 0 if under_way else 1
+    assert sorted(run.forgotten) == list(range(first, len(run.attempts) + 1)), "each attempt is forgotten once"
     return outcome, run

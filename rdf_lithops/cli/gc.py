@@ -48,9 +48,21 @@ def command(config: str | None, older_than_hours: float, remove: bool, as_json: 
 
             leftovers.remove(storage, found, tidy)
     if as_json:
-        plain = [{"name": each.name, "age_s": each.age_s, "objects": len(each.keys), "paths": each.paths} for each in found]
+        plain = [
+            {
+                "name": each.name,
+                "age_s": each.age_s,
+                "objects": len(each.keys),
+                "paths": each.paths,
+                "resumable": each.resumes is not None,
+            }
+            for each in found
+        ]
         click.echo(json.dumps({"leftovers": plain, "removed": remove}))
         return
     for each in found:
-        click.echo(f"{each.name:40} {each.age_s / HOUR_S:8.1f} h {len(each.keys):6} objects {len(each.paths):4} paths")
+        again = "  can be taken up: rdf-lithops resume" if each.resumes is not None and not remove else ""
+        click.echo(
+            f"{each.name:40} {each.age_s / HOUR_S:8.1f} h {len(each.keys):6} objects {len(each.paths):4} paths{again}"
+        )
     click.echo(f"{len(found)} found" + (" and removed" if remove and found else ""))

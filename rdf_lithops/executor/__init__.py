@@ -21,7 +21,9 @@ statuses          Lithops' status of a call that has ended, read
 localhost         what runs, waits or was lost in Lithops' local back end
 complaints        what Lithops says of jobs that we have stopped, which is no news
 jobs              Lithops' jobs that are ours, and the deletion of all that they leave
-resuming          partials of a run whose driver was killed, taken up by the next
+resuming          what a run has left whose driver was killed, taken up by the next
+likeness          whether two runs compute the same, and if not, what is different
+under_way         calls of a killed driver that live on elsewhere, waited for by the next
 leftovers         what runs left whose driver was killed: found, and removed
 replay            a failed range, kept so that it can run here
 replication       ``replicate``: copies of a dataset, and their manifest

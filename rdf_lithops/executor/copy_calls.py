@@ -14,7 +14,7 @@ from ..dataset import credentials, signed_sources
 from ..dataset import names as dataset
 from ..errors import DataAccessError, LostRangesError
 from ..planning.plans import Plan
-from ..run import interrupts, running
+from ..run import interrupts, outcomes, running
 from ..run.events import CallEnded, Event
 from ..travels.envelope import unpack
 from ..worker.copying import GatherTask
@@ -55,7 +55,7 @@ def run_parts(
         plan = _planned(kind, parts, run_places.beats(session, options), sealed, options.faults)
         submit = functools.partial(submission.submit, session, options=options, place=place)
         outcome = running.run(submit, dataclasses.replace(plan, extra_env=extra_env), options, (hear,), place.run_id)
-        running.read_result(outcome.envelope)
+        outcomes.read_result(outcome.envelope)
 
 
 @contextlib.contextmanager

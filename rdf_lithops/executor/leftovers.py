@@ -9,6 +9,7 @@ the folders in which drivers meet their ROOT processes, and keys of runs; a lock
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -28,7 +29,6 @@ __all__ = [
     "Places",
     "claim",
     "find",
-    "key_of",
     "remove",
 ]
 
@@ -53,13 +53,29 @@ class Places:
 @dataclass(frozen=True)
 class Leftover:
     """What one dead run or process left: a name, its age, keys in the storage, paths on this machine, and Snapshots that
-    it was writing: folder, stem and run of each."""
+    it was writing: folder, stem and run of each.
+
+    Of a run whose driver ran on this machine, and whose work may be taken up: ``resumes``, what it computes, as its record
+    has it (None otherwise); which of its ``calls`` each of its map jobs has, in order (or how many, if all); ``beat_s``."""
 
     name: str
     age_s: float
     keys: tuple[str, ...] = field(default=(), repr=False)
     paths: tuple[str, ...] = ()
     outputs: tuple[tuple[str, str, str], ...] = ()
+    resumes: Any = field(default=None, repr=False)
+    calls: dict[str, Any] = field(default_factory=dict, repr=False)
+    beat_s: float = 0.0
+
+    @property
+    def prefix(self) -> str:
+        """Below which a run keeps what is its own in the storage."""
+        return f"{RUNS_PREFIX}/{self.name.removeprefix('run ')}"
+
+    @property
+    def record(self) -> str:
+        """The key of a run's record."""
+        return f"{self.prefix}/{RECORD_NAME}"
 
 
 def claim(folder: str) -> Any:
@@ -93,14 +109,18 @@ def _dead_runs(storage: Any, places: Places) -> Iterator[Leftover]:
             own += storage.list_keys(storage.bucket, f"{places.jobs_prefix}/{record['executor_id']}/")
         there = tuple(path for path in paths if os.path.exists(path))
         outputs = tuple((str(folder), str(stem), str(run)) for folder, stem, run in record.get("outputs", ()))
-        yield Leftover(f"run {run_id}", time.time() - int(began), tuple(own), there, outputs)
+        found = Leftover(f"run {run_id}", time.time() - int(began), tuple(own), there, outputs)
+        yield _resumable(found, record) if driver_processes.lives(record) is False else found
 
 
-def key_of(storage: Any, leftover: Leftover) -> str:
-    """What the run of a leftover computed, as its record says; "" where it says nothing, or is of another machine."""
-    record = next((key for key in leftover.keys if key.endswith(f"/{RECORD_NAME}")), None)
-    found = {} if record is None else _read_record(storage, record)
-    return str(found.get("resumes", "")) if driver_processes.lives(found) is False else ""
+def _resumable(found: Leftover, record: dict[str, Any]) -> Leftover:
+    calls, beat_s = record.get("calls"), record.get("beat_s")
+    return dataclasses.replace(
+        found,
+        resumes=record.get("resumes") or None,
+        calls=calls if isinstance(calls, dict) else {},
+        beat_s=float(beat_s or 0.0),
+    )
 
 
 def _names_of(job_key: str) -> tuple[str, ...]:

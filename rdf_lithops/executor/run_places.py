@@ -23,6 +23,7 @@ from ..options import Options
 from ..travels.sealed import KEY_VARIABLE, Sealed
 from ..worker.start import pre_run
 from .leftovers import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, Places
+from .likeness import Likeness
 from .payload import Payload
 from .session import Session
 
@@ -46,7 +47,9 @@ class Place:
     stopped: list[str] = field(default_factory=list)  # of them: their calls are to end
     outputs: Sequence[tuple[str, str, str]] = ()  # where its Snapshots go: folder, stem, run
     bundle: bytes | None = field(default=None, repr=False)
-    resumes: str = ""  # the key of what it computes, if another run may take it up
+    resumes: Likeness | None = None  # what it computes, if another run may take it up
+    calls: dict[str, Any] = field(default_factory=dict)  # of each map job: its calls, or how many, if they are all
+    beat_s: float = 0.0
 
     def take(self, key: str) -> bytes:
         """An object that a task has put there."""
@@ -130,11 +133,13 @@ def places(executor: Any) -> Places:
     return Places(JOBS_PREFIX, (in_bucket, JOBS_DIR, LOGS_DIR), tempfile.gettempdir())
 
 
-def record(session: Session, place: Place) -> None:
-    """Before an attempt is submitted, write down which of Lithops' jobs it will be, for the case that we are killed."""
+def record(session: Session, place: Place, calls: Sequence[int] = ()) -> None:
+    """Before an attempt at ``calls`` is submitted, write down which of Lithops' jobs it will be, for the case that we are
+    killed."""
     number = str(session.executor.total_jobs).zfill(3)
     keys = [f"{session.executor.executor_id}-{kind}{number}" for kind in "MR"]
     place.job_keys.extend(keys)
+    place.calls[keys[0]] = len(calls) if list(calls) == list(range(len(calls))) else list(calls)
     session.jobs.open(keys)
     _write_record(session, place)
 
@@ -147,7 +152,9 @@ def call_off(session: Session, place: Place, job_keys: Collection[str]) -> None:
 
 def _write_record(session: Session, place: Place) -> None:
     named = {"executor_id": session.executor.executor_id, "job_keys": place.job_keys, "outputs": place.outputs}
-    record = {**driver_processes.describe(), **named, "stopped": place.stopped, "resumes": place.resumes}
+    record = {**driver_processes.describe(), **named, "stopped": place.stopped}
+    if place.resumes is not None:
+        record |= {"resumes": place.resumes.plain(), "calls": place.calls, "beat_s": place.beat_s}
     storage = session.executor.storage
     storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
 

@@ -51,7 +51,7 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
     def prepare() -> None:
         session.check_open()
         session.jobs.sweep()
-        record(session, place)
+        record(session, place, [item["call"]["id"] for item in plan.iterdata])
 
     try:
         if session.local:

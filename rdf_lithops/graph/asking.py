@@ -12,7 +12,7 @@ from ..errors import PlanError
 from ..executor import registry
 from ..planning.plans import Plan
 from ..reporting import Report
-from ..run import running
+from ..run import outcomes, running
 from ..travels.envelope import unpack
 from .backend import LithopsBackend, head_of
 from .delivering import received
@@ -44,10 +44,10 @@ def plan(node: Any) -> Plan:
     def deliver(data: bytes) -> None:
         if [item.node_id for item in head._get_action_nodes()] != planned:
             raise PlanError("the graph has changed since it was planned: plan it again")
-        merged = running.Outcome((unpack(data),), 0.0, 0.0, 1, 0)
+        merged = outcomes.Outcome((unpack(data),), 0.0, 0.0, 1, 0)
         submit = functools.partial(backend._submit, ready.place)
         outcome = running.finish(submit, ready.plan, backend._with_backups(), merged, account=ready.account)
-        backend.deliver(head, received(ready, 0, running.read_result(outcome.envelope), outcome.took_s))
+        backend.deliver(head, received(ready, 0, outcomes.read_result(outcome.envelope), outcome.took_s))
         closing()
 
     # with the last copy of the plan, or at exit, while there is still a storage to delete from

@@ -11,7 +11,7 @@ from ..dataset import joining, snapshots
 from ..fold import arrays, partials
 from ..planning.plans import Plan, pack_calls
 from ..reporting import progress
-from ..run import running
+from ..run import outcomes, running
 from ..run.events import Event, FilesMerged
 from ..travels.envelope import Envelope, unpack
 from ..worker.fold_task import ReduceTask
@@ -89,7 +89,7 @@ def _merge(
     finally:
         for consumer in (*([recorder] if recorder else []), *backend.consumers):
             consumer(FilesMerged(time.perf_counter() - began, tuple(events)))
-    running.read_result(outcome.envelope)
+    outcomes.read_result(outcome.envelope)
     written.filenames = names
 
 

@@ -22,7 +22,7 @@ from ..executor.session import Session
 from ..planning.plans import Plan, work_of
 from ..reporting import Recorder
 from ..reporting.progress import consumer as bar
-from ..run import interrupts, running
+from ..run import interrupts, outcomes, running
 from ..run.events import CallEnded, Consumer, Event
 from ..travels.envelope import Envelope
 from ..worker.task import MapTask
@@ -103,7 +103,7 @@ def _run(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None
             consumer(event)
     submit = functools.partial(leader._submit, ready.place)
     taken_up = _taken_up(ready, run_plan)
-    given = consumers, ready.place.run_id, halving.halves, ready.account, taken_up.partials
+    given = consumers, ready.place.run_id, halving.halves, ready.account, taken_up.partials, taken_up.under_way
     try:
         outcome = running.run(submit, run_plan, leader._with_backups(), *given)
     except RunError as failure:
@@ -111,17 +111,19 @@ def _run(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None
     logger.debug("%s", outcome)
     results = [_result_of(ready, graph, result, outcome.took_s, recorder) for graph, result in enumerate(outcome.results)]
     if not any(isinstance(result, BaseException) for result in results):
-        taken_up.remove(ready.place.storage)
+        taken_up.remove(leader.session, run_places.places(leader.session.executor))
     learner.teach(leader.session, [not isinstance(result, BaseException) for result in results])
     return results
 
 
 def _taken_up(ready: Ready, run_plan: Plan) -> resuming.Taken:
-    """What a run of the same key, whose driver was killed, has left for this one."""
-    if not ready.place.resumes or not isinstance(run_plan.map_task, MapTask) or run_plan.map_task.shelf is None:
+    """What a run that computes the same, and whose driver was killed, has left for this one."""
+    likeness = ready.place.resumes
+    if likeness is None or not isinstance(run_plan.map_task, MapTask) or run_plan.map_task.shelf is None:
         return resuming.Taken()
-    where = ready.place.storage, run_places.places(ready.taken[0].wanted.backend.session.executor)
-    return resuming.take_up(*where, ready.place.resumes, run_plan.map_task.shelf, run_plan.iterdata)
+    session = ready.taken[0].wanted.backend.session
+    where = session, run_places.places(session.executor)
+    return resuming.take_up(*where, likeness, run_plan.map_task.shelf, run_plan.iterdata)
 
 
 def _unshelved(run_plan: Plan) -> Plan:
@@ -134,7 +136,7 @@ def _result_of(ready: Ready, graph: int, result: Envelope | RunError, took_s: fl
     try:
         if isinstance(result, RunError):
             raise result
-        envelope = running.read_result(result, ready.plan.own_number)
+        envelope = outcomes.read_result(result, ready.plan.own_number)
         with in_root:
             return received(ready, graph, envelope, took_s, recorder)
     except RunError as failure:

@@ -180,9 +180,10 @@ def prepared(graphs: Sequence[Taken], user_code: payload.Payload) -> Iterator[Re
             alone = tuple(planner.plan(each, number) for number, each in enumerate(graphs))
         run_plan = dataclasses.replace(planner.together(alone), extra_env=extra_env)
         if leader.options.resume and len(graphs) == 1:
-            key = sameness.key_of(run_plan, travelling[0], user_code, session, leader.options)
-            place = dataclasses.replace(place, resumes=key)
-        if place.resumes:
+            like = sameness.likeness(run_plan, travelling[0], user_code, session, leader.options)
+            beats = surroundings.beats or {}
+            place = dataclasses.replace(place, resumes=like, beat_s=float(beats.get("every_s", 0.0)))
+        if place.resumes is not None:
             run_plan = _all_shelved(run_plan, place)
         try:
             alone = tuple(dataclasses.replace(each, extra_env=extra_env) for each in alone)

@@ -1,7 +1,7 @@
-"""Whether a program that is started again asks for what it asked for before: a key of all that an answer depends on.
+"""Whether a program that is started again asks for what it asked for before: all that an answer depends on.
 
-What the key holds: the graph, ranges and calls, options, the user's C++ and files, the data's versions, ROOT's and our
-versions, where it runs, and the environment. In doubt keys differ, and everything is computed anew.
+What counts: the graph, ranges and calls, options, the user's C++ and files, the data's versions, ROOT's and our
+versions, where it runs, and the environment. In doubt two runs differ, and everything is computed anew.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 import platform
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+from ..executor.likeness import Likeness, likeness_of
 from ..executor.payload import Payload
 from ..executor.session import Session
 from ..files import access
@@ -28,7 +29,7 @@ from .travelling import Travelling
 # isort: split
 import ROOT
 
-__all__ = ["key_of"]
+__all__ = ["likeness"]
 
 _PER_PROCESS = re.compile(r"_|SHLVL|OLDPWD|PWD|.*LITHOPS.*|PYTEST_CURRENT_TEST|ROOT_LDSYSPATH|CLING_.*")
 # never hashed, as a digest lies in the storage: they decide who may read, not what is read
@@ -38,16 +39,16 @@ _SECRET = re.compile(
 )
 
 
-def key_of(plan: Plan, travelling: Travelling, user_code: Payload, session: Session, options: Options) -> str:
-    """Return the key of a run of one graph; "" for one that cannot be taken up: it writes Snapshots or large arrays apart,
-    has several graphs, faults for tests, or data of which no version is known."""
+def likeness(plan: Plan, travelling: Travelling, user_code: Payload, session: Session, options: Options) -> Likeness | None:
+    """Return what a run of one graph depends on; None for one that cannot be taken up: it writes Snapshots or large arrays
+    apart, has several graphs, faults for tests, or data of which no version is known."""
     task = plan.map_task
     graph = travelling.graph
     if not isinstance(task, MapTask) or graph.destinations or graph.has_arrays or options.faults is not None:
-        return ""
+        return None
     seen = _seen(travelling, task)
     if None in seen.values():
-        return ""
+        return None
     config = session.executor.config
     known = {
         "graph": hashlib.sha256(task.graph).hexdigest(),
@@ -59,13 +60,18 @@ def key_of(plan: Plan, travelling: Travelling, user_code: Payload, session: Sess
         "options": dataclasses.asdict(options),
         "user_code": user_code.plain["sha256"],
         "initialisation": hashlib.sha256(user_code.initialisation).hexdigest(),
-        "versions": [_own_code(), ROOT.gROOT.GetVersion(), platform.python_version(), platform.platform()],
+        "versions": {
+            "rdf_lithops": _own_code(),
+            "ROOT": ROOT.gROOT.GetVersion(),
+            "Python": platform.python_version(),
+            "the system": platform.platform(),
+        },
         "where": [config["lithops"].get("backend"), config["lithops"].get("storage"), session.executor.storage.bucket],
         "runtime": str(config.get(config["lithops"].get("backend"), {}).get("runtime")),
         "place": [task.surroundings.cwd, task.surroundings.umask],
         "environment": _environment(),
     }
-    return hashlib.sha256(json.dumps(known, sort_keys=True, default=repr).encode()).hexdigest()
+    return likeness_of(known, (os.path.realpath(sys.argv[0]) if sys.argv and sys.argv[0] else "", task.surroundings.cwd))
 
 
 def _seen(travelling: Travelling, task: MapTask) -> dict[str, Any]:

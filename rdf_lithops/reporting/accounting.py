@@ -19,6 +19,7 @@ from ..run.events import (
     BackupStarted,
     CallEnded,
     CallFailed,
+    CallsTakenUp,
     Event,
     FileSkipped,
     FilesMerged,
@@ -59,6 +60,7 @@ class Recorder:
     submissions: list[AttemptBegan | BackupStarted] = field(default_factory=list)
     merged: list[FilesMerged] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    taken_up: int = 0  # calls whose partials were there before
     error: str | None = None
     shares: list[tuple[int, int, int]] = field(default_factory=list)  # of several graphs: graph, first range, ranges
     failed: dict[int, str] = field(default_factory=dict)  # graphs, and why
@@ -78,6 +80,8 @@ class Recorder:
             self.ends += [(fold, 0) for each in event.events for fold in _folds(each)]
         elif isinstance(event, FilesMerged):
             self.merged.append(event)
+        elif isinstance(event, CallsTakenUp):
+            self.taken_up += len(event.call_ids)
         elif isinstance(event, FileSkipped):
             self.skipped.append(event.path)
         elif isinstance(event, RunEnded):
@@ -103,7 +107,7 @@ class Recorder:
             repeated=sum(len(one.call_ids) for one in attempts[1:]),
             skipped_files=tuple(self.skipped),
             error=self.error,
-            notes=tuple(_notes(calls)),
+            notes=tuple(_notes(calls, self.taken_up)),
             graphs=tuple(_shares(self.shares, self.failed, self.ends)),
             **known,
         )
@@ -319,7 +323,9 @@ def _after(slowest: Call, ended_at: float, calls: tuple[Call, ...]) -> dict[str,
     return {"reduce": reduced_at - slowest.ended_at, "wait": seen_at - reduced_at, "deliver": ended_at - seen_at}
 
 
-def _notes(calls: Iterable[Call]) -> Iterable[str]:
+def _notes(calls: Iterable[Call], taken_up: int) -> Iterable[str]:
+    if taken_up:
+        yield f"{taken_up} calls are not in these figures: their partials are of a run whose driver was killed"
     shifts = [call.clock_shift_s for call in calls if abs(call.clock_shift_s) > 0.01]
     if shifts:
         most = max(map(abs, shifts))

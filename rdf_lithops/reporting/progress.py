@@ -20,6 +20,7 @@ from ..run.events import (
     CallEnded,
     CallFailed,
     CallProgressed,
+    CallsTakenUp,
     Consumer,
     Event,
     ReduceEnded,
@@ -52,6 +53,7 @@ class Tally:
     running: dict[int, int] = field(default_factory=dict)  # call: entries so far
     failed: set[int] = field(default_factory=set)
     reduced: bool = False
+    taken_up: int = 0  # entries of calls whose partials were there before
     entries: int = 0  # done, those of calls that still run included
     first: tuple[float, int] | None = None  # when entries were first heard of, and how many
 
@@ -65,6 +67,10 @@ class Tally:
             self.failed.difference_update(event.call_ids)
         elif isinstance(event, BackupStarted):
             self.backups += len(event.call_ids)
+        elif isinstance(event, CallsTakenUp):
+            self.finished.update(dict.fromkeys(event.call_ids, 0))
+            self.taken_up += event.entries or 0
+            self.entries += event.entries or 0
         elif isinstance(event, CallBegan):
             self._progress(event.call_id, 0)
         elif isinstance(event, CallProgressed):
@@ -79,7 +85,7 @@ class Tally:
             self.failed.add(event.call_id)
         elif isinstance(event, ReduceEnded):
             self.reduced = True
-        if self.first is None and self.entries:
+        if self.first is None and self.entries > self.taken_up:
             self.first = self.now, self.entries
 
     def _progress(self, call_id: int, entries: int | None) -> None:
@@ -98,9 +104,9 @@ class Tally:
     @property
     def entries_per_s(self) -> float:
         """The pace: since the first entries were heard of, and, as long as that says little, since the run began."""
-        at, entries = self.first or (self.now, 0)
+        at, entries = self.first or (self.now, self.taken_up)
         if not self._is_telling:
-            at, entries = self.began_at, 0
+            at, entries = self.began_at, self.taken_up
         return (self.entries - entries) / (self.now - at) if self.now > at else 0.0
 
     @property

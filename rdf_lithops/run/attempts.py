@@ -66,13 +66,16 @@ class Submission(Protocol):
 
 @dataclass
 class Attempt:
-    """One submission of some of the calls. ``calls`` are their ids, by position; ``delivered`` those that gave a partial."""
+    """One submission of some of the calls. ``calls`` are their ids, by position; ``delivered`` those that gave a partial.
+
+    ``lacks``: the partials of other calls come too late for its reducer, if it has one."""
 
     number: int
     calls: list[int]
     submission: Submission
     delivered: set[int] = field(default_factory=set)
     merged: bytes | None = None
+    lacks: bool = False
     is_asked: bool = False  # whether one reducer can fold what it delivered
 
     @property

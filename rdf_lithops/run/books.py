@@ -27,7 +27,7 @@ from ..worker.surroundings import POISON_CRASHES
 from ..worker.together import members
 from .events import CallEnded, CallFailed, Consumer, Event
 
-__all__ = ["REDUCER", "Books", "CallEnd", "Cut", "Trouble", "never_cut", "reducer_trouble"]
+__all__ = ["ADOPTED", "REDUCER", "Books", "CallEnd", "Cut", "Trouble", "never_cut", "reducer_trouble"]
 
 Plain = dict[str, Any]
 Cut = Callable[[Plain], list[Plain]]
@@ -37,6 +37,7 @@ FINAL = ("range", "payload", "credentials", "output", "access")
 TOO_MUCH = ("memory", "timeout")
 CRASHES = ("died", "hung")
 REDUCER = -1  # stands for a call's id
+ADOPTED = 0  # the attempt that a killed driver has made, whose calls are under way
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,7 @@ class Books:
         for call_id in self.owed if ended else ():  # what is not wanted any more need not run
             if not self.copies[call_id] and call_id not in self._partly:
                 self.calls[call_id] = {**self.calls[call_id], "ranges": self._missing(call_id)}
-        again = self.owed or self._last_wanted()
+        again = [call_id for call_id in self.owed if ADOPTED not in self.copies[call_id]] or self._last_wanted()
         kept = tuple(data for call_id, some in self.kept.items() if call_id not in again for data in some)
         calls = [{**self.calls[call_id], "attempt": attempt, **self._tries(call_id)} for call_id in again]
         reduce_task = self.plan.reduce_of(self.unfinished, kept, attempt)

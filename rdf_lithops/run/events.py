@@ -22,6 +22,7 @@ __all__ = [
     "CallEnded",
     "CallFailed",
     "CallProgressed",
+    "CallsTakenUp",
     "Consumer",
     "Event",
     "FileSkipped",
@@ -56,6 +57,15 @@ class AttemptBegan(_Happened):
     call_ids: tuple[int, ...]
     submit_s: float
     job_key: str = ""
+
+
+@dataclass(frozen=True)
+class CallsTakenUp(_Happened):
+    """The partials of these calls were there already, from a run whose driver was killed; ``entries`` they had (None where
+    the source does not count them)."""
+
+    call_ids: tuple[int, ...]
+    entries: int | None
 
 
 @dataclass(frozen=True)
@@ -182,6 +192,7 @@ class RunEnded(_Happened):
 Event = (
     RunBegan
     | AttemptBegan
+    | CallsTakenUp
     | CallBegan
     | CallProgressed
     | CallEnded

@@ -18,13 +18,13 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..fold.shelf import size_of, unbundle
+from ..fold.shelf import bundle, size_of, unbundle
 from ..planning.plans import Plan
 from ..travels.envelope import Envelope, EnvelopeError, unpack
-from ..travels.facts import Began
+from ..travels.facts import Began, Facts
 from ..worker.fold_task import FoldTask, ReduceTask
 
-__all__ = ["handed_on", "next_round"]
+__all__ = ["all_there", "handed_on", "next_round"]
 
 
 def handed_on(plan: Plan, kept: Iterable[bytes]) -> bytes | None:  # decision 256
@@ -40,6 +40,15 @@ def handed_on(plan: Plan, kept: Iterable[bytes]) -> bytes | None:  # decision 25
     return found if isinstance(found, bytes) else None
 
 
+def all_there(plan: Plan, kept: Iterable[bytes]) -> bytes | None:  # decision 300
+    """All partials of a run of one graph, ``kept`` before there was a reducer, as one would hand them on: what it would fold
+    in a line is folded in a line, so the bits are the same. None of several graphs."""
+    task, packed = plan.reduce_task, list(kept)
+    if not isinstance(task, ReduceTask):
+        return None
+    return bundle(packed, Facts(in_line=not task.asks_for_a_tree(list(map(unpack, packed)))))
+
+
 def next_round(plan: Plan, envelope: Envelope) -> Plan:
     """The plan that folds what the reducer of ``plan`` handed on in ``envelope``; calls are counted on from the plan's."""
     task = plan.reduce_task
@@ -48,7 +57,7 @@ def next_round(plan: Plan, envelope: Envelope) -> Plan:
     sizes = [size_of(unpack(each)) for some in by_call for each in some]
     # rounded, so that a call that came in several parts, which are a little more together, does not change the tree
     mean_bytes = 2.0 ** round(math.log2(max(1.0, sum(sizes) / len(by_call))))
-    count = task.limits.groups(len(by_call), mean_bytes)
+    count = 1 if envelope.facts.get("in_line") else task.limits.groups(len(by_call), mean_bytes)
     edges = [len(by_call) * number // count for number in range(count + 1)]
     first = 1 + max(item["call"]["id"] for item in plan.iterdata)
     iterdata = [

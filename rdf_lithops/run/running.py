@@ -10,6 +10,9 @@ as an undisturbed one, unless a single range had to be cut in two. A failure of 
 
 Where partials are too many or too large for one reducer, it hands them on instead of a result, and they are folded in rounds
 (``fold_rounds``), each of which is attempted in the same way.
+
+What the driver of an earlier run has left when it was killed may be taken up: partials, and calls that are under way still.
+Those are attempt 0, which has no reducer; where a reducer would lack their partials, all that is there is folded in a round.
 """
 
 from __future__ import annotations
@@ -19,20 +22,20 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
-from ..errors import CredentialsError, DataAccessError, OutputError, PayloadError, RangeError, RunError, SubmissionError
+from ..errors import RunError, SubmissionError
 from ..options import Options
 from ..planning.plans import Plan
 from ..travels.envelope import Envelope, unpack
 from . import interrupts
 from .account import Account
 from .attempts import Attempt, Submission
-from .books import REDUCER, Books, CallEnd, Cut, Trouble, never_cut, reducer_trouble
+from .books import ADOPTED, REDUCER, Books, CallEnd, Cut, Trouble, never_cut, reducer_trouble
 from .events import (
     AttemptBegan,
     AttemptEnded,
     BackupStarted,
+    CallsTakenUp,
     Consumer,
     Event,
     FoldRoundEnded,
@@ -40,45 +43,16 @@ from .events import (
     RunBegan,
     RunEnded,
 )
-from .fold_rounds import handed_on, next_round
+from .fold_rounds import all_there, handed_on, next_round
+from .outcomes import Outcome, raised
 from .watch import Watch
 
-__all__ = ["CallEnd", "Outcome", "Submission", "finish", "read_result", "run"]
+__all__ = ["CallEnd", "Outcome", "Submission", "finish", "run"]
 
 logger = logging.getLogger(__name__)
 
-WHY_CHARACTERS = 300  # of what is said of a failure in a line
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Of each graph of a run its merged result as it came back, or the error of one that has none; seconds; attempts made;
-    calls that had to be run again."""
-
-    results: tuple[Envelope | RunError, ...]
-    submit_s: float
-    wait_s: float
-    attempts: int
-    repeated_calls: int
-
-    @property
-    def envelope(self) -> Envelope:
-        """The result of a run of one graph; raises its error."""
-        return _raised(self.results[0])
-
-    @property
-    def failures(self) -> dict[int, str]:
-        """Of each graph that has no result, why, in a line."""
-        said = {graph: _why(result) for graph, result in enumerate(self.results)}
-        return {graph: " ".join(why.split())[:WHY_CHARACTERS] for graph, why in said.items() if why is not None}
-
-    @property
-    def took_s(self) -> float:
-        """From the first submission to the result."""
-        return self.submit_s + self.wait_s
-
-
 Submit = Callable[[Plan], Submission]
+Adopted = tuple[list[int], Submission]  # calls, and what tells of them in this order
 
 
 def run(
@@ -90,13 +64,14 @@ def run(
     cut: Cut = never_cut,
     account: Account | None = None,
     kept: Mapping[int, bytes] | None = None,
+    under_way: Adopted | None = None,
 ) -> Outcome:
     """Run ``plan`` with as many attempts as ``options`` allows; ``submit`` starts one ``map_reduce`` of a plan.
 
     ``consumers`` are told each event as it happens; ``cut`` gives the two halves of a range that was too much for a worker,
     or nothing; every submission draws on ``account``, the plan's own if none is given; ``kept`` are
-    partials that are there already, by call. Raises RunError when no answer is to
-    be had; a failure of the user's graph is inside the outcome's envelope (see ``read_result``).
+    partials that are there already, by call, and ``under_way`` calls that another driver has begun. Raises RunError when no
+    answer is to be had; a failure of the user's graph is inside the outcome's envelope (see ``outcomes.read_result``).
     """
     account = account or Account(plan.outlook)
     running = _Run(submit, plan, options, Books(plan, consumers, cut), account)
@@ -105,8 +80,12 @@ def run(
     failed: dict[int, str] = {}
     try:
         running.books.tell(RunBegan(plan, run_id))  # who hears of it may be interrupted, too
+        if kept:
+            running.books.tell(_taken_up(kept))
+        if under_way is not None:
+            running.adopt(*under_way)
         outcome = finish(submit, plan, options, running.until_done(), consumers, account)
-        error = _told(outcome)
+        error = outcome.failure
         failed = outcome.failures if len(outcome.results) > 1 else {}
         return outcome
     except Exception as failure:
@@ -115,26 +94,6 @@ def run(
     finally:
         over = RunEnded(running.attempts, time.perf_counter() - running.began, error, tuple(failed.items()))
         running.books.tell(over)
-
-
-def _why(result: Envelope | RunError) -> str | None:
-    if isinstance(result, RunError):
-        return result.what
-    return None if result.error is None else str(result.error["message"])
-
-
-def _told(outcome: Outcome) -> str | None:
-    """What is said of a run that is over: None, its failure, or how many of its graphs failed."""
-    failures = list(outcome.failures.values())
-    if len(outcome.results) == 1 or not failures:
-        return next(iter(failures), None)
-    return f"{len(failures)} of {len(outcome.results)} graphs failed: {failures[0]}"
-
-
-def _raised(result: Envelope | RunError) -> Envelope:
-    if isinstance(result, RunError):
-        raise result
-    return result
 
 
 def finish(
@@ -154,13 +113,8 @@ def finish(
             except RunError as failure:
                 if plan.graphs == 1:
                     raise
-                outcome = _with(outcome, graph, failure)
+                outcome = outcome.replaced(graph, failure)
     return outcome
-
-
-def _with(outcome: Outcome, graph: int, result: Envelope | RunError) -> Outcome:
-    results = (*outcome.results[:graph], result, *outcome.results[graph + 1 :])
-    return dataclasses.replace(outcome, results=results)
 
 
 def _finish_one(
@@ -172,7 +126,7 @@ def _finish_one(
     consumers: tuple[Consumer, ...],
     account: Account,
 ) -> Outcome:
-    number, result = 0, _raised(outcome.results[graph])
+    number, result = 0, raised(outcome.results[graph])
     while result.parts:
         number += 1
         plan = next_round(plan, result)
@@ -182,7 +136,7 @@ def _finish_one(
         last = _Run(submit, plan, dataclasses.replace(options, deadline_s=left_s), books, account).until_done()
         result = last.envelope
         outcome = dataclasses.replace(
-            _with(outcome, graph, result),
+            outcome.replaced(graph, result),
             submit_s=outcome.submit_s + last.submit_s,
             wait_s=outcome.wait_s + last.wait_s,
             attempts=outcome.attempts + last.attempts - 1,
@@ -202,8 +156,15 @@ class _Run:
         self.watch = Watch(options, plan)
         self.live: list[Attempt] = []
         self.attempts = self.repeated = self.submitted = self.backups = self.folds = 0
+        self.reducers = 0  # that were given all partials
         self.submit_s = 0.0
         self.began = time.perf_counter()
+
+    def adopt(self, calls: list[int], submission: Submission) -> None:
+        """Wait for calls that another driver has begun."""
+        self.live.append(Attempt(ADOPTED, calls, submission, lacks=True))
+        self.books.expect(calls, ADOPTED)
+        self.watch.expect(ADOPTED)
 
     def until_done(self) -> Outcome:
         """Attempt after attempt until each graph has its result or its failure; all that runs is cancelled and forgotten
@@ -220,7 +181,7 @@ class _Run:
 
     def _go_on(self) -> None:
         interrupts.check()
-        if not self.live:
+        if not self.live or self._has_idle_calls():
             self._begin_next()
         for attempt in list(self.live):
             self._attend(attempt)
@@ -231,18 +192,26 @@ class _Run:
             self.watch.check_deadline(self.books)
             time.sleep(min(attempt.submission.poll_s for attempt in self.live))
 
+    def _has_idle_calls(self) -> bool:
+        """Whether calls are owed that nobody works at, while nothing runs but what another driver has begun."""
+        if any(attempt.number != ADOPTED for attempt in self.live) or (self.attempts and not self.books.trouble):
+            return False
+        return any(not self.books.copies[call_id] for call_id in self.books.owed)
+
     def _outcome(self) -> Outcome:
         wait_s = time.perf_counter() - self.began - self.submit_s
         failed = {graph: unpack(each) if isinstance(each, bytes) else each for graph, each in self.books.failed.items()}
         found = {**failed, **{graph: unpack(packed) for graph, packed in self.books.folded.items()}}
         results = tuple(found[graph] for graph in sorted(self.books.graphs))
         if len(results) == 1:
-            _raised(results[0])
+            raised(results[0])
         return Outcome(results, self.submit_s, wait_s, self.attempts, self.repeated)
 
     def _begin_next(self) -> None:
         """Begin the next attempt, after a pause that doubles. When attempts are used up, graphs end that have no partial of
         some range; those that have all are folded in one attempt more."""
+        if not self.reducers and not self.books.owed and self._fold_what_is_there():
+            return
         if self.attempts:
             logger.warning("attempt %d of %d: %s", self.attempts, self.options.attempts, self.books.describe())
             if self._are_used_up():
@@ -251,6 +220,11 @@ class _Run:
                     return
             self.watch.pause(self.options.backoff_s * 2 ** (self.attempts - 1), self.books)
         self._begin()
+
+    def _fold_what_is_there(self) -> bool:
+        """Whether all partials are there before there was a reducer for them, and go into a round of the fold."""
+        bundled = all_there(self.plan, (each for some in self.books.kept.values() for each in some))
+        return bundled is not None and self.books.take(bundled) is not None
 
     def _are_used_up(self) -> bool:
         """Whether there was attempt enough. Where a backup took one, and nothing is missing but a fold that no attempt could
@@ -263,7 +237,9 @@ class _Run:
     def _begin(self) -> None:
         part = self.books.next_part(self.attempts + 1)
         part = dataclasses.replace(part, call_limit_s=self.account.draw(len(part.iterdata)))
+        lacks = bool(self.books.under_way[ADOPTED])
         self.attempts += 1
+        self.reducers += not lacks
         self.submitted += len(part.iterdata)
         self.repeated += len(part.iterdata) if self.attempts > 1 else 0
         submitting = time.perf_counter()
@@ -275,7 +251,7 @@ class _Run:
         submit_s = time.perf_counter() - submitting
         self.submit_s += submit_s
         calls = [item["call"]["id"] for item in part.iterdata]
-        self.live.append(Attempt(self.attempts, calls, submission))
+        self.live.append(Attempt(self.attempts, calls, submission, lacks=lacks))
         self.books.expect(calls, self.attempts)
         self.watch.expect(self.attempts)
         self.books.tell(AttemptBegan(self.attempts, tuple(calls), submit_s, submission.job_key))
@@ -283,7 +259,7 @@ class _Run:
     def _back_up(self) -> None:
         """Begin a second copy of calls that take much longer than the others did: it is one of the attempts."""
         may = self.options.backups and self.attempts < self.options.attempts and len(self.live) == 1
-        if may and self.watch.is_straggling(self.live[0], self.books):
+        if may and not self.live[0].lacks and self.watch.is_straggling(self.live[0], self.books):
             self.backups += 1
             self.books.tell(BackupStarted(tuple(self.books.owed), self.attempts + 1))
             self._begin()
@@ -292,6 +268,10 @@ class _Run:
         """Look at one attempt: it goes on, has merged, or is over."""
         end = attempt.submission.reduce_end()
         self.watch.look(attempt, self.books, end is not None)
+        if attempt.has_delivered and attempt.lacks:
+            if attempt.number == ADOPTED or not any(other.number == ADOPTED for other in self.live):
+                self._close(attempt, None)
+            return
         if attempt.has_delivered:
             if not attempt.is_asked and self._hand_on(attempt):
                 return
@@ -327,10 +307,11 @@ class _Run:
     def _close(self, attempt: Attempt, end: CallEnd | None) -> None:
         """An attempt is over: what it did not deliver is in trouble; where nothing is, the reducer was."""
         if attempt.merged is None:
-            self.folds += attempt.has_delivered
+            had_reducer = attempt.has_delivered and not attempt.lacks
+            self.folds += had_reducer
             for call_id in attempt.calls:
                 self.books.lose(call_id, attempt.number, "it never ended: what ran it is gone")
-            if attempt.has_delivered:
+            if had_reducer:
                 self.books.trouble[REDUCER, attempt.number] = reducer_trouble(end)
         self.live.remove(attempt)
         self._stop(attempt, RunError("this attempt is over"))
@@ -358,40 +339,7 @@ class _Run:
                 self._stop(attempt, error)
 
 
-def _as_numbered(range_id: int) -> int:
-    return range_id
-
-
-def read_result(envelope: Envelope, own_number: Callable[[int], int] = _as_numbered) -> Envelope:
-    """The envelope of a merged result; raises the error that it carries instead, if it does. ``own_number`` is the number
-    that a range has in its graph."""
-    error = envelope.error
-    if error is None:
-        return envelope
-    error = {**error, "range_ids": [own_number(range_id) for range_id in error.get("range_ids", ())]}
-    if error["kind"] == "payload":
-        raise PayloadError(error["what"], error["message"].removeprefix(f"{error['what']}: "), error["log_tail"])
-    if error["kind"] == "credentials":
-        raise CredentialsError("a worker could not open the credentials of this run", error["message"])
-    if error["kind"] == "output":
-        raise OutputError(error["what"], why=error["message"], range_ids=tuple(error["range_ids"]), call_id=error["call_id"])
-    ranges = ", ".join(map(str, error["range_ids"]))
-    if "access" in error:
-        raise DataAccessError.of(error["access"], f"call {error['call_id']}, {error['where']}", tuple(error["range_ids"]))
-    if error["kind"] == "range":
-        failure = RangeError(
-            f"range {ranges} failed: {error['message']}",
-            where=f"call {error['call_id']}, {error['where']}",
-            why=error["traceback"].strip(),
-            range_ids=tuple(error["range_ids"]),
-            call_id=error["call_id"],
-        )
-        failure.type_name = error["type"]
-        raise failure
-    raise RunError(
-        f"ranges {ranges}: {error['message']}",
-        why=error.get("traceback", ""),
-        log_tail=error.get("log_tail", ""),
-        range_ids=tuple(error["range_ids"]),
-        call_id=error.get("call_id"),
-    )
+def _taken_up(kept: Mapping[int, bytes]) -> CallsTakenUp:
+    envelopes = [unpack(packed) for packed in kept.values()]
+    entries = [envelope.entries for envelope in envelopes if envelope.entries is not None]
+    return CallsTakenUp(tuple(kept), sum(entries) if len(entries) == len(envelopes) else None)

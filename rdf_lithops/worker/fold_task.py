@@ -76,9 +76,9 @@ class ReduceTask:
         envelopes = [envelope for envelope, _ in arrived.values()]
         check_each_range_once(self.range_ids, envelopes)
         packed = [data for _, data in arrived.values()]
-        return bundle(packed, whereabouts(began)) if self._ask_for_a_tree(envelopes) else packed
+        return bundle(packed, whereabouts(began)) if self.asks_for_a_tree(envelopes) else packed
 
-    def _ask_for_a_tree(self, envelopes: list[Envelope]) -> bool:
+    def asks_for_a_tree(self, envelopes: list[Envelope]) -> bool:
         """Whether it is too much for one call; what lies in no storage would go by way of the driver, and not for speed."""
         all_bytes, here_bytes = sum(map(size_of, envelopes)), sum(len(envelope.body) for envelope in envelopes)
         results = max(len(envelope.pickles) for envelope in envelopes)

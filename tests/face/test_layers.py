@@ -55,6 +55,7 @@ USERS_OF_LITHOPS = {
     "executor/run_places.py",
     "executor/lithops_patches.py",
     "executor/submission.py",
+    "executor/under_way.py",
     "worker/start/lambda_handler.py",
 }
 # back ends for Lithops are called by Lithops, too

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import rdf_lithops
 from rdf_lithops.options import Options
-from rdf_lithops.run import running
+from rdf_lithops.run import outcomes, running
 from rdf_lithops.run.books import CallEnd
 from rdf_lithops.run.events import BackupStarted, CallFailed
 
@@ -114,7 +114,7 @@ def test_a_failure_of_both_copies_is_final(monkeypatch: pytest.MonkeyPatch) -> N
     outcome, run = told(monkeypatch, inline.text_plan(4, beat_s=1.0), script, options())
     assert isinstance(outcome, running.Outcome)
     with pytest.raises(rdf_lithops.RangeError, match="range on purpose"):
-        running.read_result(outcome.envelope)
+        outcomes.read_result(outcome.envelope)
     assert [[0, 1, 2, 3], [3]] == run.attempts
     assert {False, True} == {event.final for event in run.events if isinstance(event, CallFailed)}
 

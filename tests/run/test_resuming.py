@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
+import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import ROOT
-from conftest import LOCALHOST_CONFIG
+from chaos.killed_drivers import Drivers, kill_at_random, stop_at_random
+from conftest import CAPTURED, LOCALHOST_CONFIG
 
 LIMIT_S = 90.0
 PROGRAM = """
@@ -60,12 +63,15 @@ def start(folder: Path, cut: str = "0.5", seed: str = "1", **variables: str) -> 
     )
 
 
-def kill_with_three_partials(folder: Path) -> None:
-    """A run of four calls of which three have delivered, whose driver is killed then."""
+def kill_with_partials(folder: Path, number: int = 3) -> None:
+    """A run of four calls of which so many have delivered, whose driver is killed then."""
+    (folder / "go").unlink(missing_ok=True)
+    if number == 4:
+        (folder / "go").touch()
     driver = start(folder)
     until = time.monotonic() + LIMIT_S
     try:
-        while len(partials(folder)) < 3:
+        while len(partials(folder)) < number:
             assert driver.poll() is None, driver.communicate()
             assert time.monotonic() < until
             time.sleep(0.02)
@@ -76,17 +82,24 @@ def kill_with_three_partials(folder: Path) -> None:
 
 
 def partials(folder: Path) -> list[Path]:
-    return [path for path in (folder / "tmp").rglob("partials/*") if "rdf_lithops/runs" in str(path)]
+    found = [(top, names) for top, _, names in os.walk(folder / "tmp") if "rdf_lithops/runs" in top]
+    return [Path(top) / name for top, names in found if top.endswith("/partials") for name in names]
 
 
 def total(folder: Path, cut: str = "0.5", seed: str = "1", **variables: str) -> tuple[str, set[int]]:
     """The bits of the answer, and the first entries of ranges that were computed for it."""
+    return run(folder, cut, seed, **variables)[:2]
+
+
+def run(folder: Path, cut: str = "0.5", seed: str = "1", **variables: str) -> tuple[str, set[int], str]:
+    """The same, and what the program wrote on standard error."""
     (folder / "go").touch()
     (folder / "begun").unlink(missing_ok=True)
     out, err = start(folder, cut, seed, **variables).communicate(timeout=LIMIT_S)
     found = [line for line in out.splitlines() if line.startswith("total ")]
     assert found, err
-    return found[0], {int(line) for line in (folder / "begun").read_text().split()}
+    begun = (folder / "begun").read_text().split() if (folder / "begun").exists() else []
+    return found[0], {int(line) for line in begun}, err
 
 
 ALL = {0, 250, 500, 750}
@@ -94,7 +107,7 @@ ALL = {0, 250, 500, 750}
 
 def test_what_is_there_is_not_computed_again(data: Path) -> None:
     """SIGKILL of the driver, and the program again: the bits of an undisturbed run, from the missing range, nothing left."""
-    kill_with_three_partials(data)
+    kill_with_partials(data)
     resumed, computed = total(data)
     assert {750} == computed
     assert not partials(data)
@@ -103,37 +116,73 @@ def test_what_is_there_is_not_computed_again(data: Path) -> None:
     assert undisturbed == resumed
 
 
+SAID = {
+    "seed": "run .*, whose driver was killed, has 3 partials that are not taken up, as .* not the same: .*options.seed",
+    "data": "not taken up, as this is not the same: file .*data.root",
+    "code": "not taken up, as this is not the same: the C\\+\\+, headers",
+    "environment": "not taken up, as this is not the same: environment variable MY_ANALYSIS$",
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["graph", "seed", "data", "code", "environment"])
 def test_what_is_not_the_same_is_computed_anew(data: Path, what: str) -> None:
-    """Another expression, another option, a file written again, another environment: no partial of before is used."""
-    kill_with_three_partials(data)
+    """Another expression, another option, a file written again, another environment: no partial of before is used, and it
+    is said what is different."""
+    kill_with_partials(data)
     if what == "data":
         write(data / "data.root", 2.0)
     if what == "code":
         (data / "code.C").write_text("double scaled(double x) { return x * 0.3; }")
     cut, seed = "0.75" if what == "graph" else "0.5", "2" if what == "seed" else "1"
     variables = {"MY_ANALYSIS": "2"} if what == "environment" else {}
-    found, computed = total(data, cut, seed, **variables)
+    found, computed, said = run(data, cut, seed, **variables)
     assert ALL == computed
+    assert what == "graph" or re.search(SAID[what], said), said  # another query computes something else, too
     x = np.arange(1000) * (2.0 if what == "data" else 1.0)
     expected = np.sum(x * (0.3 if what == "code" else 0.1) + float(cut))
     assert float.fromhex(found.split()[1]) == pytest.approx(float(expected), rel=1e-12)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", range(20))
-def test_killed_at_any_moment(data: Path, number: int) -> None:
-    """SIGKILL of the driver at a random moment, and the program again: the bits of an undisturbed run, from what was not
-    there (of a run that lacked its fold alone, one call more), and nothing left of either."""
+def test_a_run_that_lacks_its_fold_alone(data: Path) -> None:
+    """SIGKILL when all partials are there: none is computed again, not even to have a reducer; the bits are the same."""
     undisturbed, _ = total(data)
-    driver = start(data)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        driver.communicate(timeout=random.Random(number).uniform(1.0, 8.0))
-    driver.kill()
-    driver.communicate(timeout=LIMIT_S)
-    there = {250 * int(path.name.partition("-")[0]) for path in partials(data)}
+    kill_with_partials(data, 4)
     resumed, computed = total(data)
+    assert set() == computed
     assert undisturbed == resumed
-    assert computed <= (ALL - there or {750})
     assert not partials(data)
+
+
+@pytest.mark.slow
+def test_killed_and_stopped_at_any_moment(tmp_path: Path) -> None:
+    """SIGKILL, and SIGSTOP for longer than calls may be silent, at random moments of a run: the bits of an undisturbed run,
+    nothing computed twice, nothing left (``make killed`` has twenty of each kind, and stops for a minute)."""
+    drivers, dice = Drivers(tmp_path), random.Random(1)
+    expected, run_s = drivers.bits(), drivers.run_s()
+    assert 0 == kill_at_random(drivers, 4, dice, expected, run_s)
+    assert 0 == stop_at_random(drivers, 1, 12.0, dice, expected, run_s)
+
+
+def test_runs_that_go_on_are_listed(data: Path) -> None:
+    """``rdf-lithops resume`` and ``gc`` tell of a run whose driver was killed: what it has, and how it goes on."""
+    kill_with_partials(data)
+    (run,) = told(data, "resume", "--json")["runs"]
+    assert {"partials": 3, "calls": 4, "script": str(data / "program.py"), "folder": str(data)}.items() <= run.items()
+    assert run["bytes"] > 100
+    words = told(data, "resume")
+    assert re.search(
+        rf"^run .*, 0 minutes old: 3 of 4 partials, 0.0 MiB\n +start again: cd {data} && python program.py", words
+    )
+    (found,) = [each for each in told(data, "gc", "--json", "--older-than", "0")["leftovers"] if each["resumable"]]
+    assert run["name"] == found["name"]
+    told(data, "gc", "--older-than", "0", "--remove")
+    assert [] == told(data, "resume", "--json")["runs"]
+
+
+def told(folder: Path, *words: str) -> Any:
+    """What the command line says of that program's storage."""
+    command = [sys.executable, "-m", "rdf_lithops", *words, "--config", str(LOCALHOST_CONFIG)]
+    done = subprocess.run(command, env={**os.environ, "TMPDIR": str(folder / "tmp")}, **CAPTURED)
+    assert 0 == done.returncode, done.stderr
+    return json.loads(done.stdout) if "--json" in words else done.stdout

@@ -1,0 +1,96 @@
+"""Calls on Lambda outlive their driver: the same program, started again, waits for them and begins none of them twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+from lambda_standin import Service, Standing, account, image
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+LIMIT_S = 120.0
+PROGRAM = """
+import json, os, sys, types, ROOT, rdf_lithops
+from lambda_standin import account
+
+endpoint, settings = sys.argv[1], json.loads(sys.argv[2])
+options = {"resume": True, "ranges_per_call": 1, "beat_s": 0.5, "progress": False}
+with account.executor(types.SimpleNamespace(endpoint=endpoint), settings) as executor:
+    frame = ROOT.RDataFrame(4, executor=executor, npartitions=4, options=options)
+    here = os.getcwd()
+    begun = f'std::ofstream("{here}/begun", std::ios::app) << rdfentry_ << std::endl;'
+    slow = f'if (rdfentry_ == 1) while (gSystem->AccessPathName("{here}/go")) gSystem->Sleep(20);'
+    total = frame.Define("x", f"{begun} {slow} return 1.0 / (3.0 + rdfentry_);").Sum("x").GetValue()
+    print("total", total.hex(), flush=True)
+"""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that must come."""
+    until = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def started(folder: Path, standing: Standing) -> subprocess.Popen[str]:
+    """The program, in a process of its own."""
+    given = standing.executor.config
+    role = given["aws_lambda"]["execution_role"]
+    settings = account.config(role, max_workers=8, runtime=account.RUNTIME, runtime_timeout=60)
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "program.py", standing.service.endpoint, json.dumps(settings)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "tests")},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def begun(folder: Path) -> list[int]:
+    """The entries that were begun, in order."""
+    path = folder / "begun"
+    return sorted(int(line) for line in path.read_text().split()) if path.exists() else []
+
+
+@pytest.mark.skipif(image() is not None, reason="the calls look for a file of this machine")
+def test_calls_under_way_are_waited_for(tmp_path: Path, standing_lambda: Standing, aws_service: Service) -> None:
+    """SIGKILL of the driver while a call on Lambda works, and the program again while it does still: that call is waited
+    for, none is begun twice, and nothing of either run stays in the bucket."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    storage = standing_lambda.executor.storage
+    first = started(tmp_path, standing_lambda)
+    try:
+        wait_until(lambda: sum("/partials/" in key for key in storage.list_keys(storage.bucket, "rdf_lithops/runs/")) == 3)
+        wait_until(lambda: begun(tmp_path) == [0, 1, 2, 3])
+    finally:
+        first.kill()
+        first.communicate(timeout=LIMIT_S)
+    before = len(aws_service.invocations)
+    second = started(tmp_path, standing_lambda)
+    try:
+        assert second.stderr is not None
+        said = next(line for line in second.stderr if "taken up" in line)
+        assert "3 of 4 calls are taken up" in said
+        assert "and 1 that are under way still are waited for" in said
+        (tmp_path / "go").touch()
+        out, err = second.communicate(timeout=LIMIT_S)
+    finally:
+        second.kill()
+        second.communicate(timeout=LIMIT_S)
+    assert 0 == second.returncode, err
+    assert "total" in out
+    expected = sum(1.0 / (3.0 + entry) for entry in range(4))
+    assert float.fromhex(out.split()[1]) == pytest.approx(expected, rel=1e-12)
+    assert [0, 1, 2, 3] == begun(tmp_path)
+    assert 2 == sum(each.kind == "Event" for each in aws_service.invocations[before:])  # the fold, and its reducer
+    assert [] == storage.list_keys(storage.bucket, "rdf_lithops/runs/")
