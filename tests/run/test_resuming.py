@@ -155,6 +155,7 @@ def test_a_run_that_lacks_its_fold_alone(data: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_killed_and_stopped_at_any_moment(tmp_path: Path) -> None:
     """SIGKILL, and SIGSTOP for longer than calls may be silent, at random moments of a run: the bits of an undisturbed run,
     nothing computed twice, nothing left (``make killed`` has twenty of each kind, and stops for a minute)."""
