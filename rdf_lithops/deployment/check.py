@@ -21,8 +21,12 @@ from typing import Any
 
 from .. import batch
 from ..files.secret_urls import cleaned, name_of
-from ..planning.limits import ROOT_MEMORY_MIB, Demand, limits_of, misfits
-from . import policies, runtime
+from ..planning.limits import ROOT_MEMORY_MIB, Demand, limits_of, misfits, wants_snapstart
+from . import policies, runtime, snapstart
+from .findings import Finding
+from .findings import note as _note
+from .findings import ok as _ok
+from .findings import wrong as _wrong
 
 __all__ = ["Finding", "check"]
 
@@ -31,33 +35,6 @@ CLOCK_LIMIT_S = 60.0  # signatures are refused from five minutes on
 SOURCE_LIMIT_S = 30.0
 IMPATIENT = {"XRD_CONNECTIONWINDOW": "5", "XRD_CONNECTIONRETRY": "1", "XRD_STREAMERRORWINDOW": "1"}  # XRootD waits minutes
 REMOTE = ("http://", "https://", "root://", "roots://", "s3://", "xroot://", "xroots://")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The answer to one question. ``level``: ``ok``, ``wrong`` (a run would fail, leak or cost more) or ``note``
-    (could not be found out, or is worth knowing); ``remedy`` is the command or the setting that mends it."""
-
-    name: str
-    level: str
-    message: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        shown = {"ok": "ok", "wrong": "WRONG", "note": "note"}[self.level]
-        return f"{shown:6} {self.name}: {self.message}" + (f"\n       next: {self.remedy}" if self.remedy else "")
-
-
-def _ok(name: str, message: str) -> Finding:
-    return Finding(name, "ok", message)
-
-
-def _wrong(name: str, message: str, remedy: str) -> Finding:
-    return Finding(name, "wrong", message, remedy)
-
-
-def _note(name: str, message: str, remedy: str = "") -> Finding:
-    return Finding(name, "note", message, remedy)
 
 
 @dataclass
@@ -297,6 +274,8 @@ def _runtime(site: Site) -> Iterator[Finding]:
     differ = runtime.differences(backend, site.section)
     if differ:
         yield _wrong("runtime", "; ".join(differ), deploy)
+    if wants_snapstart(site.backend, site.section):
+        yield from snapstart.examine(client, name, deploy)
     yield from _versions(client, name, f"rdf-lithops runtime build --config {site.config} && {deploy}")
 
 
@@ -325,6 +304,8 @@ def _limits(site: Site) -> Iterator[Finding]:
     asked = Demand(memory, site.section.get("runtime_timeout"), site.section.get("ephemeral_storage"))
     found = misfits(own, asked)
     yield from (_wrong(misfit.what, str(misfit), misfit.change) for misfit in found)
+    if wants_snapstart(site.backend, site.section):
+        yield from snapstart.misfits(site.section)
     if memory and memory >= ROOT_MEMORY_MIB and not found:
         vcpus = own.vcpus(memory)
         yield _ok("limits", f"{memory} MiB" + (f", {vcpus:.2f} vCPU" if vcpus else "") + f", {asked.duration_s} s per call")

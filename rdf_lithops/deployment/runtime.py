@@ -27,7 +27,9 @@ from typing import Any
 
 from .. import _version
 from ..errors import RuntimeImageError
+from ..planning.limits import wants_snapstart
 from ..worker.root import smoke as smoke_test
+from . import snapstart
 
 __all__ = ["Recipe", "Size", "build", "deploy", "differences", "smoke", "touched", "weigh"]
 
@@ -190,6 +192,8 @@ def deploy(config: str, backend: Any, storage: Any, section: dict[str, Any]) -> 
         storage.delete_runtime_meta(backend.get_runtime_key(image, memory, version))
     arguments = ["--memory", str(memory), "--timeout", str(section["runtime_timeout"])]
     _lithops("deploy", image, "-c", str(Path(config).resolve()), *arguments)
+    if wants_snapstart(backend.backend_name, section):
+        snapstart.publish(backend.backend.lambda_client, backend.backend._format_function_name(image, memory))
     return differ
 
 
@@ -209,6 +213,7 @@ def differences(backend: Any, section: dict[str, Any]) -> list[str]:
         "ephemeral_storage": (deployed.get("EphemeralStorage", {}).get("Size", 512), section.get("ephemeral_storage", 512)),
         "env_vars": (sorted(deployed.get("Environment", {}).get("Variables", {})), sorted(variables)),
         "execution_role": (deployed["Role"], section["execution_role"]),
+        "snapstart": (deployed.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions", bool(section.get("snapstart"))),
     }
     return [f"{what}: {was} deployed, {wanted} configured" for what, (was, wanted) in pairs.items() if was != wanted]
 

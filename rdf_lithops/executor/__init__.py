@@ -13,6 +13,7 @@ library_store     this machine's instantiation libraries, for workers elsewhere
 submission        one ``map_reduce``: submitted, looked at, cancelled, forgotten
 gate              where ``map_reduce`` waits between maps and reducer, where a reducer that waits would be paid
 turns             whose turn it is among max_workers
+aliases           calls through the alias of a published version, which has a snapshot (SnapStart)
 invoking          invocations that are throttled or refused
 looks             how the storage is asked what became of calls
 objects           objects of Lithops' storage, read, listed and deleted for the driver

@@ -28,7 +28,7 @@ REFUSED = "refused"
 # How backends say "not now": HTTP's codes, AWS' names for them, a connection that broke.
 _BUSY = re.compile(
     r"\b(429|500|502|503|504)\b|TooManyRequests|Throttl|RateLimit|Rate Exceeded|ServiceUnavailable|timed? ?out|"
-    r"Connection (reset|refused|aborted)|temporarily unavailable",
+    r"Connection (reset|refused|aborted)|temporarily unavailable|SnapStartNotReady|Lambda is initializing your function",
     re.IGNORECASE,
 )
 

@@ -21,7 +21,7 @@ from lithops.storage.utils import create_init_key, create_status_key
 from lithops.utils import CountDownLatch
 
 from ..errors import PlanError, RunError
-from . import complaints
+from . import aliases, complaints
 from .invoking import REFUSED, PatientInvoke
 from .releasing import release_with
 from .session import Session
@@ -79,6 +79,7 @@ def make_safe(executor: Any, session: Session) -> None:
 
     executor._create_job_id = create_job_id
     if not session.local:
+        aliases.invoke_published(executor)
         invoke = executor.compute_handler.invoke
         executor.compute_handler.invoke = PatientInvoke(invoke, functools.partial(_end_refused, executor.internal_storage))
     executor.wait = wait_or_gate

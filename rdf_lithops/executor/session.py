@@ -10,7 +10,7 @@ from ..dataset.credentials import Keyring
 from ..errors import PlanError
 from ..options import Options
 from ..planning.cost import Offer
-from ..planning.limits import Limits, limits_of
+from ..planning.limits import Limits, limits_of, wants_snapstart
 from ..processes.library_making import make_missing
 from ..reporting.experience import Experience
 from ..travels.libraries import Libraries
@@ -64,6 +64,7 @@ class Session:
             self.workers(),
             None if memory_mib is None else int(memory_mib),
             None if timeout_s is None else float(timeout_s),
+            wants_snapstart(backend, section),
         )
 
     def limits(self) -> Limits:

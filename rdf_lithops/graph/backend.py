@@ -159,7 +159,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         if offer.is_local:
             return Bill()
         seconds = sum(math.ceil(1000 * call.worker_s) / 1000 for call in report.calls)
-        return Bill.of(seconds, len(report.calls), offer, prices_of(offer, self.options.usd_per_gb_s))
+        prices, restored = prices_of(offer, self.options.usd_per_gb_s), sum(call.restored for call in report.calls)
+        return Bill.of(seconds, len(report.calls), offer, prices, restored)
 
     def _uncut(self, head: weakref.ref[Any]) -> ranges_by_load.Uncut:
         """What DistRDF calls for the ranges of ``head``: its own, which are cut by load when the run begins."""

@@ -30,7 +30,7 @@ from ..fold.shelf import Shelf
 from ..frame import ranges as adapter
 from ..frame import settings
 from ..planning import packing
-from ..planning.cost import Speeds, prices_of
+from ..planning.cost import RESTORE_S, Speeds, prices_of
 from ..planning.limits import ROOT_MEMORY_MIB
 from ..planning.outlook import Outlook, fold_shape
 from ..planning.plans import Plan, clusters_of, pack_calls, work_of
@@ -272,6 +272,8 @@ class _Planner:
         """What is known beforehand of running these calls."""
         offer, options, experience = self.session.offer(), self.options, self.session.experience
         speeds, works = experience.speeds(code.shape), [work_of(item) for item in iterdata]
+        if offer.snapstart and speeds.start_s == Speeds.start_s:  # no worker has been seen to start
+            speeds = dataclasses.replace(speeds, start_s=RESTORE_S)
         if speeds.fold_partial_s == Speeds.fold_partial_s:  # no fold has told yet
             results = sum(isinstance(node.operation, Action) for node in code.graph.nodes)
             speeds = dataclasses.replace(speeds, fold_partial_s=one_fold_s(results, 0))

@@ -17,9 +17,10 @@ from typing import Any
 
 from .limits import limits_of
 
-__all__ = ["CORE_HOURS", "Bill", "Offer", "Prices", "Speeds", "Work", "default_calls", "prices_of"]
+__all__ = ["CORE_HOURS", "RESTORE_S", "Bill", "Offer", "Prices", "Speeds", "Work", "default_calls", "prices_of"]
 
 CORE_HOURS = ("slurm", "htcondor")  # where nobody asks for money, but time on a processor is what one is granted
+RESTORE_S = 1.0  # a guess until one was seen: what a worker takes that is a copy of a snapshot; 3 s from nothing
 TARGET_S = 10.0  # the least that a call works where calls are paid: three times what it takes to start and compile
 
 
@@ -37,6 +38,7 @@ class Offer:
     workers: int = 1
     memory_mib: int | None = None
     timeout_s: float | None = None
+    snapstart: bool = False  # new workers are copies of a snapshot
 
     @property
     def vcpus(self) -> float:
@@ -52,7 +54,7 @@ class Offer:
     def __str__(self) -> str:
         memory = "" if self.memory_mib is None else f", {self.memory_mib} MiB ({self.vcpus:.2g} vCPU) a call"
         limit = "" if self.timeout_s is None else f", {self.timeout_s:g} s at most"
-        where = f" in {self.region}" if self.region else ""
+        where = (f" in {self.region}" if self.region else "") + (" with SnapStart" if self.snapstart else "")
         return f"{self.backend}{where}, {self.workers} call{'s'[: self.workers != 1]} at a time{memory}{limit}"
 
 
@@ -123,7 +125,10 @@ class Speeds:
 
 @dataclass(frozen=True)
 class Prices:
-    """USD for one GB-s, one request, one write and one read; ``as_of`` is the day on which the provider's page said so."""
+    """USD for one GB-s, one request, one write and one read; ``as_of`` is the day on which the provider's page said so.
+
+    With SnapStart also for a GB of a worker that is restored, and for a GB-s of a snapshot that is kept.
+    """
 
     backend: str
     region: str
@@ -132,6 +137,8 @@ class Prices:
     request: float
     storage_write: float = 0.0
     storage_read: float = 0.0
+    restore_gb: float = 0.0
+    snapshot_gb_s: float = 0.0
 
     def __str__(self) -> str:
         if self.gb_s == 0:
@@ -155,16 +162,17 @@ class Bill:
     core_hours: float | None = None  # where they are what is counted
 
     @classmethod
-    def of(cls, seconds: float, requests: int, offer: Offer, prices: Prices | None) -> Bill:
+    def of(cls, seconds: float, requests: int, offer: Offer, prices: Prices | None, starts: int = 0) -> Bill:
         """Return the bill of calls that together take ``seconds``; each reads its input from storage and writes its
-        result."""
+        result. ``starts`` of them have a new worker, which is billed where it is restored from a snapshot."""
         gb_s = 0.0 if offer.is_local else seconds * offer.memory_gb
         if offer.backend in CORE_HOURS:
             return cls(gb_s, requests, None, "core-hours", seconds / 3600)
         if prices is None:
             return cls(gb_s, requests, None)
         per_call = prices.request + 2 * prices.storage_write + 3 * prices.storage_read
-        return cls(gb_s, requests, gb_s * prices.gb_s + requests * per_call, str(prices))
+        restored_usd = starts * offer.memory_gb * prices.restore_gb if offer.snapstart else 0.0
+        return cls(gb_s, requests, gb_s * prices.gb_s + requests * per_call + restored_usd, str(prices))
 
     def __str__(self) -> str:
         if self.core_hours is not None:

@@ -8,17 +8,36 @@ require_fit("aws_lambda", Demand(…)) the same as a PlanError
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import PlanError
 
-__all__ = ["ROOT_MEMORY_MIB", "Demand", "Limits", "Misfit", "limits_of", "misfits", "require_fit"]
+__all__ = [
+    "ROOT_MEMORY_MIB",
+    "SNAPSTART_ALIAS",
+    "SNAPSTART_TMP_MIB",
+    "Demand",
+    "Limits",
+    "Misfit",
+    "limits_of",
+    "misfits",
+    "require_fit",
+    "wants_snapstart",
+]
 
 MIB = 2**20
 # Resident memory of a call that loops over a small tree: Lithops' process, the warm ROOT process, one slot, one task.
 ROOT_MEMORY_MIB = 768
 LAMBDA_MEMORY_PER_VCPU_MIB = 1769  # Lambda grants processor time in proportion to memory; this much is one whole vCPU
+
+SNAPSTART_TMP_MIB = 512  # a snapshot holds no more of a disk
+SNAPSTART_ALIAS = "rdf-lithops"  # of the version that has the snapshot
+
+
+def wants_snapstart(backend: str, section: Mapping[str, Any]) -> bool:  # decision 310
+    """Whether a backend's part of the Lithops configuration asks for SnapStart."""
+    return backend == "aws_lambda" and bool(section.get("snapstart"))
 
 
 @dataclass(frozen=True)
@@ -127,6 +146,8 @@ def limits_of(backend: str, section: Mapping[str, Any] | None = None) -> Limits:
         "tmp_max_mib": section.get(limits.setting_tmp),
         "concurrency": section.get(limits.setting_concurrency),
     }
+    if wants_snapstart(backend, section):  # whatever is configured, so that no setting helps
+        configured["tmp_max_mib"], limits = SNAPSTART_TMP_MIB, replace(limits, setting_tmp="")
     return _narrowed(limits, {name: int(value) for name, value in configured.items() if value})
 
 

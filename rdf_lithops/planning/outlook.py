@@ -114,7 +114,7 @@ class Outlook:
         """The bill of a run in which nothing fails; None where it is not known."""
         if self.calls_s is None:
             return None if self.prices is None or self.prices.gb_s > 0 else self._bill(0.0, 1)
-        return self._bill(math.fsum(self.calls_s) + math.fsum(self.folds_s), 1)
+        return self._bill(math.fsum(self.calls_s) + math.fsum(self.folds_s), 1, starts=self.starting)
 
     @property
     def ceiling(self) -> Bill | None:
@@ -153,8 +153,27 @@ class Outlook:
         folds = (self.fold_calls + self.merges) * (self.offer.timeout_s or 0.0) * per_s
         return (self.budget_usd - fixed - folds) / (per_s * self._most_calls)
 
-    def _bill(self, seconds: float, attempts: int, more_calls: int = 0) -> Bill:
-        return Bill.of(seconds, attempts * (self.calls + self.fold_calls + more_calls), self.offer, self.prices)
+    def _bill(self, seconds: float, attempts: int, more_calls: int = 0, starts: int | None = None) -> Bill:
+        """Of the calls of so many attempts; each has a new worker, where it is not said how many have."""
+        calls = attempts * (self.calls + self.fold_calls + more_calls)
+        return Bill.of(seconds, calls, self.offer, self.prices, calls if starts is None else starts)
+
+    @property
+    def snapshot_usd_per_day(self) -> float | None:
+        """What it costs to keep the snapshot, whether it is used or not; None where there is none, or no price."""
+        if not self.offer.snapstart or self.prices is None:
+            return None
+        return self.prices.snapshot_gb_s * self.offer.memory_gb * 86400
+
+    def _snapshot(self) -> list[str]:
+        """Say what SnapStart costs beside the calls."""
+        if not self.offer.snapstart:
+            return []
+        if self.prices is None or self.snapshot_usd_per_day is None:
+            return ["snapshot  restores and keeping are billed; no price is known"]
+        restore_usd = self.offer.memory_gb * self.prices.restore_gb
+        said = f"{restore_usd:.2g} USD for each new worker that is restored ({self.starting} expected)"
+        return [f"snapshot  {said}; keeping it {self.snapshot_usd_per_day:.2g} USD a day, used or not"]
 
     def problems(self) -> list[str]:
         """Return why the plan cannot run, or must not: each with the change that would help; empty if it may run."""
@@ -200,6 +219,7 @@ class Outlook:
         of = f"{self.attempts} attempts, backups included"
         yielded.append(f"ceiling   {'none' if self.ceiling is None else self.ceiling}, of {of}{merging}")
         unknown = "core-hours, of which your site keeps account" if self.offer.backend in CORE_HOURS else "not known"
+        yielded += self._snapshot()
         yielded.append(f"prices    {unknown if self.prices is None else self.prices}")
         return yielded
 
@@ -215,7 +235,8 @@ class Outlook:
         speeds, begins = self.speeds, []
         if self.starting:
             begin_s = speeds.start_s + speeds.compile_s
-            begins.append(f"{self.starting} calls start a worker and compile, {begin_s:.2g} s each")
+            how = "restore a worker" if self.offer.snapstart else "start a worker"
+            begins.append(f"{self.starting} calls {how} and compile, {begin_s:.2g} s each")
         if self.compiling:
             begins.append(f"{self.compiling} calls compile, {speeds.compile_s:.2g} s each")
         return ", ".join(begins) or "nothing: workers have ROOT and this graph"
@@ -243,6 +264,8 @@ class Outlook:
             "prices": None if self.prices is None else vars(self.prices),
             "fold": list(self.fold),
             "merge_calls": self.merge_calls,
+            "snapstart": self.offer.snapstart,
+            "snapshot_usd_per_day": self.snapshot_usd_per_day,
         }
 
 

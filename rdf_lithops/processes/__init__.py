@@ -5,5 +5,6 @@ wire                    frames over a Unix socket: JSON and bytes
 beats                   signs of life of a call, and what ends with what
 library_making          instantiation libraries that are missing, made when a program ends
 seconds                 a stopwatch per kind of work, and where a call ran
+restored                what a copy of a snapshot makes anew, on AWS Lambda with SnapStart
 inherited_connections   connections that a fork must not use
 """

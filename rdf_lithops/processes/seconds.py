@@ -19,8 +19,16 @@ from typing import Any, cast
 
 from ..compiled import ours
 from ..travels.facts import Began, Facts
+from . import restored
 
-__all__ = ["Stopwatch", "began_here", "note_invocation", "peak_memory_mib", "watch_reads", "whereabouts"]
+__all__ = [
+    "Stopwatch",
+    "began_here",
+    "note_invocation",
+    "peak_memory_mib",
+    "watch_reads",
+    "whereabouts",
+]
 
 _INVOKED = "RDF_LITHOPS_INVOKED"  # in the environment of a backend's process, which the task inherits
 
@@ -41,26 +49,38 @@ def note_invocation() -> None:  # decision 41
 
 def began_here() -> Began:
     """When a task's function was called, by ``perf_counter``, which all processes of a machine share; and the process that
-    forked the task's: its id, when it was started, in Unix seconds (0 if this is not its first invocation, for which it was
-    there already), and when the invocation began (0 where no entry point noted it)."""
+    forked the task's: its id, when it was started or restored, in Unix seconds (0 if this is not its first invocation, for
+    which it was there already), and when the invocation began (0 where no entry point noted it)."""
     parent = os.getppid()
     invoked_at, ordinal = os.environ.get(_INVOKED, "0 1").split()
-    process_at = _process_start(parent) if int(ordinal) == 1 else 0.0
-    return {"asked": time.perf_counter(), "process": parent, "process_at": process_at, "invoked_at": float(invoked_at)}
+    restored_at = restored.restored_at()
+    process_at = (restored_at or _process_start(parent)) if int(ordinal) == 1 else 0.0
+    return {
+        "asked": time.perf_counter(),
+        "process": parent,
+        "process_at": process_at,
+        "invoked_at": float(invoked_at),
+        "restored": restored_at > 0 and int(ordinal) == 1,
+    }
 
 
 def whereabouts(began: Began) -> Facts:
     """Facts of a call whose task ``began`` so: the machine or sandbox that it ran on, and its processes.
 
-    On Lambda the sandbox is named by its log, as names and process ids of two of them may be the same.
+    On Lambda the sandbox is named by its log, or has named itself when it was restored, as names and process ids of two of
+    them may be the same.
     """
-    return {
+    named = os.environ.get(restored.SANDBOX) or os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
+    found: Facts = {
         "pid": os.getpid(),
-        "host": os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME") or socket.gethostname(),
+        "host": named or socket.gethostname(),
         "process": began["process"],
         "process_at": began["process_at"],
         "invoked_at": began["invoked_at"],
     }
+    if began.get("restored"):
+        found["restored"] = True
+    return found
 
 
 def peak_memory_mib(packed_bytes: int = 0) -> float:

@@ -36,6 +36,7 @@ __all__ = [
     "reap",
     "request",
     "start",
+    "tell_restored",
     "wait_until_warm",
 ]
 
@@ -43,6 +44,7 @@ START_LIMIT_S = 60.0  # from exec to a listening socket; ROOT itself comes up be
 END_LIMIT_S = 0.5
 _OF_A_TERMINAL = {"_", "COLUMNS", "LINES", "OLDPWD", "PWD", "SHLVL", "TERM", "WINDOWID"}
 LOG_TAIL_BYTES = 4000
+RENEWAL_LIMIT_S = 5.0
 _started: dict[tuple[str, str], subprocess.Popen[bytes]] = {}  # by folder and module
 
 
@@ -306,6 +308,21 @@ def wait_until_warm(folder: str, limit_s: float) -> str | None:
             return str(reply["root"])
     except (EOFError, OSError) as error:
         raise WarmProcessDied("the warm ROOT process ended", log_tail(os.path.join(folder, "root.log"))) from error
+
+
+def tell_restored(folder: str, variables: dict[str, str]) -> None:
+    """Tell the process of ``folder`` that it is a copy of a snapshot, whose environment has ``variables`` from now on, and
+    wait until it has randomness of its own. Starts none. Raises WarmProcessDied, WarmProcessUnavailable."""
+    try:
+        with wire.connect(folder) as connection:
+            wire.send(connection, {"op": "restored", "variables": variables})
+            if not connection.poll(RENEWAL_LIMIT_S):
+                raise WarmProcessDied(f"it did not answer within {RENEWAL_LIMIT_S} s", "", "hung")
+            wire.receive(connection)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise WarmProcessUnavailable(str(error)) from error
+    except (EOFError, OSError) as error:
+        raise WarmProcessDied("it ended", log_tail(os.path.join(folder, "root.log"))) from error
 
 
 def request(

@@ -248,6 +248,7 @@ def _measured(status: dict[str, Any], facts: Mapping[str, Any], submitted_at: fl
         seen_at=seen_at,
         parts={name: parts[name] for name in CALL_PARTS},
         cold=cold,
+        restored=bool(facts.get("restored")),
         read_bytes=int(facts.get("read_bytes", 0)),
         fetched_bytes=int(facts.get("fetched_bytes", 0)),
         fetches=int(facts.get("fetches", 0)),

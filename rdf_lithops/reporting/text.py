@@ -40,7 +40,17 @@ def headlines(report: RunRecord) -> Iterator[str]:
     if report.error:
         yield f"  error: {report.error}"
     yield f"  {_bill(report)}"
+    yield from _restored(report)
     yield from _compilation(report)
+
+
+def _restored(report: RunRecord) -> Iterator[str]:
+    """How many cold starts were copies of a snapshot, and what that took."""
+    restored, cold = [call for call in report.calls if call.restored], sum(call.cold for call in report.calls)
+    if restored:
+        longest_s = max(call.parts.get("cold start", 0.0) for call in restored)
+        others = f", {cold - len(restored)} others started from nothing" if cold > len(restored) else ""
+        yield f"  cold starts: {len(restored)} workers restored from a snapshot, {longest_s:.2f} s at most{others}"
 
 
 def _compilation(report: RunRecord) -> Iterator[str]:

@@ -44,10 +44,11 @@ class Call:
     ``stage`` is "map", "reduce" or "files" (which merges files of a Snapshot); ``outcome`` is "ok" or the kind of failure,
     which ``why`` explains; ``host`` and ``pid`` say which ROOT process ran it. ``submitted_at`` to ``seen_at`` is its time
     for the driver, ``began_at`` to ``ended_at`` that in which a worker had it (and was billed); both are 0.0 if no worker
-    told. ``clock_shift_s`` was added to the worker's times because they did not fit between the driver's. ``read_bytes``
-    is what ROOT read, from wherever; ``fetched_bytes`` what servers of S3 and http sent in ``fetches`` requests: less where
-    it was there already, more where gaps were bridged. ``library_actions`` and ``cling_actions`` are how many kinds of
-    actions of a graph that was new there came from instantiation libraries, and how many Cling compiled.
+    told. ``cold``: its worker started for it; ``restored``: as a copy of a snapshot. ``clock_shift_s`` was added to the
+    worker's times because they did not fit between the driver's. ``read_bytes`` is what ROOT read, from wherever;
+    ``fetched_bytes`` what servers of S3 and http sent in ``fetches`` requests: less where it was there already, more where
+    gaps were bridged. ``library_actions`` and ``cling_actions`` are how many kinds of actions of a graph that was new there
+    came from instantiation libraries, and how many Cling compiled.
     """
 
     stage: str
@@ -65,6 +66,7 @@ class Call:
     seen_at: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
     cold: bool = False
+    restored: bool = False
     read_bytes: int = 0
     fetched_bytes: int = 0
     fetches: int = 0

@@ -44,4 +44,4 @@ class Account:
 
     def _usd(self, seconds: float, requests: int) -> float:
         assert self.outlook is not None
-        return Bill.of(seconds, requests, self.outlook.offer, self.outlook.prices).cost_usd or 0.0
+        return Bill.of(seconds, requests, self.outlook.offer, self.outlook.prices, starts=requests).cost_usd or 0.0

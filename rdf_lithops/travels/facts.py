@@ -14,6 +14,7 @@ class Began(TypedDict, total=False):
     process: int  # the process that forked the task's
     process_at: float  # when that one was started, Unix seconds; 0 if it was there already, as for its second invocation
     invoked_at: float  # when the invocation began, Unix seconds; 0 where no entry point noted it
+    restored: bool  # the process is a copy of a snapshot, and this its first invocation
     compiled_from: float  # when its graph was compiled ahead, ``perf_counter``; 0 if it was not
     compiled_until: float
 
@@ -27,6 +28,7 @@ class Facts(TypedDict, total=False):
     process: int  # see Began
     process_at: float
     invoked_at: float
+    restored: bool
     initialise_s: float  # from the call of the task's function to the start of work: ROOT's start, and the way there
     payload_s: float  # loading the user's code
     graph_s: float  # building the graph, or cloning its actions

@@ -7,8 +7,8 @@
 
 What is as on Lambda: one event at a time per environment; environments are reused, frozen between events and killed when
 they run out of memory or time; a quota of environments; an event that failed is delivered again twice; initialisation
-before the first event. What is not: scheduling within milliseconds, the size of the machine, and signatures, which moto
-does not check.
+before the first event; with SnapStart a snapshot per published version, and copies of it (see ``snapshots``). What is not:
+scheduling within milliseconds, the size of the machine, and signatures, which moto does not check.
 """
 
 from .environment import Function, Places

@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from .snapshots import Restored, Snapshot
 from .watchdog import LABEL, VARIABLE, set_frozen
 
 HANDLER = "rdf_lithops.worker.start.lambda_handler.handler"
@@ -37,6 +38,7 @@ class Function:
     timeout_s: float
     tmp_mib: int
     variables: dict[str, str]
+    version: str = "$LATEST"
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,14 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class Environment:
-    """Started cold; ``run`` gives it one event at a time; ``freeze`` stops it in between; ``kill`` ends it."""
+    """Started cold, or as a copy of a ``snapshot``.
 
-    def __init__(self, function: Function, places: Places, folder: Path, standin: str) -> None:
+    ``run`` gives it one event at a time; ``freeze`` stops it in between; ``kill`` ends it.
+    """
+
+    def __init__(
+        self, function: Function, places: Places, folder: Path, standin: str, snapshot: Snapshot | None = None
+    ) -> None:
         self.function, self.places, self.standin = function, places, standin
         self.id = uuid.uuid4().hex[:8]
         self.folder = folder / self.id
@@ -127,7 +134,11 @@ class Environment:
         handler = type("Handler", (_RuntimeApi,), {"environment": self})
         self.server = _Server(("127.0.0.1", 0), handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.runner: _Container | _Process = (_Container if places.image else _Process)(self)
+        self.runner: _Container | _Process | Restored
+        if snapshot is not None:
+            self.runner = Restored(self, snapshot)
+        else:
+            self.runner = (_Container if places.image else _Process)(self)
 
     # -- the runtime API's side
 
@@ -200,7 +211,7 @@ class Environment:
             "AWS_LAMBDA_RUNTIME_API": f"{address}:{port}",
             "AWS_LAMBDA_FUNCTION_NAME": self.function.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.function.memory_mib),
-            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_VERSION": self.function.version,
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{self.function.name}",
             "AWS_LAMBDA_LOG_STREAM_NAME": self.id,
             "_HANDLER": self.places.handler,

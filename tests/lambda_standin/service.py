@@ -26,6 +26,7 @@ from typing import Any
 
 from . import watchdog
 from .environment import Answer, Environment, Function, Places
+from .versions import Versions
 
 EVENT_DELIVERIES = 3  # Lambda delivers an event that failed twice more
 REDELIVERY_S = 0.2  # a minute on Lambda
@@ -81,10 +82,12 @@ class _Front(http.server.BaseHTTPRequestHandler):
             self.answer(200, json.dumps({"AccountLimit": {"ConcurrentExecutions": self.service.quota}}).encode(), {})
             return
         if match is None:
-            self.answer(*self.service.forward(self.service.moto_port, self, body))
+            status, said, headers = self.service.forward(self.service.moto_port, self, body)
+            self.answer(status, self.service.completed((self.command, self.path, body), said), headers)
             return
         kind = self.headers.get("X-Amz-Invocation-Type") or "RequestResponse"
-        self.answer(*self.service.invoke(urllib.parse.unquote(match[1]), kind, body))
+        qualifier = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query).get("Qualifier", [])
+        self.answer(*self.service.invoke(":".join([urllib.parse.unquote(match[1]), *qualifier]), kind, body))
 
     def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         """Send one response; a client that has gone is no error."""
@@ -140,7 +143,8 @@ class Service:
         self.uploads: list[bytes] = []
         self.failures: list[str] = []  # of the stand-in itself
         self.throttled = 0
-        self._idle: dict[str, list[Environment]] = {}
+        self._idle: dict[tuple[str, str], list[Environment]] = {}
+        self.versions = Versions(places)
         self.environments: list[Environment] = []
         self._busy = self.most_at_a_time = 0
         self._requests_seen = 0
@@ -178,6 +182,7 @@ class Service:
             self._lock.notify_all()
         for environment in environments:
             environment.close()
+        self.versions.close()
         for server in (self._front, self._objects):
             server.shutdown()
             server.server_close()
@@ -279,7 +284,12 @@ class Service:
             float(found["Timeout"]),
             int(found.get("EphemeralStorage", {}).get("Size", 512)),
             dict(found.get("Environment", {}).get("Variables", {})),
+            str(found["Version"]),
         )
+
+    def completed(self, asked: tuple[str, str, bytes], answer: bytes) -> bytes:
+        """The control plane's answer, with what moto does not know of."""
+        return self.versions.told(asked, answer, self.function, (self.folder, self.id))
 
     # -- deliveries
 
@@ -336,11 +346,12 @@ class Service:
                 return
             self._busy += 1
             self.most_at_a_time = max(self.most_at_a_time, self._busy)
-            idle = self._idle.setdefault(function.name, [])
+            idle = self._idle.setdefault((function.name, function.version), [])
             environment = idle.pop() if idle else None
             invocation.cold = environment is None
         if environment is None:
-            environment = Environment(function, self.places, self.folder, self.id)
+            snapshot = self.versions.snapshot_of(function)
+            environment = Environment(function, self.places, self.folder, self.id, snapshot)
             self.environments.append(environment)
         invocation.environment = environment.id
         try:

@@ -3,6 +3,7 @@
 parent          has ROOT warm, runs nothing of the user's, and forks
 slots           how it listens, forks and buries
 leases          what it knows of slots and of who asks for one
+renewal         what it makes anew where it is a copy of a snapshot
 slot            a fork that has loaded one payload and serves one call at a time
 initialisation  ROOT is brought up, and what every graph needs made ready
 graphs          graphs that were compiled, kept and run again

@@ -22,8 +22,9 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
 from ...compiled import library
+from ...processes import restored
 from ...processes.library_making import make_missing
-from . import graphs, initialisation
+from . import graphs, initialisation, renewal
 from .slots import Parent
 
 FIRST_GRAPH_S = 1.0  # a driver that has just started us books its first graph meanwhile: compile that one, not ours
@@ -98,6 +99,8 @@ def main() -> None:
             while not parent.is_wanted() and next(steps, "done") != "done":
                 pass
             steps.close()
+            if restored.is_snapshot():
+                renewal.prepare()
             parent.announce_warm(root)
             parent.serve()
             code = 0

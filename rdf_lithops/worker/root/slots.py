@@ -21,6 +21,7 @@ from ...processes import warm, wire
 from ...processes.beats import adopt_orphans, die_with_parent
 from ...travels import sealed
 from .. import payload
+from . import renewal
 from .leases import Lease, Slot, Unborn, how_it_ended
 from .slot import control_pair, counter_path, place_of, serve
 
@@ -139,8 +140,17 @@ class Parent:
             self.watchers.append(connection)
             if self.warm_as is not None:
                 self.announce_warm(self.warm_as)
+        elif message["op"] == "restored":
+            self._restored(connection, message["variables"])
         else:
             self.waiting.append(Lease(connection, message["payload"], message["graph"], message.get("copies", 0)))
+
+    def _restored(self, connection: Connection[Any, Any], variables: dict[str, str]) -> None:
+        """This process is a copy of a snapshot: all that it forks from now on has a name and randomness of its own."""
+        os.environ.update(variables)
+        renewal.renew()
+        with connection, contextlib.suppress(OSError):
+            wire.send(connection, {"reply": "ok"})
 
     def _drop_holder(self, fd: int) -> None:
         self.epoll.unregister(fd)

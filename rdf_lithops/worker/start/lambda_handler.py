@@ -5,6 +5,8 @@
                                 ──> wait until ROOT
                                     has compiled
 
+With SnapStart the initialisation ends in a snapshot, and each environment is a copy of it (see ``processes.restored``).
+
 Lithops' worker forks a process per task; the warm ROOT process is held from here, so that it lives as long as this
 environment, however long Lambda freezes it between two events. The only module of the far side that imports lithops: it is
 what Lithops calls, where every other module is called by it.
@@ -17,13 +19,14 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ...processes import seconds, warm
+from ...processes import restored, seconds, warm
 from ..root import smoke
 
 __all__ = ["handler"]
 
 FOREVER_S = 1e9  # the environment's life is Lambda's business
 WARM_LIMIT_S = 8.0  # Lambda allows 10 s of initialisation; beyond them it starts again, on the call's time
+SNAPSHOT_LIMIT_S = 100.0  # of initialisation before a snapshot it allows 130 s
 
 
 def _hold_root() -> Connection[Any, Any] | None:
@@ -38,7 +41,8 @@ def _hold_root() -> Connection[Any, Any] | None:
 def _wait_for_root() -> str | None:
     """ROOT's version once it is warm; None if it is not: the first task starts it anew, and says why if it cannot."""
     with contextlib.suppress(warm.WarmProcessDied, warm.WarmProcessUnavailable):
-        return warm.wait_until_warm(warm.folder_for(None), WARM_LIMIT_S)
+        limit_s = SNAPSHOT_LIMIT_S if restored.is_snapshot() else WARM_LIMIT_S
+        return warm.wait_until_warm(warm.folder_for(None), limit_s)
     return None
 
 
@@ -56,6 +60,12 @@ def _read_models_once() -> None:
     JSONFileLoader.load_file = load_once
 
 
+def _start_root_again() -> None:
+    """In a copy of a snapshot whose ROOT process is lost: hold a new one, which comes up while the first event does."""
+    global _held
+    _held = _hold_root()
+
+
 _began = time.perf_counter()
 _held = _hold_root()
 
@@ -64,6 +74,10 @@ from lithops.serverless.backends.aws_lambda import entry_point  # noqa: E402  # 
 
 _read_models_once()
 ROOT_VERSION = _wait_for_root() if _held is not None else None
+if restored.is_snapshot():
+    from snapshot_restore_py import register_after_restore  # type: ignore[import-untyped]  # awslambdaric runs the hooks
+
+    register_after_restore(restored.renew, warm.folder_for(None), _start_root_again)
 INITIALISATION_S = time.perf_counter() - _began
 
 
