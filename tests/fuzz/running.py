@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import re
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -58,6 +59,19 @@ FAULTS_OF_ROOT = {
 }
 
 
+# What local RDataFrame says when it answers, and the answer may be wrong: where a file lacks a column that no result needs, a
+# node that asks for it leaves the readers of other columns with what they held before.
+WRONG_OF_ROOT = {r"TBranchProxy::Setup.*Branch '.*' is not available from tree": lambda files: _has_a_column_in_some(files)}
+
+
+def _has_a_column_in_some(files: Sequence[File]) -> bool:
+    """Whether a tree has a column in one file that it lacks in another."""
+    columns: dict[str, set[frozenset[str]]] = {}
+    for tree in (tree for file in files for tree in file.trees):
+        columns.setdefault(tree.name, set()).add(frozenset(column.name for column in tree.columns))
+    return any(len(sets) > 1 for sets in columns.values())
+
+
 def _has_an_empty_file_of_other_types(files: Sequence[File]) -> bool:
     """Whether a tree has no entries in one file, and a column there is of another type than in a file that has some."""
     kinds: dict[tuple[str, str], set[str]] = {}
@@ -104,12 +118,37 @@ def check(steps: list[Write | Query], fexec: Any, say: Say = say_nothing) -> lis
                 files.update({file.path: file for file in step.files})
                 continue
             say("local")
-            expected = _attempt(step, ROOT.RDataFrame, f"local_{number}")
+            with _heard() as said:
+                expected = _attempt(step, ROOT.RDataFrame, f"local_{number}")
             say("ours")
             given = {"executor": fexec, "npartitions": step.npartitions, "options": step.options}
             actual = _attempt(step, functools.partial(ROOT.RDataFrame, **given), f"ours_{number}")
+            if _is_wrong(said, list(files.values())) and not isinstance(expected, _Raised):
+                continue
             found += [f"step {number}{text}" for text in _compared(expected, actual, list(files.values()))]
         return found
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What is written to standard error meanwhile, which still arrives there."""
+    said = list[str]()
+    with tempfile.TemporaryFile() as log:
+        before = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            log.seek(0)
+            said.append(log.read().decode(errors="replace"))
+            sys.stderr.write(said[0])
+
+
+def _is_wrong(said: Sequence[str], files: Sequence[File]) -> bool:
+    """Whether what local RDataFrame answered is known to be wrong."""
+    return any(re.search(pattern, said[0]) and holds(files) for pattern, holds in WRONG_OF_ROOT.items())
 
 
 @contextlib.contextmanager
