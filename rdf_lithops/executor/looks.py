@@ -155,7 +155,8 @@ class Looks:
         now_s = time.monotonic()
         if self._silent_since_s is None:
             self._silent_since_s = now_s
-            logger.warning("Lithops' storage did not answer: %r", error)
+            why = str(error).partition("\n")[0]
+            logger.warning("Lithops' storage did not answer (%s: %s): it is asked again", type(error).__name__, why)
         patience_s = STORAGE_PATIENCE_S if _is_refusal(error) else OUTAGE_PATIENCE_S
         if now_s - self._silent_since_s > patience_s:
             why = f"{type(error).__name__}: {error}"
