@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     fields = {field.name for field in dataclasses.fields(Script)}
     script = Script(**{name: value for name, value in vars(given).items() if name in fields and value is not None})
-    with tempfile.TemporaryDirectory() as folder, _standing(Path(folder)) as (executor, gateway, control):
+    with tempfile.TemporaryDirectory() as folder, standing(Path(folder)) as (executor, gateway, control):
         _measure(executor, gateway, control, 2, None)
         if not control({"record": True})["recorded"]:
             raise AssertionError("no real call was recorded")
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @contextlib.contextmanager
-def _standing(folder: Path) -> Iterator[tuple[Any, Any, Any]]:
+def standing(folder: Path) -> Iterator[tuple[Any, Any, Any]]:
     """An executor on Lambda as it stands here, the S3 server, and what tells the scripted environments."""
     keys = s3_server.ACCESS_KEY, s3_server.SECRET_KEY
     with contextlib.ExitStack() as stack:

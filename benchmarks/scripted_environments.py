@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from lambda_standin import Places, Service, account
+from lithops.constants import SESSION_ID_ENV
+from lithops.storage.utils import StorageNoSuchKeyError
 
+from rdf_lithops.executor.run_places import RUN_VARIABLE
+from rdf_lithops.processes.beats import Pulse, Stopped
 from rdf_lithops.travels.envelope import pack, unpack
 
 from .simulation import REDELIVERY_S, Script, life_s
@@ -41,6 +46,8 @@ SCRIPTED = ("MapTask",)
 API_S = 0.03  # from the driver to Lambda's control plane
 REAL_AT_A_TIME = 2
 FOLDER = "lithops.jobs"
+LISTENERS = 512
+TICK_S = 0.05  # between two looks of a call whether a beat is due
 
 
 class Scripted(Service):
@@ -53,6 +60,9 @@ class Scripted(Service):
         self.tally: Counter[str] = Counter()
         self.billed_s = self.worked_s = 0.0
         self.started_at: list[float] = []
+        self.ended_at: list[float] = []
+        self.listeners = ThreadPoolExecutor(LISTENERS)
+        self.lock = threading.Lock()
         self.idle, self.busy = 0, 0
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
@@ -61,7 +71,7 @@ class Scripted(Service):
         """From now on this script, in new environments."""
         self.script_of, self.idle, self.busy, self.tally = script, 0, 0, Counter()
         self.billed_s = self.worked_s = 0.0
-        self.started_at = []
+        self.started_at, self.ended_at = [], []
         if script is not None:
             self.dice = random.Random(script.seed)
             self.began_s = time.monotonic()
@@ -104,6 +114,7 @@ class Scripted(Service):
         finally:
             self.busy -= 1
             self.billed_s += time.time() - began
+            self.ended_at.append(time.time())
         self.idle += not dies
         if dies:
             self.tally["killed"] += 1
@@ -125,6 +136,10 @@ class Scripted(Service):
         await self.store.get_async(event["func_key"])
         await self._put(f"{prefix}/{activation}.init", b"")
         until = time.time() + loop_s * (self.dice.random() if dies else 1.0)
+        if script.listens:
+            await self.loop.run_in_executor(self.listeners, self._listen, event, call_id, script, until)
+            self.tally["stopped"] += time.time() < until
+            return
         beat = 0
         while (left_s := until - time.time()) > 0:
             await asyncio.sleep(min(left_s, script.beat_s / script.faster))
@@ -136,6 +151,19 @@ class Scripted(Service):
             self.worked_s += loop_s
             status = self.recorded.status(event, call_id, activation, began, began + begin_s, loop_s)
             await self._put(f"{prefix}/status.json", status)
+
+    def _listen(self, event: dict[str, Any], call_id: str, script: Script, until: float) -> None:
+        """Beat, and ask at each beat whether the call is wanted, until it is not or is done: the worker's own code."""
+        settings = {"every_s": script.beat_s / script.faster, "prefix": FOLDER}
+        settings |= {"folder_variable": SESSION_ID_ENV, "run_variable": RUN_VARIABLE}
+        with self.lock:
+            os.environ[SESSION_ID_ENV] = f"{event['job_key']}-{call_id}"
+            os.environ[RUN_VARIABLE] = event["extra_env"][RUN_VARIABLE]
+            pulse = Pulse(settings, _Objects(self.store))
+        with contextlib.suppress(Stopped):
+            while time.time() < until:
+                pulse.tick()
+                time.sleep(TICK_S)
 
     async def _put(self, key: str, body: bytes) -> None:
         self.tally["PUT"] += 1
@@ -155,6 +183,24 @@ class Scripted(Service):
                         self.recorded = Recorded(status, envelope)
                         return True
         return False
+
+
+class _Objects:
+    """What a worker has for Lithops' storage here."""
+
+    bucket = account.BUCKET
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def put_object(self, bucket: str, key: str, data: bytes) -> None:
+        self._store.put(key, data)
+
+    def get_object(self, bucket: str, key: str) -> bytes:
+        try:
+            return bytes(self._store.get(key).bytes())
+        except FileNotFoundError as error:
+            raise StorageNoSuchKeyError(bucket, key) from error
 
 
 @dataclass(frozen=True)
@@ -208,6 +254,8 @@ def _obey(service: Scripted, command: dict[str, Any]) -> dict[str, Any]:
         **service.tally,
         "billed_s": service.billed_s,
         "worked_s": service.worked_s,
+        "busy": service.busy,
+        "ended_at": service.ended_at if service.script_of is not None and service.script_of.listens else [],
         "started_at": [min(service.started_at, default=0.0), max(service.started_at, default=0.0)],
         "failures": service.failures,
     }

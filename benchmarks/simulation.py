@@ -30,7 +30,7 @@ class Script:
     loop; ``spread`` is the relative width of each, ``stragglers`` the share of loops that take up to twice as long. Shares
     of events whose environment dies on the way, whose invocation is throttled, which are delivered twice. ``quota``
     environments at a time, of which ``ramp_per_s`` more start each second (0: all at once). ``faster``: this many seconds
-    pass in one."""
+    pass in one. ``listens``: 1 where calls ask at each beat whether their run wants them still, as real ones do."""
 
     seed: int = 1
     cold_s: float = 3.0
@@ -46,6 +46,7 @@ class Script:
     ramp_per_s: float = 0.0
     beat_s: float = 10.0
     faster: float = 1.0
+    listens: int = 0
 
 
 def life_s(script: Script, dice: random.Random, is_cold: bool) -> tuple[float, float]:

@@ -14,7 +14,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from inline import Inline
@@ -29,13 +29,14 @@ from rdf_lithops.travels.envelope import Envelope, pack
 __all__ = ["Clock", "Life", "Script", "Told", "failing", "told"]
 
 TICK_S = 0.05
+BEGAN_S = 1000.0
 
 
 class Clock:
     """Stands in for the module ``time``: sleeping is what makes it go on."""
 
     def __init__(self) -> None:
-        self.now_s = 1000.0
+        self.now_s = BEGAN_S
         self.alarms: list[tuple[float, Callable[[], None]]] = []
 
     def monotonic(self) -> float:
@@ -100,6 +101,11 @@ class Told:
     healthy_cancelled: list[tuple[int, int]] = field(default_factory=list)
     delivered: set[int] = field(default_factory=set)
     merged: bool = False
+    away_s: ClassVar[tuple[float, float]] = (math.inf, math.inf)  # when nobody answers
+
+    @property
+    def is_away(self) -> bool:
+        return self.away_s[0] <= self.clock.now_s - BEGAN_S < self.away_s[1]
 
     def submit(self, part: Plan) -> _Scripted:
         self.attempts.append([item["call"]["id"] for item in part.iterdata])
@@ -124,6 +130,7 @@ class _Scripted(Inline):
         self.lives = {position: self._life(call_id) for position, call_id in enumerate(self.calls)}
         self.told: dict[int, CallEnd] = {}
         self.complete_s: float | None = None
+        self.is_deaf = False
 
     def _life(self, call_id: int) -> Life:
         return self.run.script.get((call_id, self.number), Life())
@@ -133,6 +140,9 @@ class _Scripted(Inline):
         return self.run.clock.now_s - self.began_s
 
     def map_ends(self) -> dict[int, CallEnd]:
+        self.is_deaf = self.run.is_away
+        if self.is_deaf:
+            return {}
         ended = {i: life for i, life in self.lives.items() if life.ends_s is not None and life.ends_s <= self._after_s}
         ends = {i: life.end or self.ends[i] for i, life in ended.items() if i not in self.told}
         self.told.update(ends)
@@ -145,10 +155,14 @@ class _Scripted(Inline):
             self.complete_s = max(life.ends_s or 0.0 for life in self.lives.values())
 
     def begun(self) -> set[int]:
+        if self.run.is_away:
+            return set()
         return {i for i, life in self.lives.items() if life.begins_s is not None and life.begins_s <= self._after_s}
 
     def beats(self) -> dict[int, dict[str, Any]]:
         listened_s = {i: min(self._after_s, self.lives[i].silent_s) for i in self.begun() - self.told.keys()}
+        if self.run.is_away:
+            return {}
         return {i: {"beat": 1 + int(s), "entries": int(s), "cpu_s": s, "host": "here"} for i, s in listened_s.items()}
 
     def queued(self) -> set[int]:
@@ -164,6 +178,9 @@ class _Scripted(Inline):
         return None if self.complete_s is None else self._after_s - self.complete_s
 
     def reduce_end(self) -> CallEnd | None:
+        self.is_deaf = self.run.is_away
+        if self.is_deaf:
+            return None
         life = self.run.script.get((-1, self.number), Life(ends_s=0.0))
         if self._reduced_s is None or life.ends_s is None or self._reduced_s < life.ends_s:
             return None
@@ -174,6 +191,9 @@ class _Scripted(Inline):
         return super().reduce_end()
 
     def reduce_beat(self) -> int | None:
+        self.is_deaf = self.run.is_away
+        if self.is_deaf:
+            return None
         life = self.run.script.get((-1, self.number), Life(ends_s=0.0))
         if self._reduced_s is None or life.begins_s is None or self._reduced_s < life.begins_s:
             return None

@@ -20,9 +20,11 @@ SILENCE_S = 3.0  # of a request that is not answered
 @dataclass
 class FlakyProxy:
     """``decide(method, path)`` says what becomes of a request: "" passes it on, "500" or "503" is the answer, "silent" keeps
-    the connection open and then drops it, "lost" says that the object is not there."""
+    the connection open and then drops it, "lost" says that the object is not there. ``cut(agent)`` is asked before: whether
+    the network of this kind of client is away, and its connections break."""
 
     decide: Callable[[str, str], str] = lambda method, path: ""
+    cut: Callable[[str], bool] = lambda agent: False
     endpoint: str = ""
     struck: list[str] = field(default_factory=list)
 
@@ -35,6 +37,10 @@ def _handler(proxy: FlakyProxy, target: str) -> type[http.server.BaseHTTPRequest
 
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if proxy.cut(self.headers.get("User-Agent") or ""):
+                proxy.struck.append(f"cut {self.command} {self.path}")
+                self.close_connection = True
+                return
             what = proxy.decide(self.command, self.path)
             if what:
                 proxy.struck.append(f"{what} {self.command} {self.path}")

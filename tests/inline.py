@@ -32,6 +32,7 @@ class Inline:
 
     poll_s = 0.0
     job_key = "inline"
+    is_deaf = False
     holds_reducer = False
 
     def __init__(self, part: Plan) -> None:

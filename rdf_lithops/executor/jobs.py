@@ -37,6 +37,7 @@ class Jobs:
         self._forgotten: list[str] = []  # what is left of them goes with the next sweep
         self._open: set[str] = set()  # recorded and not forgotten
         self._cancelled: set[str] = set()
+        self._undeleted: set[str] = set()  # forgotten while the storage did not answer
         self._functions: set[str] = set()  # of our functions, which lie in the storage until the end
 
     @property
@@ -76,11 +77,20 @@ class Jobs:
         if hasattr(executor.invoker, "discard_pending"):  # the places that they hold among max_workers, if any, are free
             executor.invoker.discard_pending(sorted(keys), {future.job_id for future in futures})
         for key in sorted(keys):
-            self._delete_job(key)
+            self._try_to_delete(key)
         if self._local and self._cancelled & keys:
             later = threading.Timer(SWEEP_AGAIN_S, self.sweep)  # a process that is being killed may write still
             later.daemon = True
             later.start()
+
+    def _try_to_delete(self, key: str) -> None:
+        """Delete what a job has left; later, if the storage does not answer: that must not cost the run its result."""
+        try:
+            self._delete_job(key)
+            self._undeleted.discard(key)
+        except Exception as problem:  # of the storage's own kind
+            self._undeleted.add(key)
+            logger.debug("what %s has left is deleted later: %r", key, problem)
 
     def withdraw(self, keys: set[str], error: BaseException) -> None:
         """Stop and forget jobs of which nobody has the futures, as their submission failed or was interrupted in the middle.
@@ -110,7 +120,7 @@ class Jobs:
             self._forgotten.clear()
             # their processes were killed while they wrote, or could not be stopped; other threads add to them
             for key in tuple(self._cancelled) if self._local or self.closed else ():
-                self._delete_job(key)
+                self._try_to_delete(key)
             if self.closed:
                 self._cancelled.clear()
 
@@ -118,12 +128,17 @@ class Jobs:
         """Delete what is left of all of them, our functions too; what the storage refuses is told, and ``gc`` finds it."""
         self.closed = True
         complaints.expect(self._open)
-        for delete in (self.sweep, self._delete_functions):
+        for delete in (self.sweep, self._delete_undeleted, self._delete_functions):
             try:
                 delete()
             except Exception as problem:  # of the storage's own kind: an end must end
                 why = str(problem).partition("\n")[0]
                 logger.warning("objects of this executor stay in the storage (%s): rdf-lithops gc removes them", why)
+
+    def _delete_undeleted(self) -> None:
+        for key in sorted(self._undeleted):
+            self._delete_job(key)
+        self._undeleted.clear()
 
     def delete_below(self, prefix: str) -> None:
         """Delete all objects of a folder of Lithops' storage; on localhost they are files, and the folder goes with them."""

@@ -22,12 +22,13 @@ from .objects import S3Objects
 from .session import Session
 from .statuses import read_status
 
-__all__ = ["Looks", "pause_s", "rest_s"]
+__all__ = ["OUTAGE_PATIENCE_S", "Looks", "pause_s", "rest_s"]
 
 logger = logging.getLogger(__name__)
 
 HALF_WRITTEN_S = 2.0  # longer is damaged
-STORAGE_PATIENCE_S = 60.0  # of errors in a row, beyond the storage client's own repetitions
+STORAGE_PATIENCE_S = 60.0  # of refusals in a row, beyond the storage client's own repetitions
+OUTAGE_PATIENCE_S = 1800.0  # of a network that is away, or a server that fails: meanwhile nothing is known of the calls
 LONGEST_S, SHORTEST_S = 0.5, 0.04  # between two looks at a storage that is far: each is a request that is paid for
 BEFORE_THE_END = 0.8  # of the expected time there is little to be seen
 PATIENCE = 0.2  # of the time that something has been due, it may be late
@@ -55,7 +56,8 @@ def rest_s(cost_s: float, elapsed_s: float, is_ending: bool) -> float:  # decisi
 class Looks:
     """What one submission asks the storage. Futures are Lithops', of one call each.
 
-    Every method raises RunError once the storage has not answered for ``STORAGE_PATIENCE_S``.
+    Every method raises RunError once the storage has refused to answer for ``STORAGE_PATIENCE_S``, or has not answered for
+    ``OUTAGE_PATIENCE_S``.
     """
 
     def __init__(self, session: Session) -> None:
@@ -66,6 +68,11 @@ class Looks:
         self._readers = concurrent.futures.ThreadPoolExecutor(READERS)  # starts no thread before it is needed
         self._silent_since_s: float | None = None
         self._unreadable_since_s: dict[tuple[str, ...], float] = {}
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether the storage did not answer when it was asked last."""
+        return self._silent_since_s is not None
 
     @property
     def is_near(self) -> bool:
@@ -136,12 +143,28 @@ class Looks:
         except ValueError:  # it did answer
             raise
         except Exception as error:
-            now_s = time.monotonic()
-            self._silent_since_s = self._silent_since_s or now_s
-            if now_s - self._silent_since_s > STORAGE_PATIENCE_S:
-                why = f"{type(error).__name__}: {error}"
-                raise RunError(f"Lithops' storage has not answered for {STORAGE_PATIENCE_S:g} s", why=why) from error
-            logger.warning("Lithops' storage did not answer: %r", error)
+            self._note_silence(error)
             return None
+        if self._silent_since_s is not None:
+            logger.warning("Lithops' storage answers again, after %.0f s", time.monotonic() - self._silent_since_s)
         self._silent_since_s = None
         return answer
+
+    def _note_silence(self, error: Exception) -> None:
+        """The storage did not answer: say so once, and raise if that goes on for too long."""
+        now_s = time.monotonic()
+        if self._silent_since_s is None:
+            self._silent_since_s = now_s
+            why = str(error).partition("\n")[0]
+            logger.warning("Lithops' storage did not answer (%s: %s): it is asked again", type(error).__name__, why)
+        patience_s = STORAGE_PATIENCE_S if _is_refusal(error) else OUTAGE_PATIENCE_S
+        if now_s - self._silent_since_s > patience_s:
+            why = f"{type(error).__name__}: {error}"
+            raise RunError(f"Lithops' storage has not answered for {patience_s:g} s", why=why) from error
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a server has answered that it may not be asked so: it will say the same later."""
+    answered = getattr(error, "response", None)  # of boto3
+    code = answered.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) if isinstance(answered, dict) else 0
+    return 400 <= code < 500 or type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError")

@@ -7,6 +7,7 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import tempfile
 import time
@@ -28,6 +29,8 @@ from .payload import Payload
 from .session import Session
 
 __all__ = ["Place", "beats", "call_off", "delivered", "opened", "places", "record", "working_place"]
+
+logger = logging.getLogger(__name__)
 
 RUN_VARIABLE = "RDF_LITHOPS_RUN"  # which names a run's record to its calls
 RUN_FIRST = "PRE_RUN"  # Lithops' variable: the dotted name of a function
@@ -74,7 +77,11 @@ def opened(session: Session, payload: Payload, outputs: Sequence[tuple[str, str,
         yield place
     finally:
         session.jobs.withdraw(set(place.job_keys), RunError("the run is over"))
-        session.jobs.delete_below(prefix)
+        try:
+            session.jobs.delete_below(prefix)
+        except Exception as problem:  # of the storage's own kind; it must not hide the result, or what the run ended in
+            why = str(problem).partition("\n")[0]
+            logger.warning("%s stays in the storage (%s): rdf-lithops gc removes it", prefix, why)
 
 
 class _Hidden(str):

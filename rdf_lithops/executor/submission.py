@@ -20,7 +20,7 @@ from ..run.books import CallEnd
 from .gate import Gate, submitting
 from .listings import Listing
 from .localhost import LocalJobs
-from .looks import Looks, pause_s, rest_s
+from .looks import OUTAGE_PATIENCE_S, Looks, pause_s, rest_s
 from .registry import bring_up
 from .run_places import Place, call_off, record
 from .session import Session
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 LOCAL_POLL_S, LONGEST_LOCAL_POLL_S = 0.004, 0.05
 POLL_SHARE = 0.001  # of the time since the submission: a long run is asked less often how it is
 READS_FOR_A_LIST, READ_S = 8, 0.15e-3  # of statuses, which cost about as much; and of the processor, for each
+AWAY_S = 1.0  # between two looks whether the network is there again
 MOST_ENDS = 512  # that are read before they are told
 MOST_BEATS = 128  # that are read at a time; of the others it is known that they have beaten
 
@@ -71,14 +72,26 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
     except BaseException as error:
         session.jobs.withdraw(set(place.job_keys) - before, error)
         if isinstance(error, Exception) and _may_pass(error):
+            _await_answer(place, options)
             raise SubmissionError(f"Lithops could not submit the calls: {type(error).__name__}: {error}") from error
         raise
 
 
 def _may_pass(error: BaseException) -> bool:
     """Whether an error is that of a service or a network that did not answer as it should."""
-    homes = ("botocore", "boto3", "urllib3", "requests", "google", "azure", "redis", "ibm_botocore", "kubernetes")
+    homes = ("botocore", "boto3", "obstore", "urllib3", "requests", "google", "azure", "redis", "ibm_botocore", "kubernetes")
     return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.split(".")[0] in homes
+
+
+def _await_answer(place: Place, options: Options) -> None:
+    """Wait until the storage answers, whatever it says: while the network is away every attempt would be in vain."""
+    until_s = time.monotonic() + min(OUTAGE_PATIENCE_S, options.deadline_s or math.inf)
+    while time.monotonic() < until_s:
+        interrupts.check()
+        with contextlib.suppress(Exception):  # of the storage's own kind
+            place.storage.list_keys(place.storage.bucket, f"{place.prefix}/")
+            return
+        time.sleep(AWAY_S)
 
 
 def _call_limit_s(plan: Plan, options: Options) -> float | None:
@@ -122,6 +135,10 @@ class LithopsSubmission:
         own = getattr(self.session.executor.storage.storage_handler, "poll_s", None)  # a folder may be asked more often
         now_s = time.monotonic()
         return float(own or pause_s(now_s - self._began_s, self._expected_s, now_s - self._changed_s))
+
+    @property
+    def is_deaf(self) -> bool:
+        return self._looks.is_deaf
 
     @property
     def job_key(self) -> str:

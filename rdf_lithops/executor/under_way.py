@@ -120,6 +120,10 @@ class UnderWay:
         except Exception as problem:  # of the storage's own kind: whoever took it up as well has removed it
             return CallEnd(None, f"its partial cannot be read any more: {problem}", status=end.status)
 
+    @property
+    def is_deaf(self) -> bool:
+        return self._looks.is_deaf
+
     def begun(self) -> set[int]:
         return {self._positions[call_id] for call_id in self._calls.values()}
 

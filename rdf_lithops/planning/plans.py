@@ -76,6 +76,18 @@ class Plan:
         ranges = [len(task.range_ids) for task in self.reduce_task.tasks]
         return [(graph, first, ranges[graph]) for graph, first in enumerate(self.map_task.firsts)]
 
+    def names(self) -> list[str]:
+        """Of each of several graphs the file that it reads, or the first of them and how many more there are; empty where
+        all read the same, or none."""
+        if not isinstance(self.map_task, GraphsTask):
+            return []
+        files: list[set[str]] = [set() for _ in self.map_task.tasks]
+        for plain in self._plain_ranges():
+            files[plain["graph"]] |= adapter.files_of([plain], self.map_task.dataset_of(plain))
+        if all(some == files[0] for some in files):
+            return [""] * len(files)
+        return [_name_of(sorted(some)) for some in files]
+
     def alone(self, graph: int) -> Plan:
         """What folds one of the graphs, whose ranges are numbered as here."""
         if not (isinstance(self.map_task, GraphsTask) and isinstance(self.reduce_task, GraphsReduce)):
@@ -127,6 +139,14 @@ class Plan:
                 lines.append(f"  … and {self.calls - 10} more calls")
                 break
         return "\n".join(lines)
+
+
+def _name_of(files: list[str]) -> str:
+    """The first of several files, without its folder and what may be secret in a URL, and how many more there are."""
+    if not files:
+        return ""
+    first = files[0].partition("?")[0].rpartition("/")[2]
+    return first if len(files) == 1 else f"{first} and {len(files) - 1} more"
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:

@@ -1,6 +1,7 @@
 """During a run and after it: what each second and cent went into. Values and text: knows neither ROOT nor Lithops.
 
 progress     a bar, or a line now and then, while a run lasts
+graph_progress  the lines of several graphs below that bar
 accounting   from the events of a run to its ``Report``
 values       what a run did, as records: one per call, one for the run
 report       ``Report``: such a record, with the ways in which it is shown

@@ -27,6 +27,7 @@ from ..run.events import (
     RunBegan,
     RunEnded,
 )
+from .graph_progress import BAR, GraphBars, Graphs
 from .text import quantity
 
 __all__ = ["Bar", "Lines", "Tally", "consumer", "in_notebook"]
@@ -53,6 +54,7 @@ class Tally:
     running: dict[int, int] = field(default_factory=dict)  # call: entries so far
     failed: set[int] = field(default_factory=set)
     reduced: bool = False
+    graphs: Graphs | None = None  # where there are several
     taken_up: int = 0  # entries of calls whose partials were there before
     entries: int = 0  # done, those of calls that still run included
     first: tuple[float, int] | None = None  # when entries were first heard of, and how many
@@ -62,6 +64,7 @@ class Tally:
         self.now = event.at
         if isinstance(event, RunBegan):
             self.calls, self.total, self.began_at = event.plan.calls, expected_entries(event.plan), event.at
+            self.graphs = Graphs(event.plan) if event.plan.graphs > 1 else None
         elif isinstance(event, AttemptBegan):
             self.attempt = event.number
             self.failed.difference_update(event.call_ids)
@@ -85,6 +88,8 @@ class Tally:
             self.failed.add(event.call_id)
         elif isinstance(event, ReduceEnded):
             self.reduced = True
+        if self.graphs is not None:
+            self.graphs.count(event)
         if self.first is None and self.entries > self.taken_up:
             self.first = self.now, self.entries
 
@@ -124,9 +129,11 @@ class Tally:
 
     def states(self) -> str:
         """The numbers of calls by what they do."""
+        graphs = "" if self.graphs is None else f"graphs: {self.graphs.done} of {len(self.graphs.standings)}, "
         if len(self.finished) == self.calls:
-            return f"{self.calls} calls done" + ("" if self.reduced else ", reducing")
-        said = f"calls: {len(self.running)} running, {len(self.finished)} of {self.calls} done, {len(self.failed)} failed"
+            return f"{graphs}{self.calls} calls done" + ("" if self.reduced else ", reducing")
+        calls = f"{len(self.running)} running, {len(self.finished)} of {self.calls} done, {len(self.failed)} failed"
+        said = f"{graphs}calls: {calls}"
         said += f", attempt {self.attempt}" if self.attempt > 1 else ""
         return said + (f", {self.backups} backups" if self.backups else "")
 
@@ -169,10 +176,16 @@ def _clock(seconds: float) -> str:
 
 
 class Bar:
-    """A tqdm bar of entries (of calls, where entries are not known in advance) from the first second to the run's end."""
+    """A tqdm bar of entries (of calls, where entries are not known in advance) from the first second to the run's end.
 
-    def __init__(self, make: Any) -> None:
+    Where several graphs run as one, each has a line below it, drawn by ``graph_bar`` (see ``graph_progress``); None for no
+    such lines, where whatever shows the bar does not move up a line.
+    """
+
+    def __init__(self, make: Any, graph_bar: str | None = BAR) -> None:
         self.make = make  # tqdm's class for the terminal or the notebook
+        self.graph_bar = graph_bar
+        self.graph_bars: GraphBars | None = None
         self.tally = Tally()
         self.bar: Any = None
         self.shown_s = -SHOWN_EVERY_S
@@ -187,14 +200,23 @@ class Bar:
             if self.tally.elapsed_s < FIRST_BAR_S or isinstance(event, RunEnded):
                 return
             self.bar = self._bar()
+            if self.tally.graphs is not None and self.graph_bar is not None:
+                self.graph_bars = GraphBars(self.make, self.tally.graphs, self.bar, self.graph_bar)
         counted = self.tally.entries if self.tally.total is not None else len(self.tally.finished)
         self.bar.n = min(counted, self.bar.total)
         self.bar.set_description_str(self.tally.brief(), refresh=False)
         if isinstance(event, RunEnded):
-            self.bar.close()
-            self.bar = None
+            self._close()
         else:
             self.bar.refresh()
+            if self.graph_bars is not None:
+                self.graph_bars.refresh()
+
+    def _close(self) -> None:
+        if self.graph_bars is not None:
+            self.graph_bars.close()
+        self.bar.close()
+        self.bar = self.graph_bars = None
 
     def _bar(self) -> Any:
         total = self.tally.total if self.tally.total is not None else self.tally.calls
@@ -230,7 +252,7 @@ def consumer(wanted: bool | None) -> Consumer | None:
     if wanted is False:
         return None
     if in_notebook():
-        return Bar(_notebook_bar())
+        return Bar(*_notebook_bar())
     if sys.stderr is not None and sys.stderr.isatty():
         from tqdm import tqdm
 
@@ -249,10 +271,13 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-def _notebook_bar() -> Any:
-    """tqdm's widget where ipywidgets are installed, else its text, which notebooks show too."""
+def _notebook_bar() -> tuple[Any, str | None]:
+    """tqdm's widget where ipywidgets are installed, and how it draws a graph's bar; else its text, which notebooks show too,
+    but no line below it."""
     if importlib.util.find_spec("ipywidgets") is not None:
         from tqdm.notebook import tqdm
-    else:
-        from tqdm import tqdm
-    return tqdm
+
+        return tqdm, "{bar}"
+    from tqdm import tqdm
+
+    return tqdm, None

@@ -19,6 +19,10 @@ class Submission(Protocol):
         """After how many seconds it is worth looking again."""
 
     @property
+    def is_deaf(self) -> bool:
+        """Whether nobody answered when this was asked last: that nothing was heard of a call then says nothing of it."""
+
+    @property
     def job_key(self) -> str:
         """Lithops' name of the map job."""
 

@@ -33,7 +33,7 @@ SHOWN_WATCH_S = 0.05  # and when somebody does
 LOOKING_SHARE = 0.05  # of the driver's time at most goes into looks: they become rarer as they take longer
 SILENT_BEATS = 20  # missing ones after which a call is given up, unless options.silence_s says otherwise
 SILENCE_LEAST_S = 10.0  # and not sooner: a machine may be busy
-SUSPENDED_BEATS = 5  # not listened to: the driver itself was suspended
+SUSPENDED_BEATS = 5  # not listened to: the driver itself was suspended, or its network was away
 STRAGGLER_SHARE = 0.75  # of the calls must have delivered before the others count as late
 STRAGGLER_FACTOR = 2.0  # times the median duration, and
 STRAGGLER_LEAST_S = 5.0  # this much longer
@@ -79,7 +79,8 @@ class Watch:
         busy_s = time.thread_time()
         for position, end in attempt.submission.map_ends().items():
             self._enter(attempt, attempt.calls[position], end, books, now_s)
-        if self.beat_s is not None and now_s >= self._next_beats_s.get(attempt.number, 0.0) and not last:
+        is_due = self.beat_s is not None and now_s >= self._next_beats_s.get(attempt.number, 0.0)
+        if self.beat_s is not None and is_due and not last and not attempt.submission.is_deaf:
             self._next_beats_s[attempt.number] = now_s + self.beat_s
             self._listen(attempt, books, now_s)
         pause_s = (time.thread_time() - busy_s) / LOOKING_SHARE
@@ -99,8 +100,10 @@ class Watch:
         """Take down who has begun and who has beaten since the last time, and tell of it."""
         signs, under_way = self._signs[attempt.number], books.under_way[attempt.number]
         if (pause_s := now_s - self._last_listened_s) > SUSPENDED_BEATS * (self.beat_s or 0.0):
-            for sign in (sign for each in self._signs.values() for sign in each.values()):  # it was us who did not listen
+            told = [*self._reducers.values(), *(sign for each in self._signs.values() for sign in each.values())]
+            for sign in told:  # it was us who did not listen
                 sign.at_s += pause_s
+            self._last_news_s = min(now_s, self._last_news_s + pause_s)
         self._last_listened_s = now_s
         for call_id in (attempt.calls[position] for position in attempt.submission.begun()):
             if call_id not in signs and call_id in under_way:
@@ -139,6 +142,8 @@ class Watch:
         if self.beat_s is None or now_s < self._next_patience_s.get(attempt.number, 0.0):
             return
         self._next_patience_s[attempt.number] = now_s + min(WATCH_S, self.beat_s)
+        if now_s - self._last_listened_s > SUSPENDED_BEATS * self.beat_s:
+            return
         silence_s, signs = self._silence_s(self.beat_s), self._signs[attempt.number]
         for call_id in [call_id for call_id, sign in signs.items() if now_s - sign.at_s > silence_s + self.beat_s]:
             del signs[call_id]
@@ -162,6 +167,8 @@ class Watch:
             return False
         self._next_beats_s[-attempt.number] = now_s + self.beat_s
         beat = attempt.submission.reduce_beat()
+        if attempt.submission.is_deaf:
+            return False
         if beat is None:
             return now_s - self._last_news_s > self.options.start_s
         sign = self._reducers.setdefault(attempt.number, _Sign(beat, now_s))

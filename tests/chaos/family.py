@@ -53,9 +53,10 @@ def name(process: psutil.Process) -> str:
 
 
 def left_in_storage(fexec: Any) -> list[str]:
-    """Objects that a run which is over should have taken with it; the functions stay until the executor ends."""
+    """Objects that a run which is over should have taken with it; the functions stay until the executor ends, and what
+    Lithops knows of a runtime for good."""
     keys = fexec.storage.list_keys(fexec.storage.bucket)
-    return [key for key in keys if not key.endswith(".func.pickle")]
+    return [key for key in keys if not key.endswith((".func.pickle", ".meta.json"))]
 
 
 def left_on_disk(folder: str | None = None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from chaos import family
 
 from rdf_lithops.executor import registry
 from rdf_lithops.options import Options
+from rdf_lithops.run.events import AttemptBegan, Event, RunBegan
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,6 +26,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
 ]
 BUCKET = "lithops"
+DRIVER = "driver"
+OUTAGE_S = float(os.environ.get("OUTAGE_S", "12"))  # 600: a laptop that loses its network for ten minutes
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,10 @@ def own(request: pytest.FixtureRequest, s3: Any, proxy: flaky_proxy.FlakyProxy) 
         "localhost": {"version": 1},
         "minio": {"storage_bucket": BUCKET, "endpoint": proxy.endpoint, **keys},
     }
-    with lithops.FunctionExecutor(config=config, log_level=None) as executor:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AWS_SDK_UA_APP_ID", DRIVER)  # of this process's client, and not of its calls'
+        executor = lithops.FunctionExecutor(config=config, log_level=None)
+    with executor:
         registry.session_for(executor, Options()).local = request.param == "localhost"
         yield executor
 
@@ -93,3 +100,53 @@ def test_a_flaky_storage(own: lithops.FunctionExecutor, proxy: flaky_proxy.Flaky
     while (left := family.left_in_storage(own)) and time.monotonic() < until:
         time.sleep(0.1)
     assert [] == left
+
+
+def is_driver(agent: str) -> bool:
+    """Whether a request is the driver's: workers ask through boto3, and without its name."""
+    return DRIVER in agent or "boto" not in agent.lower()
+
+
+@pytest.mark.parametrize("own", ["as if elsewhere"], indirect=True)
+@pytest.mark.parametrize("when", ["while calls run", "before they are submitted"])
+def test_a_network_that_is_away(own: lithops.FunctionExecutor, proxy: flaky_proxy.FlakyProxy, when: str) -> None:
+    """The driver's network is away for several times as long as a call may be silent, and its calls work on: the run waits,
+    no call begins a second time, and the bits are those of an undisturbed run."""
+    lasting = Outage(proxy, OUTAGE_S)
+    begun: list[int] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, AttemptBegan):
+            begun.extend(event.call_ids)
+        if isinstance(event, AttemptBegan if when == "while calls run" else RunBegan):
+            lasting.begin()
+
+    def query(sleep_ms: int, *consumers: Any) -> float:
+        options = Options(ranges_per_call=1, beat_s=0.5, silence_s=3.0, start_s=8.0, backoff_s=0.1)
+        frame = ROOT.RDataFrame(40, executor=own, npartitions=4, options=options)
+        frame._headnode.backend.consumers = consumers
+        return float(frame.Define("x", f"gSystem->Sleep({sleep_ms}); return 1.0 / (3.0 + rdfentry_);").Sum("x").GetValue())
+
+    proxy.decide = lambda method, path: ""
+    expected = query(0)
+    proxy.struck.clear()
+    assert expected == query(150, hear)
+    assert len(proxy.struck) > 5
+    assert [0, 1, 2, 3] == sorted(begun)
+    until = time.monotonic() + 10
+    while (left := family.left_in_storage(own)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert [] == left
+
+
+class Outage:
+    """The network of the driver is away for a while, once."""
+
+    def __init__(self, proxy: flaky_proxy.FlakyProxy, lasts_s: float) -> None:
+        self.proxy, self.lasts_s = proxy, lasts_s
+
+    def begin(self) -> None:
+        """From now on; not a second time."""
+        until_s, self.lasts_s = time.monotonic() + self.lasts_s, 0.0
+        if until_s > time.monotonic():
+            self.proxy.cut = lambda agent: is_driver(agent) and time.monotonic() < until_s

@@ -242,3 +242,24 @@ def test_backups_make_nothing_weaker(monkeypatch: pytest.MonkeyPatch) -> None:
             assert [] == run.healthy_cancelled
         assert isinstance(found[1], running.Outcome), script
         assert text_of(found[1]) == text_of(found[0])
+
+
+@pytest.mark.parametrize("calls_end_s", [100.0, 700.0])
+def test_a_network_that_is_away(monkeypatch: pytest.MonkeyPatch, calls_end_s: float) -> None:
+    """Nobody answers for ten minutes, thirty times as long as a call may be silent: nothing is given up, nothing runs again,
+    whether the calls, or their reducer, end meanwhile or later."""
+    monkeypatch.setattr(Told, "away_s", (50.0, 650.0))
+    script = {(call, 1): Life(ends_s=calls_end_s) for call in range(4)} | {(-1, 1): Life(ends_s=30.0)}
+    _, run = run_four(monkeypatch, script, start_s=100.0)
+    assert [[0, 1, 2, 3]] == run.attempts
+    assert [] == [event for event in run.events if isinstance(event, CallFailed)]
+    assert 650 < run.clock.now_s - 1000 < 800
+
+
+def test_what_dies_while_the_network_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that falls silent meanwhile is found, and runs again, once there are answers."""
+    monkeypatch.setattr(Told, "away_s", (50.0, 650.0))
+    script = {(call, 1): Life(ends_s=100.0) for call in range(3)} | {(3, 1): Life(ends_s=None, silent_s=60.0)}
+    _, run = run_four(monkeypatch, script, start_s=100.0)
+    assert [[0, 1, 2, 3], [3]] == run.attempts
+    assert 650 < run.clock.now_s - 1000 < 700

@@ -163,6 +163,7 @@ class Scripted:
 
     poll_s = 0.0
     job_key = "scripted"
+    is_deaf = False
     holds_reducer = False
 
     def __init__(self, script: dict[int, list[Any]]) -> None:
