@@ -8,6 +8,7 @@ ROOT's own function, untouched: Dask and Spark dispatch as before.
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import os
 import sys
@@ -47,6 +48,9 @@ def register() -> None:
     }.items():
         _redirect(getattr(distrdf, name), functools.partial(_dispatching, ours))
     _redirect(distrdf.RunGraphs, _run_graphs)
+    for place, keyword in (("Dask", "daskclient"), ("Spark", "sparkcontext")):
+        module = importlib.import_module(f"ROOT._distrdf.Backends.{place}")
+        _redirect(module.RDataFrame, functools.partial(_dispatching_named, keyword))
     for name in ("DistributeCppCode", "DistributeHeaders", "DistributeSharedLibs", "initialize"):
         _redirect(getattr(distrdf, name), functools.partial(_checking, name))
     distrdf.build_backends_submodules = _with_our_module(distrdf.build_backends_submodules)
@@ -173,6 +177,7 @@ def _lead_functions(namespace: Any) -> None:
     for name in ("FromCSV", "FromNumpy", "FromPandas", "FromArrow", "FromSqlite", "FromRNTuple"):
         original = getattr(namespace, name, None)
         setattr(namespace, name, functools.partial(_from, name, original))
+    namespace.RunGraphs = functools.partial(_run_apart, namespace.RunGraphs)
     for place, name in ((namespace, "AsRNode"), (namespace, "SaveGraph"), (namespace.Experimental, "AddProgressBar")):
         setattr(place, name, _Function(name, getattr(place, name)))
 
@@ -278,6 +283,19 @@ def _dispatching(ours: Callable[..., Any], original: Callable[..., Any]) -> Call
     return dispatch
 
 
+def _dispatching_named(keyword: str, original: Callable[..., Any]) -> Callable[..., Any]:  # decision 320
+    """A constructor that has another scheduler's name: a Lithops executor says where it runs, also under the ``keyword``
+    that ROOT has given up."""
+
+    def dispatch(*args: Any, **kwargs: Any) -> Any:
+        if _is_lithops(kwargs.get(keyword)) and kwargs.get("executor") is None:
+            warnings.warn(f"{keyword}= is ROOT's old keyword: give the executor as executor=", FutureWarning, stacklevel=3)
+            kwargs["executor"] = kwargs.pop(keyword)
+        return (RDataFrame if _is_lithops(kwargs.get("executor")) else original)(*args, **kwargs)
+
+    return dispatch
+
+
 def RDataFrame(*args: Any, executor: Any = None, **given: Any) -> Any:  # ROOT's name
     """A ROOT RDataFrame whose event loop runs on a Lithops executor.
 
@@ -354,3 +372,14 @@ def _run_graphs(original: Callable[..., Any]) -> Callable[..., Any]:
         return int(original(handles))
 
     return run_graphs
+
+
+def _run_apart(original: Callable[..., Any], handles: Iterable[Any]) -> int:
+    """ROOT's RunGraphs, for handles of local data frames and of distributed ones side by side, which it takes for all of
+    the first one's kind."""
+    given = list(handles)
+    distributed = [handle for handle in given if "_distrdf" in type(handle).__module__]
+    local = [handle for handle in given if "_distrdf" not in type(handle).__module__]
+    if not distributed or not local:
+        return int(original(given))
+    return int(original(distributed)) + int(original(local))

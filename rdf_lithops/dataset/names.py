@@ -76,8 +76,8 @@ def resolved(args: tuple[Any, ...], reader_folder: Any) -> tuple[Any, ...]:
         return args
     single = isinstance(args[1], (str, ROOT.std.string))
     given = [str(args[1])] if single else [str(name) for name in args[1]]
-    if not any(access.is_remote(name) or "**" in name for name in given):
-        return args
+    if not any(access.is_remote(name) for name in given):
+        return args  # local patterns are ROOT's, in which ** is no more than *: decision 324
     names = _expanded_names(given)
     _open_from_here(names, reader_folder)
     if access.need_reader(names[0]) and _is_rntuple(str(args[0]), names[0]):
@@ -103,7 +103,7 @@ def expanded_spec(path: str) -> Iterator[str]:
     with open(path) as stream:
         spec = json.load(stream)
     groups = [group for section in ("samples", "friends") for group in spec.get(section, {}).values()]
-    if not any(_is_pattern(name) or is_signed(name) for group in groups for name in group["files"]):
+    if not any(_is_remote_pattern(name) or is_signed(name) for group in groups for name in group["files"]):
         yield path
         return
     for group in groups:
@@ -123,7 +123,8 @@ def expanded_spec(path: str) -> Iterator[str]:
 
 
 def _expanded_names(given: Iterable[str]) -> list[str]:
-    return [signed_sources.named(name) for name in expand(given)]
+    expanded = (name for item in given for name in (expand([item]) if access.is_remote(item) else [item]))
+    return [signed_sources.named(name) for name in expanded]
 
 
 def _open_from_here(names: Sequence[str], reader_folder: Any) -> None:
@@ -244,6 +245,10 @@ def _is_pattern(name: str) -> bool:
         return False
     place = parted(name)[0] if scheme in xrootd.SCHEMES else name
     return glob.has_magic(place) and (bool(scheme) or "**" in name)
+
+
+def _is_remote_pattern(name: str) -> bool:
+    return access.is_remote(name) and _is_pattern(name)
 
 
 def expand(names: Iterable[str]) -> list[str]:

@@ -176,7 +176,8 @@ def _surveyed(head: Any, pinned: Pinned) -> _Files | None:
         # a range whose files have other columns than the dataset's first one is compiled for that, which stands before it:
         # friends of its own would then not stand beside its entries
         alike = len({each.has for each in layouts if each.entries}) < 2
-        friends = [] if info is None else _friends(info, versions) if alike else None
+        by_number = getattr(head, "rdf_lithops_friend_indices", None) is None  # else each range needs all of them
+        friends = [] if info is None else _friends(info, versions) if alike and by_number else None
         return _Files(files, trees, layouts, friends, versions)
 
 

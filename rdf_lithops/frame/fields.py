@@ -67,6 +67,7 @@ class DatasetFields(TypedDict, total=False):
     reference: ReferenceFields
     is_empty: bool  # no file has an entry
     has_masks: bool  # a Snapshot with variations wrote it
+    friend_indices: list[Sequence[str] | None]  # of each friend the major and minor name of its index, if it has one
     selection: str | None  # which entries are meant (see ``selection.packed``); None: all
     entry_range: Sequence[int] | None  # the range of a specification: first entry, and the one behind it
     tells_samples: bool  # the graph uses ``rdfsampleinfo_``

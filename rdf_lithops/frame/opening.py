@@ -75,7 +75,8 @@ def data_frame(source: str, item: Any) -> Any:  # decision 93
         held = held[: len(files)]
         return TaskObjects(_ntuple(files, held, start, end), counted)
     named_otherwise = (each.name != tree.rpartition("/")[2] for each, tree in zip(seen, item.treenames, strict=True))
-    is_odd = source == "tree" and item.friendinfo is None and (any(named_otherwise) or reference.get("is_odd", False))
+    is_odd = any(named_otherwise) or reference.get("is_odd", False) or any("#" in name for name in item.filenames)
+    is_odd = source == "tree" and item.friendinfo is None and is_odd
     return TaskObjects(_tree(item, files, start, end, is_odd), counted)
 
 
@@ -200,11 +201,11 @@ def _tree(item: Any, files: Sequence[Pair], start: int, end: int, is_odd: bool) 
     import ROOT
     from ROOT._distrdf import _graph_cache
 
-    has_masks = bool(item.shared.get("has_masks"))
-    if is_odd or has_masks:
+    has_masks, indices = bool(item.shared.get("has_masks")), item.shared.get("friend_indices")
+    if is_odd or has_masks or indices:
         _graph_cache._RDF_REGISTER.pop(item.exec_id, None)
         _graph_cache._ACTIONS_REGISTER.pop(item.exec_id, None)
-        return _of_chain(files, start, end, files[0][1] if has_masks else "", _friends(item.friendinfo))
+        return _of_chain(files, start, end, files[0][1] if has_masks else "", _friends(item.friendinfo), indices)
     spec = ROOT.RDF.Experimental.RDatasetSpec()
     for position, group in itertools.groupby(files, key=lambda pair: pair[2]):
         pairs = list(group)
@@ -243,14 +244,22 @@ _chains: list[Any] = []  # those that the newest frame reads: ROOT's frames do n
 
 
 def _of_chain(
-    files: Sequence[Pair], start: int, end: int, name: str, friends: Sequence[tuple[str, list[str], list[str]]]
+    files: Sequence[Pair],
+    start: int,
+    end: int,
+    name: str,
+    friends: Sequence[tuple[str, list[str], list[str]]],
+    indices: Sequence[Sequence[str] | None] | None,
 ) -> Any:
-    """Return a frame over a chain of that ``name``, by which ROOT finds masks; a specification has no name."""
+    """Return a frame over a chain of that ``name``, by which ROOT finds masks; a specification has no name, and no index for
+    its friends."""
     import ROOT
 
     chains = [_chain(name, [(file, tree) for file, tree, _ in files])]
-    for alias, names, trees in friends:
+    for (alias, names, trees), index in zip(friends, indices or itertools.repeat(None), strict=False):
         chains.append(_chain(trees[0], list(zip(names, trees, strict=True))))
+        if index is not None:
+            chains[-1].BuildIndex(*index)
         chains[0].AddFriend(chains[-1], alias)
     _chains[:] = chains
     frame = ROOT.RDataFrame(chains[0])

@@ -14,6 +14,7 @@ selecting      entry lists and ranges of specifications
 declaring      C++, headers and ``initialize``, tried where they are given
 listening      stands around ROOT's functions that declare or load something
 variables      the values that variables of such C++ have when a graph is run
+object_states  what objects hold, as C++ that makes others hold the same
 environment    environment variables that the program has set
 spellings      what is kept of each call with which a program gives something to the interpreter
 recording      what the program gave to the interpreter, in its order
@@ -22,9 +23,11 @@ included       the user's own files that C++ includes
 undeclared     why a worker does not know a name that the driver knows
 proxies        each attribute that is taken of a node stands for itself
 booking        what is refused when it is booked
+unknown_columns  columns that are not there
 own_axis       Histo1D without limits
 bad_files      files that cannot be read, left out on purpose
 openable       whether data opens here
+indexed_friends  friends whose entries are found by an index
 reference      the file that says which columns there are
 operations     the table of RDataFrame's methods: who answers each, or why it is refused
 answers        what the driver's own data frame answers

@@ -31,10 +31,10 @@ from ..reporting import Recorder, Report
 from ..run import interrupts, running
 from ..run.events import Consumer, FileSkipped
 from ..travels.envelope import unpack
-from . import execution, live_drawing, masks, proxies, selecting
+from . import execution, indexed_friends, live_drawing, masks, proxies, selecting
 from .bad_files import without_bad_files
 from .preparing import Wanted
-from .reference import has_run, settle_names
+from .reference import has_run, keep_folder, settle_names
 
 # isort: split
 import ROOT
@@ -93,7 +93,8 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         given = args[0]
         args, selected = selecting.of_arguments(args)
         try:
-            head = HeadNode.get_headnode(self, npartitions, *args)
+            with indexed_friends.set_aside(args) as indices:
+                head = HeadNode.get_headnode(self, npartitions, *args)
         except TypeError as error:
             refused = dataset.refused()
             if refused is not None:
@@ -103,6 +104,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{cleaned(str(why))}") from error
         settle_names(head, args)
         head.rdf_lithops_selection = selected
+        head.rdf_lithops_friend_indices = indices
         if selected is not None and selected.entry_range is not None:  # which DistRDF's own has lost
             head.rdf_node = ROOT.RDataFrame(ROOT.RDF.Experimental.RDatasetSpec(given))
         head.rdf_lithops_arguments = args  # DistRDF keeps references into a specification, and not the specification
@@ -120,6 +122,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         graph: Any = head()
         try:
             interrupts.check()
+            keep_folder(graph)
             with dataset.counted(self._account):
                 _execute_keeping_values(graph)
             has_run(graph)
@@ -133,6 +136,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def captured(self, graph: Any) -> Wanted:
         """What DistRDF would run of ``graph``, a head node of this back end. PlanError where nothing is left to run."""
+        keep_folder(graph)
         with self._directed("capture"), dataset.counted(self._account):
             try:
                 type(graph).execute_graph(graph)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import PlanError
 from ..frame import settings
-from . import answers, booking, first_entries, operations, own_axis
+from . import answers, booking, composed, first_entries, operations, own_axis, unknown_columns
 
 # isort: split
 import ROOT  # noqa: F401  # DistRDF is a part of it
@@ -119,13 +119,34 @@ class Method:
 def _book(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
     if not given and own_axis.is_wanted(name, args):
         return own_axis.histogram(proxy, *args)
+    if name == "DefinePerSample" and len(args) == 2 and not given:
+        return composed.define_per_sample(functools.partial(_booked, proxy, name), *args)
+    return _booked(proxy, name, *args, **given)
+
+
+def _booked(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
     operation = Operation.create_op(name, *args, **given)
+    parent = proxy.proxied_node
     booking.check(operation)
-    first_entries.check_report(operation, proxy.proxied_node.get_head())
+    unknown_columns.check(operation, parent)
+    first_entries.check_report(operation, parent.get_head())
     settings.note(operation)
     with _booking:
-        node = Proxy._create_new_node(proxy.proxied_node, operation)
-    return Proxy.get_proxy_for(operation, node)
+        node = Proxy._create_new_node(parent, operation)
+    try:
+        return Proxy.get_proxy_for(operation, node)
+    except BaseException:  # of a transformation that does not compile, or an action that ran at once
+        _forget(node)
+        raise
+
+
+def _forget(node: Any) -> None:  # decision 322
+    """Take a node whose booking failed out of its graph, where DistRDF leaves it: later queries would fail for it, too."""
+    with _booking:
+        graph = node.get_head().graph_nodes
+        if node in graph:
+            graph.remove(node)
+            node.parent.nchildren -= 1
 
 
 def _partly(proxy: Any, *_: Any) -> None:

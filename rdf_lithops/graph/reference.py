@@ -8,6 +8,7 @@ then.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from ..frame.schema import Look
 import ROOT
 from ROOT._distrdf import HeadNode
 
-__all__ = ["add_reference", "has_run", "settle_names"]
+__all__ = ["add_reference", "has_run", "keep_folder", "settle_names"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def settle_names(head: Any, args: tuple[Any, ...]) -> None:
         head.inputfiles = [adapter.expanded(str(name)) for name in head.inputfiles]
     if getattr(head, "sampleMap", None):
         head.sampleMap = {adapter.expanded(name): sample for name, sample in head.sampleMap.items()}
+    head.rdf_lithops_folder = _working_folder()
     if not isinstance(head, HeadNode.TreeHeadNode):
         return
     head.subtreenames = [name.lstrip("/") for name in head.subtreenames]
@@ -56,6 +58,33 @@ def settle_names(head: Any, args: tuple[Any, ...]) -> None:
                     "give the key and the file's name instead of the tree"
                 )
             head.subtreenames = [f"{folder}/{keys[0]}".lstrip("/")]
+
+
+def _working_folder() -> str:
+    """Return this process's working folder; empty where it has been removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
+
+
+def keep_folder(head: Any) -> None:
+    """Have DistRDF's ``head`` read the files that it was made of, also where the program has changed its folder since."""
+    folder = getattr(head, "rdf_lithops_folder", "")
+    if not folder or folder == _working_folder() or not hasattr(head, "inputfiles"):
+        return
+    head.rdf_lithops_folder = ""
+
+    def whole(name: str) -> str:
+        return name if "://" in name else os.path.join(folder, name)
+
+    head.inputfiles = [whole(str(name)) for name in head.inputfiles]
+    if getattr(head, "sampleMap", None):
+        head.sampleMap = {whole(name): sample for name, sample in head.sampleMap.items()}
+    info = getattr(head, "friendinfo", None)
+    for files in () if info is None else info.fFriendFileNames:
+        for number, name in enumerate(list(files)):
+            files[number] = whole(str(name))
 
 
 def _keys_of(tree: Any) -> list[str]:

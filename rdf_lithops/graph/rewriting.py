@@ -17,13 +17,13 @@ from ..worker.root import execute
 from ROOT._distrdf.Node import Node
 from ROOT._distrdf.Operation import create_op
 
-__all__ = ["GLOBAL_ENTRY", "made_node", "with_default_columns", "with_global_entry_numbers"]
+__all__ = ["COLUMNS_OF_ACTIONS", "GLOBAL_ENTRY", "made_node", "with_default_columns", "with_global_entry_numbers"]
 
 logger = logging.getLogger(__name__)
 
 # -- default branches: DistRDF takes them from the user and loses them on the way to the worker -------------------------
 
-_DEFAULT_COLUMNS = {  # operation: (arguments before the columns, columns that it reads)
+COLUMNS_OF_ACTIONS = {  # operation: (arguments before the columns, columns that it reads)
     "Histo1D": (1, 1),
     "Histo2D": (1, 2),
     "Histo3D": (1, 3),
@@ -41,7 +41,7 @@ def with_default_columns(nodes: dict[int, Any]) -> dict[int, Any]:
     defaults = [str(name) for name in getattr(nodes[min(nodes)], "defaultbranches", None) or ()]
     filled = dict(nodes)
     for node_id, node in nodes.items() if defaults else ():
-        leading, columns = _DEFAULT_COLUMNS.get(getattr(node.operation, "name", ""), (-1, 0))
+        leading, columns = COLUMNS_OF_ACTIONS.get(getattr(node.operation, "name", ""), (-1, 0))
         if len(getattr(node.operation, "args", ())) == leading and not node.operation.kwargs:
             operation = copy.copy(node.operation)
             operation.args = [*operation.args, *defaults[:columns]]

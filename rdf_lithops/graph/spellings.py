@@ -35,8 +35,14 @@ def _keep_code(kind: str, text: str, where: str) -> None:
         )
         return
     found = included(text)
+    _keep_needed(text, where)
     recording.note(Step(kind, found.text, where, found.files, tuple(found.folders), plain=text))
     variables.declared(text)
+
+
+def _keep_needed(text: str, where: str) -> None:
+    for name in variables.needed_libraries(text):
+        recording.note(Step("library", name, where))
 
 
 def _is_inert(statement: str) -> bool:
@@ -80,6 +86,7 @@ def _keep_lines(text: str, where: str) -> None:
         from .included import included
 
         found = included("".join(kept).strip())
+        _keep_needed("".join(kept), where)
         recording.append(Step("line", found.text, where, found.files, tuple(found.folders), plain="".join(kept)))
         variables.declared("".join(kept))
 

@@ -146,7 +146,7 @@ def names(text: str) -> set[str]:
 
 
 def variables(text: str, inside: str = "") -> set[str]:
-    """The qualified names of the variables that ``text`` defines outside of functions and classes."""
+    """The qualified names of the variables that ``text`` defines outside of functions, static members included."""
     found: set[str] = set()
     for statement in split(text):
         plain = masked(statement).strip()
@@ -154,11 +154,22 @@ def variables(text: str, inside: str = "") -> set[str]:
         if block:
             body = statement[statement.index("{") + 1 : statement.rindex("}")]
             found |= variables(body, f"{inside}{block[1]}::")
+        elif re.match(r"(?:class|struct)\s+\w+[^;()]*\{", plain):
+            found |= _static_members(statement, inside)
         elif not re.match(r"#|using\b|typedef\b|template\b|class\b|struct\b|union\b|enum\b|extern\b|namespace\b", plain):
             is_function = _closes(plain, "") and plain.endswith("}")
             if not is_function and (is_declaration(statement) or plain.startswith("auto ")):
                 found |= {f"{inside}{name}" for name in _names_of(plain) - {"operator", "const", "noexcept"}}
     return found
+
+
+def _static_members(statement: str, inside: str) -> set[str]:
+    """The qualified names of the static members that are variables of the class which ``statement`` defines."""
+    name = re.match(r"\s*(?:class|struct)\s+(\w+)", masked(statement))
+    body = statement[statement.index("{") + 1 : statement.rindex("}")]
+    pieces = [re.sub(r"^\s*(?:public|private|protected)\s*:", "", masked(piece)).strip() for piece in split(body)]
+    fields = [re.match(r"(?:inline\s+)?static\s+(?!const)[^=({;]*?(\w+)\s*(?:[={;]|$)", piece) for piece in pieces]
+    return {f"{inside}{name[1]}::{field[1]}" for field in fields if field} if name else set()
 
 
 def _names_of(text: str) -> set[str]:

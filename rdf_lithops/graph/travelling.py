@@ -86,6 +86,8 @@ def plain_of(ranges: list[Any], graph: Graph) -> tuple[list[dict[str, Any]], dic
         add_reference(graph.nodes[0], dataset)
     if graph.nodes and getattr(graph.nodes[0], "rdf_lithops_has_masks", False):
         dataset["has_masks"] = True
+    if graph.nodes and getattr(graph.nodes[0], "rdf_lithops_friend_indices", None) is not None:
+        dataset["friend_indices"] = graph.nodes[0].rdf_lithops_friend_indices
     if graph.selected is not None:
         dataset["selection"], dataset["entry_range"] = graph.selected.packed, graph.selected.entry_range
     if graph.tells_samples:

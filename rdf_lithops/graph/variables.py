@@ -1,31 +1,55 @@
 """Global variables that the program declared in C++: workers get the values that they have when a graph is run.
 
-Told by what they were when they were declared: numbers, characters, texts, and vectors of these, in namespaces too. What has
-been written to a variable of another type since is not seen.
+Told by what they were when they were declared: numbers, texts, arrays and containers, and objects of classes that ROOT
+writes as a whole (``object_states``), also behind a pointer; in namespaces and as static members, too. What has been
+written to a variable of another type since is not seen.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 import math
+import os
+import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import statements
 from .recording import Step
 
-__all__ = ["declared", "with_values"]
+if TYPE_CHECKING:
+    from .object_states import State
 
-MOST_VALUES = 100_000  # of one vector
-_declared: dict[str, str] = {}  # by qualified name: the literal that it was declared with
+__all__ = ["declared", "needed_libraries", "with_values"]
+
+logger = logging.getLogger(__name__)
+
+Held: TypeAlias = "str | State"
+MOST_VALUES = 100_000  # of one array
+_CONTAINER = re.compile(r"(vector|RVec|map|multimap|unordered_map|set|multiset|unordered_set|array|deque|list|pair)<")
+_declared: dict[str, Held] = {}  # by qualified name: what it was declared with
 
 
 def declared(text: str) -> None:
     """To be told of C++ that has just been declared: what its variables are is what they begin with on workers."""
     for name in statements.variables(text):
-        literal = _literal(_value(name))
-        if literal:
-            _declared[name] = literal
+        held = _held(name)
+        if held:
+            _declared[name] = held
+
+
+def needed_libraries(text: str) -> list[str]:
+    """Of C++ that has just been declared, ROOT's libraries that have its variables' classes: without them a worker cannot
+    make the variables."""
+    import ROOT
+
+    from . import object_states
+
+    kinds = [object_states.kind_of(value) for value in map(_value, sorted(statements.variables(text)))]
+    described = [ROOT.TClass.GetClass(kind) for kind in kinds if kind and not _CONTAINER.match(kind.removeprefix("std::"))]
+    named = [name for each in described if each for name in str(each.GetSharedLibs() or "").split()]
+    return [name for name in dict.fromkeys(named) if not os.path.isabs(name)]
 
 
 def with_values(steps: Iterable[Step]) -> list[Step]:
@@ -33,24 +57,57 @@ def with_values(steps: Iterable[Step]) -> list[Step]:
     with."""
     kept = list(steps)
     names = [name for step in kept for name in _variables_of(step.plain) if name in _declared]
-    now = {name: _literal(_value(name)) for name in dict.fromkeys(names)}
-    changed = {name: literal for name, literal in now.items() if literal not in ("", _declared[name])}
-    return [*kept, *(Step("line", _assignment(name, literal), "its value now") for name, literal in changed.items())]
+    now = {name: _held(name) for name in dict.fromkeys(names)}
+    changed = {name: held for name, held in now.items() if held and held != _declared[name] and _may_travel(name, held)}
+    if not changed:
+        return kept
+    from . import object_states
+
+    helpers = Step("declare", object_states.HELPERS, "values of variables")
+    return [
+        *kept,
+        helpers,
+        *(Step("line", _assignment(name, held), f"the value of {name}") for name, held in changed.items()),
+    ]
 
 
-def _assignment(name: str, literal: str) -> str:
+def _may_travel(name: str, held: Held) -> bool:
+    from . import object_states
+
+    if isinstance(held, str) or len(held.text) <= object_states.MOST_BYTES:
+        return True
+    logger.warning("the variable %s holds more than travels: workers have it as it was declared", name)
+    return False
+
+
+def _assignment(name: str, held: Held) -> str:
     """C++ that gives a variable its value; a whole number may be that of an enumeration, which takes no other."""
-    is_whole = literal.rstrip("ul").lstrip("-").isdigit()
-    return (
-        f"{name} = static_cast<std::remove_reference_t<decltype({name})>>({literal});"
-        if is_whole
-        else f"{name} = {literal};"
-    )
+    from . import object_states
+
+    if not isinstance(held, str):
+        return object_states.assignment(name, held)
+    if held.startswith("["):  # an array, which takes no other as a whole
+        kind = f"std::remove_all_extents_t<decltype({name})>"
+        return (
+            f"{{ const {kind} rdfl[] = {{{held[1:-1]}}}; std::copy(std::begin(rdfl), std::end(rdfl), ({kind} *)&{name}); }}"
+        )
+    if held.startswith("{"):  # a container, or what a pointer to one leads to
+        return f"rdf_lithops::held_in({name}) = std::decay_t<decltype(rdf_lithops::held_in({name}))>{held};"
+    is_whole = held.rstrip("ul").lstrip("-").isdigit()
+    return f"{name} = static_cast<std::remove_reference_t<decltype({name})>>({held});" if is_whole else f"{name} = {held};"
 
 
 @functools.lru_cache(maxsize=1024)
 def _variables_of(text: str) -> tuple[str, ...]:
     return tuple(sorted(statements.variables(text)))
+
+
+def _held(name: str) -> Held:
+    """What a variable holds: the C++ that has this value, or the state of an object; empty for what cannot be told."""
+    from . import object_states
+
+    value = _value(name)
+    return _literal(value) or object_states.state(value) or ""
 
 
 def _value(name: str) -> Any:
@@ -67,7 +124,7 @@ def _value(name: str) -> Any:
 
 
 def _literal(value: Any) -> str:
-    """The C++ that has this value; empty for one that cannot be written down."""
+    """The C++ that has this value, of a container in braces, of an array in brackets; empty for what has none."""
     import ROOT
 
     if isinstance(value, bool):
@@ -80,8 +137,27 @@ def _literal(value: Any) -> str:
         return str(ord(value)) if len(value) == 1 else ""
     if isinstance(value, ROOT.std.string):
         return f'std::string(R"rdfl({value})rdfl", {len(bytes(value))})' if ")rdfl" not in str(value) else ""
-    kind = type(value).__name__
-    if kind.startswith(("vector<", "RVec<")) and len(value) <= MOST_VALUES:
-        items = [_literal(each) for each in value]
-        return f"{{{', '.join(items)}}}" if all(items) else ""
-    return ""
+    if type(value).__name__ == "LowLevelView":
+        return _literal_of_array(value)
+    return _literal_of_container(value) if _CONTAINER.match(type(value).__name__) else ""
+
+
+def _literal_of_container(value: Any) -> str:
+    """The values of a container; empty where one of them cannot be written down, or for a pointer to nothing."""
+    import ROOT
+
+    if not ROOT.addressof(value):
+        return ""
+    is_pair = type(value).__name__.startswith("pair<")
+    items = [value.first, value.second] if is_pair else list(value) if len(value) <= MOST_VALUES else [None]
+    literals = [_literal(item) for item in items]
+    return f"{{{', '.join(literals)}}}" if all(literals) else ""
+
+
+def _literal_of_array(view: Any) -> str:
+    """The values of a C array of numbers; empty for a pointer, whose end nobody knows."""
+    shape = [int(extent) for extent in view.shape]
+    if not 0 < math.prod(shape) <= MOST_VALUES or min(shape) < 1 or len(shape) > 1:
+        return ""
+    items = [_literal(each) for each in view]
+    return f"[{', '.join(items)}]" if all(items) else ""

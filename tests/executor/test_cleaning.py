@@ -315,6 +315,22 @@ def test_a_failed_range_is_kept_and_replayed(fexec: lithops.FunctionExecutor, tm
     assert "range 3 ran without an error, 2 entries" in again.stdout
 
 
+def test_a_failed_range_of_one_graph_of_many_is_replayed(fexec: lithops.FunctionExecutor, tmp_path: Path) -> None:
+    """Of several graphs that run together, the one that failed is kept, in its own numbers, and its range runs again."""
+    options = Options(keep_failed=str(tmp_path / "failed"))
+    frames = [ROOT.RDataFrame(n, executor=fexec, npartitions=2, options=options) for n in (10, 20, 30)]
+    code = 'if (rdfentry_ == 17) throw std::runtime_error("on purpose"); return 1;'
+    handles = [frame.Define("x", code if number == 1 else "1").Sum("x") for number, frame in enumerate(frames)]
+    with pytest.raises(rdf_lithops.RangeError) as caught:
+        ROOT.RDF.RunGraphs(handles)
+    words = re.search(r"rdf-lithops (replay) (\S+range-1.json)", str(caught.value))
+    assert words is not None
+    failed = subprocess.run([sys.executable, "-m", "rdf_lithops", *words.groups()], **CAPTURED)
+    assert FAILED == failed.returncode
+    assert "range 1 failed" in failed.stderr
+    assert "on purpose" in failed.stderr
+
+
 def test_replay_of_something_else_says_so(tmp_path: Path) -> None:
     """A file that is no kept range is an error with a sentence."""
     (tmp_path / "range-1.json").write_text("{}")

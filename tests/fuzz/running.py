@@ -59,7 +59,7 @@ FAULTS_OF_ROOT = {
 }
 
 
-# What local RDataFrame says when it answers, and the answer may be wrong: where a file lacks a column that no result needs, a
+# What local RDataFrame says when it answers and may be wrong: where a file lacks a column that no result needs, a
 # node that asks for it leaves the readers of other columns with what they held before.
 WRONG_OF_ROOT = {r"TBranchProxy::Setup.*Branch '.*' is not available from tree": lambda files: _has_a_column_in_some(files)}
 

@@ -75,21 +75,6 @@ def test_one_file_given_twice(fexec: Any, files: Datasets) -> None:
         assert expected == ROOT.RDataFrame("events", twice, executor=fexec, npartitions=npartitions).Sum("i").GetValue()
 
 
-def test_indexed_friends(fexec: Any, files: Datasets, tmp_path: Path) -> None:
-    """Friends with an index: DistRDF's own error, at construction, by the friend's name."""
-    output = ROOT.TFile(str(tmp_path / "main.root"), "RECREATE")
-    source, other = ROOT.TFile(files.main[0]), ROOT.TFile(files.main[1])
-    output.cd()
-    tree, friend = source.Get("events").CloneTree(10), other.Get("events").CloneTree(10)
-    friend.SetName("beside")
-    friend.BuildIndex("i")
-    tree.AddFriend(friend)
-    with pytest.raises(ValueError, match="Friend tree 'beside' has a TTreeIndex"):
-        ROOT.RDataFrame(tree, executor=fexec, npartitions=2)
-    tree.RemoveFriend(friend)
-    output.Close()
-
-
 def test_damaged_file(fexec: Any, files: Datasets, tmp_path: Path) -> None:
     """A file that is no ROOT file at its turn is an error that names it, not a smaller result."""
     copy = tmp_path / "spoilt.root"
@@ -119,15 +104,12 @@ def test_arguments_of_no_constructor(fexec: Any) -> None:
 
 
 def test_column_that_does_not_exist(fexec: Any, files: Datasets) -> None:
-    """In an expression it is ROOT's error at booking; in an action, an error of the range that names it."""
+    """It is an error at booking, as locally: in an expression ROOT's, in an action one that names it."""
     given = {"executor": fexec, "npartitions": 2, "options": {"ranges_per_call": 2}}
     with pytest.raises(Exception, match="just-in-time compilation"):
         ROOT.RDataFrame("events", files.main, **given).Filter("no_such_column > 1")
-    booked = ROOT.RDataFrame("events", files.main, **given).Histo1D(("h", "", 10, 0.0, 1.0), "no_such_column")
-    with pytest.raises(rdf_lithops.RangeError, match=r'(?s)range 0 failed.*Unknown column: "?no_such_column') as caught:
-        booked.GetValue()
-    assert (0,) == caught.value.range_ids
-    assert "main_a.root" in caught.value.where
+    with pytest.raises(rdf_lithops.PlanError, match=r"Histo1D: unknown column 'no_such_column'"):
+        ROOT.RDataFrame("events", files.main, **given).Histo1D(("h", "", 10, 0.0, 1.0), "no_such_column")
 
 
 @pytest.mark.parametrize(("method", "columns"), [("Histo2D", 2), ("Histo3D", 3)])

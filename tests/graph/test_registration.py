@@ -117,6 +117,28 @@ def test_functions_kept_from_before_the_import() -> None:
     assert ["refused", "2 True [10, 20]"] == done.stdout.splitlines()
 
 
+@pytest.mark.parametrize(("place", "keyword"), [("Dask", "daskclient"), ("Spark", "sparkcontext")])
+def test_constructors_of_other_schedulers(place: str, keyword: str, fexec: Any) -> None:
+    """A program whose constructor is called after another scheduler runs where its executor says, under ROOT's old keyword
+    with a warning."""
+    make = getattr(ROOT.RDF.Distributed, place).RDataFrame
+    assert 7 == make(7, executor=fexec, npartitions=2).Count().GetValue()
+    with pytest.warns(FutureWarning, match=f"{keyword}= is ROOT's old keyword"):
+        frame = make(7, npartitions=2, **{keyword: fexec})
+    assert 7 == frame.Count().GetValue()
+
+
+def test_handles_of_two_kinds(fexec: Any) -> None:
+    """RunGraphs takes handles of local data frames and of ours, in any order."""
+    for turn in (1, -1):
+        local = ROOT.RDataFrame(10).Count()
+        ours = ROOT.RDataFrame(20, executor=fexec, npartitions=2).Count()
+        assert 2 == ROOT.RDF.RunGraphs([local, ours][::turn])
+        assert ours.IsReady()
+        assert local.IsReady()
+        assert (10, 20) == (local.GetValue(), ours.GetValue())
+
+
 class Foreign:
     """An executor that nobody supports."""
 

@@ -1,0 +1,162 @@
+"""What an object of a class holds, as ROOT writes it: histograms, functions, vectors, maps, and structs of plain members.
+
+A variable that was declared holds on workers what its declaration says; one that Python or a call has filled since travels
+with what it holds now.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any, NamedTuple
+
+# isort: split
+import ROOT
+
+__all__ = ["HELPERS", "MOST_BYTES", "State", "assignment", "kind_of", "state"]
+
+MOST_BYTES = 2**20  # of one object, as text
+HELPERS = """
+#ifndef RDF_LITHOPS_OBJECT_STATES
+#define RDF_LITHOPS_OBJECT_STATES
+#include <TBase64.h>
+#include <TBufferFile.h>
+#include <TClass.h>
+#include <memory>
+#include <string>
+namespace rdf_lithops {
+inline std::string state_of(ULong64_t address, const char *type)
+{
+   TBufferFile buffer(TBuffer::kWrite, 4096);
+   TClass::GetClass(type)->Streamer(reinterpret_cast<void *>(address), buffer);
+   return TBase64::Encode(buffer.Buffer(), buffer.Length()).Data();
+}
+inline void put_state(void *object, const char *type, const char *text)
+{
+   const TString bytes = TBase64::Decode(text);
+   TBufferFile buffer(TBuffer::kRead, bytes.Length(), const_cast<char *>(bytes.Data()), false);
+   TClass::GetClass(type)->Streamer(object, buffer);
+}
+template <typename T> T &held_in(T &object) { return object; }
+template <typename T> T &held_in(T *&pointer) { return pointer ? *pointer : *(pointer = new T); }
+template <typename T> T &held_in(std::unique_ptr<T> &pointer)
+{
+   return pointer ? *pointer : *(pointer = std::make_unique<T>());
+}
+template <typename T> T &held_in(std::shared_ptr<T> &pointer)
+{
+   return pointer ? *pointer : *(pointer = std::make_shared<T>());
+}
+template <typename T> void put_in(T &object, const char *type, const char *text) { put_state(&object, type, text); }
+template <typename T> void put_in(T *&pointer, const char *type, const char *text)
+{
+   pointer = static_cast<T *>(TClass::GetClass(type)->New()); // it may be of a class that is derived from T
+   put_state(pointer, type, text);
+}
+template <typename T> void put_in(std::unique_ptr<T> &pointer, const char *type, const char *text)
+{
+   T *made = nullptr;
+   put_in(made, type, text);
+   pointer.reset(made);
+}
+template <typename T> void put_in(std::shared_ptr<T> &pointer, const char *type, const char *text)
+{
+   T *made = nullptr;
+   put_in(made, type, text);
+   pointer.reset(made);
+}
+} // namespace rdf_lithops
+#endif
+"""
+_ROOTS = (  # classes of ROOT's that are whole once they are read back
+    "TH1",
+    "THnBase",
+    "TF1",
+    "TGraph",
+    "TGraph2D",
+    "TEfficiency",
+    "TSpline",
+    "TLorentzVector",
+    "TVector2",
+    "TVector3",
+    "TVectorT<double>",
+    "TVectorT<float>",
+    "TMatrixT<double>",
+    "TMatrixT<float>",
+)
+
+
+class State(NamedTuple):
+    """The class of an object, and what it holds; an empty ``text`` for no object, of a pointer."""
+
+    kind: str
+    text: str
+
+
+def kind_of(value: Any) -> str:
+    """Return the C++ class of ``value``, as PyROOT gives a variable; empty for what is no object of one."""
+    name = getattr(type(value), "__cpp_name__", "")
+    return name if isinstance(name, str) and not isinstance(value, type) else ""
+
+
+def state(value: Any) -> State | None:
+    """Return what ``value``, as PyROOT gives a variable, holds; None for what does not travel so."""
+    kind = kind_of(value)
+    if not kind or not _is_whole(kind):
+        return None
+    address = ROOT.addressof(value)
+    if not address:
+        return State(kind, "")
+    _declare()
+    level, ROOT.gErrorIgnoreLevel = ROOT.gErrorIgnoreLevel, ROOT.kFatal
+    try:
+        return State(kind, str(ROOT.rdf_lithops.state_of(address, kind)))
+    finally:
+        ROOT.gErrorIgnoreLevel = level
+
+
+def assignment(name: str, now: State) -> str:
+    """Return the C++ that gives the variable ``name`` a state; HELPERS come before it."""
+    return f'rdf_lithops::put_in({name}, "{now.kind}", "{now.text}");' if now.text else f"{name} = nullptr;"
+
+
+@functools.cache
+def _declare() -> None:
+    ROOT.gInterpreter.Declare(HELPERS)
+
+
+@functools.cache
+def _is_whole(kind: str) -> bool:
+    """Return whether ROOT writes all that an object of the class ``kind`` is: one of ``_ROOTS``, or a struct."""
+    described = ROOT.TClass.GetClass(kind)
+    if not described or not described.HasInterpreterInfo():
+        return False
+    if any(described.InheritsFrom(name) for name in _ROOTS):
+        return True
+    is_standard = kind.startswith("tuple<") or bool(re.fullmatch(r"(.*/)?[a-z_]+", str(described.GetDeclFileName())))
+    return not is_standard and not described.InheritsFrom("TObject") and _has_whole_members(described)
+
+
+def _has_whole_members(described: Any) -> bool:
+    """Return whether the members of a class, and of those that it is made of, are numbers, texts and the like."""
+    bases = [base.GetClassPointer() for base in described.GetListOfBases() or ()]
+    members = [member for member in described.GetListOfDataMembers() or () if not int(member.Property()) & ROOT.kIsStatic]
+    return all(base and _has_whole_members(base) for base in bases) and all(map(_is_whole_member, members))
+
+
+def _is_whole_member(member: Any) -> bool:
+    if not member.IsPersistent() or member.IsaPointer():
+        return False
+    kind = str(member.GetTrueTypeName())
+    if member.IsBasic() or member.IsEnum() or kind in ("string", "std::string", "TString"):
+        return True
+    described = ROOT.TClass.GetClass(kind)
+    proxy = described.GetCollectionProxy() if described else None
+    if not proxy:
+        return _is_whole(kind)
+    emulated = int(proxy.GetProperties()) & int(ROOT.TVirtualCollectionProxy.kIsEmulated)
+    return (
+        not emulated
+        and not proxy.HasPointers()
+        and (not proxy.GetValueClass() or _is_whole(proxy.GetValueClass().GetName()))
+    )
