@@ -118,15 +118,8 @@ class Slurm:
         }  # fmt: skip
         if forgotten:
             with contextlib.suppress(BatchError):  # no accounting here
-                command = [
-                    "sacct",
-                    "--noheader",
-                    "--parsable2",
-                    "--allocations",
-                    "--array",
-                    f"--jobs={','.join(sorted(forgotten))}",
-                ]
-                told = run([*command, "--format=JobID,State,NodeList"])
+                given = ["--noheader", "--parsable2", "--allocations", f"--jobs={','.join(sorted(forgotten))}"]
+                told = run(["sacct", *given, "--format=JobID,State,NodeList"])
                 lines = [line.split("|") for line in told.splitlines()]
                 listed = "\n".join(
                     "|".join([*job.split("_"), state, "None", node]) for job, state, node in lines if "_" in job
@@ -166,6 +159,7 @@ class SlurmBackend(BatchBackend):
 
     def __init__(self, section: dict[str, Any], internal_storage: Any) -> None:
         self.allocation = Allocation(section) if section.get("allocation") else None
+        self._awaits_nodes: str | None = None  # the key of a job that is not submitted before there are some
         super().__init__(section, internal_storage, self.allocation or Slurm(section))
 
     def invoke(self, runtime_name: str, runtime_memory: int, payload: dict[str, Any]) -> str:
@@ -173,7 +167,11 @@ class SlurmBackend(BatchBackend):
         if self.allocation is not None:
             if not self.allocation.id:
                 self.tell_guard("+", self.allocation.folder, *self.allocation.cancelling())
-            self.allocation.ensure()
+            self._awaits_nodes = payload["job_key"]
+            try:
+                self.allocation.ensure()
+            finally:
+                self._awaits_nodes = None
         return super().invoke(runtime_name, runtime_memory, payload)
 
     def cancelling(self, submission: Submission) -> list[str]:
@@ -183,6 +181,8 @@ class SlurmBackend(BatchBackend):
     def clear(self, job_keys: Iterable[str] | None = None) -> None:
         """See there; all of them end with the allocation."""
         super().clear(job_keys)
+        if self.allocation is not None and job_keys is not None and self._awaits_nodes in set(job_keys):
+            self.allocation.give_up()
         if job_keys is None and self.allocation is not None and self.allocation.id:
             folder = self.allocation.folder
             self.allocation.close()

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from servers import daemons
 
@@ -39,7 +40,8 @@ JobAcctGatherFrequency=1
 MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
-MinJobAge=300
+MinJobAge={min_job_age}
+{accounting}
 KillWait=2
 OverTimeLimit=0
 SlurmctldTimeout=10
@@ -62,6 +64,29 @@ CGROUPS = """CgroupPlugin=cgroup/v1
 CgroupMountpoint=/sys/fs/cgroup
 ConstrainRAMSpace=yes
 """
+
+
+# what sites keep their accounts in: a database behind a daemon of Slurm's own
+ACCOUNTING = """AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={port}
+AccountingStoragePass={folder}/munge.sock"""
+DATABASE = """AuthType=auth/munge
+AuthInfo=socket={folder}/munge.sock
+DbdHost={host}
+DbdAddr=127.0.0.1
+DbdPort={port}
+SlurmUser=root
+PidFile={folder}/slurmdbd.pid
+LogFile={folder}/slurmdbd.log
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={database}
+StorageUser=slurm
+StoragePass={password}
+StorageLoc=slurm_accounts
+"""
+ACCOUNTANTS = ("slurmdbd", "mariadbd", "mariadb-install-db", "mariadb", "sacct", "sacctmgr")
 
 
 def has_cgroups() -> bool:
@@ -122,19 +147,33 @@ class Slurm:
 
 
 @contextlib.contextmanager
-def running(folder: Path, memory_mib: int = 6000, cpus: int = 2, array_size: int = 1001) -> Iterator[Slurm]:
-    """A cluster whose files lie in ``folder``, until the block ends. Raises ServerMissing, ServerFailed."""
-    daemons.require(*PROGRAMS)
+def running(
+    folder: Path,
+    memory_mib: int = 6000,
+    cpus: int = 2,
+    array_size: int = 1001,
+    min_job_age: int = 300,
+    accounting: bool = False,
+) -> Iterator[Slurm]:
+    """A cluster whose files lie in ``folder``, until the block ends; its controller forgets a job ``min_job_age`` seconds
+    after its end. Raises ServerMissing, ServerFailed."""
+    daemons.require(*PROGRAMS, *(ACCOUNTANTS if accounting else ()))
     if os.getuid() != 0:
         raise daemons.ServerMissing("Slurm's daemons run as root here: make test-batch as root")
     folder.chmod(0o755)
-    ports = dict(zip(("slurmctld", *NODES), daemons.free_ports(1 + len(NODES)), strict=True))
+    named = ("slurmctld", *NODES, "slurmdbd", "mariadbd")
+    ports = dict(zip(named, daemons.free_ports(len(named)), strict=True))
     (folder / "state").mkdir()
-    _configure(folder, ports, memory_mib, cpus, array_size)
+    accounts = ACCOUNTING.format(port=ports["slurmdbd"], folder=folder) if accounting else ""
+    _configure(
+        folder, ports, memory_mib, cpus, {"array_size": array_size, "min_job_age": min_job_age, "accounting": accounts}
+    )
     with contextlib.ExitStack() as stack:
         slurm = Slurm(folder, {"SLURM_CONF": str(folder / "slurm.conf")}, ports, stack)
         stack.callback(_stop_all, slurm)
         _start_munge(folder, slurm)
+        if accounting:
+            _start_accounting(folder, slurm)
         slurm.start_controller()
         for node in NODES:
             slurm.start_node(node)
@@ -146,12 +185,12 @@ def running(folder: Path, memory_mib: int = 6000, cpus: int = 2, array_size: int
 
 
 def _stop_all(slurm: Slurm) -> None:
-    for name in [*NODES, "slurmctld", "munged"]:
+    for name in [*NODES, "slurmctld", "slurmdbd", "mariadbd", "munged"]:
         if name in slurm.processes:
             slurm.stop(name)
 
 
-def _configure(folder: Path, ports: dict[str, int], memory_mib: int, cpus: int, array_size: int) -> None:
+def _configure(folder: Path, ports: dict[str, int], memory_mib: int, cpus: int, more: dict[str, Any]) -> None:
     host = socket.gethostname()
     nodes = "\n".join(
         f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[node]} CPUs={cpus} RealMemory={memory_mib}"
@@ -165,7 +204,7 @@ def _configure(folder: Path, ports: dict[str, int], memory_mib: int, cpus: int, 
         "folder": folder,
         "controller": ports["slurmctld"],
         "nodes": nodes,
-        "array_size": array_size,
+        **more,
     }
     (folder / "slurm.conf").write_text(CONFIGURATION.format(**given))
 
@@ -179,3 +218,30 @@ def _start_munge(folder: Path, slurm: Slurm) -> None:
     given = [f"--{option}={folder}/munge.{ending}" for option, ending in names.items()]
     slurm.start("munged", "munged", "--foreground", "--force", *given)
     daemons.wait_until((folder / "munge.sock").exists, [], folder / "munge.log", "munged")
+
+
+def _start_accounting(folder: Path, slurm: Slurm) -> None:
+    """A database of its own, the daemon before it, and this cluster in its books."""
+    data, password = folder / "database", os.urandom(12).hex()
+    user = ["--user=root", f"--datadir={data}", "--no-defaults"]
+    daemons.run("mariadb-install-db", user[2], *user[:2], "--skip-test-db", "--auth-root-authentication-method=normal")
+    plug = folder / "database.sock"
+    given = [f"--socket={plug}", f"--port={slurm.ports['mariadbd']}", "--bind-address=127.0.0.1"]
+    small = ["--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--performance-schema=OFF"]
+    slurm.start("mariadbd", "mariadbd", user[2], *user[:2], *given, *small)
+    daemons.wait_until(plug.exists, [], folder / "mariadbd.out", "mariadbd")
+    grant = f"GRANT ALL ON slurm_accounts.* TO slurm@'127.0.0.1' IDENTIFIED BY '{password}'"
+    daemons.run("mariadb", "--no-defaults", f"--socket={plug}", "--user=root", "--execute", grant)
+    where = {"folder": folder, "host": socket.gethostname(), "port": slurm.ports["slurmdbd"]}
+    written = folder / "slurmdbd.conf"
+    written.write_text(DATABASE.format(**where, database=slurm.ports["mariadbd"], password=password))
+    written.chmod(0o600)
+    slurm.start("slurmdbd", "slurmdbd", "-D")
+    daemons.wait_until(lambda: _keeps_books(slurm), [], folder / "slurmdbd.log", "slurmdbd")
+
+
+def _keeps_books(slurm: Slurm) -> bool:
+    with contextlib.suppress(daemons.ServerFailed):
+        slurm.ask("sacctmgr", "--immediate", "add", "cluster", "test")
+        return True
+    return False

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs Slurm for the tests of the batch back ends. Without root or apt-get it installs nothing and says so; the tests are
-# then skipped, with this command as the reason.
+# then skipped, with this command as the reason. Arguments are more packages: slurmdbd and mariadb-server for accounting.
 set -euo pipefail
 
-packages=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge)
+packages=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge "$@")
 
 missing=()
 for package in "${packages[@]}"; do
