@@ -11,7 +11,7 @@ export PYTHONSAFEPATH := 1
 # Each of the many processes of a run would compile our modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-all test-data test-batch test-lambda chaos chaos-batch soak interrupts killed overwrite faults-table bench-recovery fuzz image audit lint house bench bench-quick clean
+.PHONY: help demo test test-all test-data test-batch test-lambda test-container chaos chaos-batch soak interrupts killed overwrite faults-table bench-recovery fuzz image audit lint house bench bench-quick bench-slurm clean
 
 help:
 	@echo "make demo      the dimuon spectrum on this machine, drawn as demo/dimuon.png (ARGS=... goes to rdf-lithops demo)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-batch  Slurm and HTCondor: a real Slurm on this machine, what is done to its jobs too (as root, with apt-get)"
 	@echo "make image     the workers' image, tried and weighed (IMAGE_BASE=local: without a registry)"
 	@echo "make test-lambda  AWS Lambda on this machine, in containers of that image"
+	@echo "make test-container  this machine in containers of that image (IMAGE_BASE=local: without a registry)"
 	@echo "make audit     known vulnerabilities of what is in the image"
 	@echo "make chaos     200 runs while processes are killed at random (SEED=1); make soak: 550 runs that must not hang"
 	@echo "make fuzz      random programs, compared with local RDataFrame (SECONDS=3600 SEED=1 JOBS=2); what differs is kept in fuzz-out/"
@@ -31,6 +32,7 @@ help:
 	@echo "make lint      ruff and mypy; make house: modules, lengths of functions, arrows between folders, circles"
 	@echo "make bench     the same analyses in ROOT, Dask, Spark, plain Lithops and here, side by side (bench-quick: five minutes)"
 	@echo "make bench-recovery  what it costs that 1, 5 and 10 % of 100 calls are killed"
+	@echo "make bench-slurm  dimuon, 4 M events: queue, start, work and fold on a real Slurm, beside localhost (as root)"
 	@echo "make clean     remove everything that was made, .venv included"
 
 demo: $(VENV)/.stamp-root
@@ -41,10 +43,11 @@ demo: $(VENV)/.stamp-root
 test: SELECTION := -m "not slow"
 test-all: SELECTION :=
 test-data: SELECTION := $(wildcard $(addprefix tests/*/test_,servers.py extents.py remote*.py friends.py replic*.py output*.py *credentials.py flaky*.py))
-test-batch: SELECTION := tests/batch_systems tests/deployment/test_k8s.py
+test-batch: SELECTION := tests/batch_systems tests/deployment/test_k8s.py tests/deployment/test_aws_batch.py
 test-batch: JOBS := 0
 test-all test-data: export EXTRA_CLING_ARGS := -O2
 test-data test-batch: export RDF_LITHOPS_ALL_SERVERS := $(if $(filter 0,$(shell id -u)),yes)
+test-batch: $(VENV)/.stamp-accounting
 test test-all test-data test-batch: $(VENV)/.stamp-test $(VENV)/.stamp-servers $(VENV)/.stamp-instantiations
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
 	TMPDIR="$$folder" $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SELECTION) $(ARGS)
@@ -68,6 +71,14 @@ test-lambda: $(VENV)/.stamp-test $(VENV)/.stamp-servers
 	RDF_LITHOPS_IMAGE="$$(cat $(VENV)/.image 2>/dev/null)" TMPDIR="$$folder" \
 	$(BIN)/python -m pytest -rA tests/deployment/test_lambda*.py tests/deployment/test_check.py $(ARGS)
 
+# localhost in containers of the image, built for that: as root on Debian, where no container tool is.
+test-container: export CONTAINERS_CONF := $(if $(CONTAINERS_CONF),$(CONTAINERS_CONF),$(CURDIR)/runtime/containers.conf)
+test-container: $(VENV)/.stamp-test
+	$(if $(filter local,$(IMAGE_BASE)),runtime/install.sh && (podman image exists $(LOCAL_BASE) || runtime/base.sh $(LOCAL_BASE)))
+	$(BIN)/rdf-lithops runtime build --target local --base $(if $(filter local,$(IMAGE_BASE)),$(LOCAL_BASE),$(IMAGE_BASE)) \
+		-- $(IMAGE_OPTIONS) | tee /dev/stderr | tail -n 1 >$(VENV)/.image-local
+	RDF_LITHOPS_LOCAL_IMAGE="$$(cat $(VENV)/.image-local)" $(BIN)/python -m pytest -rA tests/deployment/test_localhost_container.py $(ARGS)
+
 # Known vulnerabilities of what the image holds.
 audit: $(VENV)/.stamp-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
@@ -85,7 +96,7 @@ chaos soak interrupts killed overwrite: $(VENV)/.stamp-test $(if $(filter overwr
 
 # Random programs, compared with local RDataFrame. Without optimisation, as in `make test`: most of the time is compilation.
 SECONDS ?= 3600
-chaos soak interrupts killed overwrite chaos-batch faults-table bench-recovery fuzz: \
+chaos soak interrupts killed overwrite chaos-batch faults-table bench-recovery bench-slurm fuzz: \
 	export RDF_LITHOPS_INSTANTIATIONS := $(or $(wildcard $(CURDIR)/$(VENV)/instantiations),off)
 fuzz: export EXTRA_CLING_ARGS := -O0
 fuzz: $(VENV)/.stamp-test
@@ -103,9 +114,10 @@ house: $(VENV)/.stamp-test
 bench bench-quick: $(VENV)/.stamp-bench
 	PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks $(if $(filter bench-quick,$@),--quick) $(ARGS)
 
-bench-recovery faults-table: $(VENV)/.stamp-test
+bench-slurm: $(VENV)/.stamp-servers
+bench-recovery faults-table bench-slurm: $(VENV)/.stamp-test
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && trap 'exit 130' INT TERM && \
-	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)" $(BIN)/python -W ignore -m benchmarks.$(if $(filter faults-table,$@),faults,recovery) $(ARGS)
+	TMPDIR="$$folder" PYTHONPATH="$(CURDIR)" $(BIN)/python -W ignore -m benchmarks.$(if $(filter faults-table,$@),faults,$(@:bench-%=%)) $(ARGS)
 
 # One stamp for each set of extras: an install is repeated when what it depends on has changed.
 $(VENV)/.stamp-root: EXTRAS := root
@@ -120,6 +132,11 @@ $(VENV)/.stamp-root $(VENV)/.stamp-test $(VENV)/.stamp-bench: setup.cfg pyprojec
 $(VENV)/.stamp-servers: tests/servers/install.sh tests/batch/install.sh | $(VENV)/.stamp-test
 	tests/servers/install.sh
 	tests/batch/install.sh
+	@touch $@
+
+# A database for Slurm's accounts: some hundred megabytes that the other tests do without.
+$(VENV)/.stamp-accounting: tests/batch/install.sh | $(VENV)/.stamp-test
+	tests/batch/install.sh slurmdbd slurm-wlm-mysql-plugin mariadb-server
 	@touch $@
 
 # RDataFrame's templates, compiled once for all tests: half of their time was that. Without a compiler they do without.

@@ -33,6 +33,7 @@ __all__ = ["Allocation"]
 logger = logging.getLogger(__name__)
 
 HERE = "here"
+STEP = "step.py"
 POLL_S = 0.2
 STARTS_S = 60.0  # from the start of an allocation until its agents listen
 _OF_TASKS = re.compile(r"error: (\S+): tasks? ([\d,-]+): (.*)")
@@ -68,6 +69,7 @@ class Allocation:
         if not self._folder:
             os.makedirs(self.section["folder"], 0o700, exist_ok=True)
             self._folder = tempfile.mkdtemp(prefix="allocation-", dir=self.section["folder"])
+            shutil.copy(step.__file__, os.path.join(self._folder, STEP))  # nodes need not see this package
         return self._folder
 
     @property
@@ -188,6 +190,12 @@ class Allocation:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""
 
+    def give_up(self) -> None:
+        """Take back a request for nodes that waits in the queue: whoever waits for it gets a BatchError."""
+        if self.wanted != HERE:
+            with contextlib.suppress(BatchError):
+                run(self.cancelling())
+
     def cancelling(self) -> list[str]:
         """The command that gives it back."""
         return ["scancel", "--quiet", f"--user={getpass.getuser()}", f"--name={self.name}"]
@@ -200,17 +208,8 @@ class Allocation:
         tasks = min(self._tasks, submission.elements)
         variables = {f"LITHOPS_BATCH_{name}": value for name, value in submission.variables.items()}
         environment = {**os.environ, **variables, "LITHOPS_BATCH_NAME": submission.name}
-        interpreter = str(self.section.get("python") or sys.executable)
-        task = [
-            interpreter,
-            "-S",
-            "-I",
-            step.__file__,
-            self.socket(),
-            submission.folder,
-            str(submission.elements),
-            str(tasks),
-        ]
+        given = [self.socket(), submission.folder, str(submission.elements), str(tasks)]
+        task = [*self._interpreter(), "-S", "-I", os.path.join(self.folder, STEP), *given]
         log = os.path.join(submission.folder, "step.log")
         with open(log, "ab") as stream:
             command = ["srun", *self._shared(), f"--ntasks={tasks}", f"--job-name={submission.name}", *task]
@@ -218,6 +217,12 @@ class Allocation:
                 command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment, start_new_session=True
             )
         self._steps[submission.name] = _Step(process, log, tasks)
+
+    def _interpreter(self) -> list[str]:
+        """The Python that hands elements to agents: it needs no packages."""
+        if self.section.get("tarball"):  # which the agent has unpacked
+            return ["bash", "-c", f'exec {python_command(self.section)} "$@"', "bash"]
+        return [str(self.section.get("python") or sys.executable)]
 
     def states(self, submissions: list[Submission]) -> dict[tuple[str, int], Element]:
         """As its srun says: which tasks ended, and whether all did."""

@@ -23,7 +23,7 @@ from lithops.version import __version__
 
 from . import guard
 from .here import ReduceHere, is_reducer
-from .nodes import ask_here
+from .nodes import ask_here, brings_its_own, unpacked
 from .submission import Submission
 from .watcher import Scheduler, Watcher
 
@@ -105,10 +105,10 @@ class BatchBackend:
         """What Lithops wants to know of a runtime, above all which modules are there: asked of it.
 
         Of the interpreter that nodes share with this machine it is asked here, outside this program, whose own folder is on
-        its search path and not on theirs; of a container it is asked on a node.
+        its search path and not on theirs; of a container or a tarball it is asked on a node.
         """
         given = ["-c", DESCRIBE]
-        said = self.ask_a_node(given) if self.section.get("container") else ask_here(self.section, given)
+        said = self.ask_a_node(given) if brings_its_own(self.section) else ask_here(self.section, given)
         return dict(json.loads(said.splitlines()[-1]))
 
     def ask_a_node(self, arguments: list[str]) -> str:
@@ -124,7 +124,8 @@ class BatchBackend:
 
     def get_runtime_key(self, runtime_name: str, runtime_memory: int, version: str = __version__) -> str:
         """Under which name Lithops remembers what it was told of the runtime."""
-        home = str(self.section.get("container") or self.section.get("python") or sys.executable)
+        own = unpacked(self.section) if self.section.get("tarball") else self.section.get("container")
+        home = str(own or self.section.get("python") or sys.executable)
         known = hashlib.sha256(f"{home} {sys.version} {os.environ.get('PYTHONPATH', '')}".encode()).hexdigest()[:16]
         return os.path.join(self.name, version, known)
 

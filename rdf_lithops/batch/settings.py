@@ -12,7 +12,7 @@ DEFAULTS: dict[str, Any] = {"max_workers": 100, "poll_s": 15, "reduce": "queue"}
 OWN = {
     "cpus", "max_workers", "poll_s", "time", "memory", "runtime", "runtime_memory", "runtime_timeout", "runtime_cpu",
     "worker_processes", "folder", "scratch", "python", "container", "container_options", "setup", "options", "user_agent",
-    "invoke_pool_threads", "runtime_include_function", "visible", "reduce",
+    "invoke_pool_threads", "runtime_include_function", "visible", "reduce", "tarball",
 }  # fmt: skip
 
 
@@ -40,6 +40,8 @@ def fill_in(config: dict[str, Any], backend: str, more: set[str]) -> dict[str, A
         raise ValueError(f"{backend}: cpus, worker_processes and max_workers are 1 or more")
     section["setup"], section["options"] = lines(section.get("setup")), lines(section.get("options"))
     section["folder"] = _folder(config, backend, section)
+    if section.get("tarball"):
+        section["tarball"] = _tarball(section, backend)
     shared = (config.get("shared_folder") or {}).get("path")
     section["visible"] = [section["folder"], *([os.path.abspath(os.path.expanduser(str(shared)))] if shared else [])]
     return section
@@ -50,6 +52,15 @@ def _folder(config: dict[str, Any], backend: str, section: dict[str, Any]) -> st
     shared = (config.get("shared_folder") or {}).get("path")
     given = section.get("folder") or (os.path.join(str(shared), "submissions") if shared else f"~/.lithops/{backend}")
     return os.path.abspath(os.path.expandvars(os.path.expanduser(str(given))))
+
+
+def _tarball(section: dict[str, Any], backend: str) -> str:
+    path = os.path.abspath(os.path.expandvars(os.path.expanduser(str(section["tarball"]))))
+    if section.get("container"):
+        raise ValueError(f"{backend}: container or tarball, not both: either brings Python and its packages")
+    if not os.path.isfile(path) and not os.environ.get("LITHOPS_WORKER"):
+        raise ValueError(f"{backend}.tarball: there is no file {path}; it lies where this machine and all nodes see it")
+    return path
 
 
 def lines(given: Any) -> list[str]:

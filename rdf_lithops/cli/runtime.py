@@ -35,7 +35,11 @@ def command() -> None:
     "into the file.  [default: build on this machine only]",
 )
 @click.option("--name", default="rdf_lithops", show_default=True, help="The image's name, without a tag.")
-@click.option("--target", type=click.Choice(["lambda", "generic"]), help="[default: what the backend needs; else lambda]")
+@click.option(
+    "--target",
+    type=click.Choice(["lambda", "generic", "local"]),
+    help="[default: what the backend needs; else lambda]",
+)
 @click.option("--base", default=runtime.DEFAULT_BASE, show_default=True, help="The image to start from.")
 @click.option("--root-from", type=click.Choice(["wheel", "conda", "tarball"]), default="wheel", show_default=True)
 @click.option("--whole", is_flag=True, help="Leave in what RDataFrame never loads (RooFit, graphics, documentation).")
@@ -59,7 +63,8 @@ def build_command(
     if config:
         configured = sections[backend].get("runtime", name)
         name = configured.rpartition(":")[0] or configured
-    image = runtime.build(recipe, name, config)
+    pushed = config if backend != "localhost" else None  # Lithops builds nothing for this machine
+    image = runtime.build(recipe, name, pushed)
     if config:
         runtime.write_tag(config, backend, image)
     click.echo(json.dumps({"image": image, "target": chosen}) if as_json else image)

@@ -36,7 +36,7 @@ __all__ = ["Recipe", "Size", "build", "deploy", "differences", "smoke", "touched
 RECIPE = Path(__file__).resolve().parents[2] / "runtime"
 DEFAULT_BASE = "docker.io/library/debian:bookworm-slim"
 TAG_LENGTH = 12
-TARGETS = {"aws_lambda": "lambda"}  # Lithops backend: stage of the recipe; generic for all others
+TARGETS = {"aws_lambda": "lambda", "localhost": "local"}  # Lithops backend: stage of the recipe; generic for all others
 # What Lambda grants, or less: no network, nothing to write to but /tmp.
 CONFINED = ("--network", "none", "--read-only", "--tmpfs", "/tmp:size=512m,mode=1777", "--memory", "1024m")
 SMOKE_LIMIT_S = 300
@@ -45,7 +45,7 @@ BUILD_LIMIT_S = 3600
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to build: the ``target`` stage (``lambda`` or ``generic``) on ``base``, with ROOT from ``root_from``.
+    """What to build: the ``target`` stage (``lambda``, ``generic`` or ``local``) on ``base``, with ROOT from ``root_from``.
 
     ``root_from``: ``wheel``, ``conda`` or ``tarball`` (see runtime/install_root.sh); ``slim`` takes out what RDataFrame
     never loads; ``options`` go to the container tool's build as they are.
@@ -111,7 +111,7 @@ def build_context(recipe: Recipe) -> Iterator[tuple[Path, str]]:
             (folder / part / "README").write_text("Filled by rdf-lithops runtime build.\n")
         _copy_package(folder / "package")
         _download(folder / "requirements.txt", folder / "wheels")
-        if recipe.target == "generic":
+        if recipe.target != "lambda":
             _download(folder / "requirements-generic.txt", folder / "generic")
         yield folder, _digest(folder, recipe)
 

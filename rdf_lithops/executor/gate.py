@@ -5,9 +5,11 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..errors import RunError
 from ..run import interrupts
 from .session import Session
 
@@ -33,19 +35,37 @@ class Gate:
         self._maps: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
         self._wanted = threading.Event()
         self._abandoned = False
+        self._invoking_s: float | None = None
         self.futures: list[Any] | None = None
         self.error: Exception | None = None
 
-    def start(self, map_reduce: Callable[[], list[Any]]) -> list[Any]:
-        """The futures of the maps, once they are submitted."""
+    def start(self, map_reduce: Callable[[], list[Any]], limits_s: Mapping[str, float]) -> list[Any]:  # decision 291
+        """The futures of the maps, once they are submitted. Raises RunError after the least of ``limits_s``, by the names of
+        options: a back end may wait for something without end. ``start_s`` counts from the invocation, ahead of which a
+        runtime may have to be deployed."""
         threading.Thread(target=self._run, args=(map_reduce,), name="rdf_lithops map_reduce", daemon=True).start()
+        began_s = time.monotonic()
         try:
             while not concurrent.futures.wait([self._maps], interrupts.POLL_S).done:
                 interrupts.check()
+                self._check_limits(limits_s, began_s)
             return self._maps.result()
         except BaseException:  # interrupted, perhaps: nobody will open it
             self.abandon()
             raise
+
+    def note_invocation(self) -> None:
+        """From now on the back end is asked to run the calls."""
+        self._invoking_s = self._invoking_s or time.monotonic()
+
+    def _check_limits(self, limits_s: Mapping[str, float], began_s: float) -> None:
+        for name, limit_s in limits_s.items():
+            since_s = self._invoking_s if name == "start_s" else began_s
+            if since_s is not None and time.monotonic() - since_s > limit_s:
+                raise RunError(
+                    f"the calls were not submitted within {limit_s:g} s: the back end waits for something",
+                    next_command=f"see what it waits for (kubectl get pods, rdf-lithops check), or raise options.{name}",
+                )
 
     def _run(self, map_reduce: Callable[[], list[Any]]) -> None:
         self._session.gates.current = self

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR
@@ -19,6 +20,7 @@ __all__ = ["Jobs"]
 
 logger = logging.getLogger(__name__)
 
+MOMENT_S, STUCK_S = 1.0, 20.0  # of somebody else's submission, until it is hurried, and until it is not waited for
 SWEEP_AGAIN_S = 1.0
 
 
@@ -33,6 +35,7 @@ class Jobs:
         self._executor, self._executor_id = executor, executor_id
         self._storage, self._local, self._lock = storage, local, lock
         self.closed = False
+        self._is_stuck = False  # whether a submission did not come back
         self._objects: Objects | None = None
         self._forgotten: list[str] = []  # what is left of them goes with the next sweep
         self._open: set[str] = set()  # recorded and not forgotten
@@ -69,7 +72,7 @@ class Jobs:
         executor = self._executor
         complaints.expect(keys)
         executor.job_monitor.remove(futures)
-        with self._lock:
+        with self._unless_stuck():
             ours = set(map(id, futures))
             executor.futures[:] = [future for future in executor.futures if id(future) not in ours]
             self._forgotten += sorted(keys)
@@ -101,7 +104,7 @@ class Jobs:
         if not keys:
             return
         try:
-            with self._lock:  # not while they are being submitted
+            with self._unless_stuck(lambda: self.stop(keys, error)):  # not while they are being submitted
                 futures = [future for future in self._executor.futures if future.job_key in keys]
             self.stop(keys, error)
             self.forget(futures, keys)
@@ -110,7 +113,7 @@ class Jobs:
 
     def sweep(self) -> None:
         """Remove what Lithops' local workers write after their call's result is out: markers, logs and per-job folders."""
-        with self._lock:
+        with self._unless_stuck():
             for key in self._forgotten:
                 shutil.rmtree(os.path.join(JOBS_DIR, key), ignore_errors=True)
                 for path in (os.path.join(JOBS_DIR, f"{key}.done"), os.path.join(LOGS_DIR, f"{key}.log")):
@@ -123,6 +126,22 @@ class Jobs:
                 self._try_to_delete(key)
             if self.closed:
                 self._cancelled.clear()
+
+    @contextlib.contextmanager
+    def _unless_stuck(self, hurry: Callable[[], None] | None = None) -> Iterator[None]:  # decision 291
+        """Under the lock, once nobody submits; ``hurry`` is called where somebody still does after a moment. In the end
+        without it: a submission may wait for something that never comes."""
+        taken = self._lock.acquire(timeout=MOMENT_S)
+        if not taken and not self._is_stuck:
+            if hurry is not None:
+                hurry()
+            taken = self._lock.acquire(timeout=STUCK_S)
+        self._is_stuck = not taken
+        try:
+            yield
+        finally:
+            if taken:
+                self._lock.release()
 
     def end(self) -> None:
         """Delete what is left of all of them, our functions too; what the storage refuses is told, and ``gc`` finds it."""

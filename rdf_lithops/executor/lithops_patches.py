@@ -68,6 +68,9 @@ def make_safe(executor: Any, session: Session) -> None:
     def run_and_note(job: Any) -> Any:
         if getattr(session.gates, "submitting", False):
             session.jobs.note_function(job.func_key)
+            gate = getattr(session.gates, "current", None)
+            if gate is not None:
+                gate.note_invocation()
         return run_job(job)
 
     def monitor_or_not(*given: Any, **named: Any) -> Any:

@@ -17,6 +17,8 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
+from lithops.constants import TEMP_DIR
+
 from ..files import access
 from ..options import Options
 from ..processes import warm
@@ -28,6 +30,7 @@ __all__ = ["LocalProcesses", "process_settings", "reader_settings"]
 logger = logging.getLogger(__name__)
 
 PRELOADED = ("lithops.worker", "lithops.localhost", "rdf_lithops.worker.start.pre_run", "rdf_lithops.worker.together")
+CONTAINERS = "containers"  # below a driver's folder: where the calls' ROOT processes are met that have containers
 PRELOAD_LIMIT_S = 2.0
 END_LIMIT_S = 10.0  # of the preloaded Python, once its input has ended
 OF_THE_EXECUTOR = (
@@ -81,8 +84,28 @@ class LocalProcesses:
                     *(name, value, known[name]),
                 )
 
+    @property
+    def in_containers(self) -> bool:
+        """Whether Lithops runs its jobs in containers of an image: then it is the image's ROOT that is wanted."""
+        return hasattr(getattr(self._executor.compute_handler, "env", None), "docker_path")
+
+    @property
+    def meeting_folder(self) -> str | None:  # decision 290
+        """Where calls meet their ROOT process, by the path that they know: of a container's own, where they have one."""
+        if self.folder is None or not self.in_containers:
+            return self.warm_folder
+        os.makedirs(os.path.join(self.folder, CONTAINERS), 0o700, exist_ok=True)
+        return self.seen_by_calls(os.path.join(self.folder, CONTAINERS))
+
+    def seen_by_calls(self, path: str) -> str:
+        """The path by which calls know one of this machine's temporary files: containers have their folder at ``/tmp``."""
+        return os.path.join("/tmp", os.path.relpath(path, TEMP_DIR)) if self.in_containers else path
+
     def warm(self, options: Options) -> None:
-        """Start the ROOT process in the background, or start it again if it has died."""
+        """Start the ROOT process in the background, or start it again if it has died; none where calls have containers."""
+        if self.in_containers:
+            self._own_folder()
+            return
         options = self.settled or options
         if self.warm_folder is None:
             self.warm_folder = self._own_folder()
@@ -101,13 +124,13 @@ class LocalProcesses:
 
         Not before there is a data frame: until then the driver's ROOT and the warm one share the cores.
         """
-        if self.prefork is not None and self.prefork.poll() is None:
+        if self.in_containers or (self.prefork is not None and self.prefork.poll() is None):
             return
         folder = self._own_folder()
         environment: Any = getattr(self._executor.compute_handler, "env", None)
         interpreter = os.path.join(folder, "python")
         if getattr(environment, "runtime_name", None) not in (sys.executable, interpreter):
-            return  # the user's own interpreter, or a container
+            return  # the user's own interpreter
         self._end_preloaded()
         with open(os.path.join(folder, "prefork.log"), "ab") as log:
             self.prefork = warm.run_module("prefork", [folder, *PRELOADED], log, subprocess.PIPE)

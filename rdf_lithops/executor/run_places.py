@@ -117,7 +117,7 @@ def delivered(session: Session, place: Place, found: Sequence[Credential]) -> It
                 fcntl.flock(stream, fcntl.LOCK_EX)  # until it is closed: gc takes what nobody holds
                 stream.write(sealed[1])
                 stream.flush()
-                yield dataclasses.replace(sealed[0], key_file=path), variables
+                yield dataclasses.replace(sealed[0], key_file=session.processes.seen_by_calls(path)), variables
         finally:
             with contextlib.suppress(FileNotFoundError):  # the executor was closed meanwhile, and its folder with it
                 os.unlink(path)

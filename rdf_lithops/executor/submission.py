@@ -67,7 +67,8 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
         interrupts.check()
         session.check_open()
         gate = Gate(session, prepare)
-        maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given))
+        limits_s = _submission_limits_s(session, options)
+        maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given), limits_s)
         return LithopsSubmission(session, plan, place, maps, None, gate)
     except BaseException as error:
         session.jobs.withdraw(set(place.job_keys) - before, error)
@@ -75,6 +76,17 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
             _await_answer(place, options)
             raise SubmissionError(f"Lithops could not submit the calls: {type(error).__name__}: {error}") from error
         raise
+
+
+def _submission_limits_s(session: Session, options: Options) -> dict[str, float]:
+    """How long a submission may take, by option; one of ours (batch) that has its own queue may wait in it."""
+    limits_s = {} if _says_what_waits(session) else {"start_s": options.start_s}
+    return limits_s if options.deadline_s is None else {**limits_s, "deadline_s": options.deadline_s}
+
+
+def _says_what_waits(session: Session) -> Any:
+    """What tells which calls of a job wait in a queue, where the back end is one of ours (batch); else None."""
+    return getattr(getattr(session.executor.compute_handler, "backend", None), "waiting", None)
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -210,8 +222,7 @@ class LithopsSubmission:
         return self._local_jobs is not None and self._local_jobs.is_over(self.job_key)
 
     def queued(self) -> set[int]:
-        # of ours (batch): a scheduler that says so itself
-        waiting = getattr(getattr(self.session.executor.compute_handler, "backend", None), "waiting", None)
+        waiting = _says_what_waits(self.session)
         return set() if waiting is None else self._those_in(waiting(self.job_key))
 
     def _those_in(self, calls: Iterable[str]) -> set[int]:

@@ -168,7 +168,7 @@ def prepared(graphs: Sequence[Taken], user_code: payload.Payload) -> Iterator[Re
             payload=place.payload,
             initialisation=user_code.initialisation,
             warm=leader.options.warm,
-            warm_folder=session.processes.warm_folder,
+            warm_folder=session.processes.meeting_folder,
             settings=local_processes.process_settings(leader.options),
             beats=run_places.beats(session, leader.options),
             sealed=sealed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -93,6 +94,30 @@ def _config(shared: Path) -> str:
     import json
 
     return json.dumps(configuration(shared, allocation="here"))
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_the_allocation_waits(slurm: Slurm, shared: Path) -> None:
+    """Ctrl-C in the queue ends the program at once, and the request for nodes is taken back."""
+    import json
+
+    program = f"""
+import json, lithops, ROOT, rdf_lithops
+with lithops.FunctionExecutor(config=json.loads('''{json.dumps(configuration(shared, allocation=NODES))}''')) as fexec:
+    ROOT.RDataFrame(10, executor=fexec, npartitions=2).Sum("rdfentry_").GetValue()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    slurm.ask("scontrol", "update", "PartitionName=main", "State=DOWN")
+    try:
+        driver = subprocess.Popen([sys.executable, "-W", "ignore", "-c", program], env=environment, stderr=subprocess.PIPE)
+        until(lambda: len(slurm.queue()) == 1)
+        driver.send_signal(signal.SIGINT)
+        _, said = driver.communicate(timeout=30)
+        assert b"KeyboardInterrupt" in said
+    finally:
+        slurm.ask("scontrol", "update", "PartitionName=main", "State=UP")
+    until(lambda: slurm.queue() == [])
+    until(lambda: list((shared / "submissions").iterdir()) == [])
 
 
 @pytest.mark.slow

@@ -138,6 +138,28 @@ def test_a_quota_that_is_exceeded(executor: Callable[..., Any], cluster: tuple[C
         frame.Sum("rdfentry_").GetValue()
 
 
+def test_an_image_that_is_missing(executor: Callable[..., Any], cluster: tuple[Cluster, Path]) -> None:
+    """Its pods stay pending until the job's own time is over; then the error says what could not be had."""
+    cluster[0].missing, cluster[0].hurry = True, 100.0  # 600 s of the job in which Lithops asks what an image has
+    frame = ROOT.RDataFrame(10, executor=executor(), npartitions=2, options={**QUICK, "attempts": 1})
+    with pytest.raises(rdf_lithops.RunError, match="metadata from the runtime"):
+        frame.Sum("rdfentry_").GetValue()
+
+
+@pytest.mark.parametrize("limit", ["deadline_s", "start_s"])
+def test_an_image_that_was_there(limit: str, executor: Callable[..., Any], cluster: tuple[Cluster, Path]) -> None:
+    """Lithops knows what it has, and waits for its master pod without end; the run does not, and ends what it began."""
+    fexec = executor()
+    assert 45 == ROOT.RDataFrame(10, executor=fexec, npartitions=2, options=QUICK).Sum("rdfentry_").GetValue()
+    for name in list(cluster[0].jobs):
+        cluster[0].delete(name)
+    cluster[0].missing = True
+    options = {**QUICK, "attempts": 1, limit: 6.0}
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2, options=options)
+    with pytest.raises(rdf_lithops.RunError, match=rf"submitted within 6 s[\s\S]*{limit}"):
+        frame.Sum("rdfentry_").GetValue()
+
+
 def test_a_range_that_the_master_hands_out_too_late(
     executor: Callable[..., Any], cluster: tuple[Cluster, Path], tmp_path: Path
 ) -> None:

@@ -39,8 +39,15 @@ def _pod(pod: Pod) -> dict[str, Any]:
         "kind": "Pod",
         "metadata": metadata,
         "spec": spec,
-        "status": {"phase": pod.phase, "podIP": "127.0.0.1"},
+        "status": {"phase": pod.phase, **({"podIP": "127.0.0.1"} if pod.process else {"containerStatuses": [_waits(pod)]})},
     }
+
+
+def _waits(pod: Pod) -> dict[str, Any]:
+    """Of a container that cannot begin: why."""
+    state = {"waiting": {"reason": pod.reason, "message": 'Back-off pulling image "there"'}}
+    told = {"ready": False, "restartCount": 0, "image": "there", "imageID": ""}
+    return {"name": "lithops", **told, "state": state}
 
 
 class _Handler(BaseHTTPRequestHandler):

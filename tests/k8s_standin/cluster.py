@@ -26,6 +26,7 @@ import lithops
 
 ENTRY_POINT = "/lithops/lithopsentry.py"  # where Lithops' images have it
 GROUPS = Path("/sys/fs/cgroup/memory")
+ALIVE = ("Pending", "Running")
 LOOK_S = 0.05
 _numbers = itertools.count()
 
@@ -37,19 +38,22 @@ def mebibytes(text: str) -> int:
 
 @dataclass
 class Pod:
-    """One process of a job; ``phase`` and ``reason`` are Kubernetes' own words."""
+    """One process of a job, None of a pod whose image is missing; ``phase`` and ``reason`` are Kubernetes' own words."""
 
     name: str
     job: str
     folder: Path
-    process: subprocess.Popen[bytes]
-    group: Path | None
+    process: subprocess.Popen[bytes] | None
+    group: Path | None = None
     phase: str = "Running"
     reason: str = ""
 
     def end(self, reason: str) -> None:
         """Kill all of it."""
         self.reason = self.reason or reason
+        if self.process is None:
+            self.phase = "Failed"
+            return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         for pid in self._members():
@@ -64,7 +68,7 @@ class Pod:
 
     def look(self) -> None:
         """Take down how it ended, if it did, and clean up after it."""
-        if self.phase != "Running" or self.process.poll() is None:
+        if self.phase != "Running" or self.process is None or self.process.poll() is None:
             return
         if self.group is not None and "oom_kill 0" not in (self.group / "memory.oom_control").read_text():
             self.reason = self.reason or "OOMKilled"
@@ -98,7 +102,7 @@ class Job:
     def status(self) -> dict[str, Any]:
         """What Lithops looks at."""
         done = bool(self.pods) and all(pod.phase == "Succeeded" for pod in self.pods)
-        found: dict[str, Any] = {"active": sum(pod.phase == "Running" for pod in self.pods)}
+        found: dict[str, Any] = {"active": sum(pod.phase in ALIVE for pod in self.pods)}
         if self.failed:
             found.update(failed=1, conditions=[{"type": "Failed", "status": "True", "reason": self.failed}])
         elif done:
@@ -107,13 +111,16 @@ class Job:
 
 
 class Cluster:
-    """All jobs, and a thread that looks after them. ``quota`` is how many pods there may be."""
+    """All jobs, and a thread that looks after them. ``quota`` is how many pods there may be, ``missing`` whether nobody has
+    their image: they stay pending. Limits of time pass ``hurry`` times as fast as they say."""
 
     def __init__(self, folder: Path, python_path: str) -> None:
         self.folder, self.python_path = folder, python_path
         self.jobs: dict[str, Job] = {}
         self.ended: list[tuple[str, str, str]] = []  # job, phase and reason of pods that have ended
         self.quota = 100
+        self.missing = False
+        self.hurry = 1.0
         self.lock = threading.RLock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, name="k8s stand-in", daemon=True)
@@ -145,12 +152,15 @@ class Cluster:
             job = self.jobs.pop(name)
         for pod in job.pods:
             pod.end("Deleted")
-            pod.process.wait()
+            if pod.process is not None:
+                pod.process.wait()
             self._note(pod)
 
     def _start(self, job: Job) -> Pod:
         container = job.body["spec"]["template"]["spec"]["containers"][0]
         name = f"{job.name}-{next(_numbers)}"
+        if self.missing:
+            return Pod(name, job.name, self.folder, None, phase="Pending", reason="ImagePullBackOff")
         folder = Path(tempfile.mkdtemp(prefix="pod-", dir=self.folder))
         variables = {item["name"]: item.get("value") or "127.0.0.1" for item in container["env"]}
         words = [str(word) for word in container["args"]]
@@ -192,8 +202,9 @@ class Cluster:
                     self._look_at(job)
 
     def _look_at(self, job: Job) -> None:
-        runs = any(pod.phase == "Running" for pod in job.pods)
-        if runs and not job.failed and time.monotonic() - job.began_s > float(job.body["spec"]["activeDeadlineSeconds"]):
+        runs = any(pod.phase in ALIVE for pod in job.pods)
+        limit_s = float(job.body["spec"]["activeDeadlineSeconds"]) / self.hurry
+        if runs and not job.failed and time.monotonic() - job.began_s > limit_s:
             job.failed = "DeadlineExceeded"
         for pod in job.pods:
             before = pod.phase
@@ -204,7 +215,7 @@ class Cluster:
                 job.failed = "BackoffLimitExceeded"
         if job.failed:
             for pod in job.pods:
-                if pod.phase == "Running":
+                if pod.phase in ALIVE:
                     pod.end(job.failed)
 
     def _note(self, pod: Pod) -> None:

@@ -168,7 +168,7 @@ class Service:
         variables = {**os.environ, watchdog.VARIABLE: self.id}
         self._moto = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=variables)
         _wait_for_port(self.moto_port)
-        _post(self.moto_port, "/moto-api/config", {"lambda": {"use_docker": False}})
+        _post(self.moto_port, "/moto-api/config", {"lambda": {"use_docker": False}, "batch": {"use_docker": False}})
         self._front = self._serve(_Front)
         self._objects = self._serve(_Objects)
         self.endpoint = f"http://127.0.0.1:{self._front.server_address[1]}"
