@@ -84,7 +84,7 @@ def folder() -> str:
     """The folder of the libraries for this ROOT: that of the image, or a private one below the user's cache, which is made
     if it is not there.
 
-    Needs ROOT. Raises LibraryRefused where it is somebody else's, or others can write there.
+    Needs ROOT. Raises LibraryRefused where it is somebody else's, others can write there, or this user may not read it.
     """
     path = os.path.join(home(), f"{_FOLDER}{key()}")
     try:
@@ -94,6 +94,8 @@ def folder() -> str:
         raise LibraryRefused(f"{path}: {error.strerror}") from error
     if not stat.S_ISDIR(seen.st_mode) or not is_safe(seen):
         raise LibraryRefused(f"{path} is not a folder that this user alone can write")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise LibraryRefused(f"{path} may not be read by this user")
     return path
 
 
