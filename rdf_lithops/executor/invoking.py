@@ -42,6 +42,8 @@ def explain(error: Exception) -> str:
     """Why a backend refused an invocation, with the next step, in one line."""
     said = " ".join(_said(error).split())[:300]
     hints = {
+        r"Overrides length": "AWS Batch takes so many characters, in which Lithops names each call: use fewer calls "
+        "(npartitions, or options.ranges_per_call)",
         r"exceeded quota": "fewer at a time, or a larger quota: lower max_workers",
         r"\b(401|403)\b|not authorized|Unauthorized|AccessDenied": "the credentials may not invoke it (rdf-lithops check)",
         r"\b404\b|not deployed": "the runtime is not deployed (rdf-lithops runtime deploy)",

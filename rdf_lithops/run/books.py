@@ -38,6 +38,7 @@ TOO_MUCH = ("memory", "timeout")
 CRASHES = ("died", "hung")
 REDUCER = -1  # stands for a call's id
 ADOPTED = 0  # the attempt that a killed driver has made, whose calls are under way
+MOST_LISTED = 12  # ranges or calls that an error names one by one
 
 
 @dataclass(frozen=True)
@@ -316,13 +317,21 @@ class Books:
         """The error of a graph of which no attempt gave the ranges ``lost`` (with the calls that had them), or no fold."""
         range_ids, calls = self._own(lost), sorted(set(lost.values()))
         return LostRangesError(
-            f"ranges {list(range_ids)} gave no result in {attempts} attempts" if lost else f"no fold in {attempts} attempts",
-            where=f"calls {calls} of {self.plan.calls}" if lost else "the reducer",
+            f"ranges {_listed(range_ids)} gave no result in {attempts} attempts"
+            if lost
+            else f"no fold in {attempts} attempts",
+            where=f"calls {_listed(calls)} of {self.plan.calls}" if lost else "the reducer",
             why=self.describe(),
             log_tail=next((trouble.log_tail for trouble in self.trouble.values() if trouble.log_tail), ""),
             next_command="see the log's tail; if memory ran out, use more ranges (npartitions) or a larger runtime_memory",
             range_ids=range_ids,
         )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """All of a few numbers; of many the first two, the last, and how many they are."""
+    shown = list(numbers)
+    return str(shown) if len(shown) <= MOST_LISTED else f"[{shown[0]}, {shown[1]}, ..., {shown[-1]}] ({len(shown)} in all)"
 
 
 def _graph_of(plain: Plain) -> int:

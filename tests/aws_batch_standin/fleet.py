@@ -48,6 +48,9 @@ class BatchService(Service):
 
     def forward(self, port: int, request: Any, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         """See there; a job is refused, or run, on its way."""
+        if request.path.endswith(("/createcomputeenvironment", "/createjobqueue")):
+            body = json.dumps({"state": "ENABLED", **json.loads(body)}).encode()  # AWS' default, which moto does not have
+            request.headers.replace_header("Content-Length", str(len(body)))
         if not request.path.endswith("/submitjob"):
             return super().forward(port, request, body)
         asked = json.loads(body)

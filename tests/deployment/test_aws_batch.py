@@ -84,7 +84,7 @@ def test_a_histogram_of_aws_batch(service: BatchService, fexec: Any) -> None:
     assert ("VALID", "ENABLED") == (environment["status"], environment["state"])
     asked = environment["computeResources"]
     assert ("FARGATE_SPOT", 64) == (asked["type"], asked["maxvCpus"])
-    assert environment["computeEnvironmentArn"] == queue["computeEnvironmentOrder"][0]["computeEnvironment"]
+    assert environment["computeEnvironmentName"] == queue["computeEnvironmentOrder"][0]["computeEnvironment"]
     wanted = {(item["type"], item["value"]) for item in definition["containerProperties"]["resourceRequirements"]}
     assert {("VCPU", "1"), ("MEMORY", "2048")} == wanted
     actions = [(job.overrides["__LITHOPS_ACTION"], len(job.processes)) for job in service.jobs]
