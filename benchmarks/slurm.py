@@ -6,7 +6,7 @@ turn, so that what else the machine does meets them alike. Every histogram is co
 
 The wall of a query is taken apart along its critical path: *driver* prepares, submits, looks and fills; *queue* is the
 scheduler's, until an element's Python begins, of the map that ended last and then of the reducer; *start* is what comes
-before the user's graph runs; *work* reads and loops; *fold* is the reducer's own, with the start of its ROOT where it has none.
+before the user's graph runs; *work* reads and loops; *fold* is the reducer's own, with the start of a ROOT if it needs one.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 
 from lithops.wait import ALL_COMPLETED, ALWAYS
 
-from ..errors import SubmissionError
+from ..errors import RunError, SubmissionError
 from ..options import Options
 from ..planning.plans import Plan
 from ..run import interrupts
@@ -75,6 +75,9 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
         if isinstance(error, Exception) and _may_pass(error):
             _await_answer(place, options)
             raise SubmissionError(f"Lithops could not submit the calls: {type(error).__name__}: {error}") from error
+        if type(error) is Exception:  # Lithops raises nothing more precise
+            what, ready = f"Lithops could not submit the calls: {error}", "is all there that it needs? rdf-lithops check"
+            raise RunError(what, next_command=ready) from error
         raise
 
 

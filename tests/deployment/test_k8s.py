@@ -27,7 +27,7 @@ import rdf_lithops
 
 pytestmark = pytest.mark.slow  # a pod is a new Python, as in a cluster
 LIMIT_S = 90.0
-QUICK = {"beat_s": 0.5, "silence_s": 8.0, "start_s": 8.0, "backoff_s": 0.0}
+QUICK = {"beat_s": 0.5, "silence_s": 8.0, "start_s": 20.0, "backoff_s": 0.0}
 
 
 def until(ready: Callable[[], bool]) -> None:
@@ -60,7 +60,9 @@ def executor(cluster: tuple[Cluster, Path], s3: Any, monkeypatch: pytest.MonkeyP
 
         def make(**section: Any) -> lithops.FunctionExecutor:
             config = yaml.safe_load((REPOSITORY / "configs" / "k8s.yaml").read_text())
-            config["k8s"].update(kubecfg_path=str(cluster[1]), docker_server="docker.io", runtime="rdf_lithops", **section)
+            config["k8s"].update(
+                kubecfg_path=str(cluster[1]), docker_server="docker.io", **{"runtime": "rdf_lithops", **section}
+            )
             keys = {"access_key_id": "testkey", "secret_access_key": "testsecret"}
             config["minio"] = {"endpoint": s3.endpoint, "storage_bucket": bucket, **keys}
             made.append(lithops.FunctionExecutor(config=config))
@@ -141,7 +143,8 @@ def test_a_quota_that_is_exceeded(executor: Callable[..., Any], cluster: tuple[C
 def test_an_image_that_is_missing(executor: Callable[..., Any], cluster: tuple[Cluster, Path]) -> None:
     """Its pods stay pending until the job's own time is over; then the error says what could not be had."""
     cluster[0].missing, cluster[0].hurry = True, 100.0  # 600 s of the job in which Lithops asks what an image has
-    frame = ROOT.RDataFrame(10, executor=executor(), npartitions=2, options={**QUICK, "attempts": 1})
+    fexec = executor(runtime=f"nobody/rdf_lithops:{os.urandom(4).hex()}")  # of which Lithops knows nothing yet
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2, options={**QUICK, "attempts": 1})
     with pytest.raises(rdf_lithops.RunError, match="metadata from the runtime"):
         frame.Sum("rdfentry_").GetValue()
 
@@ -150,7 +153,7 @@ def test_an_image_that_is_missing(executor: Callable[..., Any], cluster: tuple[C
 def test_an_image_that_was_there(limit: str, executor: Callable[..., Any], cluster: tuple[Cluster, Path]) -> None:
     """Lithops knows what it has, and waits for its master pod without end; the run does not, and ends what it began."""
     fexec = executor()
-    assert 45 == ROOT.RDataFrame(10, executor=fexec, npartitions=2, options=QUICK).Sum("rdfentry_").GetValue()
+    assert 45 == ROOT.RDataFrame(10, executor=fexec, npartitions=2).Sum("rdfentry_").GetValue()
     for name in list(cluster[0].jobs):
         cluster[0].delete(name)
     cluster[0].missing = True
