@@ -66,11 +66,7 @@ def make_safe(executor: Any, session: Session) -> None:
     run_job, monitor = executor.invoker.run_job, executor.job_monitor.start
 
     def run_and_note(job: Any) -> Any:
-        if getattr(session.gates, "submitting", False):
-            session.jobs.note_function(job.func_key)
-            gate = getattr(session.gates, "current", None)
-            if gate is not None:
-                gate.note_invocation()
+        _note(session, job)
         return run_job(job)
 
     def monitor_or_not(*given: Any, **named: Any) -> Any:
@@ -92,6 +88,15 @@ def make_safe(executor: Any, session: Session) -> None:
     if session.local:
         _of_this_machine(executor)
     release_with(executor, session.close, functools.partial(_hand_back, wanted))
+
+
+def _note(session: Session, job: Any) -> None:
+    """A job is about to be handed to the back end: if it is ours, so is its function, and its gate is told when."""
+    if getattr(session.gates, "submitting", False):
+        session.jobs.note_function(job.func_key)
+        gate = getattr(session.gates, "current", None)
+        if gate is not None:
+            gate.note_invocation()
 
 
 def _of_this_machine(executor: Any) -> None:

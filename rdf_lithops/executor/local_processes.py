@@ -17,8 +17,6 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
-from lithops.constants import TEMP_DIR
-
 from ..files import access
 from ..options import Options
 from ..processes import warm
@@ -99,7 +97,8 @@ class LocalProcesses:
 
     def seen_by_calls(self, path: str) -> str:
         """The path by which calls know one of this machine's temporary files: containers have their folder at ``/tmp``."""
-        return os.path.join("/tmp", os.path.relpath(path, TEMP_DIR)) if self.in_containers else path
+        temporary, real = os.path.realpath(tempfile.gettempdir()), os.path.realpath(path)
+        return os.path.join("/tmp", os.path.relpath(real, temporary)) if self.in_containers else path
 
     def warm(self, options: Options) -> None:
         """Start the ROOT process in the background, or start it again if it has died; none where calls have containers."""
