@@ -106,7 +106,8 @@ def _run_on_lithops(
 
     with _run.executor(config) as executor:
         backend = executor.config["lithops"]["backend"]
-        _options.say(f"lithops  the dimuon spectrum on {backend}, twice: the first query also starts ROOT and compiles")
+        _options.say(f"lithops  the dimuon spectrum on {backend}, twice: the first query also starts ROOT and compiles,")
+        _options.say("         and the second finds both done where processes stay between queries")
         first, second = demo.measure(frame), demo.measure(frame)
     _options.say(f"time     first query {first.wall_s:.2f} s, the same again {second.wall_s:.2f} s")
     if report:
