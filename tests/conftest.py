@@ -48,8 +48,10 @@ def jobs_of(executor: Any) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lithops configures its logger anew with each executor and leaves the unused handler's /dev/null open."""
+    """Lithops configures its logger anew with each executor and leaves the unused handler's /dev/null open, as it does the
+    files of modules in which it looks for what a function imports."""
     config.addinivalue_line("filterwarnings", "ignore:unclosed file .*/dev/null:ResourceWarning")
+    config.addinivalue_line("filterwarnings", r"ignore:unclosed file .*/tests/.*\.py:ResourceWarning")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

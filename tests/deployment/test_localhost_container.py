@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -20,17 +19,33 @@ from conftest import REPOSITORY
 from lithops.constants import TEMP_DIR
 
 import rdf_lithops
+from rdf_lithops.deployment import runtime
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # Lithops waits for none of the commands with which it removes containers
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 LIMIT_S = 90.0
 IMAGE = os.environ.get("RDF_LITHOPS_LOCAL_IMAGE", "")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Lithops takes the ``docker`` that comes first on PATH, though none may answer: it is the one that has the image."""
+    if not IMAGE:
+        pytest.skip("no image is named: make test-container (RDF_LITHOPS_LOCAL_IMAGE)")
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "docker").symlink_to(runtime.tool())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        yield
+
+
 @pytest.fixture(scope="module")
-def fexec() -> Iterator[lithops.FunctionExecutor]:
+def fexec(tool: None) -> Iterator[lithops.FunctionExecutor]:
     """Lithops' own executor of the configuration, with the image that was built; it leaves no folder behind."""
-    if not IMAGE or not (shutil.which("podman") or shutil.which("docker")):
-        pytest.skip("no image is named, or nothing runs it: make test-container (RDF_LITHOPS_LOCAL_IMAGE)")
     config = yaml.safe_load((REPOSITORY / "configs" / "localhost_container.yaml").read_text())
     config["localhost"]["runtime"] = IMAGE
     before = set(Path(TEMP_DIR).glob("rdf_lithops-*"))
@@ -43,13 +58,12 @@ def fexec() -> Iterator[lithops.FunctionExecutor]:
 def _no_container_is_left() -> Iterator[None]:
     """Those of a test end with it."""
     yield
-    if IMAGE:
-        until(lambda: not containers())
+    until(lambda: not containers())
 
 
 def containers() -> list[str]:
     """The names of those that run for Lithops."""
-    command = [shutil.which("docker") or "podman", "ps", "--filter", "name=lithops_", "--format", "{{.Names}}"]
+    command = ["docker", "ps", "--filter", "name=lithops_", "--format", "{{.Names}}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
 
 
@@ -112,9 +126,7 @@ def test_a_container_that_is_killed(fexec: Any, tmp_path: Path) -> None:
 
     def kill() -> None:
         until(mark.exists)
-        subprocess.run(
-            [shutil.which("docker") or "podman", "kill", *containers()], capture_output=True, timeout=60, check=True
-        )
+        subprocess.run(["docker", "kill", *containers()], capture_output=True, timeout=60, check=True)
 
     thread = threading.Thread(target=kill)
     thread.start()
