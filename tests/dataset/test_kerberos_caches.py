@@ -81,7 +81,7 @@ def test_the_chosen_one_of_a_folder(centre: Centre, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("kind", ["FILE", "DIR", "KEYRING:user"])
-def test_any_cache_with_the_package(kind: str, centre: Centre, tmp_path: Path) -> None:
+def test_any_cache_with_the_package(kind: str, centre: Centre, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the package krb5 is installed, a cache of any kind is copied, with all of its tickets."""
     krb5 = pytest.importorskip("krb5", reason="the package krb5 is not installed")
     from rdf_lithops.dataset.tickets import copied
@@ -97,6 +97,7 @@ def test_any_cache_with_the_package(kind: str, centre: Centre, tmp_path: Path) -
     holder, expires = principal_and_end(data)
     assert centre.user == holder
     assert expires is not None
+    assert (centre.user, "") == (found(name, monkeypatch).holder, found(name, monkeypatch).trouble)
     context = krb5.init_context()
     assert str(krb5.cc_resolve(context, name.encode()).principal) == holder
     with pytest.raises(OSError, match=r"(?i)cache|credentials"):
