@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..deployment import runtime
+from ..deployment import price_list, runtime
 from . import CheckFailed, _options
 
 __all__ = ["command"]
@@ -89,6 +89,8 @@ def deploy_command(config: str, as_json: bool) -> None:
     for line in changed:
         _options.say(f"changed  {line}")
     _options.say(f"deployed {section['runtime']}")
+    if prices := price_list.fetched(handler.backend, section):
+        _options.say(prices)
     if as_json:
         click.echo(json.dumps({"deployed": section["runtime"], "changed": changed}))
 

@@ -24,7 +24,7 @@ from ..files import object_stores, xrootd
 from ..options import CREDENTIAL_KINDS
 from ..travels import sealed as far
 from ..travels.sealed import Sealed, pack, read_found, token_places
-from .tickets import principal_and_end
+from .tickets import copied, file_of, principal_and_end
 
 __all__ = [
     "Credential",
@@ -87,14 +87,21 @@ def find(kinds: Iterable[str] | None = None) -> list[Credential]:
 
 
 def _kerberos() -> Credential | None:
-    """Look for the cache that KRB5CCNAME names, or the default one; only caches that are files can be copied."""
+    """Look for the cache that KRB5CCNAME names, or the default one: a file, one of a folder of files, or, where the package
+    ``krb5`` is installed, of any kind that Kerberos knows."""
     chosen, default = os.environ.get("KRB5CCNAME"), f"FILE:{far.SHARED}/krb5cc_{os.getuid()}"
     name = chosen or default
-    kind, _, path = name.rpartition(":")
-    if kind not in ("", "FILE"):
-        why = f"a cache of type {kind} cannot be copied; run: export KRB5CCNAME={default}; kinit"
-        return Credential("krb5", name, trouble=why)
-    data, trouble = _read(path, bool(chosen))
+    path, data, trouble = file_of(name) or name, None, ""
+    if path != name or ":" not in name:
+        data, trouble = _read(path, bool(chosen))
+    else:
+        try:
+            data = copied(name)
+        except OSError as problem:
+            trouble = f"{problem}; run: kinit"
+        if data is None and not trouble:
+            instead = f"pip install krb5, or: export KRB5CCNAME={default}; kinit"
+            trouble = f"a cache of type {name.partition(':')[0]} cannot be copied without the package krb5; {instead}"
     if data is None:
         return Credential("krb5", path, trouble=trouble) if trouble else None
     files, environment = {"krb5cc": data}, {"KRB5CCNAME": "FILE:{folder}/krb5cc"}

@@ -5,5 +5,6 @@ packing   the plans of several graphs as one
 outlook   what a plan is expected to take and to cost, and the most that it can cost
 cost      seconds from bytes, GB-s from seconds, USD from GB-s (``prices.json``)
 making    whether a library of instantiations is made before the calls
+list_prices  prices that a provider's own list has said, kept for later plans
 limits    what a back end gives one call at most
 """

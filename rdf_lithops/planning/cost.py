@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from . import list_prices
 from .limits import limits_of
 
 __all__ = ["CORE_HOURS", "RESTORE_S", "Bill", "Offer", "Prices", "Speeds", "Work", "default_calls", "prices_of"]
@@ -190,7 +191,9 @@ def prices_of(offer: Offer, usd_per_gb_s: float | None = None) -> Prices | None:
         return Prices(offer.backend, offer.region, "your options", usd_per_gb_s, 0.0)
     if regions is None:
         return None
-    return Prices(offer.backend, offer.region, table["as_of"], **{**regions[""], **regions.get(offer.region, {})})
+    found = {**regions[""], **regions.get(offer.region, {})}
+    as_of, listed = list_prices.kept(offer.backend, offer.region, table["as_of"]) or (table["as_of"], {})
+    return Prices(offer.backend, offer.region, as_of, **{**found, **listed})
 
 
 @functools.cache

@@ -81,6 +81,9 @@ class _Front(http.server.BaseHTTPRequestHandler):
         if self.path.startswith("/2016-08-19/account-settings"):  # which moto does not have
             self.answer(200, json.dumps({"AccountLimit": {"ConcurrentExecutions": self.service.quota}}).encode(), {})
             return
+        if "AWSPriceListService" in (self.headers.get("X-Amz-Target") or ""):  # nor this
+            self.answer(*self.service.price_list(body))
+            return
         if match is None:
             status, said, headers = self.service.forward(self.service.moto_port, self, body)
             self.answer(status, self.service.completed((self.command, self.path, body), said), headers)
@@ -141,6 +144,7 @@ class Service:
         self.invocations: list[Invocation] = []
         self.requests: list[Request] = []
         self.uploads: list[bytes] = []
+        self.products: list[dict[str, Any]] | None = None  # of AWS' price list; None: nobody may read it
         self.failures: list[str] = []  # of the stand-in itself
         self.throttled = 0
         self._idle: dict[tuple[str, str], list[Environment]] = {}
@@ -246,6 +250,19 @@ class Service:
             return response.status, answer, headers
         finally:
             connection.close()
+
+    def price_list(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+        """AWS' price list: the products whose attributes are those that are asked for."""
+        if self.products is None:
+            refused = {
+                "__type": "AccessDeniedException",
+                "Message": "User is not authorized to perform: pricing:GetProducts",
+            }
+            return 400, json.dumps(refused).encode(), {"Content-Type": "application/x-amz-json-1.1"}
+        wanted = {each["Field"]: each["Value"] for each in json.loads(body)["Filters"]}
+        found = [each for each in self.products if wanted.items() <= each["product"]["attributes"].items()]
+        answer = {"FormatVersion": "aws_v1", "PriceList": [json.dumps(each) for each in found]}
+        return 200, json.dumps(answer).encode(), {"Content-Type": "application/x-amz-json-1.1"}
 
     def invoke(self, name: str, kind: str, payload: bytes) -> tuple[int, bytes, dict[str, str]]:
         """An invocation request: answered at once for an event, with the result for RequestResponse."""

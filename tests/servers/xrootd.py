@@ -132,7 +132,7 @@ def _sss(folder: Path) -> Iterator[Kind]:
 
 
 @contextlib.contextmanager
-def _krb5(folder: Path) -> Iterator[Kind]:
+def kerberos(folder: Path) -> Iterator[Kind]:
     """A key distribution centre of its own, a server principal, and a ticket for the client."""
     daemons.require("krb5kdc", "kdb5_util", "kadmin.local", "kinit")
     port = daemons.free_ports(1)[0]
@@ -224,4 +224,4 @@ def macaroon(key: bytes, location: str, path: str) -> str:
     return base64.urlsafe_b64encode(b"".join(packets)).decode().rstrip("=")
 
 
-_KINDS = {"macaroons": _macaroons, "anonymous": _anonymous, "http": _http, "sss": _sss, "krb5": _krb5, "gsi": _gsi}
+_KINDS = {"macaroons": _macaroons, "anonymous": _anonymous, "http": _http, "sss": _sss, "krb5": kerberos, "gsi": _gsi}
