@@ -10,7 +10,7 @@ from typing import Any
 from .. import demo
 from ..errors import PlanError
 
-__all__ = ["LOCALHOST", "executor", "frame", "read_input"]
+__all__ = ["LOCALHOST", "executor", "frame", "read_input", "storage"]
 
 # What configs/localhost.yaml says, for an installed package that came without it; each line's reason is there.
 LOCALHOST: dict[str, dict[str, Any]] = {
@@ -36,6 +36,17 @@ def executor(config: str | None) -> Iterator[Any]:
         raise PlanError(f"Lithops does not accept {config or 'the configuration'}: {error}") from error
     with made:
         yield made
+
+
+def storage(config: str) -> Any:
+    """The storage of a Lithops configuration file; no executor is made."""
+    from lithops.config import default_config, extract_storage_config
+    from lithops.storage import Storage
+
+    try:
+        return Storage(storage_config=extract_storage_config(default_config(config_file=config)))
+    except Exception as error:  # as above
+        raise PlanError(f"Lithops does not accept {config}: {error}") from error
 
 
 def read_input(tree: str, files: Sequence[str]) -> list[str]:

@@ -1,8 +1,9 @@
-"""``rdf-lithops cache``: the instantiation libraries of this user, on this machine."""
+"""``rdf-lithops cache``: the instantiation libraries of this user, on this machine and in a storage."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -13,7 +14,8 @@ import click
 
 from ..compiled import build, library, noting
 from ..errors import PlanError
-from . import CheckFailed, _options
+from ..executor import library_store
+from . import CheckFailed, _options, _run
 
 __all__ = ["command"]
 
@@ -24,13 +26,30 @@ def command() -> None:
 
     They are made by themselves, in the background, after the first program on a machine; they depend on ROOT and on the
     types of columns alone, not on cuts, names or files, and may be deleted at any time. Workers elsewhere are sent them by
-    way of Lithops' storage, where they stay below rdf_lithops/libraries/ for the next program, and may be deleted, too.
+    way of Lithops' storage, where they stay below rdf_lithops/libraries/ for the next program: --config says which storage,
+    and then each verb is about what lies there.
 
     \b
     Examples:
       rdf-lithops cache list
       rdf-lithops cache build
+      rdf-lithops cache clear --config my_cloud.yaml
     """
+
+
+_storage = click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False),
+    help="A Lithops configuration file (YAML): what lies in its storage.  [default: what lies on this machine]",
+)
+
+
+def _shown(storage: Any) -> str:
+    return f"{storage.bucket}/{library_store.LIBRARIES_PREFIX}"
+
+
+def _each(stored: library_store.Stored) -> str:
+    return f"{stored.name or stored.key:28} {stored.lines:5} instantiations {stored.kib:7} KiB  {stored.wrong}".rstrip()
 
 
 def _folder() -> str:
@@ -41,14 +60,19 @@ def _folder() -> str:
 
 
 @command.command("list", short_help="What is there.")
+@_storage
 @_options.as_json
-def list_(as_json: bool) -> None:
-    """List the libraries for this ROOT, and how much graphs have asked for since.
+def list_(config: str | None, as_json: bool) -> None:
+    """List the libraries for this ROOT, and how much graphs have asked for since; or those in a storage.
 
     \b
-    Example:
+    Examples:
       rdf-lithops cache list
+      rdf-lithops cache list --config my_cloud.yaml
     """
+    if config is not None:
+        _list_stored(_run.storage(config), as_json)
+        return
     place = _folder()
     found = [_facts(known) for known in library.libraries(place)]
     waiting = len(build.wanted(place)[0])
@@ -59,6 +83,19 @@ def list_(as_json: bool) -> None:
     for facts in found:
         click.echo("{name:28} {lines:5} instantiations {kib:7} KiB, compiled in {seconds} s".format(**facts))
     click.echo(f"{len(found)} libraries; {waiting} instantiations to be compiled (rdf-lithops cache build)")
+
+
+def _list_stored(storage: Any, as_json: bool) -> None:
+    there = list(library_store.stored(storage))
+    if as_json:
+        click.echo(json.dumps({"folder": _shown(storage), "libraries": [dataclasses.asdict(each) for each in there]}))
+        return
+    click.echo(_shown(storage))
+    for each in there:
+        click.echo(_each(each))
+    click.echo(
+        f"{len(there)} libraries, {sum(each.kib for each in there)} KiB (rdf-lithops cache clear --config removes them)"
+    )
 
 
 def _facts(known: library.Library) -> dict[str, Any]:
@@ -72,13 +109,16 @@ def _facts(known: library.Library) -> dict[str, Any]:
 
 
 @command.command("build", short_help="Make now what is missing.")
+@_storage
 @_options.as_json
-def build_(as_json: bool) -> None:
-    """Make the libraries that are missing, and wait for them: a minute for the first.
+def build_(config: str | None, as_json: bool) -> None:
+    """Make the libraries that are missing, and wait for them: a minute for the first. With --config they are put into that
+    storage as well, so that the first run there need not do it.
 
     \b
-    Example:
+    Examples:
       rdf-lithops cache build
+      rdf-lithops cache build --config my_cloud.yaml
     """
     place = _folder()
     if build.compiler() is None:
@@ -87,6 +127,10 @@ def build_(as_json: bool) -> None:
         done = subprocess.run([sys.executable, "-W", "ignore", "-m", build.__name__], stdin=subprocess.DEVNULL)
         if done.returncode:
             raise CheckFailed("the compiler failed; what it said is above")
+    if config is not None:
+        storage = _run.storage(config)
+        _say(as_json, "libraries", library_store.put(storage, place), _shown(storage), "{} libraries in {}")
+        return
     _say(as_json, "libraries", len(list(library.libraries(place))), place, "{} libraries in {}")
 
 
@@ -95,14 +139,24 @@ def _say(as_json: bool, what: str, count: int, place: str, text: str) -> None:
 
 
 @command.command("check", short_help="Load everything that is there.")
+@_storage
 @_options.as_json
-def check(as_json: bool) -> None:
-    """Load every library in a process of its own, as a worker would. Ends with status 3 if one cannot be used.
+def check(config: str | None, as_json: bool) -> None:
+    """Load every library in a process of its own, as a worker would; fetch each from a storage, and look whether it is
+    whole. Ends with status 3 if one cannot be used.
 
     \b
-    Example:
+    Examples:
       rdf-lithops cache check
+      rdf-lithops cache check --config my_cloud.yaml
     """
+    if config is not None:
+        storage = _run.storage(config)
+        found = list(library_store.stored(storage))
+        if any(each.wrong for each in found):
+            raise CheckFailed("\n".join(f"{each.key}: {each.wrong}" for each in found if each.wrong))
+        _say(as_json, "whole", len(found), _shown(storage), "{} libraries in {} are whole")
+        return
     place = _folder()
     there = [name for name in sorted(os.listdir(place)) if name.endswith(".so")]
     program = f"from {library.__name__} import load_all; load_all()"
@@ -116,14 +170,21 @@ def check(as_json: bool) -> None:
 
 
 @command.command("clear", short_help="Remove all of it.")
+@_storage
 @_options.as_json
-def clear(as_json: bool) -> None:
-    """Remove the libraries for this ROOT; the next program compiles for itself, and they are made again.
+def clear(config: str | None, as_json: bool) -> None:
+    """Remove the libraries for this ROOT; the next program compiles for itself, and they are made again. With --config
+    those in that storage, of all users and ROOTs: the next run puts its own there.
 
     \b
-    Example:
+    Examples:
       rdf-lithops cache clear
+      rdf-lithops cache clear --config my_cloud.yaml
     """
+    if config is not None:
+        storage = _run.storage(config)
+        _say(as_json, "removed", library_store.remove_stored(storage), _shown(storage), "{} libraries removed from {}")
+        return
     place = _folder()
     names = [name for name in os.listdir(place) if _is_ours(name)]
     for name in names:

@@ -21,10 +21,11 @@ from collections.abc import Sequence
 
 from . import catalogue, header_paths, instantiation_lines, library, noting, ours
 
-__all__ = ["build", "build_wanted", "compiler", "main", "wanted"]
+__all__ = ["AWAITED", "build", "build_wanted", "compiler", "given_up", "main", "wanted"]
 
 LIMIT_S = 1800.0
 MEMORY_BYTES = 3 * 2**30  # of one compilation
+AWAITED = "--awaited"  # the argument of one that somebody waits for
 GIVEN_UP = "given_up"  # a file of lines that did not compile
 FAILURES = 8  # lines that may fail, of one library
 MANY = 8  # learned libraries
@@ -154,7 +155,7 @@ def wanted(place: str) -> tuple[list[str], list[str]]:
     """The lines that graphs have asked for and no library has, and the files in which they were left."""
     left = sorted(name for name in os.listdir(place) if name.startswith(noting.WANTED))
     paths = [os.path.join(place, name) for name in left]
-    there = {line for known in library.libraries(place) for line in known.lines} | set(_given_up(place))
+    there = {line for known in library.libraries(place) for line in known.lines} | set(given_up(place))
     lines: dict[str, None] = {}
     for path in paths:
         with open(path) as stream:
@@ -162,7 +163,8 @@ def wanted(place: str) -> tuple[list[str], list[str]]:
     return [line for line in lines if line and line not in there], paths
 
 
-def _given_up(place: str) -> list[str]:
+def given_up(place: str) -> list[str]:
+    """The lines that did not compile here, and are not tried again."""
     try:
         with open(os.path.join(place, GIVEN_UP)) as stream:
             return stream.read().splitlines()
@@ -208,7 +210,8 @@ def _replace(old: Sequence[library.Library], made: str | None) -> None:
 def main() -> int:
     """Make what is missing: the base library, and one of what graphs have asked for. Returns the exit status."""
     os.umask(0o077)
-    _be_humble()
+    if AWAITED not in sys.argv:
+        _be_humble()
     if compiler() is None:
         sys.stderr.write("there is no C++ compiler here\n")
         return 1

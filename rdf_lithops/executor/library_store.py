@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import json
 import logging
 import os
+import re
 import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..compiled import library
+from ..compiled import build, library
 from ..options import Options
+from ..planning.making import Making
+from ..planning.outlook import Outlook
 from ..travels.libraries import Libraries
 from .session import Session
 
-__all__ = ["LIBRARIES_PREFIX", "leave_out", "offered"]
+__all__ = ["LIBRARIES_PREFIX", "Stored", "lacking", "leave_out", "offered", "put", "remove_stored", "stored", "weighed"]
 
 logger = logging.getLogger(__name__)
 
 LIBRARIES_PREFIX = "rdf_lithops/libraries"
 MAX_BYTES = 32 * 2**20  # of all: a worker fetches and loads them before it compiles its first graph
+_NAME = re.compile(rf"{LIBRARIES_PREFIX}/([0-9a-f]{{64}})\.tar")  # nothing else there is ours
 _left_out: set[str] = set()  # names of those that workers could not load
 
 
@@ -51,6 +59,44 @@ def offered(session: Session, options: Options) -> Libraries | None:
     return {"root": found["root"], "bundles": bundles} if bundles else None
 
 
+def lacking(lines: Iterable[str]) -> set[str]:
+    """Those instantiations that no library of this machine has, and that it has not failed to compile."""
+    try:
+        place = library.folder()
+    except library.LibraryRefused:
+        return set(lines)
+    there = {line for known in library.libraries(place) for line in known.lines}
+    return set(lines) - there - set(build.given_up(place))
+
+
+def weighed(outlook: Outlook, session: Session, options: Options, shape: str) -> Outlook:
+    """The outlook, with what a library could do for the calls of a graph of this shape; on localhost nothing is weighed:
+    its workers have this machine's."""
+    if session.local or options.instantiations == library.OFF or not library.is_wanted():
+        return outlook
+    asked = session.asked.get(shape)
+    cold = min(outlook.calls, outlook.starting + outlook.compiling)
+    missing = None if asked is None else len(lacking(asked))
+    making = Making(cold, outlook.speeds.compile_s, missing, _why_not(session, options), outlook.usd_per_s)
+    return replace(outlook, making=making)
+
+
+def _why_not(session: Session, options: Options) -> str:
+    """Why no library can be made here before a run; empty if one can."""
+    if options.instantiations != "build":
+        return f"options.instantiations is {options.instantiations!r}"
+    if not library.grows():
+        return "the folder of libraries that is named here is not added to"
+    if not session.may_compile():
+        return "on a login node nothing is compiled unasked (rdf-lithops cache build, in a job)"
+    if build.compiler() is None:
+        return "there is no C++ compiler here"
+    with contextlib.suppress(library.LibraryRefused):
+        if os.path.exists(os.path.join(library.folder(), f"{library.BASE}.so")):
+            return ""
+    return "the base library is not there yet, a minute's work (rdf-lithops cache build)"
+
+
 def _state_of(place: str) -> tuple[tuple[str, int, int], ...]:
     """What tells whether the libraries in ``place`` are those of the last look."""
     with os.scandir(place) as entries:
@@ -74,6 +120,55 @@ def _stored(storage: Any, place: str) -> list[dict[str, Any]]:
         name = os.path.basename(known.path).removesuffix(".so")
         bundles.append({"name": name, "bucket": storage.bucket, "key": key, "sha256": digest})
     return bundles
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object with a library in a storage: its key, its size, the library's name and how many instantiations it has.
+    ``wrong`` says why a worker would not load it; empty where it is whole. Only ``stored`` with ``read`` looks inside."""
+
+    key: str
+    kib: int
+    name: str = ""
+    lines: int = 0
+    wrong: str = ""
+
+
+def put(storage: Any, place: str) -> int:
+    """Put this machine's libraries, which lie in ``place``, into a storage, as a run there would; returns how many."""
+    return len(_stored(storage, place))
+
+
+def stored(storage: Any, read: bool = True) -> Iterator[Stored]:
+    """What lies in a storage below ``LIBRARIES_PREFIX`` and is of this package, by key; ``read`` fetches and checks it."""
+    for key in sorted(storage.list_keys(storage.bucket, f"{LIBRARIES_PREFIX}/")):
+        digest = _NAME.fullmatch(key)
+        if digest is not None:
+            yield _looked_into(key, digest[1], storage.get_object(storage.bucket, key)) if read else Stored(key, 0)
+
+
+def remove_stored(storage: Any) -> int:
+    """Delete all of that, and nothing else; returns how many. Runs that are under way there compile for themselves."""
+    keys = [each.key for each in stored(storage, read=False)]
+    if keys:
+        storage.delete_objects(storage.bucket, keys)
+    return len(keys)
+
+
+def _looked_into(key: str, digest: str, data: bytes) -> Stored:
+    """An object, with what a worker would find in it."""
+    kib = len(data) // 1024
+    if hashlib.sha256(data).hexdigest() != digest:
+        return Stored(key, kib, wrong="it is not what its name says")
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            described = next(member for member in archive if member.name.endswith(".json"))
+            content = archive.extractfile(described)
+            assert content is not None, "an archive of ours has regular files"
+            made = json.load(content)
+            return Stored(key, kib, described.name.removesuffix(".json"), len(made["lines"]))
+    except (tarfile.TarError, StopIteration, ValueError, KeyError) as error:
+        return Stored(key, kib, wrong=f"it is no library: {type(error).__name__}")
 
 
 def _is_there(storage: Any, key: str) -> bool:

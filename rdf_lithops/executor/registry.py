@@ -57,7 +57,7 @@ def session_for(executor: Any, options: Options, ahead: bool = False) -> Session
             session.processes.anticipated = options
         elif session.local:
             session.processes.settle(options)
-        session.makes_libraries |= not session.local and options.instantiations == "build"
+        session.makes_libraries |= not session.local and options.instantiations == "build" and session.may_compile()
         if session.local and options.warm:
             session.processes.warm(options)
             if not ahead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ..dataset.credentials import Keyring
 from ..errors import PlanError
 from ..options import Options
-from ..planning.cost import Offer
+from ..planning.cost import CORE_HOURS, Offer
 from ..planning.limits import Limits, limits_of, wants_snapstart
 from ..processes.library_making import make_missing
 from ..reporting.experience import Experience
@@ -18,6 +19,9 @@ from .jobs import Jobs
 from .local_processes import LocalProcesses
 
 __all__ = ["Session"]
+
+
+OF_A_JOB = ("SLURM_JOB_ID", "_CONDOR_JOB_AD")  # variables that a batch system gives its jobs
 
 
 @dataclass
@@ -40,6 +44,7 @@ class Session:
     keyring: Keyring = field(default_factory=Keyring, repr=False)
     compiled_ahead: set[str] = field(default_factory=set)  # the shapes of graphs that the ROOT process was asked for
     experience: Experience = field(default_factory=Experience)
+    asked: dict[str, set[str]] = field(default_factory=dict)  # what graphs, by shape, had Cling instantiate on workers
     offered: tuple[Any, Libraries] | None = None  # the instantiation libraries of this machine as of a look at them
     makes_libraries: bool = False  # those that are missing, when it ends; on localhost the ROOT process does that
 
@@ -49,6 +54,12 @@ class Session:
         lock, storage = threading.RLock(), executor.storage
         jobs = Jobs(proxy, executor.executor_id, storage, local, lock)
         return cls(proxy, local, storage, jobs, LocalProcesses(proxy), lock)
+
+    def may_compile(self) -> bool:  # decision 314
+        """Whether a compiler may run on this machine for calls that run elsewhere: not on the login node of a batch system,
+        which many share, unless the driver is a job itself."""
+        is_job = any(name in os.environ for name in OF_A_JOB)
+        return str(self.executor.config["lithops"]["backend"]) not in CORE_HOURS or is_job
 
     def offer(self) -> Offer:
         """What this executor's backend grants a call, per its configuration; on localhost nothing is set apart for one."""

@@ -38,6 +38,7 @@ functions      RunGraphs, SaveGraph and other functions that take a node
 drawn_graph    the drawing of a graph
 masks          trees with variations in them
 kept_instantiations  what Cling compiled on workers elsewhere, left for the next library
+libraries_first  what calls would have Cling compile, made into a library before them where that pays
 naming         names that results lack when they come back
 live_drawing   LiveVisualize
 """

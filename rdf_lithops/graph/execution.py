@@ -26,7 +26,7 @@ from ..run import interrupts, outcomes, running
 from ..run.events import CallEnded, Consumer, Event
 from ..travels.envelope import Envelope
 from ..worker.task import MapTask
-from . import kept_instantiations, undeclared
+from . import kept_instantiations, libraries_first, undeclared
 from .delivering import received
 from .preparing import Ready, Wanted, coded, compiling_ahead, prepared, taken, user_code_of
 
@@ -96,9 +96,10 @@ def _run(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None
     if on_partial is not None and isinstance(run_plan.map_task, MapTask):  # partials are wanted here as they arrive
         run_plan = _unshelved(run_plan)
     run_plan.validate()
-    learner = _Learner(ready)
-    consumers: tuple[Consumer, ...] = (*_consumers(ready, recorder, on_partial), learner)
-    for event in (event for each in ready.taken for event in each.wanted.backend.skipped):
+    ready, made = libraries_first.made_first(ready, run_plan)
+    run_plan, learner = ready.plan, _Learner(ready)
+    consumers: tuple[Consumer, ...] = (*_consumers(ready, recorder, on_partial), libraries_first.learned(ready), learner)
+    for event in (*made, *(event for each in ready.taken for event in each.wanted.backend.skipped)):
         for consumer in consumers:
             consumer(event)
     submit = functools.partial(leader._submit, ready.place)

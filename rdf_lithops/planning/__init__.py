@@ -4,5 +4,6 @@ plans     ``Plan``: the calls of a run, to be read, printed and driven by hand
 packing   the plans of several graphs as one
 outlook   what a plan is expected to take and to cost, and the most that it can cost
 cost      seconds from bytes, GB-s from seconds, USD from GB-s (``prices.json``)
+making    whether a library of instantiations is made before the calls
 limits    what a back end gives one call at most
 """

@@ -18,6 +18,7 @@ from ..errors import PlanError
 from ..fold.order import FoldLimits
 from .cost import CORE_HOURS, Bill, Offer, Prices, Speeds, Work
 from .limits import Demand, Limits, misfits
+from .making import Making
 
 __all__ = ["Outlook", "fold_shape"]
 
@@ -49,6 +50,7 @@ class Outlook:
     ``starting``, ``compiling``          so many calls start a worker; the next so many find one without this graph
     ``clusters``                         those of the files, of which calls consist
     ``merge_calls``, ``merges``          so many calls at most, in so many submissions, merge the files that it writes
+    ``making``                           what a library of instantiations could do for calls elsewhere
     ``seconds``                          of each call, given where it has ranges of several graphs, whose speeds differ
 
     ``expected`` is the bill if nothing fails; ``ceiling`` if every call runs as long as it may (``call_limit_s``), in every
@@ -71,6 +73,7 @@ class Outlook:
     merge_calls: int = 0
     merges: int = 0
     seconds: tuple[float, ...] | None = None
+    making: Making | None = None
 
     @property
     def loads_s(self) -> tuple[float, ...] | None:
@@ -212,6 +215,7 @@ class Outlook:
             yielded.append(f"a call    {_span(calls_s)} s, of which {_span(loads_s)} s read and loop ({basis})")
             yielded += [f"balance   {self._balanced()}"] if self.clusters and self.calls > 1 else []
             yielded.append(f"at first  {self._begins()}")
+        yielded += [] if self.making is None else [f"libraries {self.making}"]
         yielded.append(f"memory    {self.speeds.memory_mib:.0f} MiB a call")
         yielded.append(f"deadline  {'none' if self.call_limit_s is None else f'{self.call_limit_s:.4g} s a call'}")
         yielded.append(f"expected  {'not known: the files were not surveyed' if self.expected is None else self.expected}")
@@ -264,6 +268,7 @@ class Outlook:
             "prices": None if self.prices is None else vars(self.prices),
             "fold": list(self.fold),
             "merge_calls": self.merge_calls,
+            "libraries": None if self.making is None else self.making.as_plain(),
             "snapstart": self.offer.snapstart,
             "snapshot_usd_per_day": self.snapshot_usd_per_day,
         }

@@ -24,6 +24,7 @@ from ..run.events import (
     FileSkipped,
     FilesMerged,
     FoldRoundEnded,
+    LibraryMade,
     ReduceEnded,
     RunBegan,
     RunEnded,
@@ -61,6 +62,7 @@ class Recorder:
     merged: list[FilesMerged] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     taken_up: int = 0  # calls whose partials were there before
+    made: list[LibraryMade] = field(default_factory=list)
     error: str | None = None
     shares: list[tuple[int, int, int]] = field(default_factory=list)  # of several graphs: graph, first range, ranges
     failed: dict[int, str] = field(default_factory=dict)  # graphs, and why
@@ -84,6 +86,8 @@ class Recorder:
             self.taken_up += len(event.call_ids)
         elif isinstance(event, FileSkipped):
             self.skipped.append(event.path)
+        elif isinstance(event, LibraryMade):
+            self.made.append(event)
         elif isinstance(event, RunEnded):
             self.error, self.failed = event.error, dict(event.failed)
 
@@ -107,7 +111,7 @@ class Recorder:
             repeated=sum(len(one.call_ids) for one in attempts[1:]),
             skipped_files=tuple(self.skipped),
             error=self.error,
-            notes=tuple(_notes(calls, self.taken_up)),
+            notes=(*_notes(calls, self.taken_up), *map(_library, self.made)),
             graphs=tuple(_shares(self.shares, self.failed, self.ends)),
             **known,
         )
@@ -322,6 +326,16 @@ def _after(slowest: Call, ended_at: float, calls: tuple[Call, ...]) -> dict[str,
     reduced_at = max(end.ended_at or end.seen_at, slowest.ended_at)
     seen_at = max(end.seen_at, reduced_at)
     return {"reduce": reduced_at - slowest.ended_at, "wait": seen_at - reduced_at, "deliver": ended_at - seen_at}
+
+
+def _library(made: LibraryMade) -> str:
+    """What was compiled before the calls, which would have compiled it themselves."""
+    what = (
+        f"{made.lines} instantiations were compiled into a library before the calls began"
+        if made.lines
+        else "no library was made"
+    )
+    return f"{what}, in {made.seconds:.1f} s"
 
 
 def _notes(calls: Iterable[Call], taken_up: int) -> Iterable[str]:

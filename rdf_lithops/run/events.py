@@ -28,6 +28,7 @@ __all__ = [
     "FileSkipped",
     "FilesMerged",
     "FoldRoundEnded",
+    "LibraryMade",
     "ReduceEnded",
     "RunBegan",
     "RunEnded",
@@ -138,6 +139,14 @@ class FileSkipped(_Happened):
 
 
 @dataclass(frozen=True)
+class LibraryMade(_Happened):
+    """So many instantiations were compiled into a library before the calls began, which took so long."""
+
+    lines: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ReduceEnded(_Happened):
     """The reducer of an attempt delivered; ``facts`` of the fold and Lithops' ``status`` of its call."""
 
@@ -201,6 +210,7 @@ Event = (
     | FileSkipped
     | ReduceEnded
     | FilesMerged
+    | LibraryMade
     | FoldRoundEnded
     | AttemptEnded
     | RunEnded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,15 +13,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click.testing
 import psutil
 import pytest
 import ROOT
 from lambda_standin.environment import Places
 from lambda_standin.standing import standing
 
+from rdf_lithops.cli import _run, main
 from rdf_lithops.compiled import build, instantiation_lines, library, noting
 from rdf_lithops.executor import library_store
-from rdf_lithops.executor.session import Session
+from rdf_lithops.executor.session import OF_A_JOB, Session
 from rdf_lithops.options import Options
 from rdf_lithops.worker import libraries
 
@@ -227,3 +230,72 @@ def test_what_came_is_loaded(cache: Path, tmp_path: Path, root: str, library_is:
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120)
     assert 0 == done.returncode, done.stderr[-3000:]
     assert expected == done.stdout.strip()
+
+
+@pytest.fixture
+def elsewhere(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Any]]:
+    """A Lithops configuration, and its storage with nothing of ours in it."""
+    config = tmp_path / "elsewhere.yaml"
+    config.write_text(
+        "lithops: {backend: localhost, storage: localhost, data_cleaner: False}\n"
+        f"localhost: {{storage_bucket: {tmp_path.name}}}\n"
+    )
+    storage = _run.storage(str(config))
+    library_store.remove_stored(storage)
+    yield str(config), storage
+    library_store.remove_stored(storage)
+
+
+def cached(*arguments: str) -> click.testing.Result:
+    """What ``rdf-lithops cache`` prints."""
+    return click.testing.CliRunner().invoke(main, ["cache", *arguments])
+
+
+def test_what_lies_in_a_storage_is_listed_checked_and_cleared(elsewhere: tuple[str, Any], cache: Path) -> None:
+    """With --config the verbs of ``cache`` are about a storage: build puts what is here there, list says what it is, check
+    says what is damaged, and clear removes that and nothing of anybody else's."""
+    config, storage = elsewhere
+    assert 1 == library_store.put(storage, str(cache))
+    listed = json.loads(cached("list", "--config", config, "--json").stdout)
+    assert [("learned-one", 1, "")] == [(each["name"], each["lines"], each["wrong"]) for each in listed["libraries"]]
+    assert "1 libraries" in cached("list", "--config", config).output
+    assert 0 == cached("check", "--config", config).exit_code
+    (key,) = storage.list_keys(storage.bucket, f"{library_store.LIBRARIES_PREFIX}/")
+    strangers = f"{library_store.LIBRARIES_PREFIX}/notes.txt", "rdf_lithops/mine.tar"
+    for name in strangers:
+        storage.put_object(storage.bucket, name, b"mine")
+    storage.put_object(storage.bucket, key, storage.get_object(storage.bucket, key)[:-1] + b"?")
+    damaged = cached("check", "--config", config)
+    assert 3 == damaged.exit_code
+    assert "it is not what its name says" in damaged.output
+    cleared = json.loads(cached("clear", "--config", config, "--json").stdout)
+    assert 1 == cleared["removed"]
+    assert set(strangers) <= {*storage.list_keys(storage.bucket, "rdf_lithops/")}
+    assert [] == list(library_store.stored(storage))
+    storage.delete_objects(storage.bucket, list(strangers))
+    assert (cache / "learned-one.so").exists()  # what lies here is another matter
+
+
+@pytest.mark.parametrize(
+    ("backend", "variable", "expected"),
+    [
+        ("aws_lambda", None, True),
+        ("slurm", None, False),
+        ("htcondor", None, False),
+        ("slurm", "SLURM_JOB_ID", True),
+        ("htcondor", "_CONDOR_JOB_AD", True),
+    ],
+)
+def test_no_compiler_runs_on_a_login_node(
+    backend: str, variable: str | None, expected: bool, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver whose calls a batch system runs makes no libraries when it ends, nor before its calls, unless it is a job
+    itself; any other driver does."""
+    for name in OF_A_JOB:
+        monkeypatch.delenv(name, raising=False)
+    if variable is not None:
+        monkeypatch.setenv(variable, "1")
+    executor = SimpleNamespace(config={"lithops": {"backend": backend}}, executor_id="x", storage=None)
+    found = Session.of(executor, executor, local=False)
+    assert expected == found.may_compile()
+    assert expected == ("login node" not in library_store._why_not(found, Options()))
