@@ -46,7 +46,8 @@ class Places:
     """Where environments run: ``image`` in containers of it, None in processes of this Python.
 
     ``variables`` are those of every environment: the role's keys, the endpoints. ``vcpus`` is the most that one gets;
-    ``volume`` a folder of this machine that all can read under its own name, as Lambda mounts a file system (EFS).
+    ``volume`` a folder of this machine that all can read under its own name, as Lambda mounts a file system (EFS). ``core``
+    is the only one on which processes run, where there are no containers to limit them.
     """
 
     image: str | None = None
@@ -54,6 +55,12 @@ class Places:
     variables: dict[str, str] = field(default_factory=dict)
     vcpus: float = 1.0
     volume: str | None = None
+    core: int | None = None
+
+    @property
+    def pinned(self) -> list[str]:
+        """What a command begins with that runs on ``core`` alone."""
+        return [] if self.core is None else ["taskset", "--cpu-list", str(self.core)]
 
 
 @dataclass(frozen=True)
@@ -311,7 +318,7 @@ class _Process:
         }
         self.log = open(environment.log, "wb")  # noqa: SIM115  # closed in kill
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "awslambdaric", environment.places.handler],
+            [*environment.places.pinned, sys.executable, "-W", "ignore", "-m", "awslambdaric", environment.places.handler],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=subprocess.STDOUT,

@@ -92,7 +92,7 @@ class Snapshot:
         began = time.time()
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", str(INSIDE / "runtime.py"), places.handler],
+                [*places.pinned, sys.executable, "-W", "ignore", str(INSIDE / "runtime.py"), places.handler],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
