@@ -23,7 +23,7 @@ def made_first(ready: Ready, plan: Plan) -> tuple[Ready, list[Event]]:
     task, backend = plan.map_task, ready.taken[0].wanted.backend
     if making is None or not making.first or not isinstance(task, MapTask):
         return dataclasses.replace(ready, plan=plan), []
-    asked = backend.session.asked[ready.taken[0].shape]
+    asked = backend.session.asked[ready.taken[0].coded.shape]
     before, began = len(library_store.lacking(asked)), time.perf_counter()
     for _ in library_making.made_now():
         interrupts.check()
@@ -39,7 +39,7 @@ def made_first(ready: Ready, plan: Plan) -> tuple[Ready, list[Event]]:
 
 def learned(ready: Ready) -> Any:
     """A consumer of events that remembers what the graph of this run had Cling instantiate on workers."""
-    session, shape = ready.taken[0].wanted.backend.session, ready.taken[0].shape
+    session, shape = ready.taken[0].wanted.backend.session, ready.taken[0].coded.shape
 
     def note(event: Event) -> None:
         if isinstance(event, CallEnded) and len(ready.taken) == 1:

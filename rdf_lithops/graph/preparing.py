@@ -247,7 +247,7 @@ class _Planner:
         groups = groups_of(iterdata)
         reduce_task = ReduceTask(reducer, range_ids, self.surroundings, groups=groups, limits=self.limits)
         outlook = self._outlook(iterdata, graph.coded)
-        outlook = library_store.weighed(outlook, self.session, self.options, graph.shape)
+        outlook = library_store.weighed(outlook, self.session, self.options, graph.coded.shape)
         merge_calls = self._merge_calls(len(range_ids)) if self.options.file_mib else 0
         merges = len(travelling.graph.destinations) if merge_calls else 0
         outlook = dataclasses.replace(outlook, merge_calls=merge_calls * merges, merges=merges)
