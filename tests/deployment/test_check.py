@@ -25,6 +25,7 @@ from click.testing import CliRunner
 from conftest import REPOSITORY
 from datasets import Datasets
 from lambda_standin import Places, Service, account
+from lambda_standin.snapshots import can_snapshot
 from lambda_standin.standing import image
 from servers.s3 import S3
 from servers.web import Web
@@ -258,6 +259,24 @@ def test_deploy_takes_changed_settings(attempt: Attempt) -> None:
         assert 0 == ended.exit_code, ended.output
         assert f"{timeout} configured" in ended.output
         assert {} == wrong(attempt.findings())
+
+
+@pytest.mark.skipif(not can_snapshot(), reason="needs the rights of root, for namespaces of processes")
+def test_deploy_takes_a_snapshot(attempt: Attempt) -> None:
+    """One line of the configuration, and `runtime deploy` publishes a version with a snapshot; without the line it goes.
+    `check` misses it before, and finds it after."""
+    attempt.settings["aws_lambda"]["snapstart"] = True
+    missing = wrong(attempt.findings())
+    assert "has no published version" in missing["snapshot"]
+    assert "snapstart: False deployed, True configured" in missing["runtime"]
+    for wanted in (True, False):
+        attempt.settings["aws_lambda"]["snapstart"] = wanted
+        ended = CliRunner().invoke(main, ["runtime", "deploy", "--config", str(attempt.write())])
+        assert 0 == ended.exit_code, ended.output
+        assert f"snapstart: {not wanted} deployed, {wanted} configured" in ended.output
+        found = attempt.findings()
+        assert {} == wrong(found)
+        assert wanted == any(finding.name == "snapshot" for finding in found)
 
 
 def test_the_image_s_name_is_written_into_the_configuration(tmp_path: Path) -> None:

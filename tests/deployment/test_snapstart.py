@@ -187,6 +187,22 @@ def test_an_open_connection_is_in_no_snapshot(tmp_path: Path) -> None:
                 snapstart.publish(client, "connected")
 
 
+@pytest.mark.slow
+@needs_namespaces
+def test_no_snapshot_without_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version in which ROOT does not start fails when it is deployed, in words, and is not kept and paid for."""
+    (tmp_path / "ROOT.py").write_text('raise ImportError("no ROOT here")')
+    monkeypatch.setattr(snapstart, "PAUSE_S", 0.05)
+    places = Places(None, variables={"PYTHONPATH": str(tmp_path)})
+    with standing(places, quota=1, snapstart=True) as found:
+        backend = found.executor.compute_handler.backend
+        role = found.executor.config["aws_lambda"]["execution_role"]
+        code = {"ImageUri": "1234.dkr.ecr.us-east-1.amazonaws.com/x@sha256:" + "0" * 64}
+        backend.lambda_client.create_function(FunctionName="x", Role=role, Code=code, PackageType="Image", MemorySize=512)
+        with pytest.raises(RuntimeImageError, match="in which ROOT is not up"):
+            snapstart.publish(backend.lambda_client, "x")
+
+
 def test_a_lost_root_process_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy in which no ROOT process answers starts one, and has a name and a time nevertheless."""
     for variable in (restored.SANDBOX, restored.RESTORED):

@@ -85,7 +85,6 @@ class Snapshot:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.folder / "orders"))
         self._listener.listen(16)
-        self._listener.settimeout(LIMIT_S)
         self._keys = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Keys", (_Keys,), {"keys": places.variables}))
         threading.Thread(target=self._keys.serve_forever, daemon=True).start()
         self._lock = threading.Lock()
@@ -139,10 +138,13 @@ class Snapshot:
 
     def _accepted(self) -> _Frozen:
         """The next process that is frozen."""
-        try:
-            orders, _ = self._listener.accept()
-        except TimeoutError:
-            raise RuntimeError(f"initialisation did not end within {LIMIT_S} s: {self._tail()}") from None
+        deadline = time.monotonic() + LIMIT_S
+        while not select.select([self._listener], [], [], 0.05)[0]:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"initialisation ended with status {self.process.returncode}: {self._tail()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"initialisation did not end within {LIMIT_S} s: {self._tail()}")
+        orders, _ = self._listener.accept()
         hello = json.loads(orders.recv(65536))
         if hello["threads"] != 1 or hello["connections"]:
             orders.close()

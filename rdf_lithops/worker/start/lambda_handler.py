@@ -66,6 +66,14 @@ def _start_root_again() -> None:
     _held = _hold_root()
 
 
+def _require_root() -> None:
+    """Before a snapshot: without ROOT in it, each copy would cost what a snapshot costs, and start ROOT as well."""
+    if ROOT_VERSION is None:
+        raise RuntimeError(
+            "no snapshot is taken of an environment in which ROOT is not up; what it said is in the log above"
+        )
+
+
 _began = time.perf_counter()
 _held = _hold_root()
 
@@ -75,9 +83,10 @@ from lithops.serverless.backends.aws_lambda import entry_point  # noqa: E402  # 
 _read_models_once()
 ROOT_VERSION = _wait_for_root() if _held is not None else None
 if restored.is_snapshot():
-    from snapshot_restore_py import register_after_restore  # type: ignore[import-untyped]  # awslambdaric runs the hooks
+    import snapshot_restore_py as hooks  # type: ignore[import-untyped]  # which awslambdaric runs
 
-    register_after_restore(restored.renew, warm.folder_for(None), _start_root_again)
+    hooks.register_before_snapshot(_require_root)
+    hooks.register_after_restore(restored.renew, warm.folder_for(None), _start_root_again)
 INITIALISATION_S = time.perf_counter() - _began
 
 
