@@ -161,13 +161,13 @@ def test_copies_are_nobodys_twin(lambdas: Standing) -> None:
         assert one[what] != other[what], what
     assert one["at"] == pytest.approx(time.time(), abs=5.0)
     assert one["keys"] is None
-    assert account.WORKER_KEYS[0] in {request.access_key for request in lambdas.service.requests}
     frame = ROOT.RDataFrame(2, executor=lambdas.executor, npartitions=2, options={"ranges_per_call": 1})
     ROOT.RDF.Distributed.DistributeCppCode(UNIQUE)
     columns = frame.Define("sequence", "clock_sequence_here()").Define("seeded", "seed_of_zero()")
     found = columns.AsNumpy(["sequence", "seeded"])
     assert 2 == len(set(found["sequence"]))
     assert 2 == len(set(found["seeded"]))
+    assert account.WORKER_KEYS[0] in {request.access_key for request in lambdas.service.requests}
 
 
 @pytest.mark.slow
