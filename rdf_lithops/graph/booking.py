@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..errors import PlanError
 
-__all__ = ["check"]
+__all__ = ["check", "check_varied", "with_expressions"]
+
+_CALLABLE_AT = {"Filter": 0, "Define": 1}
+_NAME = re.compile(r"([\w:]+)\(")
+
+
+def with_expressions(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a booking's arguments with a function of C++ as the expression that calls it: such objects cannot travel.
+
+    Raises PlanError for those of which nobody knows how to call them: a ``std::function``, a template.
+    """
+    at = _CALLABLE_AT.get(name, -1)
+    function = args[at] if 0 <= at < len(args) else None
+    kind = type(function).__name__
+    if kind not in ("CPPOverload", "TemplateProxy") and not kind.startswith("function<"):
+        return args
+    columns = args[at + 1] if len(args) > at + 1 and not isinstance(args[at + 1], str) else ()
+    called = _NAME.search(next(iter(getattr(function, "func_overloads_types", None) or ()), ""))
+    if not called or not columns:
+        raise PlanError(
+            f"{name}: expected an expression, or a function of C++ and its columns, got a {kind}, which cannot travel to "
+            'workers: write the call as a text, "function(column)"'
+        )
+    return (*args[:at], f"{called[1]}({', '.join(map(str, columns))})", *args[at + 2 :])
+
+
+def check_varied(operation: Any) -> None:
+    """Raise PlanError if what ``operation`` gives has no variations; ROOT 6.40 crashes on those of a Report."""
+    if operation.name in ("AsNumpy", "Report", "Snapshot"):
+        raise PlanError(
+            f"VariationsFor: expected a histogram, a number or the like, got the result of {operation.name}, of which ROOT "
+            "makes no variations: Count of the filtered nodes has some, and a Snapshot with fIncludeVariations"
+        )
 
 
 def check(operation: Any) -> None:

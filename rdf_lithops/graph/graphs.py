@@ -24,7 +24,7 @@ __all__ = ["run_graphs"]
 
 
 def run_graphs(handles: list[Any]) -> int:
-    """Run the distinct graphs of ``handles`` as one run, or one for each executor and set of options; returns their number.
+    """Run the distinct graphs of ``handles`` as one run, or one for each executor and set of options; returns how many ran.
 
     One failure is raised as it is; several as a GraphsError, the first in full. Graphs that succeeded keep their results and
     do not run again. Ctrl-C ends them all, and comes back when they have ended.
@@ -43,7 +43,7 @@ def run_graphs(handles: list[Any]) -> int:
         raise failures[0]
     if failures:
         raise GraphsError(failures, len(graphs)) from failures[0]
-    return len(graphs)
+    return len(waiting)
 
 
 def _runs(nodes: Sequence[Any]) -> list[list[Any]]:

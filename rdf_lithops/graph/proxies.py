@@ -7,11 +7,12 @@ two threads that book on one node book what the other asked for. Nodes of other 
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import PlanError
+from ..errors import PlanError, RdfLithopsError
 from ..frame import settings
 from . import answers, booking, composed, first_entries, operations, own_axis, unknown_columns
 
@@ -20,6 +21,8 @@ import ROOT  # noqa: F401  # DistRDF is a part of it
 from ROOT._distrdf import Operation, Proxy
 
 __all__ = ["Method", "install"]
+
+logger = logging.getLogger(__name__)
 
 _booking = threading.RLock()  # DistRDF numbers nodes with a plain counter
 
@@ -35,7 +38,10 @@ def install(is_ours: Callable[[Any], bool]) -> None:
             kind.__getattr__ = _taking(original, generic, own, is_ours)
     if not hasattr(Proxy.ResultPtrProxy, "__iter__"):
         Proxy.ResultPtrProxy.__iter__ = _iterating(is_ours)
-    variations = Proxy.ResultMapProxy
+    results, variations = Proxy.ResultPtrProxy, Proxy.ResultMapProxy
+    if not hasattr(results.GetValue, "__wrapped__"):
+        results.GetValue = _letting_go(results.GetValue, is_ours)
+        results.create_variations = _with_variations(results.create_variations, is_ours)
     if not hasattr(variations.GetKeys, "__wrapped__"):
         variations.GetKeys = _telling_keys(variations.GetKeys, is_ours)
         variations.__getitem__ = _sharing_nominal(variations.__getitem__, is_ours)
@@ -50,6 +56,37 @@ def _iterating(is_ours: Callable[[Any], bool]) -> Callable[[Any], Any]:
         return iter(self.GetValue())
 
     return loop
+
+
+def _letting_go(original: Callable[[Any], Any], is_ours: Callable[[Any], bool]) -> Callable[[Any], Any]:  # decision 328
+    """The value of a result; an error of ours leaves without the frames that hold the result's handle.
+
+    Who keeps the error, as notebooks do, would keep the handle, and so have later queries of the data frame fail as well.
+    """
+
+    @functools.wraps(original)
+    def value(self: Any) -> Any:
+        if not is_ours(self):
+            return original(self)
+        try:
+            return original(self)
+        except RdfLithopsError as error:
+            logger.debug("a run failed", exc_info=True)
+            failure = error.with_traceback(None)
+        del self
+        raise failure
+
+    return value
+
+
+def _with_variations(original: Callable[[Any], Any], is_ours: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    @functools.wraps(original)
+    def create(self: Any) -> Any:
+        if is_ours(self):
+            booking.check_varied(self.proxied_node.operation)
+        return original(self)
+
+    return create
 
 
 def _telling_keys(original: Callable[[Any], Any], is_ours: Callable[[Any], bool]) -> Callable[[Any], Any]:
@@ -113,7 +150,9 @@ class Method:
     def __call__(self, *args: Any, **given: Any) -> Any:
         if self.__name__ == "Take":
             given["template"] = self._template
-        return self._called(*args, **given)
+        called = [self._called]
+        del self  # see _letting_go
+        return called.pop()(*args, **given)
 
 
 def _book(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
@@ -125,7 +164,7 @@ def _book(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
 
 
 def _booked(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
-    operation = Operation.create_op(name, *args, **given)
+    operation = Operation.create_op(name, *booking.with_expressions(name, args), **given)
     parent = proxy.proxied_node
     booking.check(operation)
     unknown_columns.check(operation, parent)
@@ -167,4 +206,6 @@ _OF_HANDLES: dict[str, Callable[..., Any]] = {
 
 
 def _call(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
-    return getattr(proxy.GetValue(), name)(*args, **given)
+    handle = [proxy]
+    del proxy  # see _letting_go
+    return getattr(handle.pop().GetValue(), name)(*args, **given)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,3 +109,21 @@ def test_a_refused_file_leaves_no_connection(server: Refusing, own_fexec: lithop
         with pytest.raises(OSError):
             ROOT.TFile.Open(f"{server.url}/nothing_{number}.root")
     assert before == len(os.listdir("/proc/self/fd"))
+
+
+def test_a_server_without_ranges(written: Path, own_fexec: lithops.FunctionExecutor) -> None:
+    """A server that sends whole files only is read all the same: trees and RNTuples."""
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(written)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stdout is not None
+            port = re.search(r"port (\d+)", server.stdout.readline())
+            assert port is not None
+            for form in ("tree", "rntuple"):
+                names = [f"{form}_{each}.root" for each in "ab"]
+                expected = ROOT.RDataFrame("events", [str(written / name) for name in names]).Max("x").GetValue()
+                urls = [f"http://127.0.0.1:{port[1]}/{name}" for name in names]
+                frame = ROOT.RDataFrame("events", urls, executor=own_fexec, npartitions=2)
+                assert expected == frame.Max("x").GetValue()
+        finally:
+            server.kill()

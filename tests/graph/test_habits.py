@@ -60,6 +60,87 @@ def test_the_error_knows_what_was_meant(fexec: Any) -> None:
         frame.Histo1D(("h", "", 4, 0, 4), "jet_pt")
 
 
+def test_a_failure_is_forgotten_with_its_handle(fexec: Any) -> None:
+    """Once the handle of what failed in the loop is gone, the data frame answers, whoever keeps the error."""
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2).Define("x", "double(rdfentry_)")
+    bad = 'if (x > 3) throw std::runtime_error("on purpose"); return x;'
+    kept = []
+    for ask in (
+        lambda node: node.Sum("y").GetValue(),
+        lambda node: node.Histo1D(("h", "", 4, 0, 4), "y").GetEntries(),
+        lambda node: node.AsNumpy(["y"]),
+    ):
+        with pytest.raises(rdf_lithops.RangeError, match="on purpose") as caught:
+            ask(frame.Define("y", bad))
+        kept.append(caught.value)
+        assert 45.0 == frame.Sum("x").GetValue()
+
+
+def test_variations_of_what_has_none(fexec: Any) -> None:
+    """Variations of a cut flow, of arrays and of a Snapshot are refused, and the data frame goes on."""
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2).Define("x", "double(rdfentry_)")
+    varied = frame.Vary("x", "ROOT::RVecD{x - 1, x + 1}", 2).Filter("x > 3", "cut")
+    options = ROOT.RDF.RSnapshotOptions()
+    options.fLazy = True
+    for result in (
+        varied.Report(),
+        varied.AsNumpy(["x"], lazy=True),
+        varied.Snapshot("t", "varied.root", ["x"], options),
+    ):
+        with pytest.raises(rdf_lithops.PlanError, match="VariationsFor: expected a histogram, a number or the like"):
+            VARIED(result)
+    assert [6, 5, 7] == [int(value) for value in map(VARIED(varied.Count()).__getitem__, ("nominal", "x:0", "x:1"))]
+
+
+def test_cpp_functions_as_arguments(fexec: Any, request: pytest.FixtureRequest) -> None:
+    """Functions and functors of C++ may be given as Python has them; what cannot travel is refused when it is booked."""
+    tag = f"callable{id(request)}"
+    ROOT.gInterpreter.Declare(
+        f"namespace {tag} {{ double half(double x) {{ return x / 2; }} bool large(double x) {{ return x > 3; }}"
+        " struct Times { double by = 1; double operator()(double x) { return by * x; } }; }"
+    )
+    space = getattr(ROOT, tag)
+    times = space.Times()
+    times.by = 5.0
+    found = []
+    for given in ({}, {"executor": fexec, "npartitions": 2}):
+        frame = ROOT.RDataFrame(10, **given).Define("x", "double(rdfentry_)")
+        filtered = frame.Filter(space.large, ["x"], "large").Define("h", space.half, ["x"]).Define("t", times, ["x"])
+        cuts, sums = filtered.Report(), [filtered.Sum(name) for name in ("h", "t")]
+        found.append([*(value.GetValue() for value in sums), *((str(cut.GetName()), cut.GetPass()) for cut in cuts)])
+    assert found[0] == found[1] == [19.5, 195.0, ("large", 6)]
+    standing = ROOT.std.function["double(double)"](space.half)
+    with pytest.raises(rdf_lithops.PlanError, match="expected an expression, or a function of C"):
+        frame.Define("z", standing, ["x"])
+
+
+def test_implicit_mt_in_the_program(fexec: Any) -> None:
+    """Implicit multi-threading of the driver changes nothing, whenever it is turned on."""
+    frame = ROOT.RDataFrame(40, executor=fexec, npartitions=3).Define("x", "double(rdfentry_)")
+    ROOT.EnableImplicitMT(2)
+    try:
+        later = ROOT.RDataFrame(40, executor=fexec, npartitions=3).Define("x", "double(rdfentry_)")
+        for node in (frame, later):
+            cuts = node.Filter("x > 9", "cut").Report()
+            assert [780.0, 3] == [node.Sum("x").GetValue(), node.Range(3).Count().GetValue()]
+            assert [("cut", 30)] == [(str(cut.GetName()), cut.GetPass()) for cut in cuts]
+            assert list(range(40)) == node.AsNumpy(["x"])["x"].tolist()
+            assert 780.0 == node.Snapshot("t", "threads.root", ["x"]).Sum("x").GetValue()
+    finally:
+        ROOT.DisableImplicitMT()
+
+
+def test_snapshots_into_a_file_that_is_there(fexec: Any) -> None:
+    """UPDATE, for which workers would have to write into one file, is refused, and nothing is written."""
+    options = ROOT.RDF.RSnapshotOptions()
+    options.fMode = "UPDATE"
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2).Define("x", "1.0")
+    with pytest.raises(ValueError, match="UPDATE mode is not supported"):
+        frame.Snapshot("t", "update.root", "", options)
+    assert not Path("update.root").exists()
+    assert 10.0 == frame.Sum("x").GetValue()
+
+
 # -- samples and variations --------------------------------------------------------------------------------------------
 
 
