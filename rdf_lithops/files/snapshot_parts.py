@@ -70,6 +70,10 @@ def merge(sources: list[str], target: str, folder: str) -> None:
     whole = os.path.join(folder, "merged.root")
     for source, copy in zip(sources, copies, strict=True):
         stores.fetch(source, copy)
+    copies = [copy for copy in copies if not _is_empty_ntuple(copy)] or copies[:1]
+    if len(copies) == 1:
+        stores.put(copies[0], target, replace=False)
+        return
     merger = ROOT.TFileMerger(False)
     merger.SetPrintLevel(0)
     with ROOT.TFile.Open(copies[0]) as first:
@@ -81,6 +85,27 @@ def merge(sources: list[str], target: str, folder: str) -> None:
     if not merger.Merge():
         raise stores.StoreFailure(f"cannot merge into {target}", "ROOT's merging failed; the log's tail says why", False)
     stores.put(whole, target, replace=False)
+
+
+def _is_empty_ntuple(path: str) -> bool:
+    """Return whether a file holds an RNTuple without entries, in which ROOT 6.40's merging aborts the process."""
+    import ROOT
+
+    with ROOT.TFile.Open(path) as file:
+        anchor = _ntuple_in(file)
+        return bool(anchor) and ROOT.RNTupleReader.Open(anchor).GetNEntries() == 0
+
+
+def _ntuple_in(folder: Any) -> Any:
+    """Return the first RNTuple in a folder of a file, or below it; None where there is none."""
+    for key in folder.GetListOfKeys():
+        kind, name = str(key.GetClassName()), str(key.GetName())
+        if kind == "ROOT::RNTuple":
+            return folder.Get(name)
+        found = _ntuple_in(folder.Get(name)) if kind.startswith("TDirectory") else None
+        if found:
+            return found
+    return None
 
 
 def clear(folder: str) -> None:

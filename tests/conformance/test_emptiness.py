@@ -67,6 +67,23 @@ def test_a_snapshot_of_nothing_is_there(fexec: Any, tmp_path: Path) -> None:
     assert [] == [path.name for path in tmp_path.iterdir() if path.suffix not in (".root", ".json")]
 
 
+@pytest.mark.parametrize("options", [{}, {"file_mib": 10}], ids=["by the driver", "by calls"])
+@pytest.mark.parametrize("cut", ["x < 0", "x > 7", "x < 2"])
+def test_rntuples_of_which_parts_are_empty(cut: str, options: dict[str, Any], fexec: Any) -> None:
+    """A Snapshot as RNTuple is one file also where ranges, or all of them, have selected nothing."""
+    given = ROOT.RDF.RSnapshotOptions()
+    given.fOutputFormat = ROOT.RDF.ESnapshotOutputFormat.kRNTuple
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=3, options=options).Define("x", "int(rdfentry_)")
+    passing = frame.Filter(cut)
+    passing.Snapshot("t", "skim.root", ["x"], given)
+    (name,) = rdf_lithops.parts("skim.root")
+    with ROOT.TFile.Open(name) as file:
+        reader = ROOT.RNTupleReader.Open(file.Get("t"))
+        assert {"x < 0": 0, "x > 7": 2, "x < 2": 2}[cut] == reader.GetNEntries()
+    if cut != "x < 0":
+        assert {"x > 7": 17, "x < 2": 1}[cut] == ROOT.RDataFrame("t", name).Sum("x").GetValue()
+
+
 def test_a_plan_of_nothing_can_be_driven_by_hand(fexec: Any, tmp_path: Path) -> None:
     """As that of any other graph."""
     count = ROOT.RDataFrame("t", empty_files(tmp_path), executor=fexec, npartitions=2).Filter("x > 0").Count()

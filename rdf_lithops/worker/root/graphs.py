@@ -225,14 +225,20 @@ def graph_of(graph: bytes, digest: str, folder: str) -> Graph:
 def _can_be_cloned(mapper: Any) -> bool:
     """Whether DistRDF's action cloning gives the right answer for all of the graph (see _UNCLONABLE)."""
     operations = [node.operation for node in _nodes(mapper).values()]
-    return not any(getattr(item, "name", "") in _UNCLONABLE or _includes_variations(item) for item in operations)
+    return not any(getattr(item, "name", "") in _UNCLONABLE or _is_own_kind_of_snapshot(item) for item in operations)
 
 
-def _includes_variations(operation: Any) -> bool:
-    """Whether it is a Snapshot whose action ROOT cannot clone."""
+def _is_own_kind_of_snapshot(operation: Any) -> bool:
+    """Whether it is a Snapshot whose action ROOT cannot clone: with variations, or into an RNTuple."""
     if getattr(operation, "name", "") != "Snapshot":
         return False
-    return any(getattr(argument, "fIncludeVariations", False) for argument in operation.args[3:])
+    return any(getattr(argument, "fIncludeVariations", False) or _is_of_ntuple(argument) for argument in operation.args[3:])
+
+
+def _is_of_ntuple(options: Any) -> bool:
+    import ROOT
+
+    return bool(getattr(options, "fOutputFormat", None) == ROOT.RDF.ESnapshotOutputFormat.kRNTuple)
 
 
 def _nodes(mapper: Any) -> dict[int, Any]:
