@@ -21,14 +21,15 @@ __all__ = ["SINGLE_BYTES", "by_name", "joined"]
 logger = logging.getLogger(__name__)
 
 SINGLE_BYTES = 64 * 2**20  # of parts in a folder of this machine, which its driver makes one of in a second or less
+_MASKS = "R_rdf_column_to_bitmask_mapping_"  # and the tree's name: which bit says that a column's value is valid
 _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 
 
 def joined(destination: Destination, files: Sequence[str]) -> list[str]:
     """Return the parts ``files`` of a Snapshot, or the one file of all of them, in their order, that this process has made.
 
-    That is where all of them lie in a folder of this machine, have no more than ``SINGLE_BYTES``, and hold a tree alone:
-    what a Snapshot with variations writes beside it is not merged. Where merging fails the parts stay, with a warning.
+    That is where all of them lie in a folder of this machine, have no more than ``SINGLE_BYTES``, and hold a tree alone, or
+    with what a Snapshot with variations writes beside it. Where merging fails the parts stay, with a warning.
     """
     given = list(files)
     if len(given) < 2 or not manifest.is_local(destination.folder) or not all(map(os.path.exists, given)):
@@ -57,6 +58,8 @@ def _trees_in(folder: Any) -> int:
         kind = str(key.GetClassName())
         if kind.startswith("TDirectory"):
             found += _trees_in(folder.Get(key.GetName()))
+        elif str(key.GetName()).startswith(_MASKS):  # the same in all parts
+            continue
         else:
             found += 1 if kind in _TREES else 2
     return found

@@ -40,6 +40,21 @@ def test_masks_are_those_of_local_rdataframe(fexec: Any, tmp_path: Path, npartit
     written = snapshot(frame, "skim.root")
     assert expected == values(ROOT.RDataFrame("t", rdf_lithops.parts("skim.root")))
     assert expected == values(written)
+    assert expected == values(ROOT.RDataFrame("t", "skim.root"))  # the very name, by local ROOT
+
+
+@pytest.mark.parametrize("low", [90, 10, 1000])
+def test_masks_of_ranges_that_select_little(low: int, fexec: Any, tmp_path: Path) -> None:
+    """One file, and its masks, also where ranges, or all, have selected nothing."""
+    options = ROOT.RDF.RSnapshotOptions()
+    options.fIncludeVariations = True
+    found = []
+    for given, name in (({}, "local.root"), ({"executor": fexec, "npartitions": 4}, "skim.root")):
+        varied = ROOT.RDataFrame(100, **given).Define("x", "(int)rdfentry_").Define("z", "2 * x")
+        varied = varied.Vary("x", "ROOT::RVecI{x - 2, x + 2}", ["down", "up"], "shift").Define("y", "2 * x")
+        varied.Filter(f"x {'<' if low == 10 else '>'} {low}").Snapshot("t", str(tmp_path / name), ["x", "y", "z"], options)
+        found.append(values(ROOT.RDataFrame("t", str(tmp_path / name))))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("npartitions", [1, 4])
