@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 import ROOT
+from conftest import CAPTURED
 
 import rdf_lithops
 
@@ -51,6 +54,38 @@ def test_a_data_frame_survives_mistakes(mistake: str, fexec: Any) -> None:
     kept = caught.value  # as a notebook does, which shows it
     assert 45.0 == frame.Sum("x").GetValue()
     assert kept is not None
+
+
+MADE = (
+    """
+import sys, ROOT
+ROOT.gInterpreter.Declare("""
+    + repr("""
+struct Constant { const std::string text; Constant() : text("x") {} };
+void make(const char *name) {
+   TFile file(name, "recreate"); TTree tree("t", "t"); Constant object; auto *pointer = &object;
+   tree.Branch("object", &pointer); tree.Fill(); tree.Fill(); tree.Write();
+}
+""")
+    + """)
+ROOT.make(sys.argv[1])
+"""
+)
+
+
+@pytest.mark.filterwarnings("default")  # ROOT warns of the class, of which it has no dictionary
+def test_a_column_that_cling_cannot_link(fexec: Any, tmp_path: Path) -> None:
+    """After a column of constant texts, as uproot's issue 1043 has, Cling fails in whatever comes: a worker's process is
+    replaced, where local ROOT has to be started again."""
+    name = str(tmp_path / "constant.root")
+    subprocess.run([sys.executable, "-W", "ignore", "-c", MADE, name], check=True, **CAPTURED)
+    given = {"executor": fexec, "npartitions": 1, "options": {"attempts": 1}}
+    with pytest.raises(rdf_lithops.RangeError, match="Take<const string"):
+        ROOT.RDataFrame("t", name, **given).AsNumpy(["text"])
+    for number in range(2):
+        frame = ROOT.RDataFrame(10 + number, **given).Define("x", f"{number}.5f")
+        assert [10 + number] == [len(frame.AsNumpy(["x"])["x"])]
+        assert 10 + number == frame.Filter("x > -1").Count().GetValue()
 
 
 def test_the_error_knows_what_was_meant(fexec: Any) -> None:

@@ -35,6 +35,7 @@ __all__ = ["control_pair", "counter_path", "place_of", "serve"]
 
 ADOPTION_LIMIT_S = 5.0
 IDLE_S = 0.1  # then nobody waits, and there is time for notes
+MOST_LOG_BYTES = 2**20  # of what one call has printed
 LARGE_BYTES = 64 * 2**20  # of a result: the C library would keep as much again for what never comes
 
 Answer = tuple[dict[str, Any], list[bytes]]
@@ -142,6 +143,7 @@ class _Slot:
                 why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
                 reply, reply_blobs = {"reply": "error", "why": why, "traceback": traceback.format_exc()}, []
             sys.stdout.flush()
+            self.spoiled = self.spoiled or self._is_broken(log_start)
             if reply["reply"] != "ok":
                 reply["log_tail"] = warm.log_tail(self.log, log_start)
             self._say_done()
@@ -154,6 +156,15 @@ class _Slot:
                 arriving, reply_blobs = [], []
                 execute.give_back_memory()
         graphs.settle_clones()
+
+    def _is_broken(self, since: int) -> bool:
+        """Whether Cling has said, behind that place in the log, that it could not link code: from then on it fails in other
+        graphs, too, as it does in local ROOT, where somebody starts a new program."""
+        if os.path.getsize(self.log) <= since:
+            return False
+        with open(self.log, "rb") as log:
+            log.seek(since)
+            return b"Failed to materialize symbols" in log.read(MOST_LOG_BYTES)
 
     def _say_done(self) -> None:
         with open("/proc/self/statm") as statm:
