@@ -35,14 +35,12 @@ class Gate:
         self._maps: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
         self._wanted = threading.Event()
         self._abandoned = False
-        self._invoking_s: float | None = None
         self.futures: list[Any] | None = None
         self.error: Exception | None = None
 
     def start(self, map_reduce: Callable[[], list[Any]], limits_s: Mapping[str, float]) -> list[Any]:  # decision 291
         """The futures of the maps, once they are submitted. Raises RunError after the least of ``limits_s``, by the names of
-        options: a back end may wait for something without end. ``start_s`` counts from the invocation, ahead of which a
-        runtime may have to be deployed."""
+        options: a back end may wait for something without end."""
         threading.Thread(target=self._run, args=(map_reduce,), name="rdf_lithops map_reduce", daemon=True).start()
         began_s = time.monotonic()
         try:
@@ -54,14 +52,9 @@ class Gate:
             self.abandon()
             raise
 
-    def note_invocation(self) -> None:
-        """From now on the back end is asked to run the calls."""
-        self._invoking_s = self._invoking_s or time.monotonic()
-
     def _check_limits(self, limits_s: Mapping[str, float], began_s: float) -> None:
         for name, limit_s in limits_s.items():
-            since_s = self._invoking_s if name == "start_s" else began_s
-            if since_s is not None and time.monotonic() - since_s > limit_s:
+            if time.monotonic() - began_s > limit_s:
                 raise RunError(
                     f"the calls were not submitted within {limit_s:g} s: the back end waits for something",
                     next_command=f"see what it waits for (kubectl get pods, rdf-lithops check), or raise options.{name}",

@@ -91,12 +91,9 @@ def make_safe(executor: Any, session: Session) -> None:
 
 
 def _note(session: Session, job: Any) -> None:
-    """A job is about to be handed to the back end: if it is ours, so is its function, and its gate is told when."""
+    """A job is about to be handed to the back end: if it is ours, so is its function."""
     if getattr(session.gates, "submitting", False):
         session.jobs.note_function(job.func_key)
-        gate = getattr(session.gates, "current", None)
-        if gate is not None:
-            gate.note_invocation()
 
 
 def _of_this_machine(executor: Any) -> None:

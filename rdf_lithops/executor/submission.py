@@ -67,7 +67,7 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
         interrupts.check()
         session.check_open()
         gate = Gate(session, prepare)
-        limits_s = _submission_limits_s(session, options)
+        limits_s = {} if options.deadline_s is None else {"deadline_s": options.deadline_s}
         maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given), limits_s)
         return LithopsSubmission(session, plan, place, maps, None, gate)
     except BaseException as error:
@@ -79,12 +79,6 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
             what, ready = f"Lithops could not submit the calls: {error}", "is all there that it needs? rdf-lithops check"
             raise RunError(what, next_command=ready) from error
         raise
-
-
-def _submission_limits_s(session: Session, options: Options) -> dict[str, float]:
-    """How long a submission may take, by option; one of ours (batch) that has its own queue may wait in it."""
-    limits_s = {} if _says_what_waits(session) else {"start_s": options.start_s}
-    return limits_s if options.deadline_s is None else {**limits_s, "deadline_s": options.deadline_s}
 
 
 def _says_what_waits(session: Session) -> Any:
