@@ -19,7 +19,7 @@ from typing import Any
 from ..processes.seconds import peak_memory_mib, whereabouts
 from ..travels.envelope import Envelope, pack, unpack
 from ..travels.facts import Began, Facts
-from . import moments
+from . import moments, sums
 from .order import flat
 
 __all__ = ["dumped", "fold", "folds", "loaded", "merge_results"]
@@ -99,13 +99,17 @@ def _build_report_layout() -> None:
 def merge_results(reducer: Reducer, into: Any, other: Any) -> Any:
     """Fold two results with DistRDF's ``reducer``, and repair what it leaves behind.
 
-    Means and standard deviations are merged by ``moments``. ROOT 6.40 merges a cut-flow report into its value but not into
-    what the next merge starts from: a third report would replace the second. A merged report is therefore made mergeable
-    again from its value.
+    Means and standard deviations are merged by ``moments``, and what histograms sum over all fills by ``sums``. ROOT 6.40
+    merges a cut-flow report into its value but not into what the next merge starts from: a third report would replace the
+    second. A merged report is therefore made mergeable again from its value.
     """
     import ROOT
 
+    pairs = zip(*(getattr(each, "mergeables", None) or [] for each in (into, other)), strict=False)
+    corrections = [correction for pair in pairs if (correction := sums.kept(*pair)) is not None]
     merged = _with_moments(reducer, into, other)
+    for correct in corrections:
+        correct()
     mergeables: list[Any] = getattr(merged, "mergeables", None) or []
     for index, mergeable in enumerate(mergeables):
         kind = type(mergeable).__name__

@@ -74,6 +74,7 @@ USERS_OF_ROOT = {
     "fold/arrays.py",
     "fold/moments.py",
     "fold/partials.py",
+    "fold/sums.py",
     "compiled/compiling.py",
     "frame/in_memory.py",
     "frame/opening.py",
