@@ -1,0 +1,113 @@
+"""Calls that bring a new graph to one machine at the same time have it compiled once, whatever happens to who compiles."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lithops
+import pytest
+import ROOT
+from test_warm import (
+    busy,
+    count,
+    finished,
+    in_thread,
+    root_processes,
+    wait_until,
+    working_slots,
+)
+from test_warm import (
+    own_fexec as own_fexec,
+)
+
+from rdf_lithops.dataset import ranges_by_load
+from rdf_lithops.executor import registry
+
+
+def test_one_slot_compiles_for_all(own_fexec: lithops.FunctionExecutor, registries: Any, tmp_path: Path) -> None:
+    """Two calls that bring a new graph at once run in two processes, and one of them loaded the user's code and compiled."""
+    del registries
+    loaded = tmp_path / "loaded"
+
+    def note(path: str) -> None:
+        with open(path, "a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    ROOT.RDF.Distributed.initialize(note, str(loaded))
+    assert busy(own_fexec, 50).GetValue() == 20.0
+    _, slots = root_processes(own_fexec)
+    assert len(slots) == 2
+    driver, pid = map(int, loaded.read_text().split())  # ROOT runs it on the driver first
+    assert driver == os.getpid()
+    assert pid in {slot.pid for slot in slots}
+
+
+def test_graph_is_compiled_while_its_ranges_are_cut(
+    own_fexec: lithops.FunctionExecutor, registries: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any call is submitted one slot has loaded the user's code and compiled, and its twin waits beside it."""
+    del registries
+    loaded, seen = tmp_path / "loaded", []
+
+    def note(path: str) -> None:
+        with open(path, "a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    def cut_late(ranges: list[Any]) -> list[Any]:
+        slots = wait_until(lambda: (found := root_processes(own_fexec)[1]) and len(found) == 2 and found, "two slots")
+        seen[:] = [slot.pid for slot in slots]
+        return ranges
+
+    monkeypatch.setattr(ranges_by_load, "cut_now", cut_late)
+    ROOT.RDF.Distributed.initialize(note, str(loaded))
+    assert busy(own_fexec, 50).GetValue() == 20.0
+    assert sorted(slot.pid for slot in root_processes(own_fexec)[1]) == sorted(seen)
+    _, loaded_in = map(int, loaded.read_text().split())  # ROOT runs it on the driver first
+    assert loaded_in in seen
+
+
+def test_compilation_of_a_run_that_fails_is_called_off(
+    own_fexec: lithops.FunctionExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that ends before its calls are submitted takes the slot that compiles for it along; the next query is served."""
+
+    def fail(ranges: list[Any]) -> list[Any]:
+        wait_until(lambda: root_processes(own_fexec)[1], "the slot that compiles")
+        raise OSError("no such disk")
+
+    lines = " + ".join(f"std::sin(rdfslot_ + {number}.5)" for number in range(400))
+    query = ROOT.RDataFrame(100, executor=own_fexec, npartitions=2).Define("x", f"({lines}) * 0 + 1.0").Sum("x")
+    with monkeypatch.context() as patch:
+        patch.setattr(ranges_by_load, "cut_now", fail)
+        with pytest.raises(OSError, match="no such disk"):
+            query.GetValue()
+    wait_until(lambda: not root_processes(own_fexec)[1], "the end of the slot")
+    assert count(own_fexec) == 1000
+
+
+def test_twin_that_cannot_begin(own_fexec: lithops.FunctionExecutor) -> None:
+    """A fork of a slot that cannot open its log (a full disk, here a folder of that name) costs nothing but another slot."""
+    query = busy(own_fexec, 50)
+    (parent,), _ = wait_until(lambda: (seen := root_processes(own_fexec))[0] and seen, "the parent")
+    folder = registry.session_of(own_fexec).processes.warm_folder
+    assert folder is not None
+    os.mkdir(os.path.join(folder, "slot-2.log"))
+    assert query.GetValue() == 20.0
+    parents, slots = root_processes(own_fexec)
+    assert parents == [parent]
+    assert len(slots) == 2
+
+
+def test_killed_while_compiling_for_all(own_fexec: lithops.FunctionExecutor) -> None:
+    """The only slot that compiles is killed while another call waits for it: both calls are served all the same."""
+    count(own_fexec)
+    before = {slot: slot.cpu_times().user for slot in root_processes(own_fexec)[1]}
+    lines = " + ".join(f"std::sin(rdfslot_ + {number}.5)" for number in range(200))
+    query = ROOT.RDataFrame(100, executor=own_fexec, npartitions=2).Define("x", f"({lines}) * 0 + 1.0").Sum("x")
+    thread, outcome = in_thread(query)
+    wait_until(lambda: working_slots(own_fexec, before), "a slot that compiles")[0].kill()
+    finished(thread)
+    assert outcome == {"value": 100.0}
+    assert count(own_fexec) == 1000
