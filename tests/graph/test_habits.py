@@ -257,7 +257,7 @@ def indexed(folder: Path) -> Any:
     for number in range(2):
         write(folder / f"main_{number}.root", 30, k=f"int(rdfentry_ + 30 * {number})", x="1.0")
         code = f"59 - int(rdfentry_ + 30 * {number})"
-        frame = ROOT.RDataFrame(30).Define("k", code).Define("y", "10.0 * k").Filter("k != 7")
+        frame = ROOT.RDataFrame(30).Define("k", code).Define("y", "10 * k").Filter("k != 7")
         frame.Snapshot("u", str(folder / f"friend_{number}.root"))
     chain, friend = ROOT.TChain("t"), ROOT.TChain("u")
     chain.Add(str(folder / "main_?.root"))
@@ -277,7 +277,7 @@ def test_friends_with_an_index(npartitions: int, fexec: Any, tmp_path: Path) -> 
     found = []
     for given in ({}, {"executor": fexec, "npartitions": npartitions}):
         frame = ROOT.RDataFrame(chain, **given)
-        filled = frame.DefaultValueFor("fr.y", -1.0).Define("d", "fr.y - 10 * k")
+        filled = frame.DefaultValueFor("fr.y", -1).Define("d", "fr.y - 10 * k")
         there, lost = frame.FilterAvailable("fr.y").Sum("fr.y"), frame.FilterMissing("fr.y").Sum("k")
         found.append([filled.Sum("d").GetValue(), there.GetValue(), lost.GetValue()])
     assert found[0] == found[1] == [-71.0, 17630.0, 7.0]

@@ -151,9 +151,21 @@ def _booked(graph: dict[int, Any], start: Any, range_id: int) -> list[Any]:
     for node in nodes:
         with settings.booking(node.operation):
             parent = graph[node.parent_id].rdf_node
-            node.rdf_node, operation = generator._call_rdf_operation(node.operation, parent, range_id)
+            if node.operation.name == "DefaultValueFor" and len(node.operation.args) == 2:
+                node.rdf_node, operation = _with_default(parent, *node.operation.args), node.operation
+            else:
+                node.rdf_node, operation = generator._call_rdf_operation(node.operation, parent, range_id)
         generator.append_node_to_results(operation, node.rdf_node, promises)
     return promises
+
+
+def _with_default(parent: Any, name: str, value: Any) -> Any:
+    """``DefaultValueFor`` of the value's own type: PyROOT takes that of an earlier graph of this process where it can, and
+    ROOT then reads the column as that, in silence."""
+    kind = {bool: "bool", int: "int", float: "double"}.get(type(value))
+    if kind is None or (kind == "int" and not -(2**31) <= value < 2**31):
+        return parent.DefaultValueFor(name, value)
+    return parent.DefaultValueFor[kind](name, value)
 
 
 def take_notes(told: bool) -> None:
