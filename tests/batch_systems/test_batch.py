@@ -292,6 +292,7 @@ def test_a_histogram_of_slurm(executor: Callable[..., lithops.FunctionExecutor],
     assert "core-hours" in str(report)
 
 
+@pytest.mark.slow
 def test_any_lithops_program(executor: Callable[..., lithops.FunctionExecutor]) -> None:
     """A plain map on it: each call is an element on a node; more calls than an array may have become several arrays."""
     fexec = executor(array_limit=2, max_workers=2)
@@ -302,6 +303,7 @@ def test_any_lithops_program(executor: Callable[..., lithops.FunctionExecutor]) 
     assert {"of the call"} == {key for _, _, key in found}
 
 
+@pytest.mark.slow
 def test_reducers_need_not_wait(slurm: Slurm, executor: Callable[..., lithops.FunctionExecutor]) -> None:
     """With ``reduce: here`` what folds the results runs on this machine, and maps still do not."""
     fexec = executor(reduce="here")

@@ -132,6 +132,7 @@ def test_a_job_of_higher_priority_is_named(slurm: Slurm, executor: Make, tmp_pat
         fexec.get_result(futures)
 
 
+@pytest.mark.slow
 def test_waiting_is_not_lost(slurm: Slurm, executor: Make, tmp_path: Path) -> None:  # noqa: F811
     """Elements that wait in the queue longer than a run waits for a call to begin are not given up, nor submitted twice."""
     slurm.ask("scontrol", "update", "PartitionName=main", "State=DOWN")

@@ -81,6 +81,7 @@ def test_sources_that_open(places: Any) -> None:
     assert [] == [url for url in good.values() if "?" in url and url.partition("?")[2] in shown]
 
 
+@pytest.mark.slow
 def test_sources_that_do_not_open(places: Any) -> None:
     """What a run would not read is told with the reason and with what to do, and no secret of a URL is shown."""
     _, bad = places

@@ -206,6 +206,7 @@ def readable(body: bytes) -> bytes:
         return b""
 
 
+@pytest.mark.slow
 def test_a_budget_pays_for_backups_and_merging(
     aws: lithops.FunctionExecutor, aws_service: Service, standing_lambda: Standing, tmp_path: Path
 ) -> None:

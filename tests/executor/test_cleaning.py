@@ -252,7 +252,7 @@ with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
 """
 
 
-@pytest.mark.parametrize("warm", [True, False])
+@pytest.mark.parametrize("warm", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_key_of_a_killed_run_does_not_stay(tmp_path: Path, warm: bool) -> None:
     """While a run with credentials lasts, its key is a private file that gc leaves alone; when its driver is killed, the key
     goes with the driver's ROOT process, or, where it has none, with the next gc."""

@@ -223,6 +223,7 @@ def test_lithops_module_of_roots_namespace(fexec: Any) -> None:
     assert 7 == ROOT.RDF.Distributed.Lithops.RDataFrame(7, executor=fexec, npartitions=2).Count().GetValue()
 
 
+@pytest.mark.slow
 def test_programs_of_one_program_have_names_of_their_own() -> None:
     """Lithops lets programs that one program starts share its session; what they write into the storage must not meet."""
     child = """

@@ -144,6 +144,7 @@ def test_what_is_not_the_same_is_computed_anew(data: Path, what: str) -> None:
     assert float.fromhex(found.split()[1]) == pytest.approx(float(expected), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_run_that_lacks_its_fold_alone(data: Path) -> None:
     """SIGKILL when all partials are there: none is computed again, not even to have a reducer; the bits are the same."""
     undisturbed, _ = total(data)
