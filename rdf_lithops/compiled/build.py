@@ -73,7 +73,10 @@ def build(place: str, name: str, lines: Sequence[str], source: str = "") -> str 
 def _sweep(place: str, name: str) -> None:
     """Remove what those left who were killed at it; the lock of ``name`` is held."""
     for left in os.scandir(place):
-        if left.name.startswith(f".build-{name}-"):
+        before, _, own = left.name.rpartition(
+            "-"
+        )  # what tempfile adds has no such sign, and names of libraries may have some
+        if own and before == f".build-{name}":
             shutil.rmtree(left.path, ignore_errors=True)
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ROOT
-from conftest import CAPTURED, LOCALHOST_CONFIG
 
 from rdf_lithops.errors import PlanError, RunError
 from rdf_lithops.frame.selection import packed, unpacked
@@ -267,28 +264,6 @@ def test_columns_that_some_files_do_not_have(order: str, fexec: Any, tmp_path: P
         same(lambda: ("t", files), answer(lambda frame: frame.Sum("y")), fexec),
     ]
     assert ([130.0, 190.0, 120.0, "an error"] if order == "with first" else found) == found
-
-
-DEFAULTS = """
-import sys, lithops, ROOT, rdf_lithops
-if __name__ == "__main__":
-    with lithops.FunctionExecutor(config_file=sys.argv[1]) as fexec:
-        for name, value in (("d", -1.0), ("i", -1), ("d", -1.0)):
-            files = [f"{sys.argv[2]}/{name}.root", f"{sys.argv[2]}/without.root"]
-            frame = ROOT.RDataFrame("t", files, executor=fexec, npartitions=1)
-            print(frame.DefaultValueFor(name, value).Sum(name).GetValue())
-"""
-
-
-def test_defaults_of_several_types_in_one_process(tmp_path: Path) -> None:
-    """A default is of its own type, also where another graph of the process had one of another: PyROOT takes that, and ROOT
-    reads a column of whole numbers as one of doubles."""
-    write(tmp_path / "d.root", 4, d="rdfentry_ + 0.5")
-    write(tmp_path / "i.root", 4, i="(int)rdfentry_")
-    write(tmp_path / "without.root", 2, x="1")
-    command = [sys.executable, "-W", "ignore", "-c", DEFAULTS, str(LOCALHOST_CONFIG), str(tmp_path)]
-    done = subprocess.run(command, **CAPTURED)
-    assert ["6.0", "4.0", "6.0"] == done.stdout.split()[-3:], done.stderr[-2000:]
 
 
 @pytest.mark.parametrize("kind", ["files", "specification", "friends"])

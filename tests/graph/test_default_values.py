@@ -1,0 +1,31 @@
+"""A default for a column that some files do not have is what the program gave, whatever the process has run before."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import CAPTURED, LOCALHOST_CONFIG
+from test_what_is_read import write
+
+DEFAULTS = """
+import sys, lithops, ROOT, rdf_lithops
+if __name__ == "__main__":
+    with lithops.FunctionExecutor(config_file=sys.argv[1]) as fexec:
+        for name, value in (("d", -1.0), ("i", -1), ("d", -1.0)):
+            files = [f"{sys.argv[2]}/{name}.root", f"{sys.argv[2]}/without.root"]
+            frame = ROOT.RDataFrame("t", files, executor=fexec, npartitions=1)
+            print(frame.DefaultValueFor(name, value).Sum(name).GetValue())
+"""
+
+
+def test_defaults_of_several_types_in_one_process(tmp_path: Path) -> None:
+    """A default is of its own type, also where another graph of the process had one of another: PyROOT takes that, and ROOT
+    reads a column of whole numbers as one of doubles."""
+    write(tmp_path / "d.root", 4, d="rdfentry_ + 0.5")
+    write(tmp_path / "i.root", 4, i="(int)rdfentry_")
+    write(tmp_path / "without.root", 2, x="1")
+    command = [sys.executable, "-W", "ignore", "-c", DEFAULTS, str(LOCALHOST_CONFIG), str(tmp_path)]
+    done = subprocess.run(command, **CAPTURED)
+    assert ["6.0", "4.0", "6.0"] == done.stdout.split()[-3:], done.stderr[-2000:]
