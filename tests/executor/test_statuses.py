@@ -74,11 +74,11 @@ FIELDS = st.sampled_from(["type", "exception", "exc_info", "logs", "result", "wo
 
 @given(st.dictionaries(FIELDS, VALUES), st.sampled_from([KILLED, {**ENDED, "result": str(pickle.dumps(b"data"))}]))
 def test_any_fields(changed: dict[str, Any], whole: dict[str, Any]) -> None:
-    """Whatever is in a status, and whatever is not, it is read without an error."""
-    read_status({**whole, **changed}, lambda: None)
-    read_status(changed, lambda: None)
-    for name in whole:
-        read_status({key: value for key, value in whole.items() if key != name}, lambda: None)
+    """Whatever is in a status, and whatever is not, it is read without an error: as data, or as why there are none."""
+    lacking = [{key: value for key, value in whole.items() if key != name} for name in whole]
+    for status in ({**whole, **changed}, changed, *lacking):
+        end = read_status(status, lambda: None)
+        assert end is None or (end.data is None) == bool(end.why)
 
 
 @pytest.mark.parametrize("damage", [b"{", b"[]", b'{"type": "__end__", "result": "b"}'])
