@@ -25,6 +25,7 @@ proxies        each attribute that is taken of a node stands for itself
 booking        what is refused when it is booked
 unknown_columns  columns that are not there
 own_axis       Histo1D without limits
+weighted_statistics  Stats with weights
 bad_files      files that cannot be read, left out on purpose
 openable       whether data opens here
 indexed_friends  friends whose entries are found by an index

@@ -53,6 +53,7 @@ _NOTES = {
     "GetNSlots": "1: each range has one",
     "Snapshot": "one file of that name where its parts are small; options.file_mib says otherwise",
     "Report": "not beside a Range that follows a Filter: local ROOT stops reading there",
+    "Stats": "with weights below 0 the values come to the driver, in a second run: not for many of them",
     "Sum": "without an initial value",
 }
 

@@ -15,7 +15,7 @@ from .composed import Derived, default_column
 # isort: split
 import ROOT
 
-__all__ = ["histogram", "is_wanted"]
+__all__ = ["histogram", "is_wanted", "numbers", "pairs"]
 
 
 def is_wanted(name: str, args: Sequence[Any]) -> bool:
@@ -45,11 +45,11 @@ def histogram(proxy: Any, *args: Any) -> Derived:
         empty.SetCanExtend(ROOT.TH1.kAllAxes)
     columns = [value, *([weight] if weight else [])]
     for number, column in enumerate(columns):
-        proxy, columns[number] = _numbers(proxy, column)
+        proxy, columns[number] = numbers(proxy, column)
 
     def filled(arrays: Any) -> Any:
         arrays = arrays.GetValue() if hasattr(arrays, "GetValue") else arrays
-        values, weights = _pairs(*(arrays[column] for column in columns))
+        values, weights = pairs(*(arrays[column] for column in columns))
         if len(values) and not empty.GetEntries():  # an error that ROOT's warning was made to be may have followed a fill
             empty.FillN(len(values), values, weights if weight else ROOT.nullptr)
         return empty
@@ -57,7 +57,7 @@ def histogram(proxy: Any, *args: Any) -> Derived:
     return Derived(proxy.AsNumpy(columns, lazy=True), filled)
 
 
-def _numbers(proxy: Any, column: str) -> tuple[Any, str]:
+def numbers(proxy: Any, column: str) -> tuple[Any, str]:
     """Return a node, and its column that has the values of ``column``: AsNumpy does not know characters."""
     kind = str(proxy.proxied_node.rdf_node.GetColumnType(column))
     as_numbers = {"char": "int({})", "Char_t": "int({})", "ROOT::VecOps::RVec<char>": "ROOT::RVecI({0}.begin(), {0}.end())"}
@@ -75,7 +75,7 @@ def _models_own(value: str, weight: str) -> tuple[Any, ...]:
     return f"{value}_weighted_{weight}", f"{value}, weights: {weight};{value};count * {weight}", 128, 0.0, 0.0
 
 
-def _pairs(values: Any, weights: Any = None) -> tuple[Any, Any]:
+def pairs(values: Any, weights: Any = None) -> tuple[Any, Any]:
     """Return all values, and of each its weight (1, where there are none), as arrays of double.
 
     Either may have a collection for each entry; one value or weight stands for each of the other's collection.

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import PlanError, RdfLithopsError
 from ..frame import settings
-from . import answers, booking, composed, first_entries, operations, own_axis, unknown_columns
+from . import answers, booking, composed, first_entries, operations, own_axis, unknown_columns, weighted_statistics
 
 # isort: split
 import ROOT  # noqa: F401  # DistRDF is a part of it
@@ -160,7 +160,10 @@ def _book(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
         return own_axis.histogram(proxy, *args)
     if name == "DefinePerSample" and len(args) == 2 and not given:
         return composed.define_per_sample(functools.partial(_booked, proxy, name), *args)
-    return _booked(proxy, name, *args, **given)
+    booked = _booked(proxy, name, *args, **given)
+    weight = weighted_statistics.weight_of(name, args, given)
+    value = str(args[0] if args else given.get("value", ""))
+    return weighted_statistics.Statistic(booked, proxy, value, weight) if weight else booked
 
 
 def _booked(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:

@@ -110,6 +110,7 @@ USERS_OF_ROOT = {
     "graph/travelling.py",
     "graph/variables.py",
     "graph/undeclared.py",
+    "graph/weighted_statistics.py",
     "registration.py",
     "worker/faults.py",
     "compiled/build.py",

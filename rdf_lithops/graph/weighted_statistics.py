@@ -1,0 +1,94 @@
+"""Stats with weights: where some are below 0, the driver fills it, one entry after the other, as local ROOT does.
+
+A TStatistic leaves out what it is filled with when its sum of weights would become exactly 0. Weights of both signs bring
+that about now and then, at other entries in each range than in the whole: neither number nor mean would be local ROOT's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import PlanError
+from . import own_axis
+
+# isort: split
+import ROOT
+from ROOT._distrdf import Proxy
+
+__all__ = ["Statistic", "weight_of"]
+
+_UNSIGNED = ("bool", "Bool_t", "unsigned", "UChar_t", "UShort_t", "UInt_t", "ULong", "uint", "size_t", "std::uint")
+
+
+def weight_of(name: str, args: Sequence[Any], given: Mapping[str, Any]) -> str:
+    """The column of weights of a booking of Stats; empty for one without, and for every other action."""
+    return str(args[1] if len(args) > 1 else given.get("weight", "")) if name == "Stats" else ""
+
+
+class Statistic(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type information  # decision 334
+    """The handle of Stats of ``value`` with ``weight``, two columns of the node ``parent``, booked there as ``handle``."""
+
+    __module__ = Proxy.__name__  # ROOT.RDF.RunGraphs and VariationsFor tell DistRDF's handles by the module of their class
+
+    def __init__(self, handle: Any, parent: Any, value: str, weight: str) -> None:
+        super().__init__(handle.proxied_node)
+        self._booked = handle  # kept: with it its node would go
+        self._parent, self._columns = parent, (value, weight)
+        self._lowest = _lowest(parent, weight)  # in the same run
+        self._is_settled = self._lowest is None
+
+    def GetValue(self) -> Any:  # ROOT's name
+        """The TStatistic; runs the graph where it has not run, and once more for its values where weights are below 0."""
+        value = super().GetValue()
+        if not self._is_settled:
+            if self._lowest.GetValue() < 0:
+                value = self.proxied_node.value = self._filled(value)
+            self._is_settled = True
+        return value
+
+    def _filled(self, like: Any) -> Any:
+        node, names = self._parent, []
+        for column in self._columns:
+            node, name = own_axis.numbers(node, column)
+            names.append(name)
+        arrays = node.AsNumpy(sorted(set(names)))
+        values, weights = own_axis.pairs(*(arrays[name] for name in names))
+        made = ROOT.TStatistic(like.GetName())
+        for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
+            made.Fill(value, weight)
+        return made
+
+    def create_variations(self) -> Any:  # DistRDF's name
+        """The varied statistics, of weights that are not below 0."""
+        varied = super().create_variations()
+        lowest = self._lowest
+        return varied if lowest is None else _Varied(varied, ROOT.RDF.Experimental.VariationsFor(lowest))
+
+
+class _Varied(Proxy.ResultMapProxy):  # type: ignore[misc]  # ROOT has no type information
+    """The varied statistics of ``booked``, refused where a weight in ``lowest`` is below 0."""
+
+    __module__ = Proxy.__name__
+
+    def __init__(self, booked: Any, lowest: Any) -> None:
+        super().__init__(booked.proxied_node)
+        self._booked, self._lowest = booked, lowest
+
+    def __getitem__(self, key: str) -> Any:
+        value = super().__getitem__(key)
+        name = str(key) if str(key) in map(str, self._lowest.GetKeys()) else "nominal"
+        if self._lowest[name] < 0:
+            raise PlanError(
+                f"VariationsFor of Stats: expected weights that are at least 0, got {self._lowest[name]:g} in {name!r}: a "
+                "TStatistic leaves out entries at which weights below 0 have brought their sum to 0, and of ranges nobody "
+                "knows which; a Histo1D with limits and weights has mean and deviation of each variation"
+            )
+        return value
+
+
+def _lowest(parent: Any, weight: str) -> Any:
+    """The handle of the lowest weight; None for weights that have no sign."""
+    node, column = own_axis.numbers(parent, weight)
+    kind = str(node.proxied_node.rdf_node.GetColumnType(column)).rpartition("<")[2]
+    return None if kind.startswith(_UNSIGNED) else node.Min(column)
