@@ -59,8 +59,9 @@ def data_frame(source: str, item: Any) -> Any:  # decision 93
     counted = Ranges.TaskTreeEntries(end - start, entries)
     if start == end and not (item.shared.get("is_empty") and item.id == 0):
         return TaskObjects(None, counted)
-    for name, each in zip(item.filenames[own], seen[own], strict=True):
-        _check_types(source, reference, name, each)
+    compiled_for = next((index for index, each in enumerate(seen) if each.entries), 0)  # friends may begin before our own
+    for index in {compiled_for, *range(*own.indices(len(seen)))}:
+        _check_types(source, reference, item.filenames[index], seen[index])
     _check_friends(item, reference)
     positions = item.positions or [None] * len(item.filenames)
     files = list(zip(item.filenames, item.treenames, positions, strict=True))[: _reached(seen, start, end)]

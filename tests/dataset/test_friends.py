@@ -115,3 +115,23 @@ def test_a_friend_that_is_replaced_after_it_was_surveyed(
     booked = answer(main, friends, **given)[0]
     assert {main[0]} == {found[0][0] for found in files_of(rdf_lithops.plan(booked))}
     assert 80 == booked.GetValue()
+
+
+def test_what_is_booked_after_a_run_beside_friends(fexec: Any, tmp_path: Path) -> None:
+    """A range that opens the dataset's first file because of a friend says which column is of another type there."""
+    main, friends = [str(tmp_path / f"m{number}.root") for number in range(2)], str(tmp_path / "f.root")
+    for path, of, entries in zip(main, ("Long64_t", "double"), (5, 40), strict=True):
+        ROOT.RDataFrame(entries).Define("x", f"({of})rdfentry_").Define("y", "1").Snapshot("t", path, ["x", "y"])
+    ROOT.RDataFrame(45).Define("z", "(int)rdfentry_").Snapshot("f", friends, ["z"])
+    chain, other = ROOT.TChain("t"), ROOT.TChain("f")
+    for path in main:
+        chain.Add(path)
+    other.Add(friends)
+    chain.AddFriend(other, "fr")
+    _kept.extend([chain, other])
+    late = {"slot": {0: ["kill"]}}  # the others are asked first
+    options = {"ranges_per_call": 1, "faults": late, "backoff_s": 0.05}
+    frame = ROOT.RDataFrame(chain, executor=fexec, npartitions=4, options=options)
+    assert 45 == frame.Sum("y").GetValue()
+    with pytest.raises(rdf_lithops.RunError, match=r"column 'x' is .*m\d\.root and .*m\d\.root"):
+        frame.Filter("fr.z < 2").Sum("x").GetValue()
