@@ -56,6 +56,8 @@ KNOWN: dict[str, str] = {
 FAULTS_OF_ROOT = {
     # it takes a column's type now from the one file, now from the other, as its chain has the one or the other open
     r"TTreeReader status code is: 6": lambda files: _has_an_empty_file_of_other_types(files),
+    # PyROOT gives DefaultValueFor the type that an earlier one of this process had, where the value can be made one of it
+    r'type mismatch: column "\w+" is being used as \w+ but the Define or Vary node advertises it': lambda files: bool(files),
 }
 
 
