@@ -8,5 +8,6 @@ selection   which entries are meant where not all are
 samples     ``rdfsampleinfo_`` as local RDataFrame has it
 in_memory   columns that travel with a graph
 settings    ROOT's global settings that change results
+default_values  DefaultValueFor, of the right type
 compiler    what Cling's compiler says
 """

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import PlanError, RdfLithopsError
-from ..frame import settings
+from ..frame import default_values, settings
 from . import answers, booking, composed, first_entries, operations, own_axis, unknown_columns, weighted_statistics
 
 # isort: split
@@ -138,7 +138,7 @@ def _taking(
 class Method:
     """A method that was taken of a node or a result, and may get a template's arguments in brackets before it is called.
 
-    Take needs them. What is known of the columns makes them unnecessary elsewhere, as in local RDataFrame.
+    Take and DefaultValueFor need them. Elsewhere what is known of the columns makes them unnecessary, as in local ROOT.
     """
 
     def __init__(self, called: Callable[..., Any], name: str, template: tuple[Any, ...] = ()) -> None:
@@ -148,7 +148,7 @@ class Method:
         return Method(self._called, self.__name__, template if isinstance(template, tuple) else (template,))
 
     def __call__(self, *args: Any, **given: Any) -> Any:
-        if self.__name__ == "Take":
+        if self.__name__ in ("Take", default_values.NAME):
             given["template"] = self._template
         called = [self._called]
         del self  # see _letting_go
@@ -166,8 +166,10 @@ def _book(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
     return weighted_statistics.Statistic(booked, proxy, value, weight) if weight else booked
 
 
-def _booked(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
+def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = (), **given: Any) -> Any:
     operation = Operation.create_op(name, *booking.with_expressions(name, args), **given)
+    if template:
+        operation.template = ", ".join(map(default_values.type_name, template))
     parent = proxy.proxied_node
     booking.check(operation)
     unknown_columns.check(operation, parent)
@@ -176,6 +178,9 @@ def _booked(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
     with _booking:
         node = Proxy._create_new_node(parent, operation)
     try:
+        if name == default_values.NAME:
+            node.rdf_node = default_values.defined(parent.rdf_node, operation)
+            return Proxy.NodeProxy(node)
         return Proxy.get_proxy_for(operation, node)
     except BaseException:  # of a transformation that does not compile, or an action that ran at once
         _forget(node)

@@ -107,13 +107,13 @@ def _missing(g: _Growing, node: _Node) -> tuple[str, dict[str, str]]:
     return g.pick(
         f'FilterAvailable("{column}")',
         f'FilterMissing("{column}")',
-        f'DefaultValueFor("{column}", {_default(node.columns[column])})',
+        f'DefaultValueFor{_default(node.columns[column])}("{column}", 5)',
     ), {}
 
 
 def _default(kind: str) -> str:
-    """A value that PyROOT takes for this kind."""
-    return {"double": "5.0", "float": "ROOT.float(5)", "int": "5"}.get(kind, "5")
+    """What tells PyROOT the kind; nothing where it takes no number for it."""
+    return "" if "char" in kind else f'["{kind}"]'
 
 
 def _failing(g: _Growing, node: _Node) -> tuple[str, dict[str, str]]:

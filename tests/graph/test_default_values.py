@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+import ROOT
 from conftest import CAPTURED, LOCALHOST_CONFIG
 from test_what_is_read import write
 
@@ -29,3 +32,26 @@ def test_defaults_of_several_types_in_one_process(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", DEFAULTS, str(LOCALHOST_CONFIG), str(tmp_path)]
     done = subprocess.run(command, **CAPTURED)
     assert ["6.0", "4.0", "6.0"] == done.stdout.split()[-3:], done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("npartitions", [1, 3])
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("UInt_t", "UInt_t"),
+        ("Long64_t", "Long64_t"),
+        ("float", "Float_t"),
+        ("bool", bool),
+        ("double", "double"),
+        ("float", float),
+        ("int", int),
+    ],
+)
+def test_a_type_in_brackets(kind: str, given: Any, npartitions: int, fexec: Any, tmp_path: Path) -> None:
+    """Columns of every kind get a default of that kind, and keep their values where they have some."""
+    files = [write(tmp_path / "with.root", 4, x=f"{kind}(rdfentry_ % 3)"), write(tmp_path / "without.root", 2, y="1")]
+    expected, found = (
+        frame.DefaultValueFor[given]("x", 1).Define("d", "double(x)").AsNumpy(["d"])["d"].tolist()
+        for frame in (ROOT.RDataFrame("t", files), ROOT.RDataFrame("t", files, executor=fexec, npartitions=npartitions))
+    )
+    assert ([0, 1, 2, 0, 1, 1] if kind != "bool" else [0, 1, 1, 0, 1, 1]) == expected == found

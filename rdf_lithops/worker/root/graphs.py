@@ -15,7 +15,7 @@ from typing import Any
 
 from ...compiled import library, noting
 from ...files import snapshot_parts
-from ...frame import compiler, opening, samples, selection, settings
+from ...frame import compiler, default_values, opening, samples, selection, settings
 from ...frame import ranges as adapter
 from ...processes.beats import Counter
 from ...processes.seconds import Stopwatch
@@ -151,21 +151,12 @@ def _booked(graph: dict[int, Any], start: Any, range_id: int) -> list[Any]:
     for node in nodes:
         with settings.booking(node.operation):
             parent = graph[node.parent_id].rdf_node
-            if node.operation.name == "DefaultValueFor" and len(node.operation.args) == 2:
-                node.rdf_node, operation = _with_default(parent, *node.operation.args), node.operation
+            if node.operation.name == default_values.NAME:
+                node.rdf_node, operation = default_values.defined(parent, node.operation), node.operation
             else:
                 node.rdf_node, operation = generator._call_rdf_operation(node.operation, parent, range_id)
         generator.append_node_to_results(operation, node.rdf_node, promises)
     return promises
-
-
-def _with_default(parent: Any, name: str, value: Any) -> Any:
-    """``DefaultValueFor`` of the value's own type: PyROOT takes that of an earlier graph of this process where it can, and
-    ROOT then reads the column as that, in silence."""
-    kind = {bool: "bool", int: "int", float: "double"}.get(type(value))
-    if kind is None or (kind == "int" and not -(2**31) <= value < 2**31):
-        return parent.DefaultValueFor(name, value)
-    return parent.DefaultValueFor[kind](name, value)
 
 
 def take_notes(told: bool) -> None:

@@ -1,0 +1,28 @@
+"""DefaultValueFor, of the type that the program gave or its value has.
+
+PyROOT takes the type of an earlier one of this process where it can, and ROOT then reads the column as that, in silence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["NAME", "defined", "type_name"]
+
+NAME = "DefaultValueFor"
+_OWN = {bool: "bool", int: "int", float: "double"}
+
+
+def type_name(template: Any) -> str:
+    """What C++ calls a type that was given in brackets: a text, a class of ROOT's, or a type of Python's by its name."""
+    return template if isinstance(template, str) else str(getattr(template, "__cpp_name__", template.__name__))
+
+
+def defined(parent: Any, operation: Any) -> Any:
+    """The node of ROOT's that DistRDF's ``operation`` makes of the node ``parent``."""
+    kind = getattr(operation, "template", "")
+    values = [*operation.args[1:], *(operation.kwargs.get(name) for name in ("defaultValue",) if name in operation.kwargs)]
+    if not kind and len(values) == 1:
+        own = _OWN.get(type(values[0]), "")
+        kind = "" if own == "int" and not -(2**31) <= values[0] < 2**31 else own
+    return (parent.DefaultValueFor[kind] if kind else parent.DefaultValueFor)(*operation.args, **operation.kwargs)
