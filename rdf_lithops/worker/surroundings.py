@@ -119,6 +119,8 @@ def _persistent_request(
     for number in range(1, tries + 1):
         try:
             reply, reply_blobs = warm.request(folder, lease, message, blobs, pulse, more)
+            if reply["reply"] == "again":  # the graph does not compile after what that process has run
+                reply, reply_blobs = warm.request(folder, {**lease, "new": True}, message, blobs, pulse, more)
         except warm.WarmProcessDied as died:
             if number == tries or died.kind != "died" or not os.path.isdir(folder):
                 raise Crashed(died, number, pulse.range_id) from died

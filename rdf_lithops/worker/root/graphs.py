@@ -79,6 +79,7 @@ class _Current:
     watch: Stopwatch
     counter: Counter | None = None
     notes = ""  # what becomes of notes: "told", "left", or none are taken
+    is_not_compiled = False  # a graph of it could not be booked or compiled
 
 
 current = _Current()
@@ -93,6 +94,7 @@ def _compiled() -> Iterator[None]:
             yield
         except Exception as error:
             failed = error
+    current.is_not_compiled |= failed is not None
     problem = "" if failed is None else compiler.first_error(said.text)
     if problem:
         raise NotCompiled(problem)

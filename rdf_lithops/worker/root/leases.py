@@ -50,13 +50,14 @@ class Slot:
 class Lease(NamedTuple):
     """What a task asks for: a slot with this payload, if possible one that has compiled this graph ("" for none).
 
-    ``copies``: it asks to compile alone, for as many tasks that will come.
+    ``copies``: it asks to compile alone, for as many tasks that will come. ``new``: a slot that has run nothing.
     """
 
     client: Connection[Any, Any]
     payload_digest: str
     graph: str
     copies: int = 0
+    new: bool = False
 
 
 @dataclass

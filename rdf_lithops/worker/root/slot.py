@@ -122,6 +122,7 @@ class _Slot:
         log_start = os.path.getsize(self.log)
         self.counter.set(0)
         self.counter.begin_range(None)
+        has_past = bool(self.compiled)
         with client:
             try:
                 with _talking():
@@ -143,7 +144,10 @@ class _Slot:
                 why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
                 reply, reply_blobs = {"reply": "error", "why": why, "traceback": traceback.format_exc()}, []
             sys.stdout.flush()
-            self.spoiled = self.spoiled or self._is_broken(log_start)
+            is_broken = self._is_broken(log_start)
+            self.spoiled = self.spoiled or is_broken
+            if has_past and reply["reply"] == "ok" and (graphs.current.is_not_compiled or is_broken):  # decision 335
+                self.spoiled, reply, reply_blobs = True, {"reply": "again"}, []
             if reply["reply"] != "ok":
                 reply["log_tail"] = warm.log_tail(self.log, log_start)
             self._say_done()
@@ -182,6 +186,7 @@ class _Slot:
         """Run what ``message`` asks for; errors of the user's graph are part of the answer, others are raised: ours, and
         PayloadFailure."""
         started = time.perf_counter()
+        graphs.current.is_not_compiled = False
         with (
             sealed.installed(secret, place_of(self.folder, sealed.FOLDER, os.getpid())),
             execute.working_folder(message["cwd"], message.get("umask")),

@@ -143,7 +143,8 @@ class Parent:
         elif message["op"] == "restored":
             self._restored(connection, message["variables"])
         else:
-            self.waiting.append(Lease(connection, message["payload"], message["graph"], message.get("copies", 0)))
+            wanted = message.get("copies", 0), message.get("new", False)
+            self.waiting.append(Lease(connection, message["payload"], message["graph"], *wanted))
 
     def _restored(self, connection: Connection[Any, Any], variables: dict[str, str]) -> None:
         """This process is a copy of a snapshot: all that it forks from now on has a name and randomness of its own."""
@@ -163,7 +164,9 @@ class Parent:
         knowing = next((slot for slot in idle if lease.graph in slot.graphs), None)
         compiling = next((slot for slot in fitting if slot.prepares(lease.graph)), None)
         unborn = next((twin for twin in self.unborn.values() if twin.lease is None and twin.suits(lease)), None)
-        if lease.copies and (knowing or compiling):
+        if lease.new:
+            self._assign(self._fork_slot(lease.payload_digest), lease)
+        elif lease.copies and (knowing or compiling):
             lease.client.close()
         elif knowing is None and compiling is not None:
             compiling.queue.append(lease)
