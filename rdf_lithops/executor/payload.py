@@ -243,8 +243,8 @@ def user_modules_by_value() -> Iterator[None]:
         yield
         return
     registered = []
-    for module in list(sys.modules.values()):
-        if _is_users(module) and module.__name__ not in cloudpickle.list_registry_pickle_by_value():
+    for module in _users_modules():
+        if module.__name__ not in cloudpickle.list_registry_pickle_by_value():
             cloudpickle.register_pickle_by_value(module)
             registered.append(module)
     _looked_for.lasts = True
@@ -260,6 +260,19 @@ _looked_for = threading.local()
 _INSTALLED = tuple(
     os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
+
+
+_others: dict[str, ModuleType] = {}  # modules, by their names, that are not the user's: a program has thousands
+
+
+def _users_modules() -> Iterator[ModuleType]:
+    for name, module in list(sys.modules.items()):
+        if _others.get(name) is module:
+            continue
+        if _is_users(module):
+            yield module
+        elif isinstance(getattr(module, "__file__", None), str):
+            _others[name] = module
 
 
 def _is_users(module: ModuleType) -> bool:
