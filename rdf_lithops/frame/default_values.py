@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["NAME", "defined", "type_name"]
+__all__ = ["NAME", "defined", "kind_of", "type_name"]
 
 NAME = "DefaultValueFor"
 _OWN = {bool: "bool", int: "int", float: "double"}
@@ -18,11 +18,17 @@ def type_name(template: Any) -> str:
     return template if isinstance(template, str) else str(getattr(template, "__cpp_name__", template.__name__))
 
 
+def kind_of(operation: Any) -> str:
+    """The type of DistRDF's ``operation`` in C++; empty where it is PyROOT's to find out."""
+    given = getattr(operation, "template", "")
+    values = [*operation.args[1:], *(operation.kwargs[name] for name in ("defaultValue",) if name in operation.kwargs)]
+    if given or len(values) != 1:
+        return str(given)
+    own = _OWN.get(type(values[0]), "")
+    return "" if own == "int" and not -(2**31) <= values[0] < 2**31 else own
+
+
 def defined(parent: Any, operation: Any) -> Any:
     """The node of ROOT's that DistRDF's ``operation`` makes of the node ``parent``."""
-    kind = getattr(operation, "template", "")
-    values = [*operation.args[1:], *(operation.kwargs.get(name) for name in ("defaultValue",) if name in operation.kwargs)]
-    if not kind and len(values) == 1:
-        own = _OWN.get(type(values[0]), "")
-        kind = "" if own == "int" and not -(2**31) <= values[0] < 2**31 else own
+    kind = kind_of(operation)
     return (parent.DefaultValueFor[kind] if kind else parent.DefaultValueFor)(*operation.args, **operation.kwargs)

@@ -24,6 +24,7 @@ undeclared     why a worker does not know a name that the driver knows
 proxies        each attribute that is taken of a node stands for itself
 booking        what is refused when it is booked
 unknown_columns  columns that are not there
+default_types  defaults of another type than their column
 own_axis       Histo1D without limits
 weighted_statistics  Stats with weights
 bad_files      files that cannot be read, left out on purpose

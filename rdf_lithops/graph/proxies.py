@@ -14,7 +14,17 @@ from typing import Any
 
 from ..errors import PlanError, RdfLithopsError
 from ..frame import default_values, settings
-from . import answers, booking, composed, first_entries, operations, own_axis, unknown_columns, weighted_statistics
+from . import (
+    answers,
+    booking,
+    composed,
+    default_types,
+    first_entries,
+    operations,
+    own_axis,
+    unknown_columns,
+    weighted_statistics,
+)
 
 # isort: split
 import ROOT  # noqa: F401  # DistRDF is a part of it
@@ -173,6 +183,8 @@ def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = ()
     parent = proxy.proxied_node
     booking.check(operation)
     unknown_columns.check(operation, parent)
+    if name == default_values.NAME:
+        default_types.check(parent.rdf_node, operation)
     first_entries.check_report(operation, parent.get_head())
     settings.note(operation)
     with _booking:

@@ -87,6 +87,7 @@ USERS_OF_ROOT = {
     "graph/composed.py",
     "graph/declaring.py",
     "graph/delivering.py",
+    "graph/default_types.py",
     "graph/drawn_graph.py",
     "graph/first_entries.py",
     "graph/functions.py",

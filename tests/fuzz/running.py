@@ -45,6 +45,7 @@ class Query:
 
 # What local RDataFrame answers and we refuse, each for a reason that is documented: part of our message, why.
 KNOWN: dict[str, str] = {
+    r"DefaultValueFor: expected a value of column": "a default of another type: local RDataFrame gives it to all entries",
     r"on_bad_file='skip' needs a tree's name and files": "what is skipped of a specification would change its samples",
     r"on_bad_file='skip' cannot leave out files of a chain with": "what is skipped of a chain would shift its friends",
     r"ROOT reads all files of a dataset with one type, so the numbers would be wrong": "a column whose type changes between "

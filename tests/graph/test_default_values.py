@@ -12,6 +12,8 @@ import ROOT
 from conftest import CAPTURED, LOCALHOST_CONFIG
 from test_what_is_read import write
 
+import rdf_lithops
+
 DEFAULTS = """
 import sys, lithops, ROOT, rdf_lithops
 if __name__ == "__main__":
@@ -55,3 +57,13 @@ def test_a_type_in_brackets(kind: str, given: Any, npartitions: int, fexec: Any,
         for frame in (ROOT.RDataFrame("t", files), ROOT.RDataFrame("t", files, executor=fexec, npartitions=npartitions))
     )
     assert ([0, 1, 2, 0, 1, 1] if kind != "bool" else [0, 1, 1, 0, 1, 1]) == expected == found
+
+
+@pytest.mark.parametrize(("kind", "value"), [("UInt_t", 1), ("Long64_t", 1), ("float", 1.0), ("int", 1.0), ("double", 1)])
+def test_a_default_of_another_type(kind: str, value: float, fexec: Any, tmp_path: Path) -> None:
+    """Is refused, with what to write: local ROOT gives it to all entries."""
+    files = [write(tmp_path / "with.root", 4, x=f"{kind}(rdfentry_ % 3)"), write(tmp_path / "without.root", 2, y="1")]
+    frame = ROOT.RDataFrame("t", files, executor=fexec, npartitions=2)
+    with pytest.raises(rdf_lithops.PlanError, match=r"""column 'x', which is .*write DefaultValueFor\[".*"\]\("x", ...\)"""):
+        frame.DefaultValueFor("x", value)
+    assert 6 == frame.Count().GetValue()  # nothing of it is left in the graph
