@@ -29,7 +29,7 @@ __all__ = [
 _SOURCE_HEADER = """
 #ifndef RDF_LITHOPS_FIRST_ENTRY
 #define RDF_LITHOPS_FIRST_ENTRY
-namespace rdf_lithops { inline ULong64_t first_entry = 0; }
+namespace rdf_lithops { ULong64_t first_entry = 0; } // not inline: decision 356
 #endif
 """
 instantiated: set[str] = set()  # the lines of C++ that came from libraries
@@ -113,8 +113,6 @@ def _instantiated_here(at_once: bool) -> Iterator[None]:
     yield
     ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(defined))
     pickle.loads(pickle.dumps(ROOT.Detail.RDF.GetMergeableValue(histogram)))
-    yield
-    ROOT.rdf_lithops.first_entry = 0  # which most graphs do not use
     yield
 
 
