@@ -8,6 +8,7 @@ A new storage scheme goes into ``object_stores`` (SCHEMES and keys), ``access`` 
 on the driver, into ``dataset``: ``names`` (patterns), ``identity``, ``credentials``; ``deployment.check`` tries it.
 
     access           ROOT's end: which road a URL takes, what this process may read, and what it could not
+    ranged           ROOT's classes of files that come through the reader, called in a library
     reader           the process that answers ROOT, and ends when nobody needs it
     sources          what it has of remote files: versions, bytes that are here, bytes on their way
     extents          which bytes to fetch, and a bounded cache of those that were

@@ -1,13 +1,12 @@
 """How this process's ROOT opens a URL: native where ROOT's build has it, else through the reader of this machine.
 
 root://, roots://          ROOT's own XRootD client (a build without it says so)
-s3://, http://, https://   ``ranged_file.h``, compiled once per process, and the reader
+s3://, http://, https://   ``ranged``, which asks the reader of this machine
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import struct
@@ -18,7 +17,7 @@ from typing import Any, TypedDict
 
 from ..processes import warm, wire
 from ..travels import sealed as credentials
-from . import object_stores, reader, remote, signed_files
+from . import object_stores, ranged, reader, remote, signed_files
 from .secret_urls import cleaned
 
 __all__ = [
@@ -29,7 +28,6 @@ __all__ = [
     "fetched",
     "granted",
     "hold",
-    "install",
     "is_remote",
     "need_reader",
     "prepare",
@@ -37,10 +35,6 @@ __all__ = [
     "unreadable",
 ]
 
-_HEADER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ranged_file.h")
-_CONSTRUCTOR = "RangedFile(const char*,Option_t*)"
-_XROOTD_CONSTRUCTOR = "TNetXNGFile(const char*,Option_t*,const char*,Int_t,Int_t,Bool_t)"
-_RAW_CONSTRUCTOR = "RangedRaw(std::string_view, ROOT::Internal::RRawFile::ROptions)"
 _OPTIONS: dict[str, Any] = {"idle_limit_s": 300.0, "cache_limit_mib": 1024.0}
 
 
@@ -94,9 +88,7 @@ class Standing:
 
     def fetched(self) -> Fetched:
         """Return what was fetched so far for files that were opened under this grant; nothing where the reader is gone."""
-        import ROOT
-
-        ROOT.rdf_lithops.settle()
+        ranged.settle()
         try:
             return Fetched(**ask(self.control, {"op": "fetched", "grant": self.name}))
         except (OSError, EOFError, ValueError):
@@ -120,27 +112,6 @@ def need_reader(name: str) -> bool:
     return name.partition("://")[0].lower() in object_stores.SCHEMES and is_remote(name)
 
 
-@functools.lru_cache(maxsize=1)
-def install() -> None:  # decision 28
-    """Teach this process's ROOT the schemes that its build does not open, or not with verified certificates."""
-    import ROOT
-
-    if not ROOT.gInterpreter.Declare(f'#include "{_HEADER}"'):
-        raise RuntimeError(f"{_HEADER} does not compile with this ROOT; the log's tail says why")
-    ROOT.gEnv.SetValue("Path.ForceRemote", 1)  # else root://localhost//path is a local file, if there is one of that path
-    plugins = ROOT.gROOT.GetPluginManager()
-    plugins.LoadHandlersFromPluginDirs("TFile")
-    plugins.LoadHandlersFromPluginDirs("ROOT::Internal::RRawFile")
-    for kind, scheme in (("TFile", "^http[s]?:"), ("TFile", "^[a]?s3:"), ("ROOT::Internal::RRawFile", "^http[s]?:")):
-        plugins.RemoveHandler(kind, scheme)
-    for scheme in ("^s3:", "^http[s]?:"):  # TRegexp, which knows no alternatives
-        plugins.AddHandler("TFile", scheme, "rdf_lithops::RangedFile", "Core", _CONSTRUCTOR)
-    plugins.AddHandler("ROOT::Internal::RRawFile", "^http[s]?:", "rdf_lithops::RangedRaw", "Core", _RAW_CONSTRUCTOR)
-    if "xrootd" in str(ROOT.gROOT.GetConfigFeatures()).split():  # the wheel sends roots to a class that is not there
-        plugins.RemoveHandler("TFile", "^roots:")
-        plugins.AddHandler("TFile", "^roots:", "TNetXNGFile", "NetxNG", _XROOTD_CONSTRUCTOR)
-
-
 @contextlib.contextmanager
 def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[None]:
     """While this lasts, the files ``names`` can be opened with what ``grant`` says.
@@ -155,7 +126,7 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
         wanted = [name for name in names if is_remote(name)]
         urls = sorted({name for name in wanted if need_reader(name)})
         if wanted:
-            install()
+            ranged.install()
         signed = {**grant.signed, **credentials.signed_urls()}
         signed_files.teach({name: signed[name] for name in wanted if name in signed and not need_reader(name)})
         if urls:
@@ -185,17 +156,15 @@ def prepare(folder: str, grant: Grant, urls: list[str], announce: bool) -> Stand
 
     The reader is told to open ``urls`` now, if they are to be announced (``announce``).
     """
-    import ROOT
-
-    install()
+    ranged.install()
     control = connect(folder, grant.settings)
     try:
         versions = {url: grant.versions[url] for url in urls if url in grant.versions}
         signed = {**grant.signed, **credentials.signed_urls()}
         message = {"op": "grant", "variables": _variables(grant), "versions": versions, "signed": signed}
         name = ask(control, message)["grant"]
-        ROOT.rdf_lithops.set_reader(folder, name)
-        ROOT.rdf_lithops.take_failure()
+        ranged.set_reader(folder, name)
+        ranged.take_failure()
         if announce:
             ask(control, {"op": "expect", "grant": name, "urls": urls})
     except BaseException:
@@ -223,11 +192,7 @@ def take_failure() -> dict[str, Any] | None:
 
     Its fields are those of an AccessFailure: ``kind``, ``url``, ``why``, ``next_command``.
     """
-    if not install.cache_info().currsize:
-        return None
-    import ROOT
-
-    text = str(ROOT.rdf_lithops.take_failure())
+    text = ranged.take_failure()
     if not text:
         return None
     try:
@@ -255,10 +220,8 @@ def unreadable(names: Iterable[str]) -> dict[str, Any] | None:
     for url in names:
         if not is_remote(url) or need_reader(url):
             continue
-        import ROOT
-
-        install()
-        text = cleaned(str(ROOT.rdf_lithops.why_not(url)))
+        ranged.install()
+        text = cleaned(ranged.why_not(url))
         if not text:
             continue
         name = remote.shown(url)

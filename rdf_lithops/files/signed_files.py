@@ -23,7 +23,7 @@ def _install() -> None:
     plugins = ROOT.gROOT.GetPluginManager()
     for kind in ("TFile", "ROOT::Internal::RRawFile"):
         plugins.LoadHandlersFromPluginDirs(kind)
-    for kind, schemes in (("TFile", ("^[x]?root:", "^roots:")), ("ROOT::Internal::RRawFile", ("^root[s]?:",))):
+    for kind, schemes in (("TFile", ("^[x]?root:", "^roots:", "^roots://")), ("ROOT::Internal::RRawFile", ("^root[s]?:",))):
         for scheme in schemes:
             plugins.RemoveHandler(kind, scheme)
     for scheme in ("^[x]?root:", "^[x]?roots:"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import access, remote
+from . import access, ranged, remote
 
 __all__ = ["SCHEMES", "read_extent", "version_of"]
 
@@ -27,7 +27,7 @@ def version_of(url: str) -> str:
     not say."""
     import ROOT
 
-    access.install()
+    ranged.install()
     status = ROOT.FileStat_t()
     if ROOT.gSystem.GetPathInfo(url, status) == 0:
         return f"{status.fMtime}:{status.fSize}"

@@ -26,18 +26,13 @@ SOURCES = {
     "RNTupleHeadNode": "rntuple",
 }
 Pair = tuple[str, str, int | None]  # a file, the key of the tree in it, and which of the dataset's samples it belongs to
-_first_entry = 0  # as C++ has it
 
 
 def tell_first_entry(entry: int) -> None:
-    """Set the C++ variable ``rdf_lithops::first_entry``, unless it has the value: reaching it for the first time takes
-    0.1 s."""
-    global _first_entry
-    if entry != _first_entry:
-        import ROOT
+    """Set the C++ variable ``rdf_lithops::first_entry``."""
+    import ROOT
 
-        ROOT.rdf_lithops.first_entry = entry % 2**64
-        _first_entry = entry
+    ROOT.rdf_lithops.first_entry = entry % 2**64
 
 
 def data_frame(source: str, item: Any) -> Any:  # decision 93

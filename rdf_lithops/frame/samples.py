@@ -31,8 +31,9 @@ struct LocalSample {
    ULong64_t begin, end, total;
    int number; // of the sample in its specification; -1 where there is none
 };
-inline std::map<std::string, LocalSample> local_samples; // by file and tree, as ROOT names them
-inline ULong64_t entries_without_files = 0;
+// not inline: decision 356
+std::map<std::string, LocalSample> local_samples; // by file and tree, as ROOT names them
+ULong64_t entries_without_files = 0;
 
 inline void tell_sample(const char *id, ULong64_t begin, ULong64_t end, ULong64_t total, int number)
 {

@@ -66,7 +66,7 @@ USERS_OF_ROOT = {
     "dataset/ranges_by_load.py",
     "dataset/signed_sources.py",
     "dataset/survey.py",
-    "files/access.py",
+    "files/ranged.py",
     "files/signed_files.py",
     "files/snapshot_parts.py",
     "files/stores.py",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ROOT
 from conftest import LOCALHOST_CONFIG
 
 from rdf_lithops.compiled import build, catalogue, instantiation_lines, library
@@ -327,3 +328,44 @@ def test_the_next_program_has_what_this_one_asked_for(cache: Path, tmp_path: Pat
     assert without == bits
     assert said.endswith("2 kinds of actions from libraries, 0 compiled by Cling")
     assert [] == list(place.glob("wanted-*"))
+
+
+STARTS = """
+    import ctypes, os, sys
+    watched, library_of_mine = sys.argv[1], sys.argv[2]
+    libc = ctypes.CDLL(None)
+    opened = libc.inotify_init1(os.O_NONBLOCK)
+    assert libc.inotify_add_watch(opened, watched.encode(), 0x20) >= 0
+
+    def is_looked_into():
+        try:
+            return library_of_mine.encode() in os.read(opened, 65536)
+        except BlockingIOError:
+            return False
+
+    import ROOT
+    from rdf_lithops.frame import opening, samples
+    from rdf_lithops.worker.root import initialisation
+    initialisation.initialise()
+    initialisation.prepare()
+    for step in initialisation.warm_up(at_once=True):
+        pass
+    opening.tell_first_entry(7)
+    samples.tell_entries(100)
+    frame = ROOT.RDataFrame(100).Define("x", "sqrt(rdfentry_ + 0.5)").Filter("x > 1")
+    frame = frame.DefinePerSample("number", "(double)::rdf_lithops::sample(rdfsampleinfo_).NEntries()")
+    histogram, total = frame.Histo1D(("x", "", 100, 0.0, 400.0), "x"), frame.Sum("number")
+    print(histogram.GetEntries(), total.GetValue(), is_looked_into())
+    ROOT.gInterpreter.Declare("inline int sought_everywhere = 0;")
+    print(ROOT.sought_everywhere, is_looked_into())
+"""
+
+
+@pytest.mark.skipif(os.environ[library.VARIABLE] == library.OFF, reason="no library was built for the tests")
+def test_a_start_looks_into_no_library_that_it_does_not_load(tmp_path: Path) -> None:
+    """From the start of ROOT to a first result nothing has Cling seek a symbol in all libraries of the system, which takes
+    a tenth of a second; what a user's own code asks for is sought."""
+    shutil.copy(str(ROOT.gSystem.DynamicPathName("libPhysics")), tmp_path / "libof_mine.so")
+    variables = {library.VARIABLE: os.environ[library.VARIABLE], "LD_LIBRARY_PATH": str(tmp_path)}
+    program = STARTS.replace("sys.argv[1], sys.argv[2]", repr((str(tmp_path), "libof_mine.so")))
+    assert ["99.0 9900.0 False", "0 True"] == run(program, tmp_path / "cache", **variables).splitlines()

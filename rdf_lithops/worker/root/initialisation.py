@@ -12,9 +12,10 @@ from typing import Any
 
 from ...compiled import library, ours
 from ...compiled.compiling import compiling_quickly
-from ...files import access
+from ...files import ranged
 from ...fold import arrays
 from ...frame import settings
+from ...processes import restored
 from ...processes.seconds import watch_reads
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
 _SOURCE_HEADER = """
 #ifndef RDF_LITHOPS_FIRST_ENTRY
 #define RDF_LITHOPS_FIRST_ENTRY
-namespace rdf_lithops { inline ULong64_t first_entry = 0; }
+namespace rdf_lithops { ULong64_t first_entry = 0; } // not inline: decision 356
 #endif
 """
 instantiated: set[str] = set()  # the lines of C++ that came from libraries
@@ -74,7 +75,10 @@ def warm_up(at_once: bool = False) -> Generator[None]:
     """Compile and run, in steps, what most graphs share; the caller may stop after any of them."""
     with compiling_quickly() if instantiated or at_once else contextlib.nullcontext():
         yield from _called_from_python() if instantiated else _instantiated_here(at_once)
-    access.install()
+    ranged.install()
+    yield
+    if not at_once or restored.is_snapshot():  # else a first call may do without
+        ranged.read_plugins()
     yield
 
 
@@ -113,8 +117,6 @@ def _instantiated_here(at_once: bool) -> Iterator[None]:
     yield
     ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(defined))
     pickle.loads(pickle.dumps(ROOT.Detail.RDF.GetMergeableValue(histogram)))
-    yield
-    ROOT.rdf_lithops.first_entry = 0  # which most graphs do not use
     yield
 
 

@@ -11,15 +11,18 @@
 //    5 send      body: as read                              answer: those bytes, never a file
 //    6 settle    no body                                    answer: nothing; what was asked for before is counted
 //
-// Nothing here takes Python's lock: ROOT reads from threads of its own while the main thread waits for them.
+// Nothing here takes Python's lock: ROOT reads from threads of its own while the main thread waits for them. What files/opening.py
+// calls by way of ctypes, and what ROOT's plug-in manager makes files with, is plain C, at the end.
 #ifndef RDF_LITHOPS_RANGED_FILE
 #define RDF_LITHOPS_RANGED_FILE
 
 #include <ROOT/RRawFile.hxx>
 #include <TBranch.h>
+#include <TEnv.h>
 #include <TError.h>
 #include <TFile.h>
 #include <TMap.h>
+#include <TPluginManager.h>
 #include <TROOT.h>
 #include <TTree.h>
 #include <TTreeCache.h>
@@ -33,6 +36,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <thread>
@@ -48,33 +52,6 @@ inline std::mutex state_mutex;
 inline std::string reader_folder; // where the reader listens
 inline std::string grant;         // names the variables that this process was granted, at the reader
 inline std::string failure;       // the last error of the reader, for the one who explains why a range failed
-
-inline void set_reader(const std::string &folder, const std::string &given)
-{
-   std::lock_guard<std::mutex> lock(state_mutex);
-   reader_folder = folder;
-   grant = given;
-}
-
-inline std::string take_failure()
-{
-   std::lock_guard<std::mutex> lock(state_mutex);
-   return std::exchange(failure, "");
-}
-
-// Why ROOT itself cannot open `url`: what it would print; empty if it can.
-inline std::string why_not(const std::string &url)
-{
-   static std::string text;
-   text.clear();
-   const auto before = SetErrorHandler([](int level, Bool_t, const char *, const char *message) {
-      if (level >= kError)
-         text += std::string(message) + "\n";
-   });
-   std::unique_ptr<TFile> file{TFile::Open(url.c_str(), "READ_WITHOUT_GLOBALREGISTRATION")};
-   SetErrorHandler(before);
-   return file && !file->IsZombie() ? "" : text + "it cannot be opened";
-}
 
 class Remote;
 inline std::mutex open_files_mutex;
@@ -255,18 +232,6 @@ public:
       fSettled = true;
    }
 };
-
-// Settle the files of this process that are open; a reader that is gone fetches nothing.
-inline void settle()
-{
-   std::lock_guard<std::mutex> lock(open_files_mutex);
-   for (auto *file : open_files) {
-      try {
-         file->Settle();
-      } catch (const std::runtime_error &) {
-      }
-   }
-}
 
 // What TFile::Open makes of a remote URL. Read only.
 class RangedFile : public TFile {
@@ -469,4 +434,83 @@ public:
 
 } // namespace rdf_lithops
 
+extern "C" void rdf_lithops_set_reader(const char *folder, const char *grant)
+{
+   std::lock_guard<std::mutex> lock(rdf_lithops::state_mutex);
+   rdf_lithops::reader_folder = folder;
+   rdf_lithops::grant = grant;
+}
+
+// The reader's last error, which is forgotten; empty if there was none. Valid until this thread asks again.
+extern "C" const char *rdf_lithops_take_failure()
+{
+   thread_local std::string taken;
+   std::lock_guard<std::mutex> lock(rdf_lithops::state_mutex);
+   taken = std::exchange(rdf_lithops::failure, "");
+   return taken.c_str();
+}
+
+// Why ROOT itself cannot open `url`: what it would print; empty if it can. Valid until this thread asks again.
+extern "C" const char *rdf_lithops_why_not(const char *url)
+{
+   static std::mutex mutex;
+   static std::string said; // by whichever thread opens it
+   thread_local std::string why;
+   std::lock_guard<std::mutex> lock(mutex);
+   said.clear();
+   const auto before = SetErrorHandler([](int level, Bool_t, const char *, const char *message) {
+      if (level >= kError)
+         said += std::string(message) + "\n";
+   });
+   std::unique_ptr<TFile> file{TFile::Open(url, "READ_WITHOUT_GLOBALREGISTRATION")};
+   SetErrorHandler(before);
+   why = file && !file->IsZombie() ? "" : said + "it cannot be opened";
+   return why.c_str();
+}
+
+// When it returns, the reader has begun to fetch all that files of this process have asked for; one that is gone fetches nothing.
+extern "C" void rdf_lithops_settle()
+{
+   std::lock_guard<std::mutex> lock(rdf_lithops::open_files_mutex);
+   for (auto *file : rdf_lithops::open_files) {
+      try {
+         file->Settle();
+      } catch (const std::runtime_error &) {
+      }
+   }
+}
+
+extern "C" void *rdf_lithops_open_file(const char *url, const char *option)
+{
+   return static_cast<TFile *>(new rdf_lithops::RangedFile(url, option));
+}
+
+// `url` points to a std::string_view, `options` to an RRawFile::ROptions.
+extern "C" void *rdf_lithops_open_raw(const void *url, const void *options)
+{
+   using ROOT::Internal::RRawFile;
+   return static_cast<RRawFile *>(new rdf_lithops::RangedRaw(*static_cast<const std::string_view *>(url),
+                                                             *static_cast<const RRawFile::ROptions *>(options)));
+}
+
+// Have this process's ROOT open URLs with the two functions above, which its interpreter knows. What its own plug-ins say of
+// the same schemes goes if it is there already, and comes behind ours if ROOT reads it later: it does when it looks for the
+// first file that is none of this machine, and that takes it a tenth of a second.
+extern "C" void rdf_lithops_open_urls()
+{
+   gEnv->SetValue("Path.ForceRemote", 1); // else root://localhost//path is a local file, if there is one of that path
+   auto &plugins = *gROOT->GetPluginManager();
+   const char *const raw = "ROOT::Internal::RRawFile";
+   for (const char *theirs : {"^http[s]?:", "^[a]?s3:", "^s3[s]?:"})
+      plugins.RemoveHandler("TFile", theirs);
+   plugins.RemoveHandler(raw, "^http[s]?:");
+   for (const char *ours : {"^s3:", "^http:", "^https:"}) // spelt otherwise than theirs: the later of two that are alike stays
+      plugins.AddHandler("TFile", ours, "TFile", "RIO", "::rdf_lithops_open_file(const char*,const char*)");
+   for (const char *ours : {"^http:", "^https:"})
+      plugins.AddHandler(raw, ours, "TFile", "RIO", "::rdf_lithops_open_raw(const void*,const void*)");
+   const auto features = std::string(" ") + gROOT->GetConfigFeatures() + " ";
+   if (features.find(" xrootd ") != std::string::npos) // the wheel sends roots to a class that is not there
+      plugins.AddHandler("TFile", "^roots://", "TNetXNGFile", "NetxNG",
+                         "TNetXNGFile(const char*,Option_t*,const char*,Int_t,Int_t,Bool_t)");
+}
 #endif
