@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lithops.wait import ALL_COMPLETED, ALWAYS
@@ -17,6 +17,7 @@ from ..options import Options
 from ..planning.plans import Plan
 from ..run import interrupts
 from ..run.books import CallEnd
+from ..travels.arrived import Arrived
 from .gate import Gate, submitting
 from .listings import Listing
 from .localhost import LocalJobs
@@ -229,9 +230,9 @@ class LithopsSubmission:
     def holds_reducer(self) -> bool:
         return self._gate is not None and self._gate.futures is None
 
-    def maps_delivered(self) -> None:
+    def maps_delivered(self, partials: Sequence[bytes] = ()) -> None:
         if self._gate is not None:
-            self._gate.open()
+            self._gate.open([Arrived(self.maps[0].executor_id, each) for each in partials])
 
     def reduce_end(self) -> CallEnd | None:
         self.session.check_open()  # a run in another thread ends with its executor

@@ -51,6 +51,8 @@ __all__ = ["CallEnd", "Outcome", "Submission", "finish", "run"]
 
 logger = logging.getLogger(__name__)
 
+HANDED_BYTES = 8 * 2**10  # of a partial, on average: as many as Lithops puts into the status of a call
+
 Submit = Callable[[Plan], Submission]
 Adopted = tuple[list[int], Submission]  # calls, and what tells of them in this order
 
@@ -251,7 +253,8 @@ class _Run:
         submit_s = time.perf_counter() - submitting
         self.submit_s += submit_s
         calls = [item["call"]["id"] for item in part.iterdata]
-        self.live.append(Attempt(self.attempts, calls, submission, lacks=lacks))
+        given = frozenset(self.books.kept.keys() - set(calls))
+        self.live.append(Attempt(self.attempts, calls, submission, given, lacks=lacks))
         self.books.expect(calls, self.attempts)
         self.watch.expect(self.attempts)
         self.books.tell(AttemptBegan(self.attempts, tuple(calls), submit_s, submission.job_key))
@@ -272,10 +275,11 @@ class _Run:
             if attempt.number == ADOPTED or not any(other.number == ADOPTED for other in self.live):
                 self._close(attempt, None)
             return
-        if attempt.has_delivered:
-            if not attempt.is_asked and self._hand_on(attempt):
+        if attempt.has_delivered and not attempt.is_asked:
+            attempt.is_asked = True
+            if self._hand_on(attempt):
                 return
-            attempt.submission.maps_delivered()
+            attempt.submission.maps_delivered(self._for_the_reducer(attempt))
         is_over = self._has_no_more_to_tell() or self.watch.is_over(attempt, self.books, end is not None)
         if self._has_no_more_to_tell():  # what ends the run may have been seen just now, in the last look at what was gone
             return
@@ -289,7 +293,6 @@ class _Run:
 
     def _hand_on(self, attempt: Attempt) -> bool:
         """Whether all is there, and too much for one reducer: one that has not begun need not begin only to say so."""
-        attempt.is_asked = True
         if self.books.owed or not attempt.submission.holds_reducer:
             return False
         kept = (each for some in self.books.kept.values() for each in some)
@@ -300,6 +303,13 @@ class _Run:
         attempt.submission.cancel(RunError("it is folded in rounds"))
         self._close(attempt, None)
         return True
+
+    def _for_the_reducer(self, attempt: Attempt) -> list[bytes]:  # decision 346
+        """The partials that its reducer would fetch, where they are so small that handing them on is less trouble."""
+        if self.books.owed or not attempt.submission.holds_reducer:
+            return []
+        new = [each for call_id, some in self.books.kept.items() if call_id not in attempt.given for each in some]
+        return new if sum(map(len, new)) <= HANDED_BYTES * len(new) else []
 
     def _has_no_more_to_tell(self) -> bool:
         return not self.books.unfinished
