@@ -34,7 +34,7 @@ class Gate:
         self._session, self._before = session, before
         self._maps: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
         self._wanted = threading.Event()
-        self._handed: list[Any] = []
+        self._handed: list[Any] | None = None
         self._abandoned = False
         self.futures: list[Any] | None = None
         self.error: Exception | None = None
@@ -86,11 +86,11 @@ class Gate:
             self._session.lock.acquire()
         if self._abandoned:
             raise _Abandoned
-        if self._handed:
+        if self._handed is not None:
             maps[:] = self._handed
 
-    def open(self, handed: Sequence[Any] = ()) -> None:
-        """Have the reducer submitted, with what is ``handed`` to it in the place of the maps' futures, if anything is."""
+    def open(self, handed: Sequence[Any]) -> None:
+        """Have the reducer submitted, which is ``handed`` these futures."""
         if not self._wanted.is_set():
             self._handed = list(handed)
             self._wanted.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,9 +49,9 @@ class Submission(Protocol):
     def holds_reducer(self) -> bool:
         """Whether the reducer has not begun, and begins when ``maps_delivered`` says so."""
 
-    def maps_delivered(self, partials: Sequence[bytes] = ()) -> None:
-        """All partials are there: a reducer that was held back begins. ``partials`` are all that it need be given beside
-        those that are in its task; none: it fetches what the calls handed back."""
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]]) -> None:
+        """All partials are there: a reducer that was held back begins. It is given these of the calls at these positions
+        (of a call that is not wanted any more: nothing), and fetches what the others have handed back."""
 
     def reduce_end(self) -> CallEnd | None:
         """How the reducer ended, or None while it has not."""
@@ -71,15 +71,13 @@ class Submission(Protocol):
 
 @dataclass
 class Attempt:
-    """One submission of some of the calls. ``calls`` are their ids, by position; ``given`` those whose partials are in its
-    reducer's task; ``delivered`` those that gave a partial.
+    """One submission of some of the calls. ``calls`` are their ids, by position; ``delivered`` those that gave a partial.
 
     ``lacks``: the partials of other calls come too late for its reducer, if it has one."""
 
     number: int
     calls: list[int]
     submission: Submission
-    given: frozenset[int] = frozenset()
     delivered: set[int] = field(default_factory=set)
     merged: bytes | None = None
     lacks: bool = False

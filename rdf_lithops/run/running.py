@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ..errors import RunError, SubmissionError
 from ..options import Options
 from ..planning.plans import Plan
+from ..travels.arrived import HANDED_BYTES
 from ..travels.envelope import Envelope, unpack
 from . import interrupts
 from .account import Account
@@ -50,8 +51,6 @@ from .watch import Watch
 __all__ = ["CallEnd", "Outcome", "Submission", "finish", "run"]
 
 logger = logging.getLogger(__name__)
-
-HANDED_BYTES = 8 * 2**10  # of a partial, on average: as many as Lithops puts into the status of a call
 
 Submit = Callable[[Plan], Submission]
 Adopted = tuple[list[int], Submission]  # calls, and what tells of them in this order
@@ -253,8 +252,7 @@ class _Run:
         submit_s = time.perf_counter() - submitting
         self.submit_s += submit_s
         calls = [item["call"]["id"] for item in part.iterdata]
-        given = frozenset(self.books.kept.keys() - set(calls))
-        self.live.append(Attempt(self.attempts, calls, submission, given, lacks=lacks))
+        self.live.append(Attempt(self.attempts, calls, submission, lacks=lacks))
         self.books.expect(calls, self.attempts)
         self.watch.expect(self.attempts)
         self.books.tell(AttemptBegan(self.attempts, tuple(calls), submit_s, submission.job_key))
@@ -304,12 +302,11 @@ class _Run:
         self._close(attempt, None)
         return True
 
-    def _for_the_reducer(self, attempt: Attempt) -> list[bytes]:  # decision 346
-        """The partials that its reducer would fetch, where they are so small that handing them on is less trouble."""
-        if self.books.owed or not attempt.submission.holds_reducer:
-            return []
-        new = [each for call_id, some in self.books.kept.items() if call_id not in attempt.given for each in some]
-        return new if sum(map(len, new)) <= HANDED_BYTES * len(new) else []
+    def _for_the_reducer(self, attempt: Attempt) -> dict[int, tuple[bytes, ...]]:  # decision 346
+        """By position, the partials that its reducer would fetch and that are small, as handing them on is less trouble; of
+        a call that nobody wants any more, none."""
+        found = {position: self.books.kept.get(call_id, ()) for position, call_id in enumerate(attempt.calls)}
+        return {position: some for position, some in found.items() if all(len(each) <= HANDED_BYTES for each in some)}
 
     def _has_no_more_to_tell(self) -> bool:
         return not self.books.unfinished

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["Arrived"]
+__all__ = ["HANDED_BYTES", "Arrived"]
+
+HANDED_BYTES = 8 * 2**10  # of a partial at most, and it is handed on: as many as Lithops puts into the status of a call
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +195,7 @@ class Scripted:
     def queued(self) -> set[int]:
         return set()
 
-    def maps_delivered(self, partials: Sequence[bytes] = ()) -> None:
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]]) -> None:
         pass
 
     def lost(self) -> set[int]:

@@ -84,7 +84,7 @@ def _talking() -> Iterator[None]:
 
 
 def _asked_of(client: Connection[Any, Any]) -> Iterator[bytes]:
-    """What the task has to be folded, one by one; small ones come several at a time, and each is dropped once it is taken."""
+    """What the task has to be folded, one by one; small ones come several at a time; each is dropped once it is taken."""
     while True:
         with _talking():
             wire.send(client, {"event": "next"})
