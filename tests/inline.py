@@ -59,7 +59,7 @@ class Inline:
     def lost(self) -> set[int]:
         return set()
 
-    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]]) -> None:
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
         pass
 
     def reduce_end(self) -> CallEnd | None:

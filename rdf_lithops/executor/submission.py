@@ -114,8 +114,8 @@ def _call_limit_s(plan: Plan, options: Options) -> float | None:
 
 
 def _expected_s(plan: Plan) -> float:
-    """How long the longest call of a plan is expected to take; 0 where nobody knows."""
-    calls_s = None if plan.outlook is None else plan.outlook.calls_s
+    """How long the longest call of a plan is expected to take; 0 where nobody knows, or for folds, which are short."""
+    calls_s = None if plan.outlook is None or "partials" in plan.iterdata[0]["call"] else plan.outlook.calls_s
     return max(calls_s or (0.0,))
 
 
@@ -237,14 +237,14 @@ class LithopsSubmission:
     def holds_reducer(self) -> bool:
         return self._gate is not None and self._gate.futures is None
 
-    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]]) -> None:
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
         if self._gate is None:
             return
         handed = list[Any]()
         for position, future in enumerate(self.maps):
             given = partials.get(position)
             handed += [future] if given is None else [Arrived(future.executor_id, each) for each in given]
-        self._gate.open(handed)
+        self._gate.open([*handed, *(Arrived(self.maps[0].executor_id, each) for each in more)])
 
     def reduce_end(self) -> CallEnd | None:
         self.session.check_open()  # a run in another thread ends with its executor
@@ -268,7 +268,8 @@ class LithopsSubmission:
     def cancel(self, error: BaseException) -> None:
         if self._gate is not None:
             self._gate.abandon()
-            self._call_off()
+            if self._open or self.reduce is not None:
+                self._call_off()
         self.session.jobs.stop({future.job_key for future in self._submitted}, error)
 
     def _call_off(self) -> None:

@@ -146,7 +146,7 @@ class UnderWay:
     def queued(self) -> set[int]:
         return set()
 
-    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]]) -> None:
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
         """There is no reducer."""
 
     def reduce_end(self) -> CallEnd | None:

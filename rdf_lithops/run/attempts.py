@@ -49,9 +49,9 @@ class Submission(Protocol):
     def holds_reducer(self) -> bool:
         """Whether the reducer has not begun, and begins when ``maps_delivered`` says so."""
 
-    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]]) -> None:
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
         """All partials are there: a reducer that was held back begins. It is given these of the calls at these positions
-        (of a call that is not wanted any more: nothing), and fetches what the others have handed back."""
+        (of a call that is not wanted any more: nothing) and ``more``, and fetches what the other calls have handed back."""
 
     def reduce_end(self) -> CallEnd | None:
         """How the reducer ended, or None while it has not."""
@@ -71,13 +71,15 @@ class Submission(Protocol):
 
 @dataclass
 class Attempt:
-    """One submission of some of the calls. ``calls`` are their ids, by position; ``delivered`` those that gave a partial.
+    """One submission of some of the calls. ``calls`` are their ids, by position; ``given`` those whose partials its
+    reducer's task has; ``delivered`` those that gave a partial.
 
     ``lacks``: the partials of other calls come too late for its reducer, if it has one."""
 
     number: int
     calls: list[int]
     submission: Submission
+    given: frozenset[int] = frozenset()
     delivered: set[int] = field(default_factory=set)
     merged: bytes | None = None
     lacks: bool = False

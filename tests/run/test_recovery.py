@@ -195,7 +195,7 @@ class Scripted:
     def queued(self) -> set[int]:
         return set()
 
-    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]]) -> None:
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
         pass
 
     def lost(self) -> set[int]:
