@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -149,7 +149,7 @@ class _Scripted(Inline):
         self.run.delivered |= {self.calls[i] for i in ends if ended[i].end is None}
         return ends
 
-    def maps_delivered(self) -> None:
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
         """Only now the reducer begins, as where calls are paid."""
         if self.complete_s is None:
             self.complete_s = max(life.ends_s or 0.0 for life in self.lives.values())

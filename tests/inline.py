@@ -12,7 +12,7 @@ calls hand back their ranges' numbers, and whose fold strings them together::
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rdf_lithops.fold.order import check_each_range_once
@@ -59,7 +59,7 @@ class Inline:
     def lost(self) -> set[int]:
         return set()
 
-    def maps_delivered(self) -> None:
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
         pass
 
     def reduce_end(self) -> CallEnd | None:

@@ -18,6 +18,7 @@ invoking          invocations that are throttled or refused
 looks             how the storage is asked what became of calls
 objects           objects of Lithops' storage, read, listed and deleted for the driver
 listings          which calls have begun, beaten and ended, in one look
+clearing          objects of calls that have been read, deleted while others run
 statuses          Lithops' status of a call that has ended, read
 localhost         what runs, waits or was lost in Lithops' local back end
 complaints        what Lithops says of jobs that we have stopped, which is no news

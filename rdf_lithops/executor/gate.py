@@ -6,7 +6,7 @@ import concurrent.futures
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import RunError
@@ -34,6 +34,7 @@ class Gate:
         self._session, self._before = session, before
         self._maps: concurrent.futures.Future[list[Any]] = concurrent.futures.Future()
         self._wanted = threading.Event()
+        self._handed: list[Any] | None = None
         self._abandoned = False
         self.futures: list[Any] | None = None
         self.error: Exception | None = None
@@ -76,7 +77,7 @@ class Gate:
                 self._maps.set_exception(error)
 
     def wait_here(self, maps: list[Any]) -> None:
-        """Stands in for the executor's ``wait`` inside ``map_reduce``."""
+        """Stands in for the executor's ``wait`` inside ``map_reduce``, which hands ``maps`` to the reducer afterwards."""
         self._session.lock.release()
         try:
             self._maps.set_result(list(maps))
@@ -85,10 +86,14 @@ class Gate:
             self._session.lock.acquire()
         if self._abandoned:
             raise _Abandoned
+        if self._handed is not None:
+            maps[:] = self._handed
 
-    def open(self) -> None:
-        """Have the reducer submitted."""
-        self._wanted.set()
+    def open(self, handed: Sequence[Any]) -> None:
+        """Have the reducer submitted, which is ``handed`` these futures."""
+        if not self._wanted.is_set():
+            self._handed = list(handed)
+            self._wanted.set()
 
     def abandon(self) -> None:
         """Have ``map_reduce`` end without a reducer."""

@@ -34,6 +34,7 @@ class Listing:
     begun: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
     beaten: dict[str, object] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)  # of their objects, where they are in a store
     cost_s: float = 0.0  # what the look has taken of the processor, about
 
 
@@ -100,6 +101,7 @@ class StoreListing:
             found.cost_s += LIST_S + len(names) * self.name_s
             for name, change in names.items():
                 call, _, rest = name.removeprefix(f"{self._folder}/").partition("/")
+                found.names.setdefault(call, []).append(name)
                 if rest.endswith(INIT_ENDING):
                     found.begun.add(call)
                 elif rest == STATUS_NAME:

@@ -35,11 +35,15 @@ class Objects:
         found = storage.list_objects(storage.bucket, beginning)
         return {str(each["Key"]): each.get("ETag") or each.get("LastModified") for each in found}
 
+    def delete(self, names: list[str]) -> None:
+        """Delete these objects; one that is not there is no error."""
+        self._storage.delete_objects(self._storage.bucket, names)
+
     def delete_below(self, prefix: str) -> None:
         """Delete all objects of a folder."""
         names = self._storage.list_keys(self._storage.bucket, f"{prefix}/")
         if names:
-            self._storage.delete_objects(self._storage.bucket, names)
+            self.delete(names)
 
 
 class S3Objects(Objects):
@@ -63,6 +67,9 @@ class S3Objects(Objects):
                     return found
                 found[each["path"]] = each["e_tag"] or each["last_modified"]
         return found
+
+    def delete(self, names: list[str]) -> None:
+        self._store.delete(names)
 
     def delete_below(self, prefix: str) -> None:
         for page in self._store.list(prefix, chunk_size=PAGE):

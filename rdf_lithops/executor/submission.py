@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lithops.wait import ALL_COMPLETED, ALWAYS
@@ -17,6 +17,8 @@ from ..options import Options
 from ..planning.plans import Plan
 from ..run import interrupts
 from ..run.books import CallEnd
+from ..travels.arrived import HANDED_BYTES, Arrived
+from .clearing import Clearing
 from .gate import Gate, submitting
 from .listings import Listing
 from .localhost import LocalJobs
@@ -34,6 +36,9 @@ LOCAL_POLL_S, LONGEST_LOCAL_POLL_S = 0.004, 0.05
 POLL_SHARE = 0.001  # of the time since the submission: a long run is asked less often how it is
 READS_FOR_A_LIST, READ_S = 8, 0.15e-3  # of statuses, which cost about as much; and of the processor, for each
 AWAY_S = 1.0  # between two looks whether the network is there again
+CLEARED_BYTES = (
+    HANDED_BYTES / 2
+)  # another copy of the call may be a little larger, and its partial the one that is handed on
 MOST_ENDS = 512  # that are read before they are told
 MOST_BEATS = 128  # that are read at a time; of the others it is known that they have beaten
 
@@ -109,8 +114,8 @@ def _call_limit_s(plan: Plan, options: Options) -> float | None:
 
 
 def _expected_s(plan: Plan) -> float:
-    """How long the longest call of a plan is expected to take; 0 where nobody knows."""
-    calls_s = None if plan.outlook is None else plan.outlook.calls_s
+    """How long the longest call of a plan is expected to take; 0 where nobody knows, or for folds, which are short."""
+    calls_s = None if plan.outlook is None or "partials" in plan.iterdata[0]["call"] else plan.outlook.calls_s
     return max(calls_s or (0.0,))
 
 
@@ -130,6 +135,7 @@ class LithopsSubmission:
         self._local_jobs = LocalJobs(session.executor.compute_handler) if session.local else None
         self._looks = Looks(session)
         self._listing = self._looks.listing(self.job_key, self._open, session.workers())
+        self._clearing = Clearing(session.jobs.objects)
         self._turns = Turns(session.executor, len(maps))
         self._seen, self._unread = Listing(), deque[str]()
         self._next_look_s, self._listed_s = 0.0, -math.inf
@@ -170,8 +176,10 @@ class LithopsSubmission:
         calls = [self._unread.popleft() for _ in range(min(most, len(self._unread)))]
         ends = self._looks.ends([self._open[call] for call in calls])
         ended = {call: end for call, end in zip(calls, ends, strict=True) if end is not None}
-        for call in ended:
+        for call, end in ended.items():
             del self._open[call]
+            if self.holds_reducer and end.data is not None and len(end.data) <= CLEARED_BYTES:  # nobody reads it again
+                self._clearing.add(self._seen.names.get(call, ()))
         self._turns.give_back(ended)
         if ended:
             self._changed_s = time.monotonic()
@@ -229,9 +237,14 @@ class LithopsSubmission:
     def holds_reducer(self) -> bool:
         return self._gate is not None and self._gate.futures is None
 
-    def maps_delivered(self) -> None:
-        if self._gate is not None:
-            self._gate.open()
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
+        if self._gate is None:
+            return
+        handed = list[Any]()
+        for position, future in enumerate(self.maps):
+            given = partials.get(position)
+            handed += [future] if given is None else [Arrived(future.executor_id, each) for each in given]
+        self._gate.open([*handed, *(Arrived(self.maps[0].executor_id, each) for each in more)])
 
     def reduce_end(self) -> CallEnd | None:
         self.session.check_open()  # a run in another thread ends with its executor
@@ -255,7 +268,8 @@ class LithopsSubmission:
     def cancel(self, error: BaseException) -> None:
         if self._gate is not None:
             self._gate.abandon()
-            self._call_off()
+            if self._open or self.reduce is not None:
+                self._call_off()
         self.session.jobs.stop({future.job_key for future in self._submitted}, error)
 
     def _call_off(self) -> None:
@@ -272,6 +286,7 @@ class LithopsSubmission:
 
     def forget(self) -> None:
         self._looks.close()
+        self._clearing.close()
         self.session.jobs.forget(self._submitted, {future.job_key for future in self._submitted})
         before, _, number = self.job_key.rpartition("-M")
         self.session.jobs.discard(f"{before}-R{number}")  # of a reducer that was never submitted

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -146,7 +146,7 @@ class UnderWay:
     def queued(self) -> set[int]:
         return set()
 
-    def maps_delivered(self) -> None:
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
         """There is no reducer."""
 
     def reduce_end(self) -> CallEnd | None:

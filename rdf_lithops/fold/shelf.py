@@ -80,7 +80,11 @@ class Shelved:
         ahead = 0
         with ThreadPoolExecutor(READERS, thread_name_prefix="rdf_lithops-shelf") as readers:
             for each in self.packed:
-                size = size_of(unpack(each))
+                reference = unpack(each)
+                if reference.stored is None and not reading:
+                    yield each  # a thread would cost more than it saves
+                    continue
+                size = size_of(reference)
                 while reading and (ahead + size > AHEAD_BYTES or len(reading) == READERS):
                     ahead -= reading[0][0]
                     yield reading.popleft()[1].result()

@@ -335,13 +335,13 @@ def request(
 ) -> tuple[dict[str, Any], list[bytes]]:
     """Send one request, wait for its reply and return it with its blobs.
 
-    Meanwhile ``pulse`` is ticked, and ``more`` is sent one by one as the process asks for the next. ``lease`` says which
+    Meanwhile ``pulse`` is ticked, and ``more`` is sent batch by batch as the process asks for the next. ``lease`` says which
     process will do, by the digests ``payload`` and ``graph``; ``settings`` go to one that has to be started. If this process
     dies meanwhile, the ROOT process that works for it is killed. Raises WarmProcessDied, WarmProcessUnavailable.
     """
     with contextlib.nullcontext() if pulse is None else pulse.beating():  # a busy machine takes its time to start one
         connection = connected(folder, lease.get("settings"))
-    kills_before, coming = _memory_kills(), iter(more)
+    kills_before, coming = _memory_kills(), wire.batches(more)
     try:
         wire.send(connection, {**lease, "op": "lease"})
         wire.send(connection, message, *blobs)
@@ -356,7 +356,7 @@ def request(
                 if pulse is not None:  # it may ask more often than beats are due, and nothing else is heard of it
                     pulse.tick()
                 with contextlib.nullcontext() if pulse is None else pulse.beating():
-                    wire.send(connection, {}, next(coming))
+                    wire.send(connection, {}, *next(coming))
             elif pulse is not None:
                 pulse.meet(reply["pid"], reply["counter"])
     except Stalled as stalled:  # closing the connection has the process killed

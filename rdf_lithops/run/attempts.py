@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,8 +49,9 @@ class Submission(Protocol):
     def holds_reducer(self) -> bool:
         """Whether the reducer has not begun, and begins when ``maps_delivered`` says so."""
 
-    def maps_delivered(self) -> None:
-        """All partials are there: a reducer that was held back begins."""
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
+        """All partials are there: a reducer that was held back begins. It is given these of the calls at these positions
+        (of a call that is not wanted any more: nothing) and ``more``, and fetches what the other calls have handed back."""
 
     def reduce_end(self) -> CallEnd | None:
         """How the reducer ended, or None while it has not."""
@@ -70,17 +71,19 @@ class Submission(Protocol):
 
 @dataclass
 class Attempt:
-    """One submission of some of the calls. ``calls`` are their ids, by position; ``delivered`` those that gave a partial.
+    """One submission of some of the calls. ``calls`` are their ids, by position; ``given`` those whose partials its
+    reducer's task has; ``delivered`` those that gave a partial.
 
     ``lacks``: the partials of other calls come too late for its reducer, if it has one."""
 
     number: int
     calls: list[int]
     submission: Submission
+    given: frozenset[int] = frozenset()
     delivered: set[int] = field(default_factory=set)
     merged: bytes | None = None
     lacks: bool = False
-    is_asked: bool = False  # whether one reducer can fold what it delivered
+    is_asked: bool = False  # whether one reducer can fold what it delivered, which is asked once
 
     @property
     def has_delivered(self) -> bool:

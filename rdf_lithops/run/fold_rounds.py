@@ -15,16 +15,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..fold.order import FoldLimits
 from ..fold.shelf import bundle, size_of, unbundle
 from ..planning.plans import Plan
 from ..travels.envelope import Envelope, EnvelopeError, unpack
 from ..travels.facts import Began, Facts
 from ..worker.fold_task import FoldTask, ReduceTask
 
-__all__ = ["all_there", "handed_on", "next_round"]
+__all__ = ["all_there", "group_edges", "handed_on", "next_round", "round_of"]
 
 
 def handed_on(plan: Plan, kept: Iterable[bytes]) -> bytes | None:  # decision 256
@@ -55,15 +56,25 @@ def next_round(plan: Plan, envelope: Envelope) -> Plan:
     assert isinstance(task, ReduceTask), "graphs are folded in rounds one by one"
     by_call = _by_call(unbundle(envelope), task.groups)
     sizes = [size_of(unpack(each)) for some in by_call for each in some]
+    in_line = [0, len(by_call)]
+    edges = in_line if envelope.facts.get("in_line") else group_edges(len(by_call), sum(sizes) / len(by_call), task.limits)
+    groups = [[each for some in by_call[start:end] for each in some] for start, end in itertools.pairwise(edges)]
+    return round_of(plan, dict(enumerate(groups)))
+
+
+def group_edges(calls: int, mean_bytes: float, limits: FoldLimits) -> list[int]:
+    """Where the groups of a round begin and end that folds the partials of so many calls, each with about so many bytes."""
     # rounded, so that a call that came in several parts, which are a little more together, does not change the tree
-    mean_bytes = 2.0 ** round(math.log2(max(1.0, sum(sizes) / len(by_call))))
-    count = 1 if envelope.facts.get("in_line") else task.limits.groups(len(by_call), mean_bytes)
-    edges = [len(by_call) * number // count for number in range(count + 1)]
+    count = limits.groups(calls, 2.0 ** round(math.log2(max(1.0, mean_bytes))))
+    return [calls * number // count for number in range(count + 1)]
+
+
+def round_of(plan: Plan, groups: Mapping[int, list[bytes]]) -> Plan:
+    """The plan that folds these groups of partials of ``plan``'s calls, by their number in the round."""
+    task = plan.reduce_task
+    assert isinstance(task, ReduceTask), "graphs are folded in rounds one by one"
     first = 1 + max(item["call"]["id"] for item in plan.iterdata)
-    iterdata = [
-        {"call": _call(first + number, [each for some in by_call[start:end] for each in some])}
-        for number, (start, end) in enumerate(itertools.pairwise(edges))
-    ]
+    iterdata = [{"call": _call(first + number, packed)} for number, packed in groups.items()]
     of_round = tuple(tuple(plain["id"] for plain in item["call"]["ranges"]) for item in iterdata)
     return dataclasses.replace(
         plan,

@@ -9,7 +9,8 @@ The fold is always that of the plan (ranges within their call, then calls, in or
 as an undisturbed one, unless a single range had to be cut in two. A failure of the user's graph, data or payload is final.
 
 Where partials are too many or too large for one reducer, it hands them on instead of a result, and they are folded in rounds
-(``fold_rounds``), each of which is attempted in the same way.
+(``fold_rounds``), each of which is attempted in the same way. Groups of the first round whose partials are all there begin
+while the last calls run (``early_folds``).
 
 What the driver of an earlier run has left when it was killed may be taken up: partials, and calls that are under way still.
 Those are attempt 0, which has no reducer; where a reducer would lack their partials, all that is there is folded in a round.
@@ -26,11 +27,13 @@ from collections.abc import Callable, Iterator, Mapping
 from ..errors import RunError, SubmissionError
 from ..options import Options
 from ..planning.plans import Plan
+from ..travels.arrived import HANDED_BYTES
 from ..travels.envelope import Envelope, unpack
 from . import interrupts
 from .account import Account
 from .attempts import Attempt, Submission
 from .books import ADOPTED, REDUCER, Books, CallEnd, Cut, Trouble, never_cut, reducer_trouble
+from .early_folds import EarlyFolds
 from .events import (
     AttemptBegan,
     AttemptEnded,
@@ -74,7 +77,8 @@ def run(
     answer is to be had; a failure of the user's graph is inside the outcome's envelope (see ``outcomes.read_result``).
     """
     account = account or Account(plan.outlook)
-    running = _Run(submit, plan, options, Books(plan, consumers, cut), account)
+    early = EarlyFolds(submit, plan)
+    running = _Run(submit, plan, options, Books(plan, consumers, cut), account, early)
     running.books.kept.update({call_id: (packed,) for call_id, packed in (kept or {}).items()})
     error: str | None = "interrupted"
     failed: dict[int, str] = {}
@@ -84,7 +88,7 @@ def run(
             running.books.tell(_taken_up(kept))
         if under_way is not None:
             running.adopt(*under_way)
-        outcome = finish(submit, plan, options, running.until_done(), consumers, account)
+        outcome = finish(submit, plan, options, running.until_done(), consumers, account, early)
         error = outcome.failure
         failed = outcome.failures if len(outcome.results) > 1 else {}
         return outcome
@@ -92,6 +96,7 @@ def run(
         error = str(failure).partition("\n")[0]
         raise
     finally:
+        early.close()
         over = RunEnded(running.attempts, time.perf_counter() - running.began, error, tuple(failed.items()))
         running.books.tell(over)
 
@@ -103,13 +108,15 @@ def finish(
     outcome: Outcome,
     consumers: tuple[Consumer, ...] = (),
     account: Account | None = None,
+    early: EarlyFolds | None = None,
 ) -> Outcome:
-    """Fold in rounds what the reducer of ``plan`` handed on, if it did, graph by graph; the outcome of all together."""
+    """Fold in rounds what the reducer of ``plan`` handed on, if it did, graph by graph; the outcome of all together. The
+    first round takes over what was begun ``early``."""
     account = account or Account(plan.outlook)
     for graph, result in enumerate(outcome.results):
         if isinstance(result, Envelope) and result.parts:
             try:
-                outcome = _finish_one(submit, plan.alone(graph), options, outcome, graph, consumers, account)
+                outcome = _finish_one(submit, plan.alone(graph), options, outcome, graph, consumers, account, early)
             except RunError as failure:
                 if plan.graphs == 1:
                     raise
@@ -125,6 +132,7 @@ def _finish_one(
     graph: int,
     consumers: tuple[Consumer, ...],
     account: Account,
+    early: EarlyFolds | None,
 ) -> Outcome:
     number, result = 0, raised(outcome.results[graph])
     while result.parts:
@@ -133,7 +141,10 @@ def _finish_one(
         events: list[Event] = []
         left_s = options.deadline_s and max(0.001, options.deadline_s - outcome.submit_s - outcome.wait_s)
         books = Books(plan, (events.append,))
-        last = _Run(submit, plan, dataclasses.replace(options, deadline_s=left_s), books, account).until_done()
+        this = _Run(submit, plan, dataclasses.replace(options, deadline_s=left_s), books, account)
+        if early is not None and number == 1 and (begun := early.taken_over_by(plan)) is not None:
+            this.adopt(*begun, may_wait=True)
+        last = this.until_done()
         result = last.envelope
         outcome = dataclasses.replace(
             outcome.replaced(graph, result),
@@ -150,8 +161,17 @@ def _finish_one(
 class _Run:
     """One run: the attempts under way (one; two while a backup runs) and what is known of the calls."""
 
-    def __init__(self, submit: Submit, plan: Plan, options: Options, books: Books, account: Account) -> None:
-        self.account = account
+    def __init__(
+        self,
+        submit: Submit,
+        plan: Plan,
+        options: Options,
+        books: Books,
+        account: Account,
+        early: EarlyFolds | None = None,
+    ) -> None:
+        self.account, self.early = account, early
+        self.may_wait = False  # whether a reducer is held back for what was adopted
         self.submit, self.plan, self.options, self.books = submit, plan, options, books
         self.watch = Watch(options, plan)
         self.live: list[Attempt] = []
@@ -160,8 +180,9 @@ class _Run:
         self.submit_s = 0.0
         self.began = time.perf_counter()
 
-    def adopt(self, calls: list[int], submission: Submission) -> None:
-        """Wait for calls that another driver has begun."""
+    def adopt(self, calls: list[int], submission: Submission, may_wait: bool = False) -> None:
+        """Wait for calls that another driver has begun. Or this one, early: then a reducer ``may_wait`` for them."""
+        self.may_wait = may_wait
         self.live.append(Attempt(ADOPTED, calls, submission, lacks=True))
         self.books.expect(calls, ADOPTED)
         self.watch.expect(ADOPTED)
@@ -187,6 +208,8 @@ class _Run:
             self._attend(attempt)
             if not self.books.unfinished:
                 return
+            if self.early is not None and attempt.submission.holds_reducer:
+                self.early.look(self.books)
         if self.live:
             self._back_up()
             self.watch.check_deadline(self.books)
@@ -237,7 +260,7 @@ class _Run:
     def _begin(self) -> None:
         part = self.books.next_part(self.attempts + 1)
         part = dataclasses.replace(part, call_limit_s=self.account.draw(len(part.iterdata)))
-        lacks = bool(self.books.under_way[ADOPTED])
+        lacks = bool(self.books.under_way[ADOPTED]) and not self.may_wait
         self.attempts += 1
         self.reducers += not lacks
         self.submitted += len(part.iterdata)
@@ -251,7 +274,8 @@ class _Run:
         submit_s = time.perf_counter() - submitting
         self.submit_s += submit_s
         calls = [item["call"]["id"] for item in part.iterdata]
-        self.live.append(Attempt(self.attempts, calls, submission, lacks=lacks))
+        given = frozenset(self.books.kept.keys() - set(calls))
+        self.live.append(Attempt(self.attempts, calls, submission, given, lacks=lacks))
         self.books.expect(calls, self.attempts)
         self.watch.expect(self.attempts)
         self.books.tell(AttemptBegan(self.attempts, tuple(calls), submit_s, submission.job_key))
@@ -272,10 +296,13 @@ class _Run:
             if attempt.number == ADOPTED or not any(other.number == ADOPTED for other in self.live):
                 self._close(attempt, None)
             return
-        if attempt.has_delivered:
-            if not attempt.is_asked and self._hand_on(attempt):
+        if attempt.has_delivered and not attempt.is_asked:
+            if self.may_wait and self._lacks_others(attempt):
                 return
-            attempt.submission.maps_delivered()
+            attempt.is_asked = True
+            if self._hand_on(attempt):
+                return
+            attempt.submission.maps_delivered(self._for_the_reducer(attempt), self._more(attempt))
         is_over = self._has_no_more_to_tell() or self.watch.is_over(attempt, self.books, end is not None)
         if self._has_no_more_to_tell():  # what ends the run may have been seen just now, in the last look at what was gone
             return
@@ -289,7 +316,6 @@ class _Run:
 
     def _hand_on(self, attempt: Attempt) -> bool:
         """Whether all is there, and too much for one reducer: one that has not begun need not begin only to say so."""
-        attempt.is_asked = True
         if self.books.owed or not attempt.submission.holds_reducer:
             return False
         kept = (each for some in self.books.kept.values() for each in some)
@@ -300,6 +326,23 @@ class _Run:
         attempt.submission.cancel(RunError("it is folded in rounds"))
         self._close(attempt, None)
         return True
+
+    def _for_the_reducer(self, attempt: Attempt) -> dict[int, tuple[bytes, ...]]:  # decision 346
+        """By position, the partials that its reducer would fetch and that are small, as handing them on is less trouble; of
+        a call that nobody wants any more, none."""
+        found = {position: self.books.kept.get(call_id, ()) for position, call_id in enumerate(attempt.calls)}
+        return {position: some for position, some in found.items() if all(len(each) <= HANDED_BYTES for each in some)}
+
+    def _more(self, attempt: Attempt) -> list[bytes]:
+        """What its reducer needs of calls that others have delivered since it was submitted."""
+        own = attempt.given.union(attempt.calls)
+        return [each for call_id, some in self.books.kept.items() if call_id not in own for each in some]
+
+    def _lacks_others(self, attempt: Attempt) -> bool:
+        """Whether its reducer is held back for calls that were begun early; if nobody works at one any more, it has none."""
+        owed = self.books.owed
+        attempt.lacks = any(not self.books.copies[call_id] for call_id in owed)
+        return bool(owed)
 
     def _has_no_more_to_tell(self) -> bool:
         return not self.books.unfinished

@@ -82,8 +82,12 @@ class ReduceTask:
         """Whether it is too much for one call; what lies in no storage would go by way of the driver, and not for speed."""
         all_bytes, here_bytes = sum(map(size_of, envelopes)), sum(len(envelope.body) for envelope in envelopes)
         results = max(len(envelope.pickles) for envelope in envelopes)
-        one_s = one_fold_s(results, all_bytes / len(envelopes)) if here_bytes <= HANDED_ON_BYTES else 0.0
-        return self.limits.ask_for_a_tree(len(envelopes), all_bytes, one_s)
+        return self.tree_for(len(envelopes), results, all_bytes, here_bytes)
+
+    def tree_for(self, partials: int, results: int, all_bytes: float, here_bytes: float) -> bool:
+        """The same of so many partials of so many results, with so many bytes, of which these lie in no storage."""
+        one_s = one_fold_s(results, all_bytes / partials) if here_bytes <= HANDED_ON_BYTES else 0.0
+        return self.limits.ask_for_a_tree(partials, all_bytes, one_s)
 
 
 @dataclass(frozen=True)

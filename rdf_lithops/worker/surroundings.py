@@ -56,7 +56,7 @@ class Surroundings:
     ) -> tuple[dict[str, Any], list[bytes]]:
         """Have a warm ROOT process that holds our payload answer ``message``, with the credentials ``secret`` in place.
 
-        It gets ``more`` one by one, when it asks for the next.
+        It gets ``more`` batch by batch, when it asks for the next.
         """
         folder = warm.folder_for(self.warm_folder)
         asked: Request = {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from servers.s3 import S3
 
+from rdf_lithops.executor.clearing import BATCH, Clearing
 from rdf_lithops.executor.listings import STRETCH, StretchListing, stretches
 from rdf_lithops.executor.objects import Objects, S3Objects, objects_of
 
@@ -37,6 +38,35 @@ def test_an_object_is_read_and_a_missing_one_said_to_be(storage: Any) -> None:
     assert b"whole" == objects.get(f"{FOLDER}/00000/status.json")
     with pytest.raises(FileNotFoundError):
         objects.get(f"{FOLDER}/00001/status.json")
+
+
+def test_what_was_read_is_cleared_meanwhile(storage: Any) -> None:
+    """Hundreds at a time and while the run goes on, those alone; what is not there any more is no error."""
+    objects = objects_of(storage)
+    assert isinstance(objects, S3Objects)
+    names = [f"{FOLDER}/{call:05d}/status.json" for call in range(BATCH)]
+    for call in (0, 1, BATCH - 1, BATCH):
+        put(storage, call, "status.json")
+    clearing = Clearing(objects)
+    clearing.add(names[:-1])
+    clearing.add([])
+    assert b"" == objects.get(names[0]), "few are left for the end"
+    clearing.add(names[-1:])
+    clearing.close()
+    assert {f"{FOLDER}/{BATCH:05d}/status.json"} == set(objects.between(FOLDER, "00000", "99999"))
+
+
+def test_a_storage_that_refuses_does_not_end_the_run(storage: Any) -> None:
+    """What cannot be deleted now is deleted when the run is over."""
+
+    def refuse(names: list[str]) -> None:
+        raise PermissionError(names[0])
+
+    objects = objects_of(storage)
+    objects.delete = refuse  # type: ignore[method-assign]
+    clearing = Clearing(objects)
+    clearing.add([FOLDER] * BATCH)
+    clearing.close()
 
 
 def test_a_look_at_s3(storage: Any) -> None:

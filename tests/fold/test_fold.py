@@ -248,7 +248,7 @@ def test_a_fold_beats_while_partials_are_asked_for(tmp_path: Any) -> None:
                 asked.extend(wire.receive(client)[1])
             wire.send(client, {"reply": "ok"}, b"sum")
 
-    partials = [bytes([number]) for number in range(5)]
+    partials = [bytes([number]) * wire.BATCH_BYTES for number in range(5)]
     with wire.listen(str(tmp_path)) as listener, ThreadPoolExecutor(1) as pool:
         served = pool.submit(serve, listener)
         pulse = Counted({"every_s": 60.0}, None)
@@ -308,6 +308,33 @@ def test_a_tree_begins_without_a_reducer(aws: Any) -> None:
     assert [] == [event for event in events if isinstance(event, ReduceEnded)]
     assert any(isinstance(event, FoldRoundEnded) for event in events)
     assert 5 == sum(type(event).__name__ == "CallEnded" for event in events)
+
+
+@pytest.mark.parametrize("graphs", [1, 2])
+def test_a_reducer_is_handed_what_the_driver_has(aws: Any, aws_service: Any, graphs: int) -> None:
+    """On Lambda nobody pays a reducer for fetching small partials that the driver has read: once it has begun no status
+    of a call is read any more, and the value is local ROOT's."""
+
+    def framed() -> Any:
+        return ROOT.RDataFrame(100, executor=aws, npartitions=5, options={"ranges_per_call": 1})
+
+    sums = [framed().Define("x", f"{number} + rdfentry_").Sum("x") for number in range(graphs)]
+    before = len(aws_service.requests)
+    ROOT.RDF.RunGraphs(sums) if graphs > 1 else sums[0].GetValue()
+    assert [4950.0 + 100 * number for number in range(graphs)] == [each.GetValue() for each in sums]
+    asked = [(each.method, each.path) for each in aws_service.requests[before:]]
+    begun = next(i for i, (method, path) in enumerate(asked) if method == "PUT" and "-R" in path and path.endswith(".init"))
+    read = [path for method, path in asked[begun:] if method == "GET" and path.endswith("status.json")]
+    assert [] == [path for path in read if "-M" in path]
+
+
+def test_small_partials_come_together() -> None:
+    """A ROOT process is sent many small partials at a time, in their order; a large one does not wait for others."""
+    small, large = [bytes([number]) * 1000 for number in range(200)], b"x" * 2**21
+    assert [small] == list(wire.batches(small))
+    assert [[large], [large], small] == list(wire.batches([large, large, *small]))
+    assert [[*small, large], small] == list(wire.batches([*small, large, *small]))
+    assert [] == list(wire.batches([]))
 
 
 def test_a_reducer_does_not_sleep_over_its_partials() -> None:

@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any, cast
@@ -83,12 +84,13 @@ def _talking() -> Iterator[None]:
 
 
 def _asked_of(client: Connection[Any, Any]) -> Iterator[bytes]:
-    """What the task has to be folded, one by one."""
+    """What the task has to be folded, one by one; small ones come several at a time; each is dropped once it is taken."""
     while True:
         with _talking():
             wire.send(client, {"event": "next"})
-            piece = wire.receive(client)[1][0]
-        yield piece
+            batch = deque(wire.receive(client)[1])
+        while batch:
+            yield batch.popleft()
 
 
 class _Slot:

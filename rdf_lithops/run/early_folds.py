@@ -1,0 +1,259 @@
+"""Folds that begin while the last calls still run: groups of the tree whose partials are all there. Pure.
+
+    calls     ●●●●●●●●●●●●●●●● ●●●●●●●●○●●●●○●● ○●●●○●○○●●○●○○○○      ● delivered   ○ runs
+    groups    [    folded    ] [  not yet     ] [  not yet     ]
+
+The tree is that of ``fold_rounds.next_round``, so the bits are: a group is begun only where it is clear from half of the
+partials that there will be a tree, and which; each fold begins with all of its partials there, so that none waits and is
+paid for it. When the last call has delivered, the first round takes over what was begun, if it is what the round would have
+begun: as calls that are under way, as those of a killed driver are (see ``running``). What is not goes unused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import RunError, SubmissionError
+from ..fold.shelf import size_of
+from ..planning.plans import Plan
+from ..travels.arrived import HANDED_BYTES
+from ..travels.envelope import unpack
+from ..worker.fold_task import ReduceTask
+from .attempts import Submission
+from .books import Books, CallEnd
+from .fold_rounds import group_edges, round_of
+
+__all__ = ["EarlyFolds", "Joint"]
+
+logger = logging.getLogger(__name__)
+
+SEEN_SHARE = 0.5  # of the calls must have delivered before anybody says what tree it will be
+MAY_DIFFER = 1.25  # the mean of all partials from that of those
+DELETERS = 4
+EVERY_S = 1.0  # jobs are begun, each with all groups that are ready
+
+
+@dataclass
+class _Job:
+    """One submission of folds: which groups, by position, and how those ended that have."""
+
+    submission: Submission
+    groups: list[int]
+    ends: dict[int, CallEnd] = field(default_factory=dict)
+    is_over: bool = False
+
+
+class EarlyFolds:
+    """The early folds of one run of one graph. ``submit`` as in ``running.run``."""
+
+    def __init__(self, submit: Callable[[Plan], Submission], plan: Plan) -> None:
+        task, budget = plan.reduce_task, plan.outlook and plan.outlook.budget_usd
+        # a budget sets aside the most that each submission can cost; sums that lie on no shelf would go by way of the driver
+        is_on = isinstance(task, ReduceTask) and bool(task.groups) and plan.map_task.shelf is not None and budget is None
+        self._submit, self._plan, self._is_on = submit, plan, is_on
+        self._calls: tuple[tuple[int, ...], ...] = task.groups if is_on else ()  # type: ignore[union-attr]
+        self._call_of = {range_id: number for number, range_ids in enumerate(self._calls) for range_id in range_ids}
+        self._partials: dict[int, dict[tuple[int, ...], bytes]] = {}  # of each call of the plan
+        self._seen = self._bytes = self._here_bytes = self._results = self._whole = 0
+        self._edges: list[int] = []  # of the groups, in calls, once it is clear that there will be a tree
+        self._begun: dict[int, list[bytes]] = {}  # by group: what it folds
+        self._jobs: list[_Job] = []
+        self._next_s = 0.0
+        self._deleter = ThreadPoolExecutor(DELETERS)  # starts no thread before it is needed
+        self._deleting: list[Future[None]] = []
+
+    def look(self, books: Books) -> None:  # decision 348
+        """See what has come, and begin and collect folds now and then."""
+        if not self._is_on:
+            return
+        self._note(books)
+        now_s = time.monotonic()
+        if now_s < self._next_s or self._whole < SEEN_SHARE * len(self._calls):
+            return
+        self._next_s = now_s + EVERY_S
+        self._edges = self._edges or self._clear_edges()
+        if self._edges and books.owed:  # else the round itself begins now
+            self._collect()
+            self._begin()
+
+    def _note(self, books: Books) -> None:
+        for packed in itertools.chain.from_iterable(itertools.islice(books.kept.values(), self._seen, None)):
+            envelope = unpack(packed)
+            number = self._call_of[envelope.range_ids[0]]
+            if envelope.piece:  # of a range that was cut in two: left to the round
+                self._partials.setdefault(number, {})[()] = b""
+                continue
+            self._partials.setdefault(number, {})[envelope.range_ids] = packed
+            self._bytes, self._here_bytes = self._bytes + size_of(envelope), self._here_bytes + len(envelope.body)
+            self._results = max(self._results, len(envelope.pickles))
+            self._whole += self._is_whole(number)
+        self._seen = len(books.kept)
+
+    def _is_whole(self, number: int) -> bool:
+        given = self._partials.get(number, {})
+        return () not in given and sum(map(len, given)) == len(self._calls[number])
+
+    def _clear_edges(self) -> list[int]:
+        """The edges of the groups; empty where it is not clear yet that there will be a tree, or which."""
+        task: Any = self._plan.reduce_task
+        calls, limits = len(self._calls), task.limits
+        mean, here = self._bytes / self._whole, self._here_bytes / self._whole
+        found = [
+            group_edges(calls, mean * factor, limits)
+            if task.tree_for(calls, self._results, mean * factor * calls, here * factor * calls)
+            else []
+            for factor in (1 / MAY_DIFFER, 1.0, MAY_DIFFER)
+        ]
+        return found[0] if found[0] == found[1] == found[2] else []
+
+    def _begin(self) -> None:
+        """Begin the folds of all groups that are ready."""
+        ready: dict[int, list[bytes]] = {}
+        for number, (start, end) in enumerate(itertools.pairwise(self._edges)):
+            if number not in self._begun and all(map(self._is_whole, range(start, end))):
+                ready[number] = [packed for call in range(start, end) for _, packed in sorted(self._partials[call].items())]
+        if not ready:
+            return
+        try:
+            submission = self._submit(self._folding(ready))
+        except (SubmissionError, RunError) as problem:  # the round will do it, or say why it cannot
+            logger.info("folds begin when all calls have ended: %s", problem)
+            self._is_on = False
+            return
+        self._begun.update(ready)
+        self._jobs.append(_Job(submission, list(ready)))
+
+    def _folding(self, groups: dict[int, list[bytes]]) -> Plan:
+        """The plan that folds these groups. Small sums travel in their envelopes, as what is said of so many calls does."""
+        plan = round_of(self._plan, groups)
+        task: Any = plan.map_task
+        is_small = self._bytes <= HANDED_BYTES * self._whole
+        return dataclasses.replace(plan, map_task=dataclasses.replace(task, shelf=None)) if is_small else plan
+
+    def _collect(self) -> None:
+        """See which folds have ended; of a job that is over nothing is left but how they did."""
+        for job in self._jobs:
+            if len(job.ends) < len(job.groups):
+                job.ends.update(job.submission.map_ends())
+                if len(job.ends) == len(job.groups):
+                    self._end(job)
+
+    def taken_over_by(self, plan: Plan) -> tuple[list[int], Joint] | None:
+        """The calls of the round ``plan`` that were begun already, and what tells of them; None where there are none."""
+        call_ids: list[int] = []
+        parts: list[tuple[Submission, dict[int, int], dict[int, CallEnd]]] = []
+        own = {number: item["call"] for number, item in enumerate(plan.iterdata)}
+        same = {number for number, given in self._begun.items() if number in own and own[number]["partials"] == given}
+        if len(own) != len(self._edges) - 1:
+            same = set()
+        for job in self._jobs:
+            positions = {}
+            for local, number in enumerate(job.groups):
+                if number in same:
+                    positions[local] = len(call_ids)
+                    call_ids.append(own[number]["id"])
+            parts.append((job.submission, positions, job.ends))
+        return (call_ids, Joint(parts)) if call_ids else None
+
+    def close(self) -> None:
+        """End what was begun and is not over, and delete what it wrote."""
+        self._is_on = False
+        with self._deleter:
+            for job in self._jobs:
+                self._end(job)
+        for deleted in self._deleting:
+            deleted.result()
+        self._jobs, self._deleting = [], []
+
+    def _end(self, job: _Job) -> None:
+        """Nobody asks after a job any more: what runs is stopped, what it wrote is deleted, once and beside what goes on."""
+        if not job.is_over:
+            job.is_over = True
+            job.submission.cancel(RunError("these folds are over"))
+            self._deleting.append(self._deleter.submit(job.submission.forget))
+
+
+class Joint:
+    """Several submissions as one, without a reducer (see ``attempts.Submission``): of each those positions that are wanted,
+    with the positions that they have here, and ends that are known already, to which those that come are added."""
+
+    job_key = ""
+    holds_reducer = False
+
+    def __init__(self, parts: Sequence[tuple[Submission, Mapping[int, int], dict[int, CallEnd]]]) -> None:
+        self._parts = [(submission, positions) for submission, positions, _ in parts]
+        self._ends = {id(submission): ends for submission, _, ends in parts}
+        found = [(positions.get(local), end) for _, positions, ends in parts for local, end in ends.items()]
+        self._known = {here: end for here, end in found if here is not None}
+        self._open = {here for _, positions in self._parts for here in positions.values()} - self._known.keys()
+
+    def _live(self) -> list[tuple[Submission, Mapping[int, int]]]:
+        """Those of which something has not ended."""
+        return [(submission, positions) for submission, positions in self._parts if self._open & set(positions.values())]
+
+    @property
+    def poll_s(self) -> float:
+        return min((submission.poll_s for submission, _ in self._live()), default=0.01)
+
+    @property
+    def is_deaf(self) -> bool:
+        return any(submission.is_deaf for submission, _ in self._live())
+
+    def map_ends(self) -> dict[int, CallEnd]:
+        found, self._known = self._known, {}
+        for submission, positions in self._live():
+            ends = submission.map_ends()
+            self._ends[id(submission)].update(ends)
+            found |= {positions[local]: end for local, end in ends.items() if local in positions}
+        self._open -= found.keys()
+        return found
+
+    def _those(self, ask: Callable[[Submission], Iterable[int]]) -> set[int]:
+        asked = [(positions, local) for submission, positions in self._live() for local in ask(submission)]
+        return {positions[local] for positions, local in asked if local in positions} & self._open
+
+    def begun(self) -> set[int]:
+        return self._those(lambda submission: submission.begun())
+
+    def beats(self) -> dict[int, dict[str, Any]]:
+        told: dict[int, dict[str, Any]] = {}
+        for submission, positions in self._live():
+            told |= {positions[local]: beat for local, beat in submission.beats().items() if local in positions}
+        return told
+
+    def given_up(self, positions: Iterable[int]) -> None:
+        gone = set(positions)
+        for submission, own in self._parts:
+            submission.given_up([local for local, here in own.items() if here in gone])
+        self._open -= gone
+
+    def lost(self) -> set[int]:
+        return self._those(lambda submission: submission.lost())
+
+    def queued(self) -> set[int]:
+        return self._those(lambda submission: submission.queued())
+
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
+        """There is no reducer."""
+
+    def reduce_end(self) -> CallEnd | None:
+        return None
+
+    def reduce_beat(self) -> int | None:
+        return None
+
+    def reduce_lost(self) -> bool:
+        return True
+
+    def cancel(self, error: BaseException) -> None:
+        """Who began them ends them."""
+
+    def forget(self) -> None:
+        """And deletes what they wrote."""

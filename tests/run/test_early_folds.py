@@ -1,0 +1,211 @@
+"""Folds that begin while the last calls run: the same tree whatever becomes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import copies
+import inline
+import lithops
+import pytest
+import ROOT
+from conftest import LOCALHOST_CONFIG
+from copies import Clock, Life, Told, failing
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rdf_lithops.fold.order import FoldLimits, fold_order
+from rdf_lithops.fold.shelf import Shelf
+from rdf_lithops.options import Options
+from rdf_lithops.planning.plans import Plan
+from rdf_lithops.run import early_folds, fold_rounds, outcomes, running, watch
+from rdf_lithops.run.books import CallEnd
+from rdf_lithops.run.events import CallEnded, Event, FoldRoundEnded
+from rdf_lithops.travels.envelope import Envelope, pack, unpack
+from rdf_lithops.worker.fold_task import FoldTask, ReduceTask
+
+CALLS = 12
+GROUPS = range(CALLS, CALLS + 4)  # the calls of the first round: four groups of three
+TREE = b"(((0 1 2) (3 4 5)) ((6 7 8) (9 10 11)))"
+
+
+def text_sum(packed: Sequence[bytes], groups: Sequence[tuple[int, ...]]) -> bytes:
+    """A fold that needs no ROOT: what it folds, in order and in brackets."""
+    envelopes = list(map(unpack, packed))
+    order: Any = fold_order(envelopes, groups)
+
+    def said(branch: Any) -> str:
+        return bytes(envelopes[branch].body).decode() if isinstance(branch, int) else f"({' '.join(map(said, branch))})"
+
+    range_ids = tuple(sorted(range_id for each in envelopes for range_id in each.range_ids))
+    facts: Any = {"calls": []}
+    return pack(Envelope(range_ids, sum(each.entries or 0 for each in envelopes), "6", said(order).encode(), facts=facts))
+
+
+class TextRound(FoldTask):
+    """A call of a round."""
+
+    def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
+        return text_sum(call["partials"], self.groups)
+
+
+class TextReduce(ReduceTask):
+    """A reducer that hands on what is too much for it."""
+
+    def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
+        packed = self.gathered([*self.kept, *results], {"process": 0, "process_at": 0.0, "invoked_at": 0.0})
+        return packed if isinstance(packed, bytes) else text_sum(packed, self.groups)
+
+
+class Held(copies._Scripted):
+    """An attempt whose reducer is held back, and given what the driver has."""
+
+    @property
+    def holds_reducer(self) -> bool:  # type: ignore[override]
+        return self.complete_s is None
+
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
+        if self.complete_s is None:
+            self.complete_s = self._after_s
+            self.handed = [each for some in partials.values() for each in some] + list(more)
+
+    def reduce_end(self) -> CallEnd | None:
+        return None if self.complete_s is None else CallEnd(self.part.reduce_task(self.handed))
+
+
+class Fates(dict[tuple[int, int], Life]):
+    """Of calls by their id, where an attempt is not named: ``maps``; and of folds that begin early, ``folds``."""
+
+    def __init__(self, maps: Sequence[float], folds: Mapping[int, Life]) -> None:
+        self.maps, self.folds, self.begun = maps, folds, set[int]()
+
+    def get(self, known: tuple[int, int], default: Any = None) -> Any:
+        call_id, _ = known
+        if 0 <= call_id < CALLS:
+            return Life(ends_s=self.maps[call_id])
+        first = call_id not in self.begun  # a second copy goes well
+        self.begun.add(call_id)
+        return self.folds.get(call_id, Life()) if first else Life()
+
+
+class Submitted(Told):
+    """What was submitted, with reducers that are held back."""
+
+    def submit(self, part: Plan) -> Held:
+        self.attempts.append([item["call"]["id"] for item in part.iterdata])
+        return Held(part, self, len(self.attempts))
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, maps: Sequence[float], folds: Mapping[int, Life], most: int = 3, **changes: Any
+) -> tuple[outcomes.Outcome, Submitted]:
+    """A run of twelve calls of which ``most`` are folded by one, and all that was submitted for it."""
+    clock = Clock()
+    for module in (running, watch, early_folds):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(fold_rounds, "FoldTask", TextRound)
+    plan = inline.text_plan(CALLS, beat_s=1.0)
+    reduce = TextReduce(
+        b"",
+        tuple(range(CALLS)),
+        plan.map_task.surroundings,
+        groups=tuple((call,) for call in range(CALLS)),
+        limits=FoldLimits(partials=most),
+    )
+    plan = dataclasses.replace(
+        plan, reduce_task=reduce, map_task=dataclasses.replace(plan.map_task, shelf=Shelf("run", 2**20)), **changes
+    )
+    told = Submitted(clock, Fates(maps, folds))
+    options = Options(silence_s=20.0, progress=False)
+    outcome = running.run(told.submit, plan, options, (told.events.append,))
+    assert sorted(told.forgotten) == list(range(1, len(told.attempts) + 1)), "each submission is forgotten once"
+    return outcome, told
+
+
+def test_groups_begin_while_calls_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three of four groups are folded before the last call has ended; the round begins the fourth alone, its reducer waits
+    for nothing, and each fold is told of once, as one of the round."""
+    outcome, told = run(monkeypatch, [1.0] * 9 + [1.0, 1.0, 30.0], {})
+    assert TREE == bytes(outcome.envelope.body)
+    assert [list(range(CALLS)), [12, 13, 14], [15]] == told.attempts[:3]
+    first = next(event for event in told.events if isinstance(event, FoldRoundEnded))
+    assert [12, 13, 14, 15] == sorted(event.call_id for event in first.events if isinstance(event, CallEnded))
+    assert 4 == first.calls
+
+
+def test_a_fold_that_is_under_way_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was begun early, and takes long, is not begun again: the reducer of the round is held back for it."""
+    outcome, told = run(monkeypatch, [1.0] * 11 + [5.0], {13: Life(ends_s=60.0)})
+    assert TREE == bytes(outcome.envelope.body)
+    assert [list(range(CALLS)), [12, 13, 14], [15], [16, 17]] == told.attempts
+
+
+@pytest.mark.parametrize(
+    "life",
+    [
+        failing("fold", 13),
+        Life(ends_s=1.0, end=CallEnd(why="killed", kind="killed")),
+        Life(ends_s=None, silent_s=2.0),
+        Life(ends_s=None, lost_s=3.0),
+    ],
+    ids=["fails", "killed", "silent", "lost"],
+)
+def test_a_fold_that_comes_to_nothing_is_made_again(monkeypatch: pytest.MonkeyPatch, life: Life) -> None:
+    """The round makes it again, and it alone, with the same tree."""
+    outcome, told = run(monkeypatch, [1.0] * 11 + [5.0], {13: life})
+    assert TREE == bytes(outcome.envelope.body)
+    assert [2, 1, 1] == [sum(group in attempt for attempt in told.attempts[:5]) for group in (13, 12, 14)]
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_tree_is_the_same_whatever_becomes_of_them(monkeypatch: pytest.MonkeyPatch, data: st.DataObject) -> None:
+    """Calls end in any order, early folds well, late, badly or never: what is folded, and in which order, is what a run
+    without them folds, and no fold that delivered is made twice."""
+    fates = st.sampled_from(
+        [Life(), Life(ends_s=7.0), failing("fold", 0), Life(ends_s=None, silent_s=2.0), Life(ends_s=90.0)]
+    )
+    maps = data.draw(st.lists(st.floats(0.1, 20.0), min_size=CALLS, max_size=CALLS))
+    folds = data.draw(st.dictionaries(st.sampled_from(GROUPS), fates))
+    outcome, told = run(monkeypatch, maps, folds)
+    assert TREE == bytes(outcome.envelope.body)
+    for group in GROUPS:
+        if folds.get(group, Life()).end is None and folds.get(group, Life()).ends_s is not None:
+            assert 1 == sum(group in attempt for attempt in told.attempts)
+
+
+def test_none_where_one_reducer_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one reducer folds all, no fold begins before it."""
+    outcome, told = run(monkeypatch, [1.0] * 11 + [30.0], {}, most=CALLS)
+    assert b"(0 1 2 3 4 5 6 7 8 9 10 11)" == bytes(outcome.envelope.body)
+    assert [list(range(CALLS))] == told.attempts
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+def test_on_lambda(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Lambda folds have begun when the last call ends, and the bits are those of the tree on this machine."""
+    monkeypatch.setattr(early_folds, "EVERY_S", 0.2)
+    code = "if (rdfentry_ == 119) gSystem->Sleep({}); return 1.0 / (1 + rdfentry_);"
+
+    def sums(executor: Any, sleep_ms: int) -> tuple[float, list[Event]]:
+        options = {"ranges_per_call": 1, "fold_partials": 3, "beat_s": 0.5, "backups": False}
+        frame = ROOT.RDataFrame(120, executor=executor, npartitions=CALLS, options=options)
+        events: list[Event] = []
+        frame._headnode.backend.consumers = (events.append,)
+        return frame.Define("x", code.format(sleep_ms)).Sum("x").GetValue(), events
+
+    before = aws.storage.list_keys(aws.storage.bucket, "")
+    there, events = sums(aws, 6000)
+    with lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG), log_level=None) as own:
+        here, _ = sums(own, 0)
+    assert here.hex() == there.hex()
+    last = max(event.status["worker_end_tstamp"] for event in events if isinstance(event, CallEnded))
+    first = next(event for event in events if isinstance(event, FoldRoundEnded))
+    began = [event.status["worker_start_tstamp"] for event in first.events if isinstance(event, CallEnded)]
+    assert 4 == len(began)
+    assert min(began) < last
+    left = aws.storage.list_keys(aws.storage.bucket, "")
+    assert [] == [key for key in left if key not in before and ("-M" in key or "-R" in key or "/runs/" in key)]
