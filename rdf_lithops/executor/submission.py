@@ -36,9 +36,7 @@ LOCAL_POLL_S, LONGEST_LOCAL_POLL_S = 0.004, 0.05
 POLL_SHARE = 0.001  # of the time since the submission: a long run is asked less often how it is
 READS_FOR_A_LIST, READ_S = 8, 0.15e-3  # of statuses, which cost about as much; and of the processor, for each
 AWAY_S = 1.0  # between two looks whether the network is there again
-CLEARED_BYTES = (
-    HANDED_BYTES / 2
-)  # another copy of the call may be a little larger, and its partial the one that is handed on
+CLEARED_BYTES = HANDED_BYTES / 2  # another copy of a call may be a little larger, and its partial be handed on
 MOST_ENDS = 512  # that are read before they are told
 MOST_BEATS = 128  # that are read at a time; of the others it is known that they have beaten
 
@@ -178,12 +176,17 @@ class LithopsSubmission:
         ended = {call: end for call, end in zip(calls, ends, strict=True) if end is not None}
         for call, end in ended.items():
             del self._open[call]
-            if self.holds_reducer and end.data is not None and len(end.data) <= CLEARED_BYTES:  # nobody reads it again
+            if self._is_read_by_nobody_else(end):
                 self._clearing.add(self._seen.names.get(call, ()))
         self._turns.give_back(ended)
         if ended:
             self._changed_s = time.monotonic()
         return {self._positions[call]: end for call, end in ended.items()}
+
+    def _is_read_by_nobody_else(self, end: CallEnd) -> bool:
+        """Whether the reducer is handed what a call gave, and no driver may take the run up."""
+        is_small = end.data is not None and len(end.data) <= CLEARED_BYTES
+        return is_small and self.holds_reducer and self._place.resumes is None
 
     def _look(self) -> None:
         """See which calls have ended: few that are left are asked after one by one, and listed only to hear who lives."""

@@ -20,7 +20,9 @@ LIMIT_S = 120.0
 PROGRAM = """
 import json, os, sys, types, ROOT, rdf_lithops
 from lambda_standin import account
+from rdf_lithops.executor import clearing
 
+clearing.BATCH = 1  # whatever nobody reads any more is deleted at once
 endpoint, settings = sys.argv[1], json.loads(sys.argv[2])
 options = {"resume": True, "ranges_per_call": 1, "beat_s": 0.5, "progress": False}
 with account.executor(types.SimpleNamespace(endpoint=endpoint), settings) as executor:
