@@ -138,8 +138,8 @@ def test_an_image_that_is_missing(executor: Callable[..., Any], cluster: tuple[C
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
-        ({"deadline_s": 6.0}, r"submitted within 6 s[\s\S]*deadline_s"),
-        ({"start_s": 2.0}, r"cannot get the image rdf_lithops[\s\S]*ImagePullBackOff"),
+        pytest.param({"deadline_s": 6.0}, r"submitted within 6 s[\s\S]*deadline_s", id="deadline"),
+        pytest.param({"start_s": 2.0}, r"cannot get the image rdf_lithops[\s\S]*ImagePullBackOff", id="start"),
     ],
 )
 def test_an_image_that_was_there(
