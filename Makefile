@@ -18,7 +18,7 @@ help:
 	@echo "make test      the tests, without the slow ones (ARGS=... goes to pytest; JOBS=N at a time)"
 	@echo "make test-all  the slow ones too"
 	@echo "make test-data all tests of remote data, output and credentials, against real servers (as root, with apt-get)"
-	@echo "make test-batch  Slurm and HTCondor: a real Slurm on this machine, what is done to its jobs too (as root, with apt-get)"
+	@echo "make test-batch  Slurm (a real one on this machine), HTCondor, Kubernetes and AWS Batch (stand-ins), also what is done to their jobs (as root, with apt-get)"
 	@echo "make image     the workers' image, tried and weighed (IMAGE_BASE=local: without a registry)"
 	@echo "make test-lambda  AWS Lambda on this machine, in containers of that image"
 	@echo "make test-container  this machine in containers of that image (IMAGE_BASE=local: without a registry)"
@@ -43,7 +43,7 @@ demo: $(VENV)/.stamp-root
 test: SELECTION := -m "not slow"
 test-all: SELECTION :=
 test-data: SELECTION := $(wildcard $(addprefix tests/*/test_,servers.py extents.py remote*.py friends.py replic*.py output*.py *credentials.py flaky*.py))
-test-batch: SELECTION := tests/batch_systems tests/deployment/test_k8s.py tests/deployment/test_aws_batch.py
+test-batch: SELECTION := tests/batch_systems $(wildcard tests/deployment/test_k8s*.py) tests/deployment/test_aws_batch.py
 test-batch: JOBS := 0
 test-all test-data: export EXTRA_CLING_ARGS := -O2
 test-data test-batch: export RDF_LITHOPS_ALL_SERVERS := $(if $(filter 0,$(shell id -u)),yes)

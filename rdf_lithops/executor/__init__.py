@@ -12,6 +12,7 @@ run_places        what one run keeps in Lithops' storage and gives its calls
 library_store     this machine's instantiation libraries, for workers elsewhere
 submission        one ``map_reduce``: submitted, looked at, cancelled, forgotten
 gate              where ``map_reduce`` waits between maps and reducer, where a reducer that waits would be paid
+pods              what keeps a pod of Lithops' Kubernetes back end from starting
 turns             whose turn it is among max_workers
 aliases           calls through the alias of a published version, which has a snapshot (SnapStart)
 invoking          invocations that are throttled or refused

@@ -39,14 +39,17 @@ class Gate:
         self.futures: list[Any] | None = None
         self.error: Exception | None = None
 
-    def start(self, map_reduce: Callable[[], list[Any]], limits_s: Mapping[str, float]) -> list[Any]:  # decision 291
+    def start(
+        self, map_reduce: Callable[[], list[Any]], limits_s: Mapping[str, float], check: Callable[[], None]
+    ) -> list[Any]:  # decision 291
         """The futures of the maps, once they are submitted. Raises RunError after the least of ``limits_s``, by the names of
-        options: a back end may wait for something without end."""
+        options, and what ``check`` raises: a back end may wait for something without end."""
         threading.Thread(target=self._run, args=(map_reduce,), name="rdf_lithops map_reduce", daemon=True).start()
         began_s = time.monotonic()
         try:
             while not concurrent.futures.wait([self._maps], interrupts.POLL_S).done:
                 interrupts.check()
+                check()
                 self._check_limits(limits_s, began_s)
             return self._maps.result()
         except BaseException:  # interrupted, perhaps: nobody will open it

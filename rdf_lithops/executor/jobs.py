@@ -12,6 +12,7 @@ from typing import Any
 
 from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR
 
+from ..errors import RunError
 from . import complaints
 from .localhost import LocalJobs
 from .objects import Objects, objects_of
@@ -66,6 +67,21 @@ class Jobs:
         self._cancelled |= keys
         complaints.expect(keys)
         self._executor.compute_handler.clear(keys, exception=error)
+
+    def stop_again(self, key: str) -> None:
+        """Stop a job that was submitted although it had been stopped meanwhile."""
+        if key in self._cancelled:
+            self._executor.compute_handler.clear({key})
+
+    def check_free(self) -> None:  # decision 341
+        """Raises RunError while a submission that was given up waits in the back end still: no other gets past it."""
+        if not self._is_stuck:
+            return
+        if not self._lock.acquire(timeout=MOMENT_S):
+            what = "an earlier submission of this executor, which was given up, waits in the back end still"
+            raise RunError(what, next_command="create a new FunctionExecutor, once what it waits for is there")
+        self._is_stuck = False
+        self._lock.release()
 
     def forget(self, futures: list[Any], keys: set[str]) -> None:
         """Take finished jobs out of the executor's books and delete their objects."""

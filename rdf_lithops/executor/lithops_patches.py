@@ -14,6 +14,7 @@ import secrets
 import stat
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from lithops.constants import JOBS_DIR, LITHOPS_TEMP_DIR
@@ -79,7 +80,7 @@ def make_safe(executor: Any, session: Session) -> None:
     executor._create_job_id = create_job_id
     if not session.local:
         aliases.invoke_published(executor)
-        invoke = executor.compute_handler.invoke
+        invoke = functools.partial(_invoke_and_look, executor.compute_handler.invoke, session)
         executor.compute_handler.invoke = PatientInvoke(invoke, functools.partial(_end_refused, executor.internal_storage))
     executor.wait = wait_or_gate
     executor.job_monitor.start = monitor_or_not
@@ -94,6 +95,13 @@ def _note(session: Session, job: Any) -> None:
     """A job is about to be handed to the back end: if it is ours, so is its function."""
     if getattr(session.gates, "submitting", False):
         session.jobs.note_function(job.func_key)
+
+
+def _invoke_and_look(invoke: Callable[[dict[str, Any]], Any], session: Session, payload: dict[str, Any]) -> Any:
+    """A back end may wait in ``invoke`` for so long that the run is over meanwhile."""
+    identifier = invoke(payload)
+    session.jobs.stop_again(payload["job_key"])
+    return identifier
 
 
 def _of_this_machine(executor: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import time
@@ -23,6 +24,7 @@ from .gate import Gate, submitting
 from .listings import Listing
 from .localhost import LocalJobs
 from .looks import OUTAGE_PATIENCE_S, Looks, pause_s, rest_s
+from .pods import Pods
 from .registry import bring_up
 from .run_places import Place, call_off, record
 from .session import Session
@@ -69,10 +71,12 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
             return LithopsSubmission(session, plan, place, futures[:-1], futures[-1])
         interrupts.check()
         session.check_open()
-        gate = Gate(session, prepare)
+        session.jobs.check_free()
+        gate, pods = Gate(session, prepare), Pods(session.executor, options.start_s)
         limits_s = {} if options.deadline_s is None else {"deadline_s": options.deadline_s}
-        maps = gate.start(lambda: session.executor.map_reduce(*functions, spawn_reducer=ALL_COMPLETED, **given), limits_s)
-        return LithopsSubmission(session, plan, place, maps, None, gate)
+        map_reduce = functools.partial(session.executor.map_reduce, *functions, spawn_reducer=ALL_COMPLETED, **given)
+        maps = gate.start(map_reduce, limits_s, pods.check)
+        return LithopsSubmission(session, plan, place, maps, None, gate, pods)
     except BaseException as error:
         session.jobs.withdraw(set(place.job_keys) - before, error)
         if isinstance(error, Exception) and _may_pass(error):
@@ -121,9 +125,17 @@ class LithopsSubmission:
     """One ``map_reduce`` under way; see ``attempts.Submission`` for what each method promises."""
 
     def __init__(
-        self, session: Session, plan: Plan, place: Place, maps: list[Any], reduce: Any, gate: Gate | None = None
+        self,
+        session: Session,
+        plan: Plan,
+        place: Place,
+        maps: list[Any],
+        reduce: Any,
+        gate: Gate | None = None,
+        pods: Pods | None = None,
     ) -> None:
         self.session, self._place, self.maps, self._reduce, self._gate = session, place, maps, reduce, gate
+        self._pods = pods
         self._expected_s, self._began_s, self._changed_s = _expected_s(plan), time.monotonic(), time.monotonic()
         self._usd_per_s = None if plan.outlook is None else plan.outlook.usd_per_s
         beats = plan.map_task.surroundings.beats
@@ -165,6 +177,8 @@ class LithopsSubmission:
         return self._reduce
 
     def map_ends(self) -> dict[int, CallEnd]:
+        if self._pods is not None and not self._seen.begun:
+            self._pods.check()
         if self._local_jobs is not None:
             with self.session.lock:
                 self._local_jobs.nudge()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,14 +13,10 @@ from typing import Any
 import lithops
 import pytest
 import ROOT
-import test_conformance
-import yaml
-from conftest import REPOSITORY
-from k8s_standin import api
+from k8s_standin import clients
 from k8s_standin.cluster import GROUPS, Cluster
 from lithops.serverless.backends.k8s.config import MASTER_PORT
 from servers import daemons
-from test_conformance import oracle  # noqa: F401  # a fixture
 
 import rdf_lithops
 
@@ -40,15 +35,11 @@ def until(ready: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[Cluster, Path]]:
-    """A stand-in of its own for each test, whose pods can import what the driver can."""
-    if daemons.listens(MASTER_PORT):
-        pytest.skip(f"somebody listens on port {MASTER_PORT}, which Lithops' master pod wants")
+    """A stand-in of its own for each test, and its kubeconfig."""
     folder = tmp_path / "k8s"
     folder.mkdir()
-    search = os.pathsep.join([str(REPOSITORY), *filter(None, map(str, sys.path))])
-    with api.running(folder, search) as made:
+    with clients.standing(folder) as made:
         yield made
-    until(lambda: not daemons.listens(MASTER_PORT))
 
 
 @pytest.fixture
@@ -59,13 +50,7 @@ def executor(cluster: tuple[Cluster, Path], s3: Any, monkeypatch: pytest.MonkeyP
         monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
 
         def make(**section: Any) -> lithops.FunctionExecutor:
-            config = yaml.safe_load((REPOSITORY / "configs" / "k8s.yaml").read_text())
-            config["k8s"].update(
-                kubecfg_path=str(cluster[1]), docker_server="docker.io", **{"runtime": "rdf_lithops", **section}
-            )
-            keys = {"access_key_id": "testkey", "secret_access_key": "testsecret"}
-            config["minio"] = {"endpoint": s3.endpoint, "storage_bucket": bucket, **keys}
-            made.append(lithops.FunctionExecutor(config=config))
+            made.append(lithops.FunctionExecutor(config=clients.configuration(cluster[1], s3, bucket, **section)))
             return made[-1]
 
         yield make
@@ -85,13 +70,6 @@ def test_a_histogram_of_k8s(executor: Callable[..., Any], cluster: tuple[Cluster
     assert [expected.GetBinContent(i) for i in range(52)] == [found.GetBinContent(i) for i in range(52)]
     assert 3 == len(rdf_lithops.report(result).maps)
     assert [] == [why for _, phase, why in cluster[0].ended if phase == "Failed" and why not in ("Deleted",)]
-
-
-@pytest.mark.timeout(400)
-def test_every_operation(executor: Callable[..., Any], files: Any, oracle: Callable[..., Any], tmp_path: Path) -> None:  # noqa: F811
-    """All operations on a list of files, in seven ranges and one query, give local RDataFrame's results."""
-    fexec = executor(max_workers=1, runtime_memory=3000)
-    test_conformance.test_every_operation_equals_local("list of files", "cloned", 7, files, fexec, oracle, tmp_path)
 
 
 def slow_once(mark: Path, what: str = "gSystem->Sleep(300000);") -> str:
@@ -140,27 +118,77 @@ def test_a_quota_that_is_exceeded(executor: Callable[..., Any], cluster: tuple[C
         frame.Sum("rdfentry_").GetValue()
 
 
+def submits() -> bool:
+    """Whether Lithops is still in a submission."""
+    return any(thread.name == "rdf_lithops map_reduce" for thread in threading.enumerate())
+
+
 def test_an_image_that_is_missing(executor: Callable[..., Any], cluster: tuple[Cluster, Path]) -> None:
-    """Its pods stay pending until the job's own time is over; then the error says what could not be had."""
-    cluster[0].missing, cluster[0].hurry = True, 100.0  # 600 s of the job in which Lithops asks what an image has
-    fexec = executor(runtime=f"nobody/rdf_lithops:{os.urandom(4).hex()}")  # of which Lithops knows nothing yet
-    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2, options={**QUICK, "attempts": 1})
-    with pytest.raises(rdf_lithops.RunError, match="metadata from the runtime"):
+    """Of which Lithops knows nothing yet: the error names it, long before the job's time is over in which Lithops asks."""
+    cluster[0].missing, cluster[0].hurry = True, 50.0  # 600 s of that job
+    name = f"docker.io/nobody/rdf_lithops:{os.urandom(4).hex()}"
+    options = {**QUICK, "start_s": 2.0, "attempts": 1}
+    frame = ROOT.RDataFrame(10, executor=executor(runtime=name), npartitions=2, options=options)
+    with pytest.raises(rdf_lithops.RunError, match=f"cannot get the image {name}[\\s\\S]*ImagePullBackOff"):
         frame.Sum("rdfentry_").GetValue()
+    until(lambda: not submits())
 
 
 @pytest.mark.timeout(400)
-def test_an_image_that_was_there(executor: Callable[..., Any], cluster: tuple[Cluster, Path]) -> None:
-    """Lithops knows what it has, and waits for its master pod without end; the run does not, and ends what it began."""
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        pytest.param({"deadline_s": 6.0}, r"submitted within 6 s[\s\S]*deadline_s", id="deadline"),
+        pytest.param({"start_s": 2.0}, r"cannot get the image rdf_lithops[\s\S]*ImagePullBackOff", id="start"),
+    ],
+)
+def test_an_image_that_was_there(
+    limit: dict[str, float], said: str, executor: Callable[..., Any], cluster: tuple[Cluster, Path]
+) -> None:
+    """Lithops knows what it has, and waits for its master pod without end; the run does not, and ends what it began. The
+    next run says why it cannot begin; once the image is there again it does, and nothing of the other one has run."""
     fexec = executor()
-    assert 45 == ROOT.RDataFrame(10, executor=fexec, npartitions=2).Sum("rdfentry_").GetValue()
+
+    def total(**options: Any) -> float:
+        frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2, options={**QUICK, **options})
+        return float(frame.Sum("rdfentry_").GetValue())
+
+    assert 45 == total()
     for name in list(cluster[0].jobs):
         cluster[0].delete(name)
     cluster[0].missing = True
-    options = {**QUICK, "attempts": 1, "deadline_s": 6.0}
-    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2, options=options)
-    with pytest.raises(rdf_lithops.RunError, match=r"submitted within 6 s[\s\S]*deadline_s"):
-        frame.Sum("rdfentry_").GetValue()
+    with pytest.raises(rdf_lithops.RunError, match=said):
+        total(attempts=1, **limit)
+    with pytest.raises(rdf_lithops.RunError, match="an earlier submission of this executor"):
+        total()
+    cluster[0].missing = False
+    until(lambda: not submits())
+    assert ["lithops-master"] == [name.rpartition("-")[0] for name in cluster[0].jobs]
+    assert 45 == total()
+
+
+@pytest.mark.parametrize("when", ["between queries", "in a query"])
+def test_a_master_whose_time_is_over(
+    when: str, executor: Callable[..., Any], cluster: tuple[Cluster, Path], tmp_path: Path
+) -> None:
+    """Lithops' master pod ends after ``master_timeout``: what it has not handed out runs again, with another one."""
+    mark = tmp_path / "mark"
+    options = {**QUICK, "ranges_per_call": 1}
+    frame = ROOT.RDataFrame(10, executor=executor(max_workers=1), npartitions=2, options=options)
+
+    def end_the_master() -> None:
+        until(mark.exists)
+        next(job for name, job in cluster[0].jobs.items() if "master" in name).began_s -= 10**6
+
+    thread = threading.Thread(target=end_the_master)
+    thread.start()
+    if when == "between queries":
+        assert 10 == frame.Define("one", "1").Sum("one").GetValue()
+        mark.write_text("1")
+        thread.join()
+    assert 10 == frame.Define("one", slow_once(mark, "gSystem->Sleep(3000);")).Sum("one").GetValue()
+    thread.join()
+    assert "DeadlineExceeded" in {why for _, _, why in cluster[0].ended}
 
 
 def test_a_range_that_the_master_hands_out_too_late(

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from k8s_standin.cluster import Cluster, Job, Pod
+from k8s_standin.cluster import ADDRESS, Cluster, Job, Pod
 
 WATCH_S = 0.05
 
@@ -32,21 +32,21 @@ def _spec(job: Job) -> dict[str, Any]:
 
 
 def _pod(pod: Pod) -> dict[str, Any]:
-    metadata = {"name": pod.name, "labels": {"job-name": pod.job}}
-    spec = {"containers": [{"name": "lithops", "image": "there"}]}
+    metadata = {"name": pod.name, "labels": {"job-name": pod.job}, "resourceVersion": "1"}
+    spec = {"containers": [{"name": "lithops", "image": pod.image}]}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": metadata,
         "spec": spec,
-        "status": {"phase": pod.phase, **({"podIP": "127.0.0.1"} if pod.process else {"containerStatuses": [_waits(pod)]})},
+        "status": {"phase": pod.phase, **({"podIP": ADDRESS} if pod.process else {"containerStatuses": [_waits(pod)]})},
     }
 
 
 def _waits(pod: Pod) -> dict[str, Any]:
     """Of a container that cannot begin: why."""
-    state = {"waiting": {"reason": pod.reason, "message": 'Back-off pulling image "there"'}}
-    told = {"ready": False, "restartCount": 0, "image": "there", "imageID": ""}
+    state = {"waiting": {"reason": pod.reason, "message": f'Back-off pulling image "{pod.image}"'}}
+    told = {"ready": False, "restartCount": 0, "image": pod.image, "imageID": ""}
     return {"name": "lithops", **told, "state": state}
 
 
@@ -110,11 +110,14 @@ class _Handler(BaseHTTPRequestHandler):
             yield from (_job(job) for job in jobs if not wanted or job.name == wanted)
         else:
             wanted = given.get("labelSelector", "").removeprefix("job-name=")
-            yield from (_pod(pod) for job in jobs if job.name == wanted for pod in job.pods)
+            phase = given.get("fieldSelector", "").removeprefix("status.phase=")
+            pods = [pod for job in jobs if job.name == (wanted or job.name) for pod in job.pods]
+            yield from (_pod(pod) for pod in pods if pod.phase == (phase or pod.phase))
 
     def _watch(self, path: str, given: dict[str, str]) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")  # else the client reads to the end before it looks at the first
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
@@ -125,9 +128,13 @@ class _Handler(BaseHTTPRequestHandler):
                     line = json.dumps({"type": "MODIFIED", "object": item})
                     if line != seen:
                         seen = line
-                        self.wfile.write(line.encode() + b"\n")
-                        self.wfile.flush()
+                        self._chunk(line.encode() + b"\n")
                 time.sleep(WATCH_S)
+            self._chunk(b"")
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.wfile.flush()
 
 
 CONFIGURATION = """

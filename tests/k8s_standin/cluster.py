@@ -1,9 +1,10 @@
 """Jobs and pods: a pod is a process of this machine that runs what its container's command says, with its limits.
 
 What is as in Kubernetes: a job's pods start side by side (``parallelism``); when one fails, the job has failed and its
-others are ended (``backoffLimit: 0``); a job ends after ``activeDeadlineSeconds``; a pod has a disk of its own, which goes
-with it, and is killed for its memory by the kernel where its groups can be set. What is not: images (the driver's own
-Python stands for them), networks (all pods have this machine's address), namespaces, security contexts, garbage collection.
+others are ended (``backoffLimit: 0``); a job ends after ``activeDeadlineSeconds``, and its pods are deleted; a pod has a
+disk of its own, which goes with it, and is killed for its memory by the kernel where its groups can be set. What is not:
+images (the driver's own Python stands for them), networks (all pods have this machine's address), namespaces, security
+contexts, garbage collection.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import lithops
 
 ENTRY_POINT = "/lithops/lithopsentry.py"  # where Lithops' images have it
 GROUPS = Path("/sys/fs/cgroup/memory")
+ADDRESS = "127.0.0.1"  # of all pods
 ALIVE = ("Pending", "Running")
 LOOK_S = 0.05
 _numbers = itertools.count()
@@ -38,14 +40,15 @@ def mebibytes(text: str) -> int:
 
 @dataclass
 class Pod:
-    """One process of a job, None of a pod whose image is missing; ``phase`` and ``reason`` are Kubernetes' own words."""
+    """One process of a job, None while its image is missing; ``phase`` and ``reason`` are Kubernetes' own words."""
 
     name: str
     job: str
+    image: str
     folder: Path
-    process: subprocess.Popen[bytes] | None
+    process: subprocess.Popen[bytes] | None = None
     group: Path | None = None
-    phase: str = "Running"
+    phase: str = "Pending"
     reason: str = ""
 
     def end(self, reason: str) -> None:
@@ -112,7 +115,7 @@ class Job:
 
 class Cluster:
     """All jobs, and a thread that looks after them. ``quota`` is how many pods there may be, ``missing`` whether nobody has
-    their image: they stay pending. Limits of time pass ``hurry`` times as fast as they say."""
+    their image: they stay pending until somebody has. Limits of time pass ``hurry`` times as fast as they say."""
 
     def __init__(self, folder: Path, python_path: str) -> None:
         self.folder, self.python_path = folder, python_path
@@ -143,7 +146,9 @@ class Cluster:
         with self.lock:
             job = self.jobs[body["metadata"]["name"]] = Job(body, time.monotonic())
             for _ in range(int(body["spec"].get("parallelism", 1))):
-                job.pods.append(self._start(job))
+                image = body["spec"]["template"]["spec"]["containers"][0]["image"]
+                job.pods.append(Pod(f"{job.name}-{next(_numbers)}", job.name, image, self.folder))
+                self._start(job, job.pods[-1])
             return job
 
     def delete(self, name: str) -> None:
@@ -151,30 +156,33 @@ class Cluster:
         with self.lock:
             job = self.jobs.pop(name)
         for pod in job.pods:
-            pod.end("Deleted")
-            if pod.process is not None:
-                pod.process.wait()
-            self._note(pod)
+            self._take_away(pod, "Deleted")
 
-    def _start(self, job: Job) -> Pod:
-        container = job.body["spec"]["template"]["spec"]["containers"][0]
-        name = f"{job.name}-{next(_numbers)}"
+    def _take_away(self, pod: Pod, reason: str) -> None:
+        pod.end(reason)
+        if pod.process is not None:
+            pod.process.wait()
+        self._note(pod)
+
+    def _start(self, job: Job, pod: Pod) -> None:
         if self.missing:
-            return Pod(name, job.name, self.folder, None, phase="Pending", reason="ImagePullBackOff")
-        folder = Path(tempfile.mkdtemp(prefix="pod-", dir=self.folder))
-        variables = {item["name"]: item.get("value") or "127.0.0.1" for item in container["env"]}
+            pod.reason = "ImagePullBackOff"
+            return
+        container = job.body["spec"]["template"]["spec"]["containers"][0]
+        folder = pod.folder = Path(tempfile.mkdtemp(prefix="pod-", dir=self.folder))
+        variables = {item["name"]: ADDRESS if "valueFrom" in item else item.get("value") or "" for item in container["env"]}
         words = [str(word) for word in container["args"]]
         words = [variables.get(word[2:-1], word) if word.startswith("$(") else word for word in words]
         entry = str(Path(lithops.__file__).parent / "serverless/backends/k8s/entry_point.py")
         command = [sys.executable, *(entry if word == ENTRY_POINT else word for word in words)]
         kept = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "EXTRA_CLING_ARGS")}
         environment = {**kept, **variables, "TMPDIR": str(folder), "HOME": str(folder), "PYTHONPATH": self.python_path}
-        group = self._group(name, mebibytes(container["resources"]["limits"]["memory"]))
+        group = pod.group = self._group(pod.name, mebibytes(container["resources"]["limits"]["memory"]))
         if group is not None:
             command = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh", *command]
         with open(self.folder / "pods.log", "ab") as log:
             environment["PYTHONSAFEPATH"] = "1"
-            process = subprocess.Popen(
+            pod.process = subprocess.Popen(
                 command,
                 env=environment,
                 cwd=folder,
@@ -183,7 +191,7 @@ class Cluster:
                 stderr=log,
                 start_new_session=True,
             )
-        return Pod(name, job.name, folder, process, group)
+        pod.phase, pod.reason = "Running", ""
 
     @staticmethod
     def _group(name: str, limit_mib: int) -> Path | None:
@@ -207,6 +215,8 @@ class Cluster:
         if runs and not job.failed and time.monotonic() - job.began_s > limit_s:
             job.failed = "DeadlineExceeded"
         for pod in job.pods:
+            if pod.phase == "Pending" and not job.failed:
+                self._start(job, pod)
             before = pod.phase
             pod.look()
             if pod.phase != before:
@@ -216,7 +226,8 @@ class Cluster:
         if job.failed:
             for pod in job.pods:
                 if pod.phase in ALIVE:
-                    pod.end(job.failed)
+                    self._take_away(pod, job.failed)
+                    job.pods = [other for other in job.pods if other is not pod]
 
     def _note(self, pod: Pod) -> None:
         pod.look()
