@@ -10,7 +10,7 @@ from typing import Any
 import lithops
 import psutil
 
-import rdf_lithops  # noqa: F401  # registers Lithops executors with ROOT
+from rdf_lithops.executor import library_store
 
 __all__ = ["descendants", "executor", "left_in_storage", "left_on_disk", "name", "of"]
 
@@ -53,10 +53,11 @@ def name(process: psutil.Process) -> str:
 
 
 def left_in_storage(fexec: Any) -> list[str]:
-    """Objects that a run which is over should have taken with it; the functions stay until the executor ends, and what
-    Lithops knows of a runtime for good."""
+    """Objects that a run which is over should have taken with it; the functions stay until the executor ends, what Lithops
+    knows of a runtime and this machine's instantiation libraries for good."""
     keys = fexec.storage.list_keys(fexec.storage.bucket)
-    return [key for key in keys if not key.endswith((".func.pickle", ".meta.json"))]
+    kept = (f"{library_store.LIBRARIES_PREFIX}/",)
+    return [key for key in keys if not key.endswith((".func.pickle", ".meta.json")) and not key.startswith(kept)]
 
 
 def left_on_disk(folder: str | None = None) -> list[str]:
