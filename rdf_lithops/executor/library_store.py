@@ -53,7 +53,7 @@ def offered(session: Session, options: Options) -> Libraries | None:
         return None
     state = _state_of(place)
     if session.offered is None or session.offered[0] != state:
-        session.offered = state, {"root": library.key(), "bundles": _stored(session.storage, place)}
+        session.offered = state, {"root": library.key(), "bundles": _stored_or_not(session.storage, place)}
     found = session.offered[1]
     bundles = [bundle for bundle in found["bundles"] if f"{bundle['name']}.so" not in _left_out]
     return {"root": found["root"], "bundles": bundles} if bundles else None
@@ -102,6 +102,15 @@ def _state_of(place: str) -> tuple[tuple[str, int, int], ...]:
     with os.scandir(place) as entries:
         seen = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith(".so")]
     return tuple(sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in seen))
+
+
+def _stored_or_not(storage: Any, place: str) -> list[dict[str, Any]]:
+    """The same; none where the storage does not take them, as no run needs them."""
+    try:
+        return _stored(storage, place)
+    except Exception as problem:  # of the storage's own kind
+        logger.warning("workers compile for themselves, as the storage took no instantiation library: %s", problem)
+        return []
 
 
 def _stored(storage: Any, place: str) -> list[dict[str, Any]]:

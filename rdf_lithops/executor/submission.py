@@ -82,7 +82,7 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
         if isinstance(error, Exception) and _may_pass(error):
             _await_answer(place, options)
             raise SubmissionError(f"Lithops could not submit the calls: {type(error).__name__}: {error}") from error
-        if type(error) is Exception:  # Lithops raises nothing more precise
+        if type(error) is Exception or isinstance(error, OSError):  # Lithops raises nothing more precise; a disk is full
             what, ready = f"Lithops could not submit the calls: {error}", "is all there that it needs? rdf-lithops check"
             raise RunError(what, next_command=ready) from error
         raise

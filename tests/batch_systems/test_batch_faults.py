@@ -188,13 +188,17 @@ def test_the_controller_is_started_again(slurm: Slurm, executor: Make, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_full_shared_disk_is_said(slurm: Slurm, tmp_path: Path) -> None:
-    """Calls that cannot write their results end, and the error says why; what could be written is removed."""
+@pytest.mark.parametrize("room", ["for calls", "for nothing"])
+def test_a_full_shared_disk_is_said(room: str, slurm: Slurm, tmp_path: Path) -> None:
+    """Calls that cannot write their results end, or are not submitted, and the error says why; what could be written is
+    removed."""
     shared = tmp_path / "small"
     shared.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(shared)], check=True)
     try:
         with lithops.FunctionExecutor(config=configuration(shared)) as fexec:
+            if room == "for nothing":
+                subprocess.run(["dd", "if=/dev/zero", f"of={shared / 'others'}", "bs=4k"], stderr=subprocess.DEVNULL)
             frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2, options={"backoff_s": 0.0, "attempts": 2})
             histogram = frame.Define("x", "1.").Histo1D(("h", "", 500_000, 0, 1), "x")
             with pytest.raises(rdf_lithops.RunError, match="No space left on device"):

@@ -143,6 +143,16 @@ def test_a_library_is_stored_once(cache: Path) -> None:
     assert more["root"] == library.key()
 
 
+def test_a_storage_that_takes_no_library(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Full, or refusing: the run goes on without libraries, which are an advantage and no need, and says so once."""
+    storage, options = Storage(), Options()
+    storage.put_object = lambda *given: Path("/dev/full").write_bytes(given[2])  # the kernel's own error
+    ours = session(storage)
+    assert [None, None] == [library_store.offered(ours, options) for _ in range(2)]
+    (said,) = caplog.messages
+    assert "No space left on device" in said
+
+
 @pytest.mark.parametrize("how", ["on localhost", "not used"])
 def test_nothing_travels(cache: Path, how: str) -> None:
     """Where workers have this machine's libraries, or none are used, no request is made for them."""
