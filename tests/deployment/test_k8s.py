@@ -179,6 +179,7 @@ def test_a_master_whose_time_is_over(
     def end_the_master() -> None:
         until(mark.exists)
         next(job for name, job in cluster[0].jobs.items() if "master" in name).began_s -= 10**6
+        until(lambda: not any("master" in pod.name for pod in cluster[0].pods()))
 
     thread = threading.Thread(target=end_the_master)
     thread.start()
