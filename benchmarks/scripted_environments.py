@@ -1,10 +1,10 @@
 """Lambda whose environments follow a script: thousands of them at a time, on a machine that can hold two real ones.
 
-A process of its own (``python -m benchmarks.scripted_environments S3_PORT``), so that the driver's processor time is the
-driver's. The control plane, the role, the registry are the tests' stand-in (tests/lambda_standin), and the objects lie in a
-real S3 server. Calls that run ranges are scripted: each waits for as long as a distribution says, and writes what a real
-worker wrote in a call that was recorded before, with its own ranges and times in it. All else (reducers, folds, the calls
-that are recorded) runs in real environments.
+A process of its own (``python -m benchmarks.scripted_environments S3_PORT SLOWER``), so that the driver's processor time
+is the driver's. The control plane, the role, the registry are the tests' stand-in (tests/lambda_standin), and the objects
+lie in a real S3 server. Calls that run ranges are scripted: each waits for as long as a distribution says, and writes
+what a real worker wrote in a call that was recorded before, with its own ranges and times in it. All else (reducers,
+folds, the calls that are recorded) runs in real environments.
 
 It reads a line of JSON for each command, a ``Script``, and answers with a line; it ends with its standard input.
 """
@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
+import psutil
 from lambda_standin import Places, Service, account
 from lithops.constants import SESSION_ID_ENV
 from lithops.storage.utils import StorageNoSuchKeyError
@@ -39,6 +41,7 @@ from rdf_lithops.processes.beats import Pulse, Stopped
 from rdf_lithops.travels.envelope import pack, unpack
 
 from .simulation import REDELIVERY_S, Script, life_s
+from .slower import Cores
 
 __all__ = ["Scripted"]
 
@@ -53,8 +56,9 @@ TICK_S = 0.05  # between two looks of a call whether a beat is due
 class Scripted(Service):
     """The stand-in, whose calls that run ranges are scripted once there is a script."""
 
-    def __init__(self, s3_port: int) -> None:
-        super().__init__(Places(), quota=REAL_AT_A_TIME, s3_port=s3_port)
+    def __init__(self, s3_port: int, slower: float, cores: Cores | None) -> None:
+        super().__init__(Places(), quota=round(REAL_AT_A_TIME * slower), s3_port=s3_port)
+        self.slower, self.cores, self._with_cores = slower, cores, set[str]()
         self.script_of: Script | None = None
         self.dice = random.Random(1)
         self.tally: Counter[str] = Counter()
@@ -78,7 +82,7 @@ class Scripted(Service):
 
     def invoke(self, name: str, kind: str, payload: bytes) -> tuple[int, bytes, dict[str, str]]:
         script = self.script_of
-        time.sleep(API_S)
+        time.sleep(API_S * self.slower)
         event = json.loads(payload) if kind == "Event" and script is not None else {}
         if script is None or event.get("func_name") not in SCRIPTED:
             self.tally["real"] += kind == "Event"
@@ -94,6 +98,21 @@ class Scripted(Service):
         self.tally["invoked"] += 1
         self.tally["delivered"] += deliveries
         return 202, b"", {"x-amzn-RequestId": os.urandom(8).hex()}
+
+    @contextlib.contextmanager
+    def _environment(self, function: Any, invocation: Any) -> Iterator[Any]:
+        """A real one: where all is slower it has a core of its own, which is as much slower."""
+        with super()._environment(function, invocation) as environment:
+            if self.cores is not None and self.script_of is not None and environment is not None:
+                self._give_core(self.cores, environment)  # those of the recording have started
+            yield environment
+
+    def _give_core(self, cores: Cores, environment: Any) -> None:
+        with contextlib.suppress(psutil.Error):  # it died just now
+            if environment.id not in self._with_cores:
+                self._with_cores.add(environment.id)
+                first = psutil.Process(environment.runner.process.pid)
+                cores.give(first.pid, *(each.pid for each in first.children(recursive=True)))
 
     def _look_after(self, done: Any) -> None:
         if done.exception() is not None:
@@ -227,12 +246,14 @@ class Recorded:
         return json.dumps({**self.template, **own, **times, "activation_id": activation, "result": result}).encode()
 
 
-def main(s3_port: int) -> None:
-    """Serve until standard input ends."""
+def main(s3_port: int, slower: float) -> None:
+    """Serve until standard input ends; all that is real, and all ways, are so much ``slower``."""
     from obstore.store import S3Store
     from servers.s3 import ACCESS_KEY, REGION, SECRET_KEY
 
-    with Scripted(s3_port) as service:
+    with contextlib.ExitStack() as stack:
+        cores = stack.enter_context(Cores(slower)) if slower > 1.0 else None
+        service = stack.enter_context(Scripted(s3_port, slower, cores))
         keys = {"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY, "region": REGION}
         service.store = S3Store(
             account.BUCKET,
@@ -266,4 +287,4 @@ def _obey(service: Scripted, command: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), float(sys.argv[2]))

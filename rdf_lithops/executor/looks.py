@@ -33,7 +33,7 @@ LONGEST_S, SHORTEST_S = 0.5, 0.04  # between two looks at a storage that is far:
 BEFORE_THE_END = 0.8  # of the expected time there is little to be seen
 PATIENCE = 0.2  # of the time that something has been due, it may be late
 LOOKING_SHARE, WAITING_SHARE = 0.03, 0.005  # of the driver's time, once calls end and before
-READERS = 16  # threads that read objects of a remote storage at a time
+READERS, S3_READERS = 16, 64  # threads that read objects of a remote storage at a time; not all clients have so many ways
 
 
 def pause_s(elapsed_s: float, expected_s: float, unchanged_s: float) -> float:  # decision 164
@@ -65,7 +65,8 @@ class Looks:
         self._storage, self._objects = executor.storage, session.jobs.objects
         self._folder = os.path.join(LITHOPS_TEMP_DIR, self._storage.bucket, JOBS_PREFIX)  # of this machine, if it is near
         self._on_this_machine = session.local
-        self._readers = concurrent.futures.ThreadPoolExecutor(READERS)  # starts no thread before it is needed
+        readers = S3_READERS if isinstance(self._objects, S3Objects) else READERS  # decision 349
+        self._readers = concurrent.futures.ThreadPoolExecutor(readers)  # starts no thread before it is needed
         self._silent_since_s: float | None = None
         self._unreadable_since_s: dict[tuple[str, ...], float] = {}
 

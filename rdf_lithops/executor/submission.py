@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import logging
 import math
 import time
@@ -257,11 +258,10 @@ class LithopsSubmission:
     def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
         if self._gate is None:
             return
-        handed = list[Any]()
-        for position, future in enumerate(self.maps):
-            given = partials.get(position)
-            handed += [future] if given is None else [Arrived(future.executor_id, each) for each in given]
-        self._gate.open([*handed, *(Arrived(self.maps[0].executor_id, each) for each in more)])
+        fetched = [future for position, future in enumerate(self.maps) if position not in partials]
+        given = [*itertools.chain.from_iterable(partials.values()), *more]
+        named = self.maps[0].executor_id, self.maps[0].job_id
+        self._gate.open([*fetched, *(Arrived(*named, f"given-{n}", each) for n, each in enumerate(given))])
 
     def reduce_end(self) -> CallEnd | None:
         self.session.check_open()  # a run in another thread ends with its executor

@@ -77,8 +77,11 @@ class Watch:
         if now_s < self._next_look_s.get(attempt.number, 0.0) and not last:
             return
         busy_s = time.thread_time()
-        for position, end in attempt.submission.map_ends().items():
+        ends = attempt.submission.map_ends()
+        for position, end in ends.items():
             self._enter(attempt, attempt.calls[position], end, books, now_s)
+        if ends:  # what has ended has to be read once, and more of it may wait  # decision 350
+            busy_s = time.thread_time()
         is_due = self.beat_s is not None and now_s >= self._next_beats_s.get(attempt.number, 0.0)
         if self.beat_s is not None and is_due and not last and not attempt.submission.is_deaf:
             self._next_beats_s[attempt.number] = now_s + self.beat_s

@@ -11,12 +11,23 @@ HANDED_BYTES = 8 * 2**10  # of a partial at most, and it is handed on: as many a
 
 @dataclass(frozen=True)
 class Arrived:
-    """What Lithops takes for the future of a call that is done, so that it asks the storage nothing."""
+    """What Lithops takes for the future of a call that is done, so that it asks the storage nothing.
+
+    It has what Lithops asks of each of a list of futures, among which others are still to be fetched: those come first, as
+    the first one tells where the storage is. ``call_id`` is its own among those of the job.
+    """
 
     executor_id: str
+    job_id: str
+    call_id: str
     packed: bytes = field(repr=False)
     done: bool = True
+    success: bool = True
+    ready: bool = False
+    running: bool = False
+    invoked: bool = False
     futures: bool = False  # Lithops' question whether the call has returned futures
+    execution_timeout: None = None
 
     def result(self) -> bytes:
         """The packed envelope."""

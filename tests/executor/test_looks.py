@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
+import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from rdf_lithops.executor.looks import LONGEST_S, SHORTEST_S, pause_s, rest_s
+from rdf_lithops.executor.looks import LONGEST_S, SHORTEST_S, Looks, pause_s, rest_s
+from rdf_lithops.executor.objects import S3Objects
 
 
 def looks(took_s: float, expected_s: float) -> list[float]:
@@ -45,3 +50,23 @@ def test_looks_that_take_long_are_rare(cost_s: float) -> None:
     assert cost_s / rest_s(cost_s, 100.0, True) <= 0.03 + 1e-9
     assert rest_s(cost_s, 100.0, True) < rest_s(cost_s, 100.0, False) <= 10.0
     assert rest_s(cost_s, 0.0, False) <= LONGEST_S
+
+
+def test_statuses_on_s3_are_read_side_by_side() -> None:
+    """A thousand calls that end in a second, each status 30 ms away: dozens are asked for at a time."""
+    together = threading.Barrier(48, timeout=20.0)
+
+    class Far(S3Objects):
+        def get(self, key: str) -> bytes:
+            together.wait()
+            return json.dumps({"type": "__init__"}).encode()
+
+    storage = SimpleNamespace(bucket="bucket", backend="aws_s3")
+    session: Any = SimpleNamespace(
+        executor=SimpleNamespace(storage=storage), jobs=SimpleNamespace(objects=Far(storage, None)), local=False
+    )
+    looks = Looks(session)
+    futures = [SimpleNamespace(executor_id="a", job_id="M1", call_id=f"{call:05d}") for call in range(96)]
+    assert [None] * 96 == looks.ends(futures)
+    looks.close()
+    assert not together.broken

@@ -328,6 +328,16 @@ def test_a_reducer_is_handed_what_the_driver_has(aws: Any, aws_service: Any, gra
     assert [] == [path for path in read if "-M" in path]
 
 
+def test_a_reducer_is_handed_some_and_fetches_others(aws: Any) -> None:
+    """Where some partials are small and others are not, a reducer on Lambda has both, in its first attempt."""
+    frame = ROOT.RDataFrame(20_000, executor=aws, npartitions=5, options={"ranges_per_call": 1})
+    events = told(frame)
+    found = frame.Define("x", "1.0 * rdfentry_").Filter("rdfentry_ >= 12000").AsNumpy(["x"])["x"]
+    assert list(map(float, range(12_000, 20_000))) == list(found)
+    assert 1 == sum(isinstance(event, ReduceEnded) for event in events)
+    assert 1 == sum(type(event).__name__ == "AttemptBegan" for event in events)
+
+
 def test_small_partials_come_together() -> None:
     """A ROOT process is sent many small partials at a time, in their order; a large one does not wait for others."""
     small, large = [bytes([number]) * 1000 for number in range(200)], b"x" * 2**21

@@ -1,0 +1,54 @@
+"""How often the calls of a run are looked at, on the tests' own clock."""
+
+from __future__ import annotations
+
+import copies
+import inline
+import pytest
+from copies import Clock, Told
+
+from rdf_lithops.options import Options
+from rdf_lithops.planning.plans import Plan
+from rdf_lithops.run import running, watch
+from rdf_lithops.run.books import CallEnd
+
+CALLS, READ_S = 200, 0.05
+
+
+class BusyClock(Clock):
+    """A clock that is told what the driver does."""
+
+    busy_s = 0.0
+
+    def thread_time(self) -> float:
+        return self.busy_s
+
+
+class OneByOne(copies._Scripted):
+    """An attempt whose ends are read one at a time, however many there are."""
+
+    def map_ends(self) -> dict[int, CallEnd]:
+        assert isinstance(self.run.clock, BusyClock)
+        self.run.clock.busy_s += READ_S
+        self.waiting = {**getattr(self, "waiting", {}), **super().map_ends()}
+        return dict([self.waiting.popitem()]) if self.waiting else {}
+
+
+class Submitted(Told):
+    """What was submitted."""
+
+    def submit(self, part: Plan) -> OneByOne:
+        self.attempts.append([item["call"]["id"] for item in part.iterdata])
+        return OneByOne(part, self, len(self.attempts))
+
+
+def test_ends_that_wait_to_be_read_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks that find nothing become rarer as they take longer; reading what has ended has to be done, and nothing waits for
+    it: the ends of two hundred calls, each of which takes a moment to read, are in after as many looks."""
+    clock = BusyClock()
+    monkeypatch.setattr(running, "time", clock)
+    monkeypatch.setattr(watch, "time", clock)
+    told = Submitted(clock, {})
+    outcome = running.run(told.submit, inline.text_plan(CALLS, beat_s=60.0), Options(progress=False), (told.events.append,))
+    assert 1 == outcome.attempts
+    assert clock.now_s - copies.BEGAN_S < 1.0 + 2 * CALLS * watch.SHOWN_WATCH_S
