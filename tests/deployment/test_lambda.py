@@ -213,6 +213,7 @@ def test_a_budget_pays_for_backups_and_merging(
     """A Snapshot whose last range is late, and whose files are merged, with a budget: it holds for all that was invoked; a
     little less than the ceiling shortens calls, and a budget that pays for nothing invokes nothing."""
     shared = Path(str(standing_lambda.service.places.volume))
+    shared.chmod(0o1777)  # containers have another user
     mark = shared / f"{tmp_path.name}-slept"
     late = f"""
         if (rdfentry_ == 15 && gSystem->AccessPathName("{mark}")) {{ std::ofstream("{mark}") << 1; gSystem->Sleep(40000); }}

@@ -46,7 +46,7 @@ class Places:
     """Where environments run: ``image`` in containers of it, None in processes of this Python.
 
     ``variables`` are those of every environment: the role's keys, the endpoints. ``vcpus`` is the most that one gets;
-    ``volume`` a folder of this machine that all can read under its own name, as Lambda mounts a file system (EFS). ``core``
+    ``volume`` a folder of this machine that all can use under its own name, as Lambda mounts a file system (EFS). ``core``
     is the only one on which processes run, where there are no containers to limit them.
     """
 
@@ -254,7 +254,7 @@ class _Container:
                 *("--tmpfs", f"/tmp:rw,size={function.tmp_mib}m,mode=1777", "--user", LAMBDA_USER, "--cap-drop", "all"),
                 *("--memory", f"{function.memory_mib}m", "--memory-swap", f"{function.memory_mib}m"),
                 *("--cpus", f"{min(environment.places.vcpus, function.memory_mib / 1769):.2f}"),
-                *([f"--volume={volume}:{volume}:ro"] if volume else []),
+                *([f"--volume={volume}:{volume}"] if volume else []),
                 *(*variables, str(environment.places.image), environment.places.handler),
             ],
             stdin=subprocess.DEVNULL,
