@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .instantiation_lines import action, interface, node, result, variations
+from .instantiation_lines import action, countings, interface, node, result, variations
 
 __all__ = ["catalogue"]
 
@@ -17,6 +17,7 @@ _VECTORS = tuple(f"ROOT::VecOps::RVec<{of}>" for of in ("float", "double", "int"
 _OTHERS = ("bool", "unsigned long long", "Long64_t")
 _REALS = ("float", "double")
 _NUMBERS = ("float", "double", "int")
+_ENTRY = "unsigned long long"  # of rdfentry_
 
 
 def catalogue() -> list[str]:
@@ -26,6 +27,8 @@ def catalogue() -> list[str]:
 
 def _interfaces() -> Iterator[str]:
     yield from (interface(node) for node in ("RLoopManager", "RJittedFilter", "RNodeBase"))
+    for node_class in ("RLoopManager", "RJittedFilter"):
+        yield from countings(node_class)
 
 
 def _histograms() -> Iterator[str]:
@@ -53,6 +56,8 @@ def _nodes() -> Iterator[str]:
     for column in _NUMBERS:
         yield node("JitDefineHelper", define, f"{column} ({column})")
     yield node("JitDefineHelper", define, "double ()")
+    yield node("JitDefineHelper", define, f"double ({_ENTRY})")
+    yield node("JitFilterHelper", "", f"bool ({_ENTRY})")
 
 
 def _results() -> Iterator[str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 __all__ = [
     "HEADERS",
     "action",
+    "countings",
     "declaration",
     "function_names",
     "interface",
@@ -64,6 +65,13 @@ def node(helper: str, arguments: str, function_type: str) -> str:
 def interface(node_class: str) -> str:
     """The instantiation of what Python has of a node of this class: its ``Filter``, ``Define``, ``Histo1D``."""
     return f"template class ROOT::RDF::RInterface<{_NODES}{node_class}>;"
+
+
+def countings(node_class: str) -> Iterator[str]:
+    """The instantiations for ``Count`` and ``Report`` of a node of this class, which book their action without Cling's help:
+    what calls them from Python drags it in."""
+    for helper in ("CountHelper", f"ReportHelper<{_NODES}{node_class}>"):
+        yield f"template class {_RDF}RAction<{_RDF}{helper}, {_NODES}{node_class}>;"
 
 
 def result(kind: str) -> Iterator[str]:

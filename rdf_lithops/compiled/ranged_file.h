@@ -48,14 +48,23 @@ namespace rdf_lithops {
 
 using Extent = std::pair<std::int64_t, std::int64_t>; // start and size, bytes
 
-inline std::mutex state_mutex;
-inline std::string reader_folder; // where the reader listens
-inline std::string grant;         // names the variables that this process was granted, at the reader
-inline std::string failure;       // the last error of the reader, for the one who explains why a range failed
-
 class Remote;
-inline std::mutex open_files_mutex;
-inline std::vector<Remote *> open_files;
+
+// What the files of this process share. It is never destroyed: what is open when the process ends ROOT closes later than a
+// library's own variables go.
+struct State {
+   std::mutex mutex;
+   std::string reader_folder; // where the reader listens
+   std::string grant;         // names the variables that this process was granted, at the reader
+   std::string failure;       // the last error of the reader, for the one who explains why a range failed
+   std::mutex open_files_mutex;
+   std::vector<Remote *> open_files;
+};
+static State &state()
+{
+   static auto &made = *new State;
+   return made;
+}
 
 // A descriptor that is closed with its owner, also with one whose constructor throws.
 class Descriptor {
@@ -86,8 +95,8 @@ class Remote {
 
    [[noreturn]] void Fail(const std::string &why)
    {
-      std::lock_guard<std::mutex> lock(state_mutex);
-      failure = why;
+      std::lock_guard<std::mutex> lock(state().mutex);
+      state().failure = why;
       throw std::runtime_error(why);
    }
 
@@ -171,24 +180,25 @@ public:
    {
       std::string folder, given;
       {
-         std::lock_guard<std::mutex> lock(state_mutex);
-         folder = reader_folder;
-         given = grant;
+         std::lock_guard<std::mutex> lock(state().mutex);
+         folder = state().reader_folder;
+         given = state().grant;
       }
       Connect(folder);
       const std::string body = given + "\n" + url;
       Request(1, body.data(), body.size());
       Answer(sizeof(fSize));
       Receive(&fSize, sizeof(fSize));
-      std::lock_guard<std::mutex> lock(open_files_mutex);
-      open_files.push_back(this);
+      std::lock_guard<std::mutex> lock(state().open_files_mutex);
+      state().open_files.push_back(this);
    }
    Remote(const Remote &) = delete;
    Remote &operator=(const Remote &) = delete;
    ~Remote()
    {
-      std::lock_guard<std::mutex> lock(open_files_mutex);
-      open_files.erase(std::find(open_files.begin(), open_files.end(), this));
+      std::lock_guard<std::mutex> lock(state().open_files_mutex);
+      auto &files = state().open_files;
+      files.erase(std::find(files.begin(), files.end(), this));
    }
 
    std::int64_t Size() const { return fSize; }
@@ -436,17 +446,17 @@ public:
 
 extern "C" void rdf_lithops_set_reader(const char *folder, const char *grant)
 {
-   std::lock_guard<std::mutex> lock(rdf_lithops::state_mutex);
-   rdf_lithops::reader_folder = folder;
-   rdf_lithops::grant = grant;
+   std::lock_guard<std::mutex> lock(rdf_lithops::state().mutex);
+   rdf_lithops::state().reader_folder = folder;
+   rdf_lithops::state().grant = grant;
 }
 
 // The reader's last error, which is forgotten; empty if there was none. Valid until this thread asks again.
 extern "C" const char *rdf_lithops_take_failure()
 {
    thread_local std::string taken;
-   std::lock_guard<std::mutex> lock(rdf_lithops::state_mutex);
-   taken = std::exchange(rdf_lithops::failure, "");
+   std::lock_guard<std::mutex> lock(rdf_lithops::state().mutex);
+   taken = std::exchange(rdf_lithops::state().failure, "");
    return taken.c_str();
 }
 
@@ -471,8 +481,8 @@ extern "C" const char *rdf_lithops_why_not(const char *url)
 // When it returns, the reader has begun to fetch all that files of this process have asked for; one that is gone fetches nothing.
 extern "C" void rdf_lithops_settle()
 {
-   std::lock_guard<std::mutex> lock(rdf_lithops::open_files_mutex);
-   for (auto *file : rdf_lithops::open_files) {
+   std::lock_guard<std::mutex> lock(rdf_lithops::state().open_files_mutex);
+   for (auto *file : rdf_lithops::state().open_files) {
       try {
          file->Settle();
       } catch (const std::runtime_error &) {

@@ -15,6 +15,7 @@ what Lithops calls, where every other module is called by it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from multiprocessing.connection import Connection
 from typing import Any
@@ -46,18 +47,10 @@ def _wait_for_root() -> str | None:
     return None
 
 
-def _read_models_once() -> None:
+def _describe_services_once() -> None:
     """Have boto3 read its descriptions of services once per environment: Lithops makes two sessions in each call, and each
-    would read them anew (0.05 s)."""
-    load = JSONFileLoader.load_file
-    known: dict[str, Any] = {}
-
-    def load_once(loader: Any, path: str) -> Any:
-        if path not in known:
-            known[path] = load(loader, path)
-        return known[path]
-
-    JSONFileLoader.load_file = load_once
+    would look for them and read them anew (0.06 s)."""
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
 def _start_root_again() -> None:
@@ -77,10 +70,13 @@ def _require_root() -> None:
 _began = time.perf_counter()
 _held = _hold_root()
 
-from botocore.loaders import JSONFileLoader  # noqa: E402
+import botocore.session  # noqa: E402
 from lithops.serverless.backends.aws_lambda import entry_point  # noqa: E402  # while ROOT comes up behind
 
-_read_models_once()
+from .. import fold_task, task  # noqa: E402, F401  # what each call's process has then, and need not import
+from . import pre_run  # noqa: E402, F401
+
+_describe_services_once()
 ROOT_VERSION = _wait_for_root() if _held is not None else None
 if restored.is_snapshot():
     import snapshot_restore_py as hooks  # type: ignore[import-untyped]  # which awslambdaric runs

@@ -9,7 +9,7 @@ from ...processes.inherited_connections import leave_inherited
 
 __all__ = ["begin"]
 
-REDUCER_POLL_S = 0.05  # instead of one second, which most reducers would wait through, on the bill, with all partials there
+REDUCER_POLL_S = 0.01  # instead of one second, which most reducers would wait through, on the bill, with all partials there
 NEAR_POLL_S = 0.002  # instead of 0.1 s where the storage is this machine's: half of what a small query took
 
 
