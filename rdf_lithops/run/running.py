@@ -96,7 +96,8 @@ def run(
         error = str(failure).partition("\n")[0]
         raise
     finally:
-        early.close()
+        with contextlib.suppress(RunError):  # of a storage that does not answer: what is left goes with the executor
+            early.close()
         over = RunEnded(running.attempts, time.perf_counter() - running.began, error, tuple(failed.items()))
         running.books.tell(over)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import copies
 import inline
@@ -16,13 +16,14 @@ from copies import Clock, Life, Told, failing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rdf_lithops.errors import RunError
 from rdf_lithops.fold.order import FoldLimits, fold_order
 from rdf_lithops.fold.shelf import Shelf
 from rdf_lithops.options import Options
 from rdf_lithops.planning.plans import Plan
 from rdf_lithops.run import early_folds, fold_rounds, outcomes, running, watch
 from rdf_lithops.run.books import CallEnd
-from rdf_lithops.run.events import CallEnded, Event, FoldRoundEnded
+from rdf_lithops.run.events import CallEnded, Event, FoldRoundEnded, RunEnded
 from rdf_lithops.travels.envelope import Envelope, pack, unpack
 from rdf_lithops.worker.fold_task import FoldTask, ReduceTask
 
@@ -93,9 +94,11 @@ class Fates(dict[tuple[int, int], Life]):
 class Submitted(Told):
     """What was submitted, with reducers that are held back."""
 
+    kind: ClassVar[type[Held]] = Held
+
     def submit(self, part: Plan) -> Held:
         self.attempts.append([item["call"]["id"] for item in part.iterdata])
-        return Held(part, self, len(self.attempts))
+        return self.kind(part, self, len(self.attempts))
 
 
 def run(
@@ -174,6 +177,22 @@ def test_the_tree_is_the_same_whatever_becomes_of_them(monkeypatch: pytest.Monke
     for group in GROUPS:
         if folds.get(group, Life()).end is None and folds.get(group, Life()).ends_s is not None:
             assert 1 == sum(group in attempt for attempt in told.attempts)
+
+
+def test_what_cannot_be_tidied_up_does_not_hide_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The storage falls silent when the early folds are over: the run has its result, and says that it has ended."""
+
+    class Stuck(Held):
+        def forget(self) -> None:
+            super().forget()
+            if 12 in self.calls:
+                raise RunError("Lithops' storage has not answered for 60 s")
+
+    monkeypatch.setattr(Submitted, "kind", Stuck)
+    outcome, told = run(monkeypatch, [1.0] * 11 + [30.0], {})
+    assert TREE == bytes(outcome.envelope.body)
+    assert isinstance(told.events[-1], RunEnded)
+    assert told.events[-1].error is None
 
 
 def test_none_where_one_reducer_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
