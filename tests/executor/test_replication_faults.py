@@ -61,6 +61,7 @@ def test_a_call_that_always_breaks_ends_the_copy(watchful: lithops.FunctionExecu
     assert source.read_bytes() == (target / "large.root").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_environment_killed_in_mid_copy(
     aws: lithops.FunctionExecutor, aws_service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -190,6 +190,7 @@ def test_a_close_reaches_its_end(monkeypatch: pytest.MonkeyPatch, caplog: pytest
         assert "the storage is away" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_killed_driver_without_warm_processes_leaves_none(tmp_path: Path) -> None:
     """SIGKILL of a driver whose tasks run ROOT themselves: what runs for it is gone soon after."""
     program = f"""

@@ -76,6 +76,7 @@ def expected(offset: int) -> float:
     return float(frame.Define("x", f"0.5 * rdfentry_ + {offset}").Filter("x > 100").Sum("x").GetValue())
 
 
+@pytest.mark.slow
 def test_the_next_program_finds_its_graph_compiled(tmp_path: Path) -> None:
     """The second program runs in the slots of the first, where its graph is compiled; a changed graph is its own; one with
     another environment has processes of its own. All of them end when nobody came for the idle limit."""
@@ -213,6 +214,7 @@ def test_programs_with_other_environments_run_beside_each_other(tmp_path: Path) 
     assert "20.0" == said.strip()
 
 
+@pytest.mark.slow
 def test_a_program_with_another_limit_has_its_own(tmp_path: Path) -> None:
     """Options hold, also where a process with other limits is there already: who asks for other ones gets another."""
     config = configuration(tmp_path, keep_warm=True, idle_limit_s=60.0)

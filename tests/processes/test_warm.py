@@ -287,6 +287,7 @@ def test_closed_executor_ends_its_processes() -> None:
     wait_until(lambda: not os.path.exists(folder), "the folder to go")
 
 
+@pytest.mark.slow
 def test_many_queries_do_not_grow(own_fexec: lithops.FunctionExecutor) -> None:
     """Sixty queries leave as many processes, descriptors and threads as ten did, and all answers are equal."""
 

@@ -13,6 +13,7 @@ from test_instantiations import FILTER, LIMIT, LOAD, MEAN, needs_a_compiler, run
 from rdf_lithops.compiled import instantiation_lines
 
 
+@pytest.mark.slow
 @needs_a_compiler
 def test_a_line_that_does_not_compile_costs_no_other(tmp_path: Path) -> None:
     """What a graph asked for is compiled although another line next to it cannot be, as its type is only a program's; that
