@@ -57,16 +57,21 @@ def test_what_was_read_is_cleared_meanwhile(storage: Any) -> None:
 
 
 def test_a_storage_that_refuses_does_not_end_the_run(storage: Any) -> None:
-    """What cannot be deleted now is deleted when the run is over."""
+    """Each batch is tried, and the refusal goes no further: what could not be deleted goes when the run is over."""
+    tried: list[int] = []
 
     def refuse(names: list[str]) -> None:
+        tried.append(len(names))
         raise PermissionError(names[0])
 
+    put(storage, 0, "status.json")
     objects = objects_of(storage)
     objects.delete = refuse  # type: ignore[method-assign]
     clearing = Clearing(objects)
-    clearing.add([FOLDER] * BATCH)
+    clearing.add([f"{FOLDER}/00000/status.json"] * (2 * BATCH + 1))
     clearing.close()
+    assert [BATCH, BATCH] == tried
+    assert b"" == objects.get(f"{FOLDER}/00000/status.json")
 
 
 def test_a_look_at_s3(storage: Any) -> None:
