@@ -104,6 +104,9 @@ def _look_at_first_executor(kind: Any) -> None:
     @functools.wraps(original)
     def make(self: Any, *args: Any, **kwargs: Any) -> None:
         kind.__init__ = original
+        from .executor import lithops_copy
+
+        lithops_copy.keep()
         original(self, *args, **kwargs)
         if "cppyy" not in sys.modules:  # else ROOT is up already, and the program may be doing something else with it
             from .executor import registry

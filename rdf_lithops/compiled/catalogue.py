@@ -68,3 +68,7 @@ def _results() -> Iterator[str]:
 def _variations() -> Iterator[str]:
     for kind in ("TH1D", "TH2D", "double"):
         yield from variations(kind)
+    for column in _REALS:
+        yield node("JitVariationHelper", "true", f"ROOT::VecOps::RVec<{column}> ({column})")
+    jets = "ROOT::VecOps::RVec<float>"
+    yield node("JitVariationHelper", "true", f"ROOT::VecOps::RVec<{jets} > ({jets}&)")

@@ -18,7 +18,18 @@ __all__ = ["LIBRARIES", "function", "source"]
 
 logger = logging.getLogger(__name__)
 
-_TREES = ("messages", "look_tree", "survey_tree", "settings", "loop", "node_log", "read_clock", "ranged_file")
+_TREES = (
+    "messages",
+    "look_tree",
+    "survey_tree",
+    "settings",
+    "loop",
+    "node_log",
+    "read_clock",
+    "ranged_file",
+    "moments",
+    "histograms",
+)
 LIBRARIES = {"ours": _TREES, "ours-ntuple": ("look_ntuple", "survey_ntuple")}  # by name: the headers in it
 _MESSAGES = "messages"
 

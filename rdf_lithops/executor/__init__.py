@@ -5,6 +5,7 @@
 registry          which session an executor has
 session           what is kept for one executor: its jobs, its processes, what its runs have taught
 lithops_patches   what is set on a stock executor, so that it neither hangs nor loses data under us
+lithops_copy      Lithops' copy of its own package on this machine
 local_processes   what a driver runs beside itself on its own machine
 releasing         what belongs to an executor ends with it
 payload           the user's headers, libraries, C++ and ``initialize``, gathered

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..files import access
 from ..options import Options
-from ..processes import warm
+from ..processes import hints, warm
 from ..worker.start import launcher, prefork
 from .leftovers import claim
 
@@ -54,6 +54,7 @@ class LocalProcesses:
         self.settled: Options | None = None  # of the first data frame that wants warm processes: they are started with these
         self.anticipated: Options | None = None  # with which the ROOT process was started before there was a data frame
         self.prefork: subprocess.Popen[bytes] | None = None
+        self._foreseen = False
         self._warned: set[str] = set()  # options that came too late
         self._alive: Any = None  # the lock of a folder that no process of ours keeps alive
         self._hold: Connection[Any, Any] | None = None
@@ -117,6 +118,12 @@ class LocalProcesses:
             with contextlib.suppress(warm.WarmProcessUnavailable):  # the tasks will say so, and run ROOT themselves
                 settings = {"lingers": 1} if kept else {"owns_folder": 1}
                 self._hold = warm.hold(self.warm_folder, {**process_settings(options), **settings})
+
+    def foresee_variations(self) -> None:
+        """Tell the ROOT process, which has time while this program books, that the graph to come has some."""
+        if self.warm_folder is not None and not self._foreseen:
+            self._foreseen = True
+            hints.give(self.warm_folder, hints.VARIATIONS)
 
     def preload(self) -> None:
         """Have Lithops start ``launcher`` as its interpreter, and the Python with its imports behind it, unless it is up.

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy
-
 from ..errors import PlanError
 from ..frame.in_memory import TEXT, Columns, expression
 from .rewriting import made_node
@@ -32,6 +30,8 @@ def from_root(make: Callable[..., Any], backend: Any, npartitions: int | None, a
 
 def data_frame(backend: Any, arrays: Mapping[str, Any], npartitions: int | None) -> Any:
     """Return the data frame on ``backend`` of one-dimensional arrays. Raises PlanError for what does not travel."""
+    import numpy  # where it is wanted: its import takes as long as a third of ROOT's
+
     plain = {name: _plain(name, numpy.asarray(array)) for name, array in arrays.items()}
     made = {
         name: numpy.array(values, dtype=object) if isinstance(values, list) else values for name, values in plain.items()
@@ -40,6 +40,8 @@ def data_frame(backend: Any, arrays: Mapping[str, Any], npartitions: int | None)
 
 
 def _data_frame(backend: Any, npartitions: int | None, local: Any, arrays: Mapping[str, Any]) -> Any:
+    import numpy
+
     types = {str(name): _type(str(local.GetColumnType(name))) for name in arrays}
     columns = Columns(types, {name: _plain(name, numpy.asarray(array)) for name, array in arrays.items()})
     if columns.nbytes > MOST_MIB * 2**20:
@@ -59,6 +61,8 @@ def _type(kind: str) -> str:
 
 def _plain(name: str, array: Any) -> Any:
     """Return an array as C++ reads it, or a list of texts."""
+    import numpy
+
     if array.ndim == 1 and array.dtype.kind in _BY_BYTES:
         return numpy.ascontiguousarray(array)
     if array.ndim == 1 and (array.dtype.kind == "U" or all(hasattr(value, "encode") for value in map(_text, array))):

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 from typing import Any
+
+from ..compiled import ours
+
+# isort: split
+import ROOT
 
 __all__ = ["name_variations"]
 
@@ -14,9 +21,16 @@ def name_variations(mergeable: Any) -> None:
     """
     if not type(mergeable).__name__.startswith("RMergeableVariations<"):
         return
+    if _names_histograms()(ROOT.addressof(mergeable)):
+        return
     keys = [str(key) for key in mergeable.GetKeys()]
     nominal = mergeable.GetVariation(keys[0])
     if not hasattr(nominal, "SetName"):
         return
     for key in keys[1:]:
         mergeable.GetVariation(key).SetName(f"{nominal.GetName()}_{key.replace(':', '_')}")
+
+
+@functools.lru_cache(maxsize=1)
+def _names_histograms() -> Any:
+    return ours.function("histograms", "name_variations", ctypes.c_int, ctypes.c_void_p)

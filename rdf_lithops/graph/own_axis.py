@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy
-
 from .composed import Derived, default_column
 
 # isort: split
@@ -80,6 +78,8 @@ def pairs(values: Any, weights: Any = None) -> tuple[Any, Any]:
 
     Either may have a collection for each entry; one value or weight stands for each of the other's collection.
     """
+    import numpy  # where it is wanted: its import takes as long as a third of ROOT's
+
     ones = numpy.ones(len(values))
     weights = ones if weights is None else weights
     counts = [_counts(each) for each in (values, weights)]
@@ -96,6 +96,8 @@ def _counts(column: Any) -> Any:
 
 
 def _flat(column: Any) -> Any:
+    import numpy
+
     if column.dtype != object:
         return column.astype(numpy.float64)
     entries = [numpy.asarray(entry, numpy.float64) for entry in column]

@@ -187,6 +187,8 @@ def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = ()
         default_types.check(parent.rdf_node, operation)
     first_entries.check_report(operation, parent.get_head())
     settings.note(operation)
+    if name == "Vary":
+        parent.get_head().backend.session.processes.foresee_variations()
     with _booking:
         node = Proxy._create_new_node(parent, operation)
     try:

@@ -50,6 +50,7 @@ PROGRAMS_WITH_ROOT = {
 # the entry point of the Lambda image is called by Lambda and calls Lithops; all else in worker/ is called by Lithops
 USERS_OF_LITHOPS = {
     "executor/jobs.py",
+    "executor/lithops_copy.py",
     "executor/looks.py",
     "executor/registry.py",
     "executor/run_places.py",
@@ -97,6 +98,7 @@ USERS_OF_ROOT = {
     "graph/indexed_friends.py",
     "graph/listening.py",
     "graph/live_drawing.py",
+    "graph/naming.py",
     "graph/object_states.py",
     "graph/openable.py",
     "graph/operations.py",

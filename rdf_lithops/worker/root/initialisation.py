@@ -7,7 +7,7 @@ import ctypes
 import faulthandler
 import functools
 import pickle
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from ...compiled import library, ours
@@ -71,12 +71,15 @@ def entries_counter() -> Any:
     return ours.function("loop", "count_entries", None, ctypes.c_void_p, ctypes.c_ulonglong, ctypes.c_void_p)
 
 
-def warm_up(at_once: bool = False) -> Generator[None]:
-    """Compile and run, in steps, what most graphs share; the caller may stop after any of them."""
+def warm_up(at_once: bool = False, varies: Callable[[], bool] = lambda: False) -> Generator[None]:
+    """Compile and run, in steps, what most graphs share; the caller may stop after any of them. ``varies`` is asked late
+    whether the graph to come has variations."""
     with compiling_quickly() if instantiated or at_once else contextlib.nullcontext():
         yield from _called_from_python() if instantiated else _instantiated_here(at_once)
-    ranged.install()
-    yield
+        ranged.install()
+        yield
+        if instantiated and varies():
+            yield from _called_for_variations()
     if not at_once or restored.is_snapshot():  # else a first call may do without
         ranged.read_plugins()
     yield
@@ -97,6 +100,30 @@ def _called_from_python() -> Iterator[None]:
     yield
     ROOT.Internal.RDF.TriggerRun(node)
     pickle.loads(pickle.dumps(ROOT.Detail.RDF.GetMergeableValue(histogram)))
+    yield
+
+
+def _called_for_variations() -> Iterator[None]:
+    """The same for weighted histograms and for variations."""
+    import ROOT
+
+    number, numbers = "rdf_lithops_varied_", "rdf_lithops_all_varied_"
+    defined = ROOT.RDF.AsRNode(ROOT.RDataFrame(1)).Define(number, "1.0").Define(numbers, "ROOT::RVecF{1.0f}")
+    filtered = defined.Filter(f"{number} > 0")
+    weighted = filtered.Histo1D(("warm_up", "", 2, 0.0, 2.0), number, number)
+    yield
+    names = ["down", "up"]
+    varied = filtered.Vary(number, f"ROOT::RVecD{{{number}, {number}}}", names, "warm_up")
+    varied = varied.Vary(numbers, f"ROOT::RVec<ROOT::RVecF>{{{numbers}, {numbers}}}", names, "warm_up_again")
+    yield
+    histogram = varied.Histo1D(("warm_up", "", 2, 0.0, 2.0), number)
+    yield
+    variations = ROOT.RDF.Experimental.VariationsFor(histogram)
+    yield
+    ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(defined))
+    for result in (weighted, variations):
+        mergeable = ROOT.Detail.RDF.GetMergeableValue(result)
+        ROOT.Detail.RDF.MergeValues(mergeable, pickle.loads(pickle.dumps(mergeable)))
     yield
 
 

@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import faulthandler
 import fcntl
+import functools
 import os
 import sys
 import traceback
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
 from ...compiled import library
-from ...processes import restored
+from ...processes import hints, restored
 from ...processes.library_making import make_missing
 from . import graphs, initialisation, renewal
 from .slots import Parent
@@ -95,7 +96,8 @@ def main() -> None:
                 graphs.take_notes(told=not is_drivers)
             initialisation.leave_crashes_to_the_kernel()
             parent.wait_for_work(0.0 if given.eager or initialisation.instantiated else FIRST_GRAPH_S)
-            steps = initialisation.warm_up(at_once=bool(given.eager))
+            varies = functools.partial(hints.is_given, given.folder, hints.VARIATIONS)
+            steps = initialisation.warm_up(bool(given.eager), varies)
             while not parent.is_wanted() and next(steps, "done") != "done":
                 pass
             steps.close()

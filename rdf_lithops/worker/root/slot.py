@@ -64,6 +64,7 @@ def serve(control: socket.socket, folder: str, log: str) -> None:
     while True:
         if slot.has_run and not select.select([slot.control], [], [], IDLE_S)[0]:
             graphs.settle_notes()
+            graphs.settle_clones()
         _, descriptors, _, _ = socket.recv_fds(slot.control, 8, 1)  # a slot that is spoiled gets none any more
         if not descriptors:
             return
@@ -161,7 +162,6 @@ class _Slot:
             if sum(map(len, reply_blobs)) > LARGE_BYTES:
                 arriving, reply_blobs = [], []
                 execute.give_back_memory()
-        graphs.settle_clones()
 
     def _is_broken(self, since: int) -> bool:
         """Whether Cling has said, behind that place in the log, that it could not link code: from then on it fails in other
