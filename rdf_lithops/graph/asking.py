@@ -64,7 +64,7 @@ def report(node: Any, run: int = -1) -> Report:
     if not isinstance(backend, LithopsBackend):
         raise TypeError(f"expected a data frame that runs on Lithops, got one that runs on {type(backend).__name__}")
     try:
-        return backend.reports[run]
+        return backend.reports[run].report
     except IndexError:
         ran = len(backend.reports)
         raise PlanError(f"expected a data frame that has run, got one with {ran} runs, and no run {run}") from None

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import math
 import os
 import threading
 import time
@@ -25,9 +24,9 @@ from ..files.secret_urls import cleaned
 from ..fold import arrays, partials
 from ..frame import settings
 from ..options import Options
-from ..planning.cost import Bill, default_calls, prices_of
+from ..planning.cost import default_calls
 from ..planning.plans import Plan
-from ..reporting import Recorder, Report
+from ..reporting import LaterReport, Recorder
 from ..run import interrupts, running
 from ..run.events import Consumer, FileSkipped
 from ..travels.envelope import unpack
@@ -68,7 +67,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         settings.prepare()
         self.consumers: tuple[Consumer, ...] = ()
         self.skipped: list[FileSkipped] = []
-        self.reports: list[Report] = []
+        self.reports: list[LaterReport] = []
         self.fetched = access.Fetched()  # by this process, for the next report
         self._thread = threading.local()
 
@@ -150,21 +149,11 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             _execute_keeping_values(graph)
         has_run(graph)
 
-    def reported(self, recorder: Recorder) -> Report:
-        """The report of a run that is over, with its bill."""
+    def reported(self, recorder: Recorder) -> LaterReport:
+        """The report of a run that is over, with its bill: made when it is asked for."""
         fetched, self.fetched = self.fetched, access.Fetched()
-        known = {"survey_bytes": fetched.bytes, "survey_fetches": fetched.requests}
-        report = recorder.finish(time.time(), **self.session.describe(), **known)
-        return dataclasses.replace(report, bill=self._bill(report))
-
-    def _bill(self, report: Report) -> Bill:
-        """What a run is billed: the time in which workers had its calls, each rounded up to a millisecond."""
-        offer = self.session.offer()
-        if offer.is_local:
-            return Bill()
-        seconds = sum(math.ceil(1000 * call.worker_s) / 1000 for call in report.calls)
-        prices, restored = prices_of(offer, self.options.usd_per_gb_s), sum(call.restored for call in report.calls)
-        return Bill.of(seconds, len(report.calls), offer, prices, restored)
+        known = {"survey_bytes": fetched.bytes, "survey_fetches": fetched.requests, **self.session.describe()}
+        return LaterReport(recorder, time.time(), known, self.session.offer(), self.options.usd_per_gb_s)
 
     def _uncut(self, head: weakref.ref[Any]) -> ranges_by_load.Uncut:
         """What DistRDF calls for the ranges of ``head``: its own, which are cut by load when the run begins."""

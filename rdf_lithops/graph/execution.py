@@ -97,8 +97,8 @@ def _run(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None
         run_plan = _unshelved(run_plan)
     run_plan.validate()
     ready, made = libraries_first.made_first(ready, run_plan)
-    run_plan, learner = ready.plan, _Learner(ready)
-    consumers: tuple[Consumer, ...] = (*_consumers(ready, recorder, on_partial), libraries_first.learned(ready), learner)
+    run_plan, heard = ready.plan, recorder or Recorder(time.time())
+    consumers: tuple[Consumer, ...] = (*_consumers(ready, heard, on_partial), libraries_first.learned(ready))
     for event in (*made, *(event for each in ready.taken for event in each.wanted.backend.skipped)):
         for consumer in consumers:
             consumer(event)
@@ -113,7 +113,12 @@ def _run(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None
     results = [_result_of(ready, graph, result, outcome.took_s, recorder) for graph, result in enumerate(outcome.results)]
     if not any(isinstance(result, BaseException) for result in results):
         taken_up.remove(leader.session, run_places.places(leader.session.executor))
-    learner.teach(leader.session, [not isinstance(result, BaseException) for result in results])
+    taught = [
+        None if isinstance(result, BaseException) else (each.coded.shape, alone.iterdata)
+        for result, each, alone in zip(results, ready.taken, ready.alone, strict=True)
+    ]
+    lesson = functools.partial(_teach, heard, taught, leader.session, time.time())
+    leader.session.experience.learn_later(lesson)
     return results
 
 
@@ -177,24 +182,15 @@ def _consumers(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] 
     return tuple(consumer for consumer in told if consumer is not None)
 
 
-class _Learner:
-    """Listens to a run, and teaches the session what the next plan of the same graphs needs to know."""
-
-    def __init__(self, ready: Ready) -> None:
-        self.ready = ready
-        self.hear = Recorder(time.time())
-
-    def __call__(self, event: Event) -> None:
-        """Remember ``event``."""
-        self.hear(event)
-
-    def teach(self, session: Session, ended_well: Sequence[bool]) -> None:
-        """To be called when the run is over."""
-        report = self.hear.finish(time.time(), place="")
-        vcpus = session.offer().vcpus
-        for graph, each in enumerate(self.ready.taken):
-            if ended_well[graph]:
-                alone = self.ready.alone[graph]
-                works = {item["call"]["id"]: work for item in alone.iterdata if (work := work_of(item)) is not None}
-                of_graph = report if len(self.ready.taken) == 1 else report.of_graph(graph)
-                session.experience.learn(each.coded.shape, works, of_graph, vcpus, len(self.ready.taken) == 1)
+def _teach(
+    heard: Recorder, graphs: Sequence[tuple[str, list[dict[str, Any]]] | None], session: Session, ended_at: float
+) -> None:
+    """Teach the session what the next plan of the same graphs needs to know: of each graph that ended well its shape, and
+    calls alone."""
+    report, vcpus = heard.finish(ended_at, place=""), session.offer().vcpus
+    for number, graph in enumerate(graphs):
+        if graph is not None:
+            shape, iterdata = graph
+            works = {item["call"]["id"]: work for item in iterdata if (work := work_of(item)) is not None}
+            of_graph = report if len(graphs) == 1 else report.of_graph(number)
+            session.experience.learn(shape, works, of_graph, vcpus, len(graphs) == 1)

@@ -3,6 +3,7 @@
 progress     a bar, or a line now and then, while a run lasts
 graph_progress  the lines of several graphs below that bar
 accounting   from the events of a run to its ``Report``
+later        a report that is made when it is asked for
 values       what a run did, as records: one per call, one for the run
 report       ``Report``: such a record, with the ways in which it is shown
 text         a report as text
@@ -18,7 +19,8 @@ Not called ``report``: a package of that name would hide ``rdf_lithops.report(df
 from __future__ import annotations
 
 from .accounting import Recorder
+from .later import LaterReport
 from .report import Report
 from .values import Bill, Call, Share
 
-__all__ = ["Bill", "Call", "Recorder", "Report", "Share"]
+__all__ = ["Bill", "Call", "LaterReport", "Recorder", "Report", "Share"]
