@@ -77,14 +77,15 @@ class Experience:
         apart takes time, and whoever asked for its result waits for that alone."""
         self._waiting.append(lesson)
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
+        """Learn what waits."""
         while self._waiting:
             self._waiting.pop(0)()
 
     def speeds(self, shape: Shape) -> Speeds:
         """Return the speeds of a graph: measured when it last ran here, or a guess; those of the place are measured if
         anything has run here."""
-        self._catch_up()
+        self.catch_up()
         known = self.graphs.get(shape, Speeds())
         place = self.place
         return dataclasses.replace(
@@ -96,7 +97,7 @@ class Experience:
 
         As many calls as run ``at_a_time`` need a worker each; workers that ended a call a short time ago are there still.
         """
-        self._catch_up()
+        self.catch_up()
         wanted = min(calls, at_a_time)
         there = [worker for worker in self.workers.values() if now_s - worker.last_s < STAYS_WARM_S]
         starting = max(0, wanted - len(there))

@@ -99,6 +99,7 @@ def test_the_second_run_brings_what_the_first_compiled(cache: Path, tmp_path: Pa
         made.service.retire()
         again = booked()
         session = rdf_lithops.graph.backend.registry.session_of(made.executor)
+        session.experience.catch_up()
         session.experience.workers.clear()  # it is known that they are gone
         plan = rdf_lithops.plan(again)
         assert "compiled here first" in str(plan)
