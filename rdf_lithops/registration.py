@@ -176,7 +176,13 @@ def _lead_functions_when_read() -> None:
 
 
 def _lead_functions(namespace: Any) -> None:
-    """Have functions of ``ROOT.RDF`` take our data frames, or a Lithops executor; others go on to ROOT's own."""
+    """Have functions of ``ROOT.RDF`` take our data frames, or a Lithops executor; others go on to ROOT's own.
+
+    From now on PyROOT finds that name at once, which it seeks anew at each use, DistRDF's seven times for a histogram.
+    """
+    import ROOT
+
+    vars(ROOT)["RDF"] = namespace
     for name in ("FromCSV", "FromNumpy", "FromPandas", "FromArrow", "FromSqlite", "FromRNTuple"):
         original = getattr(namespace, name, None)
         setattr(namespace, name, functools.partial(_from, name, original))

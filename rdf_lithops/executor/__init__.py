@@ -5,6 +5,7 @@
 registry          which session an executor has
 session           what is kept for one executor: its jobs, its processes, what its runs have taught
 lithops_patches   what is set on a stock executor, so that it neither hangs nor loses data under us
+forked_jobs       jobs of Lithops' localhost back end as forks of a Python that is up
 lithops_copy      Lithops' copy of its own package on this machine
 local_processes   what a driver runs beside itself on its own machine
 releasing         what belongs to an executor ends with it

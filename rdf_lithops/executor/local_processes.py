@@ -21,6 +21,7 @@ from ..files import access
 from ..options import Options
 from ..processes import hints, warm
 from ..worker.start import launcher, prefork
+from .forked_jobs import run_by_forks
 from .leftovers import claim
 
 __all__ = ["LocalProcesses", "process_settings", "reader_settings"]
@@ -144,6 +145,8 @@ class LocalProcesses:
             command = [sys.executable, "-S", "-I", launcher.__file__, folder]
             script.write(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         os.chmod(interpreter, 0o700)
+        if environment.runtime_name != interpreter and hasattr(environment, "_start_job_process"):
+            run_by_forks(environment, folder)
         environment.runtime_name = interpreter
 
     def await_preloaded(self) -> None:

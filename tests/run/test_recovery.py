@@ -58,13 +58,16 @@ def processes(fexec: lithops.FunctionExecutor, words: tuple[str, ...], leaf: boo
         text = " ".join(process.info["cmdline"] or [])
         if folder in text and all(word in text for word in words):
             found.append(process)
+    if leaf is None:
+        preloaded = registry.session_of(fexec).processes.prefork
+        return [process for process in found if preloaded is not None and process.ppid() == preloaded.pid]
     parents = {process.ppid() for process in found if process.is_running()}
     return [process for process in found if (process.pid not in parents) == leaf]
 
 
 VICTIMS = {
     "task": (("rdf_lithops.worker.start.prefork",), True),  # Lithops' process for one call, a fork of the preloaded Python
-    "launcher": (("launcher.py", "run_job"), True),
+    "job": (("rdf_lithops.worker.start.prefork",), None),  # that of a job, which has forked those of its calls
     "preloaded Python": (("rdf_lithops.worker.start.prefork",), False),
     "slot": (("rdf_lithops.worker.root.parent",), True),
     "parent": (("rdf_lithops.worker.root.parent",), False),

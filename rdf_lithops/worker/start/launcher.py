@@ -1,7 +1,8 @@
 """Hand a command to the preloaded Python of ``prefork`` and stay until it ends; without one, run it here.
 
 A script, not a module: ``python -S -I launcher.py FOLDER SCRIPT ARGUMENT...``. It is what Lithops' localhost backend starts
-as its interpreter, twice a query, so it imports nothing that costs a millisecond.
+as its interpreter where the driver asks for no fork (``executor/forked_jobs.py``), so it imports nothing that costs a
+millisecond.
 """
 
 import _socket
@@ -21,10 +22,13 @@ def main(folder: str, command: list[str]) -> int:
     rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("3i", 0, 1, 2))
     plug.sendmsg([struct.pack("!I", len(message))], [rights])
     plug.sendall(message)
-    status = plug.recv(4)
-    if len(status) < 4:
-        return -signal.SIGKILL  # the preloaded Python is gone, and our child with it: Lithops would log another status
-    return int(struct.unpack("!i", status)[0])
+    while True:
+        said = plug.recv(5)  # as prefork.FORMAT has it
+        if len(said) < 5:
+            return -signal.SIGKILL  # the preloaded Python is gone, and our child with it: Lithops would log another status
+        what, number = struct.unpack("!ci", said)
+        if what == b"S":
+            return int(number)
 
 
 if __name__ == "__main__":

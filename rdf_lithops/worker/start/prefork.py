@@ -1,4 +1,4 @@
-"""A Python that has imported what a Lithops worker imports, and forks a child for each command that ``launcher`` sends.
+"""A Python that has imported what a Lithops worker imports, and forks a child for each command that it is sent.
 
 On localhost Lithops starts a fresh interpreter per job, of which 0.25 s are imports; a fork of this process has them. The
 child gets the command's own standard streams, folder, environment and process group. Knows nothing of Lithops: the
@@ -23,9 +23,11 @@ from typing import NoReturn
 from ...processes import wire
 from ...processes.beats import die_with_parent
 
-__all__ = ["SOCKET_NAME", "main"]
+__all__ = ["BEGUN", "ENDED", "FORMAT", "SOCKET_NAME", "main"]
 
 SOCKET_NAME = "run.sock"
+FORMAT = "!ci"  # of what is said of a child: a letter, and a number
+BEGUN, ENDED = b"P", b"S"  # its process, which leads a group of its own; its exit status, or minus the signal
 
 
 def main() -> None:
@@ -88,7 +90,7 @@ def _start(listener: socket.socket, epoll: select.epoll, running: dict[int, sock
         parent = os.getpid()
         child = os.fork()
         if child == 0:
-            _become(parent, message, descriptors)
+            _become(parent, plug, message, descriptors)
         running[child] = plug
         epoll.register(plug, select.EPOLLHUP | select.EPOLLRDHUP)
     finally:
@@ -125,11 +127,13 @@ def _take_children_along() -> None:
     os.register_at_fork(before=note, after_in_child=follow)
 
 
-def _become(parent: int, message: bytes, descriptors: list[int]) -> NoReturn:
+def _become(parent: int, plug: socket.socket, message: bytes, descriptors: list[int]) -> NoReturn:
     """Be the command: its streams, folder, environment, group and arguments; then run its script as ``__main__``."""
     code = 1
     try:
         os.setsid()
+        with contextlib.suppress(OSError):  # whoever asked is gone: so are we, soon
+            plug.sendall(struct.pack(FORMAT, BEGUN, os.getpid()))  # now that whoever kills our group kills us alone
         die_with_parent(parent)
         _take_children_along()
         signal.set_wakeup_fd(-1)
@@ -168,7 +172,7 @@ def _reap(epoll: select.epoll, running: dict[int, socket.socket]) -> None:
         with contextlib.suppress(OSError, FileNotFoundError):
             epoll.unregister(plug)
         with contextlib.suppress(OSError):
-            plug.sendall(struct.pack("!i", os.waitstatus_to_exitcode(status)))
+            plug.sendall(struct.pack(FORMAT, ENDED, os.waitstatus_to_exitcode(status)))
         plug.close()
 
 
