@@ -50,8 +50,13 @@ template <typename T> T &held_in(std::shared_ptr<T> &pointer)
 template <typename T> void put_in(T &object, const char *type, const char *text) { put_state(&object, type, text); }
 template <typename T> void put_in(T *&pointer, const char *type, const char *text)
 {
-   pointer = static_cast<T *>(TClass::GetClass(type)->New()); // it may be of a class that is derived from T
-   put_state(pointer, type, text);
+   void *made = TClass::GetClass(type)->New(TClass::kClassNew, true); // it may be of a class that is derived from T
+   if (made)
+      pointer = static_cast<T *>(made);
+   if (pointer)
+      put_state(pointer, type, text);
+   else
+      fprintf(stderr, "value:1:1: error: a %s has no default constructor: make it in C++, not in Python or a call\\n", type);
 }
 template <typename T> void put_in(std::unique_ptr<T> &pointer, const char *type, const char *text)
 {

@@ -28,15 +28,16 @@ logger = logging.getLogger(__name__)
 Held: TypeAlias = "str | State"
 MOST_VALUES = 100_000  # of one array
 _CONTAINER = re.compile(r"(vector|RVec|map|multimap|unordered_map|set|multiset|unordered_set|array|deque|list|pair)<")
-_declared: dict[str, Held] = {}  # by qualified name: what it was declared with
+_declared: dict[str, Held] = {}  # by qualified name: what it was declared with; empty where nobody knows
 
 
-def declared(text: str) -> None:
-    """To be told of C++ that has just been declared: what its variables are is what they begin with on workers."""
-    for name in statements.variables(text):
+def declared(step: Step, has_run: bool = False) -> None:
+    """To be told of C++ that has just been declared: what its variables are is what they begin with on workers, unless it
+    ``has_run`` here since."""
+    for name in _variables_of_step(step):
         held = _held(name)
         if held:
-            _declared[name] = held
+            _declared[name] = "" if has_run else held
 
 
 def needed_libraries(text: str) -> list[str]:
@@ -56,7 +57,7 @@ def with_values(steps: Iterable[Step]) -> list[Step]:
     """``steps``, and behind them an assignment to each variable of theirs that has another value now than they leave it
     with."""
     kept = list(steps)
-    names = [name for step in kept for name in _variables_of(step.plain) if name in _declared]
+    names = [name for step in kept for name in _variables_of_step(step) if name in _declared]
     now = {name: _held(name) for name in dict.fromkeys(names)}
     changed = {name: held for name, held in now.items() if held and held != _declared[name] and _may_travel(name, held)}
     if not changed:
@@ -95,6 +96,10 @@ def _assignment(name: str, held: Held) -> str:
         return f"rdf_lithops::held_in({name}) = std::decay_t<decltype(rdf_lithops::held_in({name}))>{held};"
     is_whole = held.rstrip("ul").lstrip("-").isdigit()
     return f"{name} = static_cast<std::remove_reference_t<decltype({name})>>({held});" if is_whole else f"{name} = {held};"
+
+
+def _variables_of_step(step: Step) -> list[str]:
+    return [name for text in step.sources for name in _variables_of(text)]
 
 
 @functools.lru_cache(maxsize=1024)
