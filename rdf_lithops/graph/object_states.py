@@ -6,6 +6,7 @@ with what it holds now.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import re
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 # isort: split
 import ROOT
 
-__all__ = ["HELPERS", "MOST_BYTES", "State", "assignment", "kind_of", "state"]
+__all__ = ["HELPERS", "MOST_BYTES", "State", "assignment", "kind_of", "state", "trace"]
 
 MOST_BYTES = 2**20  # of one object, as text
 HELPERS = """
@@ -118,6 +119,17 @@ def state(value: Any) -> State | None:
         return State(kind, str(ROOT.rdf_lithops.state_of(address, kind)))
     finally:
         ROOT.gErrorIgnoreLevel = level
+
+
+def trace(value: Any) -> bytes:
+    """Return the bytes in memory of ``value``, as PyROOT gives a variable: they tell whether it has changed; empty where
+    that cannot be told."""
+    kind = kind_of(value)
+    described = ROOT.TClass.GetClass(kind) if kind else None
+    if not described or not described.HasInterpreterInfo():
+        return b""
+    address = ROOT.addressof(value)
+    return ctypes.string_at(address, described.Size()) if address else b"null"
 
 
 def assignment(name: str, now: State) -> str:

@@ -94,6 +94,27 @@ def test_variables_of_files(spelling: str, fexec: Any, tmp_path: Path, tag: str)
     assert expected == total(expression, fexec)
 
 
+def test_changes_that_do_not_travel(fexec: Any, tag: str, caplog: Any) -> None:
+    """An object that cannot be sent, and that Python or a call has changed, is told of, once; not what a statement does that
+    workers repeat, and nothing where nothing has changed."""
+    ROOT.gInterpreter.Declare(
+        f"""
+        class Box_{tag} {{ double *held = nullptr; public: void put(double x) {{ held = new double(x); }}
+                          double get() const {{ return held ? *held : 0; }} }};
+        Box_{tag} quiet_{tag}, repeated_{tag}, called_{tag}; Box_{tag} *made_{tag} = nullptr;
+        void call_{tag}() {{ called_{tag}.put(2); made_{tag} = new Box_{tag}; }}
+        """
+    )
+    ROOT.gInterpreter.ProcessLine(f"repeated_{tag}.put(3);")
+    assert 4 * 3.0 == total(f"quiet_{tag}.get() + repeated_{tag}.get() + called_{tag}.get()", fexec)
+    assert [] == [record.message for record in caplog.records if tag in record.message]
+    ROOT.gInterpreter.ProcessLine(f"call_{tag}();")
+    for _ in range(2):
+        total(f"called_{tag}.get()", fexec)
+    told = sorted(record.message.split()[2] for record in caplog.records if "does not travel" in record.message)
+    assert [f"called_{tag}", f"made_{tag}"] == told
+
+
 @pytest.mark.parametrize("spelling", [".x {}(4)", ".X {}(4)", "Macro", "ExecuteMacro"])
 def test_macros_that_are_run(spelling: str, fexec: Any, tmp_path: Path, tag: str) -> None:
     """What a macro declares is there on workers, with the values that it has set; it is not run again."""
