@@ -374,10 +374,10 @@ def _run_graphs(original: Callable[..., Any]) -> Callable[..., Any]:
     def run_graphs(proxies: Iterable[Any]) -> int:
         handles = list(proxies)
         if handles and "lithops" in sys.modules:
-            from .graph import backend, graphs
+            from .graph import functions, graphs
 
-            if all(backend.is_ours(handle) for handle in handles):
-                return graphs.run_graphs(handles)
+            if any(functions.is_ours(handle) for handle in handles):
+                return graphs.run_graphs(handles, original)
         return int(original(handles))
 
     return run_graphs
@@ -391,4 +391,7 @@ def _run_apart(original: Callable[..., Any], handles: Iterable[Any]) -> int:
     local = [handle for handle in given if "_distrdf" not in type(handle).__module__]
     if not distributed or not local:
         return int(original(given))
+    for handle in local:
+        if "RResult" not in type(handle).__name__:
+            raise PlanError(f"RunGraphs: expected results, as Count() and Histo1D(...) return them, got {handle!r}")
     return int(original(distributed)) + int(original(local))

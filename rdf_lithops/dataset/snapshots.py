@@ -32,6 +32,8 @@ __all__ = ["Destination", "begin", "check", "discard", "finish", "merge_ranges",
 
 logger = logging.getLogger(__name__)
 
+_ENDING = ".root"
+
 
 @dataclass(frozen=True)
 class Destination:
@@ -85,7 +87,14 @@ def planned(nodes: dict[int, Any]) -> tuple[dict[int, Any], list[Destination]]:
             continue
         options = operation.args[3] if len(operation.args) > 3 else None
         may_overwrite = bool(getattr(options, "fOverwriteIfExists", False))
-        destination = _destination(str(operation.args[1]), run, may_overwrite)
+        name = str(operation.args[1])
+        destination = _destination(name, run, may_overwrite)
+        if not name.endswith(_ENDING):
+            raise OutputError(
+                f"Snapshot: expected a name that ends in {_ENDING}, got {shown(name)!r}",
+                why="the files of a dataset of several have names made of it",
+                next_command=f"name it {shown(name)}{_ENDING}",
+            )
         if any(identity.same(destination.url, other.url) for other in destinations):
             raise OutputError(f"two Snapshots of one graph write {destination.url}", next_command="give them two names")
         operations[node_id] = copy.copy(operation)
@@ -107,7 +116,7 @@ def _destination(name: str, run: str, may_overwrite: bool = False) -> Destinatio
     url = name if remote else os.path.abspath(os.path.expanduser(os.path.expandvars(name)))
     folder, last = stores.split(url)
     given_folder = None if remote else os.path.dirname(name)
-    return Destination(folder, last.partition(".root")[0], run, may_overwrite, given_folder)
+    return Destination(folder, last.removesuffix(_ENDING), run, may_overwrite, given_folder)
 
 
 def check(destinations: Sequence[Destination], may_overwrite: bool, inputs: Collection[str], count: int) -> None:

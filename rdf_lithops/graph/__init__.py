@@ -27,6 +27,7 @@ unknown_columns  columns that are not there
 default_types  defaults of another type than their column
 own_axis       Histo1D without limits
 weighted_statistics  Stats with weights
+weighted_values  values and weights that come to the driver, one after the other
 bad_files      files that cannot be read, left out on purpose
 openable       whether data opens here
 indexed_friends  friends whose entries are found by an index

@@ -16,7 +16,8 @@ from typing import Any
 
 from ..errors import PayloadError
 from ..frame import compiler
-from . import recording
+from . import recording, variables
+from .included import included
 from .recording import Step
 
 # isort: split
@@ -57,7 +58,8 @@ def distribute_code(code: str) -> None:
         )
     _put_in_place(registry, list(dict.fromkeys(replaced)), key, f"#ifndef {key}\n#define {key}\n{text}\n#endif")
     _holders.update(dict.fromkeys((name, *(first for first, held in _holders.items() if held in replaced)), key))
-    recording.note_in_place("code", replaced, key)
+    recording.note_in_place("code", replaced, key, text)
+    variables.declared(Step("code", key, plain=text))
 
 
 def _put_in_place(registry: dict[str, str], old: list[str], key: str, text: str) -> None:
@@ -114,7 +116,9 @@ def distribute_headers(paths: str | Iterable[str]) -> None:
         _declare(f'#include "{header}"\n', f"header {header}", may_replace)
     Base.BaseBackend.headers.update(found)
     for header in sorted(found):
-        recording.note(Step("header", header))
+        step = Step("header", header, plain="\n".join(included(f'#include "{header}"').sources()))
+        recording.note(step)
+        variables.declared(step)
 
 
 def distribute_libraries(paths: str | Iterable[str]) -> None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import GraphsError
+from ..errors import GraphsError, PlanError
 from ..files import access
 from ..reporting import Recorder
 from ..run import interrupts
 from . import execution
+from .backend import is_ours
 from .preparing import Wanted
 
 # isort: split
@@ -23,13 +24,20 @@ from ROOT._distrdf import Proxy
 __all__ = ["run_graphs"]
 
 
-def run_graphs(handles: list[Any]) -> int:
-    """Run the distinct graphs of ``handles`` as one run, or one for each executor and set of options; returns how many ran.
+def run_graphs(handles: list[Any], run_others: Callable[[list[Any]], int]) -> int:
+    """Run the distinct graphs of ``handles`` as one run, or one for each executor and set of options; returns what local
+    ROOT's RunGraphs does: how many graphs there are, or 0 where all are ready. Handles of other back ends go to
+    ``run_others``. Raises PlanError for what is no result.
 
     One failure is raised as it is; several as a GraphsError, the first in full. Graphs that succeeded keep their results and
     do not run again. Ctrl-C ends them all, and comes back when they have ended.
     """
-    nodes = [handle.proxied_node for handle in handles]
+    for handle in handles:
+        if not isinstance(handle, (Proxy.ResultPtrProxy, Proxy.ResultMapProxy)):
+            raise PlanError(f"RunGraphs: expected results, as Count() and Histo1D(...) return them, got {handle!r}")
+    others = [handle for handle in handles if not is_ours(handle)]
+    others_ran = run_others(others) if others else 0
+    nodes = [handle.proxied_node for handle in handles if is_ours(handle)]
     graphs = list(dict.fromkeys(node.get_head() for node in nodes))
     waiting = list({node.get_head(): node for node in nodes if node.value is None}.values())
     failed: dict[int, Exception] = {}
@@ -43,7 +51,7 @@ def run_graphs(handles: list[Any]) -> int:
         raise failures[0]
     if failures:
         raise GraphsError(failures, len(graphs)) from failures[0]
-    return len(waiting)
+    return others_ran + (len(graphs) if waiting else 0)
 
 
 def _runs(nodes: Sequence[Any]) -> list[list[Any]]:

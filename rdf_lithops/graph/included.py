@@ -27,6 +27,10 @@ class Included:
     files: dict[str, bytes] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
 
+    def sources(self) -> list[str]:
+        """The text of the files."""
+        return [data.decode(errors="replace") for data in self.files.values()]
+
 
 def is_installed(path: str) -> bool:
     """Whether ``path`` belongs to ROOT or to the system, which workers have themselves."""

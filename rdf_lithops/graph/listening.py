@@ -82,6 +82,8 @@ def install() -> None:
         _stand_around(root, name, spellings.line)
     for kind in (interpreter, root):
         _stand_around(kind, "LoadMacro", spellings.macro)
+    _stand_around(root, "Macro", spellings.macro_that_is_run)
+    _stand_around(interpreter, "ExecuteMacro", spellings.macro_that_is_run)
     _stand_around(interpreter, "Declare", spellings.declaration)
     _stand_around(interpreter, "LoadText", spellings.declaration)
     _stand_around(interpreter, "AddIncludePath", spellings.include_path)

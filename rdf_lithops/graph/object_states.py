@@ -6,6 +6,7 @@ with what it holds now.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import re
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 # isort: split
 import ROOT
 
-__all__ = ["HELPERS", "MOST_BYTES", "State", "assignment", "kind_of", "state"]
+__all__ = ["HELPERS", "MOST_BYTES", "State", "assignment", "kind_of", "state", "trace"]
 
 MOST_BYTES = 2**20  # of one object, as text
 HELPERS = """
@@ -50,8 +51,13 @@ template <typename T> T &held_in(std::shared_ptr<T> &pointer)
 template <typename T> void put_in(T &object, const char *type, const char *text) { put_state(&object, type, text); }
 template <typename T> void put_in(T *&pointer, const char *type, const char *text)
 {
-   pointer = static_cast<T *>(TClass::GetClass(type)->New()); // it may be of a class that is derived from T
-   put_state(pointer, type, text);
+   void *made = TClass::GetClass(type)->New(TClass::kClassNew, true); // it may be of a class that is derived from T
+   if (made)
+      pointer = static_cast<T *>(made);
+   if (pointer)
+      put_state(pointer, type, text);
+   else
+      fprintf(stderr, "value:1:1: error: a %s has no default constructor: make it in C++, not in Python or a call\\n", type);
 }
 template <typename T> void put_in(std::unique_ptr<T> &pointer, const char *type, const char *text)
 {
@@ -113,6 +119,17 @@ def state(value: Any) -> State | None:
         return State(kind, str(ROOT.rdf_lithops.state_of(address, kind)))
     finally:
         ROOT.gErrorIgnoreLevel = level
+
+
+def trace(value: Any) -> bytes:
+    """Return the bytes in memory of ``value``, as PyROOT gives a variable: they tell whether it has changed; empty where
+    that cannot be told."""
+    kind = kind_of(value)
+    described = ROOT.TClass.GetClass(kind) if kind else None
+    if not described or not described.HasInterpreterInfo():
+        return b""
+    address = ROOT.addressof(value)
+    return ctypes.string_at(address, described.Size()) if address else b"null"
 
 
 def assignment(name: str, now: State) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +29,7 @@ from . import (
 
 # isort: split
 import ROOT  # noqa: F401  # DistRDF is a part of it
-from ROOT._distrdf import Operation, Proxy
+from ROOT._distrdf import LiveVisualize, Operation, Proxy
 
 __all__ = ["Method", "install"]
 
@@ -55,6 +56,22 @@ def install(is_ours: Callable[[Any], bool]) -> None:
     if not hasattr(variations.GetKeys, "__wrapped__"):
         variations.GetKeys = _telling_keys(variations.GetKeys, is_ours)
         variations.__getitem__ = _sharing_nominal(variations.__getitem__, is_ours)
+    live: Any = sys.modules[LiveVisualize.__module__]  # the module, which has the name of its function
+    if not hasattr(live.is_valid_drawable, "__wrapped__"):
+        live.is_valid_drawable = _refusing_derived(live.is_valid_drawable)
+
+
+def _refusing_derived(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @functools.wraps(original)
+    def check(drawn: Any) -> Any:
+        if isinstance(drawn, composed.Derived):
+            raise PlanError(
+                "LiveVisualize: expected a result that grows with the ranges, got one that the driver makes of all values, "
+                "as a Histo1D without limits: give the histogram limits, ('h', '', 100, low, high)"
+            )
+        return original(drawn)
+
+    return check
 
 
 def _iterating(is_ours: Callable[[Any], bool]) -> Callable[[Any], Any]:

@@ -41,6 +41,12 @@ class Step:
     call: Callable[[], Any] | None = None
     plain: str = ""  # the C++ as the program has it
 
+    @property
+    def sources(self) -> list[str]:
+        """All C++ that comes with the step: the program's, and that of the user's files which it includes."""
+        texts = (data.decode(errors="replace") for data in self.files.values() if len(data) <= LARGEST_SOURCE)
+        return list(dict.fromkeys([self.plain, *texts]))
+
 
 @dataclass(frozen=True)
 class Left:
@@ -51,6 +57,7 @@ class Left:
     why: str
 
 
+LARGEST_SOURCE = 2**18  # bytes of a file in which somebody looks for names: beyond are other people's libraries
 _IN_PLACE = ("declare", "include_path", "library")
 _DISTRIBUTED = ("header", "code", "shared library", "initialize")
 _steps: list[Step] = []
@@ -82,12 +89,13 @@ def note(step: Step) -> None:
     _steps.append(step)
 
 
-def note_in_place(kind: str, old: list[str], text: str) -> None:
-    """Keep a step of ``kind`` where the first of the texts ``old`` is, which go; without any, at the end."""
+def note_in_place(kind: str, old: list[str], text: str, plain: str) -> None:
+    """Keep a step of ``kind``, with the C++ ``plain``, where the first of the texts ``old`` is, which go; without any, at
+    the end."""
     there = next((number for number, kept in enumerate(_steps) if kept.kind == kind and kept.text in old), len(_steps))
     before = [kept for kept in _steps[:there] if kept.kind != kind or kept.text not in old]
     after = [kept for kept in _steps[there:] if kept.kind != kind or kept.text not in old]
-    _steps[:] = [*before, Step(kind, text), *after]
+    _steps[:] = [*before, Step(kind, text, plain=plain), *after]
 
 
 def drop_defining(line: str) -> bool:

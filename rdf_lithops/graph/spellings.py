@@ -8,14 +8,26 @@ done (a call, a drawing) is not done again on workers.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
 from . import recording, statements, variables
 from .recording import Left, Step
 
-__all__ = ["compiled", "declaration", "include_path", "library", "line", "macro", "no_variable", "variable"]
+__all__ = [
+    "compiled",
+    "declaration",
+    "include_path",
+    "library",
+    "line",
+    "macro",
+    "macro_that_is_run",
+    "no_variable",
+    "variable",
+]
 
 
 def declaration(call: Callable[..., Any], where: str, code: Any, *args: Any) -> Any:
@@ -36,8 +48,9 @@ def _keep_code(kind: str, text: str, where: str) -> None:
         return
     found = included(text)
     _keep_needed(text, where)
-    recording.note(Step(kind, found.text, where, found.files, tuple(found.folders), plain=text))
-    variables.declared(text)
+    step = Step(kind, found.text, where, found.files, tuple(found.folders), plain=text)
+    recording.note(step)
+    variables.declared(step)
 
 
 def _keep_needed(text: str, where: str) -> None:
@@ -63,7 +76,7 @@ def line(call: Callable[..., Any], where: str, line: Any, *args: Any) -> Any:
     if text.startswith((".I ", ".include ")):
         _keep_folder(text.split(None, 1)[1])
     elif text.startswith((".x ", ".X ")):
-        recording.leave(Left(text, where, "it runs a macro, which may do anything; .L loads one without running it"))
+        _keep_run_macro(text[3:], where)
     elif text and not text.startswith(".") and not is_installed(text):
         _keep_lines(text, where)
     return value
@@ -72,7 +85,7 @@ def line(call: Callable[..., Any], where: str, line: Any, *args: Any) -> Any:
 def _keep_lines(text: str, where: str) -> None:
     """Keep what of ``text`` declares, or sets what was declared; calls are not repeated."""
     kept: list[str] = []
-    own = {name for step in recording.steps() if step.kind in ("declare", "line") for name in statements.names(step.plain)}
+    own = {name for step in recording.steps() for source in step.sources for name in _names_of(source)}
     for piece in statements.split(text):
         is_kept = statements.is_declaration(piece) or statements.assigned(piece) in own
         if is_kept and (_is_inert(piece) or not statements.acts_outside(piece)):
@@ -87,8 +100,14 @@ def _keep_lines(text: str, where: str) -> None:
 
         found = included("".join(kept).strip())
         _keep_needed("".join(kept), where)
-        recording.append(Step("line", found.text, where, found.files, tuple(found.folders), plain="".join(kept)))
-        variables.declared("".join(kept))
+        step = Step("line", found.text, where, found.files, tuple(found.folders), plain="".join(kept))
+        recording.append(step)
+        variables.declared(step)
+
+
+@functools.lru_cache(maxsize=1024)
+def _names_of(text: str) -> frozenset[str]:
+    return frozenset(statements.names(text))
 
 
 def _with_errors(call: Callable[..., Any], line: Any, args: tuple[Any, ...]) -> tuple[Any, bool]:
@@ -139,6 +158,31 @@ def macro(call: Callable[..., Any], where: str, name: Any, *args: Any) -> Any:
     return value
 
 
+def macro_that_is_run(call: Callable[..., Any], where: str, name: Any, *args: Any) -> Any:
+    value, failed = _with_errors(call, name, args)
+    if not failed:
+        _keep_run_macro(str(name), where)
+    return value
+
+
+def _keep_run_macro(name: str, where: str) -> None:  # decision 366
+    """Keep what a macro declares; what its function has done to variables travels with their values, and is not repeated."""
+    recording.leave(Left(f".x {name}", where, "it runs a macro, and what that does is not repeated"))
+    path, compiled, _ = name.partition("(")[0].strip().partition("+")
+    found = _macro_path(path)
+    if found and compiled:
+        _keep_new_libraries(_libraries(), where, found, has_run=True)
+    elif found and not _is_unnamed(found):
+        _keep_macro(found, where, has_run=True)
+
+
+def _is_unnamed(path: str) -> bool:
+    """Return whether a macro is statements in braces, which can be run, and not loaded."""
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        text = statements.masked(stream.read())
+    return bool(re.match(r"(\s*#[^\n]*\n)*\s*\{", text))
+
+
 def _macro_path(name: str) -> str:
     """The file that ROOT finds for a macro's ``name``; empty for none."""
     import ROOT
@@ -148,18 +192,17 @@ def _macro_path(name: str) -> str:
     return os.path.abspath(str(found)) if found else ""
 
 
-def _keep_macro(path: str, where: str) -> None:
+def _keep_macro(path: str, where: str, has_run: bool = False) -> None:
     from ..worker.payload import PLACE
     from .included import included
 
     with open(path, "rb") as stream:
         data = stream.read()
     found = included(data.decode(errors="replace"), os.path.dirname(path))
-    step = f"{PLACE}/code{path}"
-    recording.note(
-        Step("macro", step, where, {path: data, **found.files}, tuple(found.folders), plain=data.decode(errors="replace"))
-    )
-    variables.declared(data.decode(errors="replace"))
+    text = data.decode(errors="replace")
+    step = Step("macro", f"{PLACE}/code{path}", where, {path: data, **found.files}, tuple(found.folders), plain=text)
+    recording.note(step)
+    variables.declared(step, has_run)
 
 
 def compiled(call: Callable[..., Any], where: str, name: Any, *args: Any) -> Any:
@@ -177,7 +220,7 @@ def _libraries() -> list[str]:
     return str(ROOT.gSystem.GetLibraries("", "D")).split()
 
 
-def _keep_new_libraries(before: list[str], where: str, source: str) -> None:
+def _keep_new_libraries(before: list[str], where: str, source: str, has_run: bool = False) -> None:
     """Keep what ACLiC has made of ``source``, and the source, which the library's dictionary includes."""
     from .included import included
 
@@ -189,7 +232,9 @@ def _keep_new_libraries(before: list[str], where: str, source: str) -> None:
     for path in loaded:
         files = {source: data, **found.files}
         folders = (os.path.dirname(source), *found.folders)
-        recording.note(Step("library", os.path.abspath(path), where, files, folders))
+        step = Step("library", os.path.abspath(path), where, files, folders)
+        recording.note(step)
+        variables.declared(step, has_run)
 
 
 def library(call: Callable[..., Any], where: str, name: Any, *args: Any) -> Any:

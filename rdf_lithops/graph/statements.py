@@ -150,15 +150,16 @@ def variables(text: str, inside: str = "") -> set[str]:
     found: set[str] = set()
     for statement in split(text):
         plain = masked(statement).strip()
-        block = re.match(r"(?:inline\s+)?namespace\s+(\w+)\s*\{", plain)
+        block = re.match(r"(?:inline\s+)?namespace\s*([\w:]*)\s*\{", plain)
         if block:
             body = statement[statement.index("{") + 1 : statement.rindex("}")]
-            found |= variables(body, f"{inside}{block[1]}::")
+            found |= variables(body, f"{inside}{block[1]}::" if block[1] else inside)
         elif re.match(r"(?:class|struct)\s+\w+[^;()]*\{", plain):
             found |= _static_members(statement, inside)
         elif not re.match(r"#|using\b|typedef\b|template\b|class\b|struct\b|union\b|enum\b|extern\b|namespace\b", plain):
             is_function = _closes(plain, "") and plain.endswith("}")
-            if not is_function and (is_declaration(statement) or plain.startswith("auto ")):
+            is_lambda = re.search(r"=\s*\[", plain) is not None  # which holds what it was made with
+            if not is_function and not is_lambda and (is_declaration(statement) or plain.startswith("auto ")):
                 found |= {f"{inside}{name}" for name in _names_of(plain) - {"operator", "const", "noexcept"}}
     return found
 

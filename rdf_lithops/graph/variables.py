@@ -28,15 +28,24 @@ logger = logging.getLogger(__name__)
 Held: TypeAlias = "str | State"
 MOST_VALUES = 100_000  # of one array
 _CONTAINER = re.compile(r"(vector|RVec|map|multimap|unordered_map|set|multiset|unordered_set|array|deque|list|pair)<")
-_declared: dict[str, Held] = {}  # by qualified name: what it was declared with
+_declared: dict[str, Held] = {}  # by qualified name: what it was declared with; empty where nobody knows
+_traces: dict[str, bytes] = {}  # likewise: what an object is in memory that cannot travel with what it holds
 
 
-def declared(text: str) -> None:
-    """To be told of C++ that has just been declared: what its variables are is what they begin with on workers."""
-    for name in statements.variables(text):
+def declared(step: Step, has_run: bool = False) -> None:
+    """To be told of C++ that has just been declared: what its variables are is what they begin with on workers, unless it
+    ``has_run`` here since."""
+    from . import object_states
+
+    for name in _variables_of_step(step):
         held = _held(name)
         if held:
-            _declared[name] = held
+            _declared[name] = "" if has_run else held
+        else:
+            trace = object_states.trace(_value(name))
+            _traces[name] = b"before" if has_run and trace else trace
+    for name in _traces.keys() & _assigned_by(step):  # workers do the same
+        _traces[name] = object_states.trace(_value(name))
 
 
 def needed_libraries(text: str) -> list[str]:
@@ -56,7 +65,9 @@ def with_values(steps: Iterable[Step]) -> list[Step]:
     """``steps``, and behind them an assignment to each variable of theirs that has another value now than they leave it
     with."""
     kept = list(steps)
-    names = [name for step in kept for name in _variables_of(step.plain) if name in _declared]
+    given = [name for step in kept for name in _variables_of_step(step)]
+    _warn_of_changes(name for name in given if name in _traces)
+    names = [name for name in given if name in _declared]
     now = {name: _held(name) for name in dict.fromkeys(names)}
     changed = {name: held for name, held in now.items() if held and held != _declared[name] and _may_travel(name, held)}
     if not changed:
@@ -69,6 +80,28 @@ def with_values(steps: Iterable[Step]) -> list[Step]:
         helpers,
         *(Step("line", _assignment(name, held), f"the value of {name}") for name, held in changed.items()),
     ]
+
+
+def _warn_of_changes(names: Iterable[str]) -> None:  # decision 368
+    """Warn, once, of each variable that does not travel and has changed since it was declared."""
+    from . import object_states
+
+    for name in dict.fromkeys(names):
+        value = _value(name)
+        if (now := object_states.trace(value)) != _traces[name]:
+            _traces[name] = now
+            logger.warning(
+                "the variable %s has changed since it was declared, and an object of class %s does not travel: workers have "
+                "it as C++ made it; change it by ROOT.gInterpreter.ProcessLine, or in ROOT.RDF.Distributed.initialize",
+                name,
+                object_states.kind_of(value),
+            )
+
+
+def _assigned_by(step: Step) -> set[str]:
+    """Return the variables with traces that a line which workers repeat assigns to, or calls a method of."""
+    roots = {statements.assigned(piece) for piece in statements.split(step.plain)} if step.kind == "line" else set()
+    return {name for name in _traces if name.partition("::")[0] in roots}
 
 
 def _may_travel(name: str, held: Held) -> bool:
@@ -95,6 +128,10 @@ def _assignment(name: str, held: Held) -> str:
         return f"rdf_lithops::held_in({name}) = std::decay_t<decltype(rdf_lithops::held_in({name}))>{held};"
     is_whole = held.rstrip("ul").lstrip("-").isdigit()
     return f"{name} = static_cast<std::remove_reference_t<decltype({name})>>({held});" if is_whole else f"{name} = {held};"
+
+
+def _variables_of_step(step: Step) -> list[str]:
+    return [name for text in step.sources for name in _variables_of(text)]
 
 
 @functools.lru_cache(maxsize=1024)

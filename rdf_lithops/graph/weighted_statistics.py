@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import PlanError
-from . import own_axis
+from . import weighted_values
 
 # isort: split
 import ROOT
@@ -48,16 +48,9 @@ class Statistic(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type
         return value
 
     def _filled(self, like: Any) -> Any:
-        node, names = self._parent, []
-        for column in self._columns:
-            node, name = own_axis.numbers(node, column)
-            names.append(name)
-        arrays = node.AsNumpy(sorted(set(names)))
-        values, weights = own_axis.pairs(*(arrays[name] for name in names))
-        made = ROOT.TStatistic(like.GetName())
-        for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
-            made.Fill(value, weight)
-        return made
+        handle, arrays = weighted_values.booked(self._parent, *self._columns)
+        values, weights = arrays(handle.GetValue())
+        return ROOT.TStatistic(like.GetName(), len(values), values, weights)
 
     def create_variations(self) -> Any:  # DistRDF's name
         """The varied statistics, of weights that are not below 0."""
@@ -89,6 +82,6 @@ class _Varied(Proxy.ResultMapProxy):  # type: ignore[misc]  # ROOT has no type i
 
 def _lowest(parent: Any, weight: str) -> Any:
     """The handle of the lowest weight; None for weights that have no sign."""
-    node, column = own_axis.numbers(parent, weight)
+    node, column = weighted_values.numbers(parent, weight)
     kind = str(node.proxied_node.rdf_node.GetColumnType(column)).rpartition("<")[2]
     return None if kind.startswith(_UNSIGNED) else node.Min(column)

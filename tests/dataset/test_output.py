@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 import pytest
 import ROOT
+from conftest import jobs_of
 from datasets import Datasets
 from test_reporting import assert_adds_up
 
@@ -73,6 +74,28 @@ def test_the_name_that_was_given_is_there(files: Datasets, fexec: Any, tmp_path:
     assert there == sorted(path.name for path in (tmp_path / "out").iterdir())
     assert ["out/skim_0.root", "out/skim_1.root"] == rdf_lithops.parts("out/skim.root")
     assert len(columns["i"]) == ROOT.RDataFrame("skim", "out/skim.root", executor=fexec, npartitions=2).Count().GetValue()
+
+
+def test_names_in_which_root_stands(fexec: Any, tmp_path: Path) -> None:
+    """``.root`` in the middle of a name is a part of it: the file has that very name, and no other is touched."""
+    (tmp_path / "a.root").write_text("somebody's")
+    frame = ROOT.RDataFrame(6, executor=fexec, npartitions=2).Define("x", "1.5 * rdfentry_")
+    for name in ("a.root.skim.root", "a.root_2017.root", "b.rootfile.root"):
+        frame.Snapshot("t", name, ["x"])
+        assert [name] == rdf_lithops.parts(name)
+        assert 22.5 == ROOT.RDataFrame("t", name).Sum("x").GetValue()
+    assert "somebody's" == (tmp_path / "a.root").read_text()
+
+
+def test_names_without_the_ending_are_refused(fexec: Any, tmp_path: Path) -> None:
+    """The files would have another name than was given: refused, with the one that works, before anything runs."""
+    frame = ROOT.RDataFrame(6, executor=fexec, npartitions=2).Define("x", "1.5 * rdfentry_")
+    before = jobs_of(fexec)
+    for name in ("skim.dat", "skim", "skim.root.new"):
+        with pytest.raises(rdf_lithops.OutputError, match=rf"Snapshot: expected a name that ends in \.root, got '{name}'"):
+            frame.Snapshot("t", name, ["x"])
+    assert before == jobs_of(fexec)
+    assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

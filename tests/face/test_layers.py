@@ -114,6 +114,7 @@ USERS_OF_ROOT = {
     "graph/variables.py",
     "graph/undeclared.py",
     "graph/weighted_statistics.py",
+    "graph/weighted_values.py",
     "registration.py",
     "worker/faults.py",
     "compiled/build.py",

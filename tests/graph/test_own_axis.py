@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import ROOT
 
-from rdf_lithops.errors import PlanError
+from rdf_lithops.errors import PlanError, RangeError
 
 COLUMNS = {
     "rising": "rdfentry_ * 0.37 - 5",
@@ -22,6 +23,8 @@ COLUMNS = {
     "several": "ROOT::RVecF{float(rdfentry_), -2 * float(rdfentry_)}",
     "some": "std::vector<double>(rdfentry_ % 3, double(rdfentry_))",
     "letters": "ROOT::RVec<char>{1, char(rdfentry_ % 7)}",
+    "flags": "ROOT::RVec<bool>{true, rdfentry_ % 3 == 0}",
+    "three": "std::array<float, 3>{1.f, float(rdfentry_), 2.5f}",
     "weight": "0.5 + rdfentry_ % 3",
     "weights": "ROOT::RVecD{1., 2.}",
 }
@@ -32,6 +35,8 @@ BOOKINGS: dict[str, Callable[[Any], Any]] = {
     "several, one weight": lambda frame: frame.Histo1D("several", "weight"),
     "one, several weights": lambda frame: frame.Histo1D("rising", "weights"),
     "nothing passes": lambda frame: frame.Filter("rising < -5").Histo1D("several", "weights"),
+    "some, one weight": lambda frame: frame.Histo1D("some", "weight"),
+    "an entry's number, several weights": lambda frame: frame.Histo1D("rdfentry_", "weights"),
     "a model": lambda frame: frame.Histo1D(("h", "t;a;b", 51, 0, 0), "both_ways"),
     "a model of equal limits": lambda frame: frame.Histo1D(("h", "t", 51, 5.0, 5.0), "rising", "weight"),
     "a model of reversed limits": lambda frame: frame.Histo1D(("h", "t", 51, 7.0, 5.0), "rising"),
@@ -39,7 +44,7 @@ BOOKINGS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-QUICK = ["rising", "both_ways", "several, weighted", "nothing passes", "a model", "a TH1DModel"]
+QUICK = ["rising", "both_ways", "some", "several, weighted", "nothing passes", "a model", "a TH1DModel"]
 
 
 def with_columns(frame: Any) -> Any:
@@ -76,6 +81,41 @@ def test_cell_for_cell(fexec: Any, entries: int, names: list[str]) -> None:
     ours = with_columns(ROOT.RDataFrame(entries, executor=fexec, npartitions=3))
     expected, actual = ({name: BOOKINGS[name](frame) for name in names} for frame in (local, ours))
     assert {name: shown(expected[name]) for name in names} == {name: shown(actual[name]) for name in names}
+
+
+def test_collections_of_two_sizes(fexec: Any) -> None:
+    """Are the error that they are locally: no weight is taken for another value."""
+    frame = with_columns(ROOT.RDataFrame(60))
+    with pytest.raises(Exception, match="containers of different sizes"):
+        frame.Histo1D("some", "weights").GetValue()
+    for book in (lambda node: node.Histo1D("some", "weights"), lambda node: node.Histo1D("weights", "some")):
+        with pytest.raises(RangeError, match="containers of different sizes"):
+            book(with_columns(ROOT.RDataFrame(60, executor=fexec, npartitions=3))).GetValue()
+
+
+def test_names_that_are_no_identifiers(fexec: Any) -> None:
+    """A branch may have any name: values and weights of such are filled as locally."""
+    with ROOT.TFile("odd.root", "RECREATE") as file:
+        tree = ROOT.TTree("t", "")
+        values, weight = ROOT.std.vector["float"](), array("d", [0.0])
+        tree.Branch("jet-pt", values)
+        tree.Branch("weight 1", weight, "w/D")
+        for entry in range(20):
+            values.assign(entry % 3, 1.5 * entry)
+            weight[0] = entry % 4
+            tree.Fill()
+        file.WriteObject(tree, "t")
+    for columns in (["jet-pt"], ["jet-pt", "weight 1"]):
+        expected = ROOT.RDataFrame("t", "odd.root").Histo1D(*columns)
+        assert shown(expected) == shown(ROOT.RDataFrame("t", "odd.root", executor=fexec, npartitions=2).Histo1D(*columns))
+
+
+def test_it_is_not_drawn_live(fexec: Any) -> None:
+    """It has no axis before all values are there: refused with what to give."""
+    frame = with_columns(ROOT.RDataFrame(60, executor=fexec))
+    for column in ("rising", "several"):
+        with pytest.raises(PlanError, match=r"LiveVisualize: .* limits"):
+            ROOT.RDF.Distributed.LiveVisualize([frame.Histo1D(column)])
 
 
 def test_it_runs_with_what_else_is_booked(fexec: Any) -> None:

@@ -1,0 +1,139 @@
+"""Global variables of C++ that came out of files: workers have the values that they have when a graph is run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ROOT
+from test_declared import total, write
+
+pytestmark = pytest.mark.usefixtures("registries")
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None and shutil.which("c++") is None, reason="there is no C++ compiler to build a library with"
+)
+HEADER = """
+#ifndef HEADER_{tag}
+#define HEADER_{tag}
+#include <vector>
+double plain_{tag} = 1;
+struct Table_{tag} {{
+   std::vector<double> edges;
+   explicit Table_{tag}(std::vector<double> given) : edges(given) {{}}
+   int bin(double x) const {{ int n = 0; for (auto edge : edges) n += x >= edge; return n; }}
+}};
+{begin} double hidden_{tag} = 1; {end}
+namespace outer_{tag}::inner {{
+inline Table_{tag} *table = nullptr;
+inline double scale = 1;
+inline void set(double value) {{ scale = value; }}
+inline int bin(double x) {{ return table ? table->bin(x) : -1; }}
+}}
+inline double all_{tag}(double x)
+{{
+   return plain_{tag} + 10 * hidden_{tag} + 100 * outer_{tag}::inner::scale + 1000 * outer_{tag}::inner::bin(x);
+}}
+#endif
+"""
+
+
+def given(spelling: str, folder: Path, tag: str) -> None:
+    """Give HEADER to the interpreter; a library and the interpreter have variables without a name's namespace apart."""
+    begin, end = ("", "") if spelling == "compiled" else ("namespace {", "}")
+    text = HEADER.format(tag=tag, begin=begin, end=end)
+    header = write(folder / "state.h", text)
+    if spelling == "include":
+        ROOT.gInterpreter.Declare(f'#include "{header}"')
+    elif spelling == "include of an include":
+        outer = write(folder / "outer.h", '#pragma once\n#include "state.h"\n')
+        ROOT.gInterpreter.ProcessLine(f'#include "{outer}"')
+    elif spelling == "macro":
+        ROOT.gROOT.ProcessLine(f".L {header}")
+    elif spelling == "macro that includes":
+        ROOT.gROOT.LoadMacro(write(folder / "macro.C", '#include "state.h"\n'))
+    elif spelling == "distributed":
+        ROOT.RDF.Distributed.DistributeHeaders([header])
+    elif spelling == "distributed code":
+        ROOT.RDF.Distributed.DistributeCppCode(text)
+    elif spelling == "compiled":
+        ROOT.gROOT.ProcessLine(f".L {header}+")
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "include",
+        "include of an include",
+        "macro",
+        "macro that includes",
+        "distributed",
+        "distributed code",
+        pytest.param("compiled", marks=[pytest.mark.slow, needs_compiler]),
+    ],
+)
+def test_variables_of_files(spelling: str, fexec: Any, tmp_path: Path, tag: str) -> None:
+    """What Python, a statement and a call have set is so on workers, in namespaces too, and again when it changes; an object
+    that a statement has made is there."""
+    given(spelling, tmp_path, tag)
+    expression = f"all_{tag}(rdfentry_)"
+    before = total(expression)
+    assert before == total(expression, fexec)
+    inner = getattr(ROOT, f"outer_{tag}").inner
+    setattr(ROOT, f"plain_{tag}", 2.0)
+    ROOT.gInterpreter.ProcessLine(f"hidden_{tag} = 3;")
+    ROOT.gInterpreter.ProcessLine(f"outer_{tag}::inner::set(4);")
+    ROOT.gInterpreter.ProcessLine(f"outer_{tag}::inner::table = new Table_{tag}({{1., 2.}});")
+    expected = total(expression)
+    assert before < expected
+    assert expected == total(expression, fexec)
+    inner.set(5.0)
+    inner.table.edges.push_back(0.5)
+    expected = total(expression)
+    assert expected == total(expression, fexec)
+
+
+def test_changes_that_do_not_travel(fexec: Any, tag: str, caplog: Any) -> None:
+    """An object that cannot be sent, and that Python or a call has changed, is told of, once; not what a statement does that
+    workers repeat, and nothing where nothing has changed."""
+    ROOT.gInterpreter.Declare(
+        f"""
+        class Box_{tag} {{ double *held = nullptr; public: void put(double x) {{ held = new double(x); }}
+                          double get() const {{ return held ? *held : 0; }} }};
+        Box_{tag} quiet_{tag}, repeated_{tag}, called_{tag}; Box_{tag} *made_{tag} = nullptr;
+        void call_{tag}() {{ called_{tag}.put(2); made_{tag} = new Box_{tag}; }}
+        """
+    )
+    ROOT.gInterpreter.ProcessLine(f"repeated_{tag}.put(3);")
+    assert 4 * 3.0 == total(f"quiet_{tag}.get() + repeated_{tag}.get() + called_{tag}.get()", fexec)
+    assert [] == [record.message for record in caplog.records if tag in record.message]
+    ROOT.gInterpreter.ProcessLine(f"call_{tag}();")
+    for _ in range(2):
+        total(f"called_{tag}.get()", fexec)
+    told = sorted(record.message.split()[2] for record in caplog.records if "does not travel" in record.message)
+    assert [f"called_{tag}", f"made_{tag}"] == told
+
+
+@pytest.mark.parametrize("spelling", [".x {}(4)", ".X {}(4)", "Macro", "ExecuteMacro"])
+def test_macros_that_are_run(spelling: str, fexec: Any, tmp_path: Path, tag: str) -> None:
+    """What a macro declares is there on workers, with the values that it has set; it is not run again."""
+    ran = tmp_path / "ran"
+    text = f"int value_{tag} = 1;\nint double_{tag}() {{ return 2 * value_{tag}; }}\n"
+    text += f'void run_{tag}(int given) {{ value_{tag} = given; gSystem->Exec("echo x >> {ran}"); }}\n'
+    macro = write(tmp_path / f"run_{tag}.C", text)
+    if spelling.startswith("."):
+        ROOT.gROOT.ProcessLine(spelling.format(macro))
+    elif spelling == "Macro":
+        ROOT.gROOT.Macro(f"{macro}(4)")
+    else:
+        ROOT.gInterpreter.ExecuteMacro(f"{macro}(4)")
+    assert 4 * 8.0 == total(f"double_{tag}()") == total(f"double_{tag}()", fexec)
+    assert "x\n" == ran.read_text()
+
+
+def test_lambdas_are_declared_without_a_word(fexec: Any, tag: str, capfd: Any) -> None:
+    """A variable that is a lambda expression has nothing that could change: nothing is said, here as locally."""
+    ROOT.gInterpreter.Declare(f"auto square_{tag} = [](double x) {{ return x * x; }};")
+    assert total(f"square_{tag}(rdfentry_)") == total(f"square_{tag}(rdfentry_)", fexec)
+    assert "error" not in capfd.readouterr().err
