@@ -28,7 +28,14 @@ __all__ = ["LocalProcesses", "process_settings", "reader_settings"]
 
 logger = logging.getLogger(__name__)
 
-PRELOADED = ("lithops.worker", "lithops.localhost", "rdf_lithops.worker.start.pre_run", "rdf_lithops.worker.together")
+PRELOADED = (
+    "lithops.worker",
+    "lithops.localhost",
+    "lithops.monitoring.backends.storage",
+    "multiprocessing.popen_fork",
+    "rdf_lithops.worker.start.pre_run",
+    "rdf_lithops.worker.together",
+)
 CONTAINERS = "containers"  # below a driver's folder: where the calls' ROOT processes are met that have containers
 PRELOAD_LIMIT_S = 2.0
 END_LIMIT_S = 10.0  # of the preloaded Python, once its input has ended
@@ -140,7 +147,8 @@ class LocalProcesses:
             return  # the user's own interpreter
         self._end_preloaded()
         with open(os.path.join(folder, "prefork.log"), "ab") as log:
-            self.prefork = warm.run_module("prefork", [folder, *PRELOADED], log, subprocess.PIPE)
+            storage = f"lithops.storage.backends.{self._executor.config['lithops']['storage']}"
+            self.prefork = warm.run_module("prefork", [folder, *PRELOADED, storage], log, subprocess.PIPE)
         with open(interpreter, "w") as script:
             command = [sys.executable, "-S", "-I", launcher.__file__, folder]
             script.write(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
