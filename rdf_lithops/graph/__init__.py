@@ -6,6 +6,7 @@ graphs         RunGraphs: what DistRDF would run of many graphs, as one run
 execution      runs what is wanted, one graph or several in one run
 sameness       whether a program that is started again asks for the same
 preparing      from what DistRDF was about to run to a run that can go
+foreseeing     what the driver does with a result, done once before there is one
 delivering     what comes back, as DistRDF wants it
 travelling     the graph and its ranges as workers get them
 python_functions  Python functions in ``Filter`` and ``Define``

@@ -23,10 +23,10 @@ from ..planning.plans import Plan, work_of
 from ..reporting import Recorder
 from ..reporting.progress import consumer as bar
 from ..run import interrupts, outcomes, running
-from ..run.events import CallEnded, Consumer, Event
+from ..run.events import AttemptBegan, CallEnded, Consumer, Event
 from ..travels.envelope import Envelope
 from ..worker.task import MapTask
-from . import kept_instantiations, libraries_first, undeclared
+from . import foreseeing, kept_instantiations, libraries_first, undeclared
 from .delivering import received
 from .preparing import Ready, Wanted, coded, compiling_ahead, prepared, taken, user_code_of
 
@@ -98,7 +98,7 @@ def _run(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None
     run_plan.validate()
     ready, made = libraries_first.made_first(ready, run_plan)
     run_plan, heard = ready.plan, recorder or Recorder(time.time())
-    consumers: tuple[Consumer, ...] = (*_consumers(ready, heard, on_partial), libraries_first.learned(ready))
+    consumers = (*_consumers(ready, heard, on_partial), libraries_first.learned(ready), _foresees(ready))
     for event in (*made, *(event for each in ready.taken for event in each.wanted.backend.skipped)):
         for consumer in consumers:
             consumer(event)
@@ -180,6 +180,18 @@ def _consumers(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] 
     live = tell_partial if on_partial else None
     told = (recorder, *own, bar(backends[0].options.progress), kept_instantiations.keep, live)
     return tuple(consumer for consumer in told if consumer is not None)
+
+
+def _foresees(ready: Ready) -> Consumer:
+    """Who gets ready for the results while the driver waits for them."""
+
+    def foresee(event: Event) -> None:
+        if isinstance(event, AttemptBegan):
+            nodes = [node for each in ready.taken for node in each.coded.graph.nodes]
+            with in_root:
+                foreseeing.prepare({getattr(node.operation, "name", "") for node in nodes})
+
+    return foresee
 
 
 def _teach(

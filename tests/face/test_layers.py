@@ -91,6 +91,7 @@ USERS_OF_ROOT = {
     "graph/default_types.py",
     "graph/drawn_graph.py",
     "graph/first_entries.py",
+    "graph/foreseeing.py",
     "graph/functions.py",
     "graph/graphs.py",
     "graph/in_memory.py",
