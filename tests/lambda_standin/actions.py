@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 
-from .service import Request
+from .front import Request
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"

@@ -1,21 +1,16 @@
-"""The front: one address for Lambda's control plane and invocations, another for objects; it records what is asked."""
+"""AWS Lambda as a service: events are delivered to environments within a quota, with faults as a test wants them."""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import http.server
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import traceback
-import urllib.parse
-import urllib.request
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -24,14 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from . import watchdog
+from . import front, moto, watchdog
 from .environment import Answer, Environment, Function, Places
+from .front import Request
 from .versions import Versions
 
 EVENT_DELIVERIES = 3  # Lambda delivers an event that failed twice more
 REDELIVERY_S = 0.2  # a minute on Lambda
-START_LIMIT_S = 60.0
-HOP_BY_HOP = {"content-length", "transfer-encoding", "connection", "date", "server"}
 
 
 @dataclass
@@ -50,82 +44,6 @@ class Invocation:
     ended: float = 0.0
     error: str | None = None
     payload: bytes = b""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request to a service of AWS, as recorded: by whom (access key), and what."""
-
-    service: str
-    method: str
-    path: str
-    query: str
-    target: str
-    access_key: str
-    headers: dict[str, str]
-    body: str = ""
-
-
-class _Front(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # headers and body are two writes: the second would wait 40 ms
-    service: Service
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: requests are recorded."""
-
-    def _handle(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        match = re.fullmatch(r"/2015-03-31/functions/([^/?]+)/invocations", self.path.split("?")[0])
-        self.service.record("lambda" if match else "", self, body)
-        if self.path.startswith("/2016-08-19/account-settings"):  # which moto does not have
-            self.answer(200, json.dumps({"AccountLimit": {"ConcurrentExecutions": self.service.quota}}).encode(), {})
-            return
-        if "AWSPriceListService" in (self.headers.get("X-Amz-Target") or ""):  # nor this
-            self.answer(*self.service.price_list(body))
-            return
-        if match is None:
-            status, said, headers = self.service.forward(self.service.moto_port, self, body)
-            self.answer(status, self.service.completed((self.command, self.path, body), said), headers)
-            return
-        kind = self.headers.get("X-Amz-Invocation-Type") or "RequestResponse"
-        qualifier = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query).get("Qualifier", [])
-        self.answer(*self.service.invoke(":".join([urllib.parse.unquote(match[1]), *qualifier]), kind, body))
-
-    def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        """Send one response; a client that has gone is no error."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            if self.command != "HEAD" or "content-length" not in {name.lower() for name in headers}:
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _handle
-
-
-class _Objects(_Front):
-    """Objects go to the S3 server, byte by byte as they were signed."""
-
-    def _handle(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.service.record("s3", self)
-        if body:
-            self.service.uploads.append(body)
-        self.answer(*self.service.forward(self.service.s3_port, self, body))
-
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _handle
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of ours."""
 
 
 class Service:
@@ -164,17 +82,10 @@ class Service:
         self.id = uuid.uuid4().hex
         guard = [sys.executable, "-I", "-S", watchdog.__file__, str(os.getpid()), self.id, str(self.folder)]
         self._guard = subprocess.Popen(guard, stdin=subprocess.DEVNULL, start_new_session=True)
-        self.moto_port = _free_port()
+        self._moto = contextlib.ExitStack()
+        self.moto_port = self._moto.enter_context(moto.server(self.folder, self.id))
         self.s3_port = self._s3_port or self.moto_port
-        log = open(self.folder / "moto.log", "wb")
-        self._log = log
-        command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.moto_port)]
-        variables = {**os.environ, watchdog.VARIABLE: self.id}
-        self._moto = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=variables)
-        _wait_for_port(self.moto_port)
-        _post(self.moto_port, "/moto-api/config", {"lambda": {"use_docker": False}, "batch": {"use_docker": False}})
-        self._front = self._serve(_Front)
-        self._objects = self._serve(_Objects)
+        self._front, self._objects = front.serve(self, front.Front), front.serve(self, front.Objects)
         self.endpoint = f"http://127.0.0.1:{self._front.server_address[1]}"
         self.s3_endpoint = f"http://127.0.0.1:{self._objects.server_address[1]}"
         return self
@@ -190,17 +101,10 @@ class Service:
         for server in (self._front, self._objects):
             server.shutdown()
             server.server_close()
-        self._moto.terminate()
-        self._moto.wait(timeout=20)
-        self._log.close()
+        self._moto.close()
         self._folder.cleanup()
         self._guard.kill()
         self._guard.wait(timeout=20)
-
-    def _serve(self, front: type[_Front]) -> _Server:
-        server = _Server(("127.0.0.1", 0), type("Front", (front,), {"service": self}))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return server
 
     def script(self, faults: dict[int, str]) -> None:
         """From now on these faults; ordinals count from the next invocation request."""
@@ -217,39 +121,13 @@ class Service:
 
     # -- what the front asks
 
-    def record(self, service: str, request: _Front, body: bytes = b"") -> None:
-        """Keep what was asked and by whom; of the body what is a form, as IAM and STS have it."""
-        authorization = request.headers.get("Authorization") or ""
-        credential = re.search(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/", authorization)
-        path, _, query = request.path.partition("?")
-        self.requests.append(
-            Request(
-                service or (credential[2] if credential else ""),
-                request.command,
-                path,
-                query,
-                request.headers.get("X-Amz-Target") or "",
-                credential[1] if credential else "",
-                dict(request.headers.items()),
-                body.decode() if "x-www-form" in (request.headers.get("Content-Type") or "") else "",
-            )
-        )
+    def record(self, service: str, request: front.Front, body: bytes = b"") -> None:
+        """Keep what was asked, and by whom."""
+        self.requests.append(front.recorded(service, request, body))
 
-    def forward(self, port: int, request: _Front, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+    def forward(self, port: int, request: front.Front, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         """Pass a request on unchanged, and what came back."""
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        try:
-            connection.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in request.headers.items():
-                connection.putheader(name, value)
-            connection.endheaders(body or None)
-            response = connection.getresponse()
-            answer = response.read()
-            dropped = HOP_BY_HOP - ({"content-length"} if request.command == "HEAD" else set())
-            headers = {name: value for name, value in response.getheaders() if name.lower() not in dropped}
-            return response.status, answer, headers
-        finally:
-            connection.close()
+        return front.passed_on(port, request, body)
 
     def price_list(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         """AWS' price list: the products whose attributes are those that are asked for."""
@@ -291,7 +169,7 @@ class Service:
     def function(self, name: str) -> Function | None:
         """What the control plane knows of a function."""
         try:
-            found = _get(self.moto_port, f"/2015-03-31/functions/{name}")["Configuration"]
+            found = moto.asked(self.moto_port, f"/2015-03-31/functions/{name}")["Configuration"]
         except OSError:
             return None
         return Function(
@@ -386,40 +264,3 @@ class Service:
     def logs(self) -> str:
         """All that the environments printed."""
         return "\n".join(environment.log.read_text(errors="replace") for environment in self.environments)
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as plug:
-        plug.bind(("127.0.0.1", 0))
-        return int(plug.getsockname()[1])
-
-
-def _wait_for_port(port: int) -> None:
-    import socket
-
-    deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.05)
-    raise TimeoutError(f"nothing listens on port {port} after {START_LIMIT_S} s")
-
-
-# moto finds the service that is asked in the credential's scope
-LAMBDA_SCOPE = {"Authorization": "AWS4-HMAC-SHA256 Credential=standin/20260101/us-east-1/lambda/aws4_request"}
-
-
-def _get(port: int, path: str) -> Any:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=LAMBDA_SCOPE)
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.load(response)
-
-
-def _post(port: int, path: str, value: Any) -> None:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}", json.dumps(value).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30):
-        pass
