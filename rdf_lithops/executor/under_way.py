@@ -11,7 +11,7 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from lithops.constants import JOBS_PREFIX
 
 from ..fold.shelf import Shelf
+from ..run.attempts import WithoutReducer
 from ..run.books import CallEnd
 from ..travels.envelope import EnvelopeError, unpack
 from .leftovers import Leftover
@@ -34,15 +35,13 @@ FRESH_S = 60.0  # what has said nothing for longer than this is not waited for
 FRESH_BEATS = 3
 
 
-class UnderWay:
+class UnderWay(WithoutReducer):
     """The calls of killed drivers' ``runs`` that live, as a Submission without a reducer (see ``run.attempts``).
 
     ``wanted`` are the calls that are wanted of them; their partials are copied to the ``shelf`` as they come.
     """
 
     poll_s = LOOK_S
-    job_key = ""
-    holds_reducer = False
 
     def __init__(self, session: Session, runs: Sequence[Leftover], shelf: Shelf, wanted: Collection[int]) -> None:
         self._session, self._runs, self._shelf, self._storage = session, runs, shelf, session.executor.storage
@@ -145,18 +144,6 @@ class UnderWay:
 
     def queued(self) -> set[int]:
         return set()
-
-    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
-        """There is no reducer."""
-
-    def reduce_end(self) -> CallEnd | None:
-        return None
-
-    def reduce_beat(self) -> int | None:
-        return None
-
-    def reduce_lost(self) -> bool:
-        return True
 
     def cancel(self, error: BaseException) -> None:
         """Have them end at their next sign of life: the record of their run says that they are not wanted."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from .books import CallEnd
 
-__all__ = ["Attempt", "Submission"]
+__all__ = ["Attempt", "Submission", "WithoutReducer"]
 
 
 class Submission(Protocol):
@@ -67,6 +67,28 @@ class Submission(Protocol):
 
     def forget(self) -> None:
         """Delete what it wrote."""
+
+
+class WithoutReducer:
+    """What a Submission says of its reducer where it has none: of calls that were begun before this run asked for them."""
+
+    job_key = ""
+    holds_reducer = False
+
+    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
+        """Nobody is there to begin."""
+
+    def reduce_end(self) -> CallEnd | None:
+        """None: it has not ended."""
+        return None
+
+    def reduce_beat(self) -> int | None:
+        """None: it has not begun."""
+        return None
+
+    def reduce_lost(self) -> bool:
+        """True: it will never end."""
+        return True
 
 
 @dataclass

@@ -26,7 +26,7 @@ from ..planning.plans import Plan
 from ..travels.arrived import HANDED_BYTES
 from ..travels.envelope import unpack
 from ..worker.fold_task import ReduceTask
-from .attempts import Submission
+from .attempts import Submission, WithoutReducer
 from .books import Books, CallEnd
 from .fold_rounds import group_edges, round_of
 
@@ -180,12 +180,9 @@ class EarlyFolds:
             self._deleting.append(self._deleter.submit(job.submission.forget))
 
 
-class Joint:
+class Joint(WithoutReducer):
     """Several submissions as one, without a reducer (see ``attempts.Submission``): of each those positions that are wanted,
     with the positions that they have here, and ends that are known already, to which those that come are added."""
-
-    job_key = ""
-    holds_reducer = False
 
     def __init__(self, parts: Sequence[tuple[Submission, Mapping[int, int], dict[int, CallEnd]]]) -> None:
         self._parts = [(submission, positions) for submission, positions, _ in parts]
@@ -239,18 +236,6 @@ class Joint:
 
     def queued(self) -> set[int]:
         return self._those(lambda submission: submission.queued())
-
-    def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
-        """There is no reducer."""
-
-    def reduce_end(self) -> CallEnd | None:
-        return None
-
-    def reduce_beat(self) -> int | None:
-        return None
-
-    def reduce_lost(self) -> bool:
-        return True
 
     def cancel(self, error: BaseException) -> None:
         """Who began them ends them."""

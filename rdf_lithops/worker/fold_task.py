@@ -22,13 +22,38 @@ from .messages import Request
 from .root.initialisation import initialise
 from .surroundings import Crashed, Surroundings
 
-__all__ = ["FoldTask", "ReduceTask", "fold_failure", "fold_here"]
+__all__ = ["FoldTask", "ReduceTask", "Reducing", "fold_failure", "fold_here"]
 
 HANDED_ON_BYTES = 64 * 2**20
 
 
+class Reducing:
+    """What Lithops calls with the partials of a run, whatever is made of them: an envelope comes out, and nothing is raised.
+
+    ``range_ids`` are all that are wanted of it; ``attempt`` is counted from 1.
+    """
+
+    surroundings: Surroundings
+    range_ids: tuple[int, ...]
+    attempt: int
+
+    def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
+        """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
+        credentials.take_key()  # nothing is read or written here: it is not needed
+        began = began_here()
+        try:
+            status_key = self.surroundings.key_of(STATUS_NAME)
+            garbage = faults.strike_reduce(self.surroundings.faults, self.attempt, storage, status_key)
+            return self._fold(results, storage, began) if garbage is None else garbage
+        except Exception as problem:
+            return fold_failure(problem, self.range_ids)
+
+    def _fold(self, results: list[bytes], storage: Any, began: Began) -> bytes:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class ReduceTask:
+class ReduceTask(Reducing):
     """Fold partials in range order with ROOT's reducer: packed envelopes in, one out. Never raises.
 
     ``reducer`` is cloudpickled; ``range_ids`` are all that the plan has: a shortfall is an error that names them;
@@ -44,17 +69,6 @@ class ReduceTask:
     groups: tuple[tuple[int, ...], ...] = ()
     attempt: int = 1
     limits: FoldLimits = field(default_factory=FoldLimits)
-
-    def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
-        """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
-        credentials.take_key()  # nothing is read or written here: it is not needed
-        began = began_here()
-        try:
-            status_key = self.surroundings.key_of(STATUS_NAME)
-            garbage = faults.strike_reduce(self.surroundings.faults, self.attempt, storage, status_key)
-            return self._fold(results, storage, began) if garbage is None else garbage
-        except Exception as problem:
-            return fold_failure(problem, self.range_ids)
 
     def _fold(self, results: list[bytes], storage: Any, began: Began) -> bytes:
         packed = self.gathered([*self.kept, *results], began)
@@ -117,19 +131,15 @@ class FoldTask:
             return self.surroundings.shelved(partial, self.shelf, storage)
         except Exception as problem:
             kind = "memory" if isinstance(problem, MemoryError) else "fold"
-            error: dict[str, Any] = {"kind": kind, "type": type(problem).__name__, "message": str(problem)}
-            if isinstance(problem, Crashed):
-                error.update(message=f"{problem.died.how}, in the fold", log_tail=problem.died.log_tail)
-            error.update(traceback=traceback.format_exc(), range_ids=list(range_ids), call_id=call["id"])
-            return pack(Envelope(range_ids, None, "", error=error))
+            return fold_failure(problem, range_ids, kind, call_id=call["id"])
 
 
-def fold_failure(problem: Exception, range_ids: tuple[int, ...]) -> bytes:
-    """The envelope of a fold that was not to be had, to be made while ``problem`` is handled."""
-    error: dict[str, Any] = {"kind": "fold", "type": type(problem).__name__, "message": str(problem)}
+def fold_failure(problem: Exception, range_ids: tuple[int, ...], kind: str = "fold", **more: Any) -> bytes:
+    """The envelope of a fold that was not to be had, to be made while ``problem`` is handled; ``more`` is told with it."""
+    error: dict[str, Any] = {"kind": kind, "type": type(problem).__name__, "message": str(problem)}
     if isinstance(problem, Crashed):
         error.update(message=f"{problem.died.how}, in the fold", log_tail=problem.died.log_tail)
-    error.update(traceback=traceback.format_exc(), range_ids=list(range_ids))
+    error.update(traceback=traceback.format_exc(), range_ids=list(range_ids), **more)
     return pack(Envelope(range_ids, None, "", error=error))
 
 

@@ -20,13 +20,10 @@ from typing import Any, cast
 
 from ..fold.order import flat, fold_order
 from ..fold.shelf import Shelf, Shelved, bundle, shelf_of, unbundle
-from ..processes.beats import STATUS_NAME
-from ..processes.seconds import began_here, whereabouts
-from ..travels import sealed
+from ..processes.seconds import whereabouts
 from ..travels.envelope import Envelope, EnvelopeError, pack, unpack
 from ..travels.facts import Began, Facts, UnitFacts
-from . import faults
-from .fold_task import ReduceTask, fold_failure, fold_here
+from .fold_task import ReduceTask, Reducing, fold_failure, fold_here
 from .messages import Request
 from .surroundings import Surroundings
 from .task import CallTask, MapTask
@@ -145,7 +142,7 @@ def later(began: Began) -> Began:
 
 
 @dataclass(frozen=True)
-class GraphsReduce:
+class GraphsReduce(Reducing):
     """Fold the partials of each graph apart: packed envelopes in, one out, which holds one for each graph. Never raises.
 
     ``tasks``: as for each graph alone; ``wanted`` are those that are to be folded. An envelope in what comes out is the
@@ -158,7 +155,7 @@ class GraphsReduce:
     attempt: int = 1
 
     @property
-    def surroundings(self) -> Surroundings:
+    def surroundings(self) -> Surroundings:  # type: ignore[override]  # what Reducing has as an attribute
         """Those of all graphs."""
         return self.tasks[0].surroundings
 
@@ -167,17 +164,10 @@ class GraphsReduce:
         """That of DistRDF, which is the same for all graphs."""
         return self.tasks[0].reducer
 
-    def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
-        """``results`` is every map's output; ``storage`` is filled in by Lithops, which recognises the name."""
-        sealed.take_key()  # nothing is read or written here: it is not needed
-        began = began_here()
-        try:
-            status_key = self.surroundings.key_of(STATUS_NAME)
-            garbage = faults.strike_reduce(self.surroundings.faults, self.attempt, storage, status_key)
-            return self._fold(results, storage, began) if garbage is None else garbage
-        except Exception as problem:
-            range_ids = tuple(number for graph in self.wanted for number in self.tasks[graph].range_ids)
-            return fold_failure(problem, range_ids)
+    @property
+    def range_ids(self) -> tuple[int, ...]:  # type: ignore[override]  # likewise
+        """Those of the graphs that are to be folded."""
+        return tuple(number for graph in self.wanted for number in self.tasks[graph].range_ids)
 
     def _fold(self, results: list[bytes], storage: Any, began: Began) -> bytes:
         graph_of = {number: graph for graph in self.wanted for number in self.tasks[graph].range_ids}
