@@ -27,7 +27,7 @@ from .friends import Friend, entries_before, first_needed, narrowed
 from .layout import FileLayout, Load, Piece, cluster_loads, cut, even_count
 from .look_cache import looked
 
-__all__ = ["CutRange", "Uncut", "cut_by_load", "cut_now", "empty_range", "fraction", "has_no_entries", "reads_files"]
+__all__ = ["CutRange", "cut_by_load", "empty_range", "fraction", "has_no_entries", "reads_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,20 +52,6 @@ class CutRange(Ranges.TreeRangePerc):  # type: ignore[misc]  # ROOT has no type 
     is_narrow: bool = False
     versions: dict[str, str] = field(default_factory=dict)
     file_entries: list[int] = field(default_factory=list)  # of each of its files
-
-
-class Uncut(list[Any]):
-    """A list of DistRDF's own ranges of a dataset, with ``cut()``, which makes better ones and has to look into the files
-    for that."""
-
-    def __init__(self, ranges: list[Any], cut: Callable[[], list[Any]]) -> None:
-        super().__init__(ranges)
-        self.cut = cut
-
-
-def cut_now(ranges: list[Any]) -> list[Any]:
-    """Return the ranges to run: cut by load where ``ranges`` are an Uncut, else as they are."""
-    return ranges.cut() if isinstance(ranges, Uncut) else ranges
 
 
 @dataclass(frozen=True)
@@ -95,15 +81,20 @@ def has_no_entries(head: Any) -> bool:
 
 
 def cut_by_load(
-    head: Any, wanted: bool | None, is_free: bool, load: Load, count: Callable[[float], int], pinned: Pinned
+    head: Any,
+    ranges: list[Any],
+    wanted: bool | None,
+    is_free: bool,
+    load: Load,
+    count: Callable[[float], int],
+    pinned: Pinned,
 ) -> list[Any]:
-    """Return the ranges of ``head``, cut by load; DistRDF's own if its files were not surveyed.
+    """Return the ranges of ``head``, cut by load; ``ranges``, DistRDF's own, if its files were not surveyed.
 
     There are as many as the user asked for, or ``count(load)`` for the load of the whole dataset, or fewer and more even
     ones. ``wanted`` asks for a survey or forbids it; None leaves it out where calls are free (``is_free``) and the files are
     small. While ``pinned(files)`` lasts, remote files are opened in the versions that it gives.
     """
-    ranges = list(type(head)._build_ranges(head))
     if wanted is None:
         size = survey.size_on_disk([str(name) for name in head.inputfiles])
         wanted = size is None or size >= SMALL_BYTES or not is_free

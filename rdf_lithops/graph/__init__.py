@@ -3,6 +3,7 @@
 backend        DistRDF's back end: data frames, and what DistRDF asks of it
 asking         what users ask: ``plan``, ``report``
 graphs         RunGraphs: what DistRDF would run of many graphs, as one run
+computation    what DistRDF would run of a graph, as a value; whom its result fills
 execution      runs what is wanted, one graph or several in one run
 sameness       whether a program that is started again asks for the same
 preparing      from what DistRDF was about to run to a run that can go

@@ -15,6 +15,7 @@ from ..reporting import Report
 from ..run import outcomes, running
 from ..travels.envelope import unpack
 from .backend import LithopsBackend, head_of
+from .computation import computation_of
 from .delivering import received
 from .preparing import coded, prepared, taken, user_code_of
 
@@ -31,23 +32,23 @@ def plan(node: Any) -> Plan:
     backend = head.backend
     if not isinstance(backend, LithopsBackend):
         raise TypeError(f"expected a data frame that runs on Lithops, got one that runs on {type(backend).__name__}")
-    wanted = backend.captured(head)
-    planned = [item.node_id for item in head._get_action_nodes()]
+    computation = computation_of(head)
+    planned = [item.node_id for item in computation.actions]
     if not planned:
         raise PlanError("expected at least one action (Histo1D, Count, …) booked on the data frame, got none")
 
-    with dataset.counted(backend._account):
+    with dataset.counted(backend.account):
         backend.session = registry.rouse(backend.executor, backend.options)
-        preparing = prepared([taken(coded(wanted))], user_code_of(backend))
+        preparing = prepared([taken(coded(computation))], user_code_of(backend))
         ready = preparing.__enter__()
 
     def deliver(data: bytes) -> None:
         if [item.node_id for item in head._get_action_nodes()] != planned:
             raise PlanError("the graph has changed since it was planned: plan it again")
         merged = outcomes.Outcome((unpack(data),), 0.0, 0.0, 1, 0)
-        submit = functools.partial(backend._submit, ready.place)
-        outcome = running.finish(submit, ready.plan, backend._with_backups(), merged, account=ready.account)
-        backend.deliver(head, received(ready, 0, outcomes.read_result(outcome.envelope), outcome.took_s))
+        submit = functools.partial(backend.submit, ready.place)
+        outcome = running.finish(submit, ready.plan, backend.with_backups(), merged, account=ready.account)
+        computation.deliver(received(ready, 0, outcomes.read_result(outcome.envelope), outcome.took_s))
         closing()
 
     # with the last copy of the plan, or at exit, while there is still a storage to delete from

@@ -70,7 +70,7 @@ def _merge(
 ) -> None:
     """Merge the files of a Snapshot into larger ones, by a second ``map_reduce`` in the surroundings of the first, from
     the same account, and within the deadline of which ``took_s`` are gone."""
-    backend = ready.taken[graph].wanted.backend
+    backend = ready.taken[graph].backend
     options = backend.options
     if options.file_mib is None:
         written.filenames = joining.joined(destination, written.filenames)
@@ -80,10 +80,10 @@ def _merge(
         return
     merging = _merge_plan(ready.alone[graph], ranges, backend.session.workers(), options.ranges_per_call)
     left_s = options.deadline_s and max(0.001, options.deadline_s - took_s)
-    how = dataclasses.replace(backend._with_backups(), deadline_s=left_s)
+    how = dataclasses.replace(backend.with_backups(), deadline_s=left_s)
     shown, events = progress.consumer(options.progress), list[Event]()
     consumers = (events.append, *([shown] if shown else []))
-    submit, began = functools.partial(backend._submit, ready.place), time.perf_counter()
+    submit, began = functools.partial(backend.submit, ready.place), time.perf_counter()
     try:
         outcome = running.run(submit, merging, how, consumers, f"{ready.place.run_id}-merge", account=ready.account)
     finally:

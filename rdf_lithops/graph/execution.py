@@ -1,6 +1,6 @@
 """Runs what DistRDF wants, one graph or several in one run, and hands the results back. One thread at a time uses ROOT.
 
-Wanted, Wanted, … ──preparing──> Ready ──running──> Outcome ──delivering──> DistRDF's result, or the error, of each
+Computation, Computation, … ──preparing──> Ready ──running──> Outcome ──delivering──> DistRDF's result, or error, of each
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from ..planning.plans import Plan, work_of
 from ..reporting import Recorder
 from ..reporting.progress import consumer as bar
 from ..run import interrupts, outcomes, running
-from ..run.events import AttemptBegan, CallEnded, Consumer, Event
+from ..run.events import AttemptBegan, Consumer, Event
 from ..travels.envelope import Envelope
 from ..worker.task import MapTask
 from . import foreseeing, kept_instantiations, libraries_first, undeclared
+from .computation import Computation
 from .delivering import received
-from .preparing import Ready, Wanted, coded, compiling_ahead, prepared, taken, user_code_of
+from .preparing import Ready, coded, compiling_ahead, prepared, taken, user_code_of
 
 __all__ = ["in_root", "run_alone", "run_together"]
 
@@ -39,38 +40,38 @@ After = TypeVar("After")
 in_root = threading.RLock()  # of runs in threads of one program: two threads that compile at the same time crash
 
 
-def run_alone(wanted: Wanted, recorder: Any = None, on_partial: Callable[[bytes], None] | None = None) -> Any:
-    """Run one graph; DistRDF's result of it. ``recorder`` is told what happens, ``on_partial`` gets each partial."""
+def run_alone(computation: Computation, recorder: Any = None, live: Consumer | None = None) -> Any:
+    """Run one graph; DistRDF's result of it. ``recorder`` is told what happens, and so is ``live``, which needs partials."""
     with contextlib.ExitStack() as stack:
-        ready = _ready([wanted], stack, {})
-        (result,) = _run(ready, recorder, on_partial)
+        ready = _ready([computation], stack, {})
+        (result,) = _run(ready, recorder, live)
     if isinstance(result, BaseException):
         raise result
     return result
 
 
-def run_together(wanted: Sequence[Wanted], recorder: Any = None) -> list[Any]:
+def run_together(computations: Sequence[Computation], recorder: Any = None) -> list[Any]:
     """Run several graphs, which have executor and options in common, as one run; of each DistRDF's result, or the error
     that it ended in."""
     with contextlib.ExitStack() as stack:
         failed: dict[int, Exception] = {}
-        ready = _ready(wanted, stack, failed)
+        ready = _ready(computations, stack, failed)
         done = iter(_run(ready, recorder) if ready is not None else ())
-        return [failed[number] if number in failed else next(done) for number in range(len(wanted))]
+        return [failed[number] if number in failed else next(done) for number in range(len(computations))]
 
 
-def _ready(wanted: Sequence[Wanted], stack: contextlib.ExitStack, failed: dict[int, Exception]) -> Any:
+def _ready(computations: Sequence[Computation], stack: contextlib.ExitStack, failed: dict[int, Exception]) -> Any:
     """The run of those that can run, while ``stack`` lasts; what is wrong with the others goes into ``failed``, by number.
     None if there is nothing to run; of one alone, what is wrong is raised."""
-    for backend in {id(each.backend): each.backend for each in wanted}.values():
+    for backend in {id(each.backend): each.backend for each in computations}.values():
         backend.session = registry.rouse(backend.executor, backend.options)
     stack.enter_context(interrupts.heard())
-    with in_root, dataset.counted(wanted[0].backend._account):
-        user_code = user_code_of(wanted[0].backend)
-        codes = _each(coded, dict(enumerate(wanted)), failed, len(wanted) == 1)
+    with in_root, dataset.counted(computations[0].backend.account):
+        user_code = user_code_of(computations[0].backend)
+        codes = _each(coded, dict(enumerate(computations)), failed, len(computations) == 1)
         if codes:
             stack.enter_context(compiling_ahead([*codes.values()], user_code))
-        graphs = _each(taken, codes, failed, len(wanted) == 1)
+        graphs = _each(taken, codes, failed, len(computations) == 1)
         return stack.enter_context(prepared([*graphs.values()], user_code)) if graphs else None
 
 
@@ -90,23 +91,23 @@ def _each(
     return done
 
 
-def _run(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None = None) -> list[Any]:
-    leader, run_plan = ready.taken[0].wanted.backend, ready.plan
+def _run(ready: Ready, recorder: Any, live: Consumer | None = None) -> list[Any]:
+    leader, run_plan = ready.taken[0].backend, ready.plan
     snapshots.begin(ready.destinations)
-    if on_partial is not None and isinstance(run_plan.map_task, MapTask):  # partials are wanted here as they arrive
+    if live is not None and isinstance(run_plan.map_task, MapTask):  # partials are wanted here as they arrive
         run_plan = _unshelved(run_plan)
     run_plan.validate()
     ready, made = libraries_first.made_first(ready, run_plan)
     run_plan, heard = ready.plan, recorder or Recorder(time.time())
-    consumers = (*_consumers(ready, heard, on_partial), libraries_first.learned(ready), _foresees(ready))
-    for event in (*made, *(event for each in ready.taken for event in each.wanted.backend.skipped)):
+    consumers = (*_consumers(ready, heard, live), libraries_first.learned(ready), _foresees(ready))
+    for event in (*made, *(event for each in ready.taken for event in each.backend.skipped)):
         for consumer in consumers:
             consumer(event)
-    submit = functools.partial(leader._submit, ready.place)
+    submit = functools.partial(leader.submit, ready.place)
     taken_up = _taken_up(ready, run_plan)
     given = consumers, ready.place.run_id, halving.halves, ready.account, taken_up.partials, taken_up.under_way
     try:
-        outcome = running.run(submit, run_plan, leader._with_backups(), *given)
+        outcome = running.run(submit, run_plan, leader.with_backups(), *given)
     except RunError as failure:
         raise _explained(failure, ready, 0) from failure.__cause__
     logger.debug("%s", outcome)
@@ -127,7 +128,7 @@ def _taken_up(ready: Ready, run_plan: Plan) -> resuming.Taken:
     likeness = ready.place.resumes
     if likeness is None or not isinstance(run_plan.map_task, MapTask) or run_plan.map_task.shelf is None:
         return resuming.Taken()
-    session = ready.taken[0].wanted.backend.session
+    session = ready.taken[0].backend.session
     where = session, run_places.places(session.executor)
     return resuming.take_up(*where, likeness, run_plan.map_task.shelf, run_plan.iterdata)
 
@@ -157,7 +158,7 @@ def _explained(failure: RunError, ready: Ready, graph: int) -> RunError:
     """The error with what helps: which credentials there are, how to replay the range."""
     if isinstance(failure, DataAccessError):
         credentials.told_beside(failure)
-    options, place = ready.taken[graph].wanted.backend.options, ready.place
+    options, place = ready.taken[graph].backend.options, ready.place
     undeclared.explain(failure, options)
     if options.keep_failed is not None and failure.range_ids:
         name = place.run_id if len(ready.taken) == 1 else f"{place.run_id}-{graph}"
@@ -168,16 +169,10 @@ def _explained(failure: RunError, ready: Ready, graph: int) -> RunError:
     return failure
 
 
-def _consumers(ready: Ready, recorder: Any, on_partial: Callable[[bytes], None] | None) -> tuple[Consumer, ...]:
+def _consumers(ready: Ready, recorder: Any, live: Consumer | None) -> tuple[Consumer, ...]:
     """Who is told what happens in a run: those that are there for all runs, a bar, the live drawing."""
-
-    def tell_partial(event: Event) -> None:
-        if on_partial is not None and isinstance(event, CallEnded):
-            on_partial(event.partial)
-
-    backends = [each.wanted.backend for each in ready.taken]
+    backends = [each.backend for each in ready.taken]
     own = list(dict.fromkeys(consumer for backend in backends for consumer in backend.consumers))
-    live = tell_partial if on_partial else None
     told = (recorder, *own, bar(backends[0].options.progress), kept_instantiations.keep, live)
     return tuple(consumer for consumer in told if consumer is not None)
 

@@ -1,6 +1,6 @@
 """RunGraphs: the graphs of one executor are one run; each has its results, or its failure.
 
-handles ──captured──> what DistRDF would run of each ──execution──> one run ──> results delivered, failures together
+handles ──computation──> what DistRDF would run of each ──execution──> one run ──> results delivered, failures together
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..reporting import Recorder
 from ..run import interrupts
 from . import execution
 from .backend import is_ours
-from .preparing import Wanted
+from .computation import Computation, computation_of
 
 # isort: split
 from ROOT._distrdf import Proxy
@@ -97,23 +97,21 @@ def _run(nodes: list[Any], failed: dict[int, Exception]) -> None:
 
 
 def _run_together(nodes: list[Any], failed: dict[int, Exception], recorder: Recorder) -> None:
-    wanted: dict[int, Wanted] = {}
+    computations: dict[int, Computation] = {}
     with Proxy._managed_tcontext():
         for number, node in enumerate(nodes):
             interrupts.check()
-            head = node.get_head()
             try:
                 with execution.in_root:
-                    wanted[number] = head.backend.captured(head)
+                    computations[number] = computation_of(node.get_head())
             except Exception as problem:
                 failed[id(node)] = problem
-        results = execution.run_together(list(wanted.values()), recorder) if wanted else []
-        for number, result in zip(wanted, results, strict=True):
+        results = execution.run_together(list(computations.values()), recorder) if computations else []
+        for (number, computation), result in zip(computations.items(), results, strict=True):
             try:
                 if isinstance(result, Exception):
                     raise result
-                head = nodes[number].get_head()
                 with execution.in_root:
-                    head.backend.deliver(head, result)
+                    computation.deliver(result)
             except Exception as problem:
                 failed[id(nodes[number])] = problem

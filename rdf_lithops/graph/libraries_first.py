@@ -20,7 +20,7 @@ __all__ = ["learned", "made_first"]
 def made_first(ready: Ready, plan: Plan) -> tuple[Ready, list[Event]]:
     """The run of ``plan``; if that says so, a library is made now, which the calls bring, and an event tells of it."""
     making = None if plan.outlook is None else plan.outlook.making
-    task, backend = plan.map_task, ready.taken[0].wanted.backend
+    task, backend = plan.map_task, ready.taken[0].backend
     if making is None or not making.first or not isinstance(task, MapTask):
         return dataclasses.replace(ready, plan=plan), []
     asked = backend.session.asked[ready.taken[0].coded.shape]
@@ -39,7 +39,7 @@ def made_first(ready: Ready, plan: Plan) -> tuple[Ready, list[Event]]:
 
 def learned(ready: Ready) -> Any:
     """A consumer of events that remembers what the graph of this run had Cling instantiate on workers."""
-    session, shape = ready.taken[0].wanted.backend.session, ready.taken[0].coded.shape
+    session, shape = ready.taken[0].backend.session, ready.taken[0].coded.shape
 
     def note(event: Event) -> None:
         if isinstance(event, CallEnded) and len(ready.taken) == 1:

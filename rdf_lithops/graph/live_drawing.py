@@ -15,11 +15,17 @@ from typing import Any
 
 import ROOT
 
+from ..fold import arrays, partials
 from ..reporting.progress import in_notebook
+from ..run.events import CallEnded, Event, RunBegan
+from ..travels.envelope import unpack
+from .computation import Computation
 
-__all__ = ["Drawables", "Drawing", "canvas"]
+__all__ = ["Drawables", "Drawing", "Following", "canvas", "drawables_of"]
 
-# node id: (callbacks of the user, place of the object among the results, name of the operation), as DistRDF hands it over
+arrays.register()  # partials of arrays are folded here, too
+
+# node id: (callbacks of the user, place of the object among the results, name of the operation)
 Drawables = Mapping[int, tuple[list[Callable[[Any], None] | None], int, str]]
 
 
@@ -71,6 +77,37 @@ class Drawing:
             self._shown = display(picture, display_id=True)
         else:
             self._shown.update(picture)
+
+
+class Following:
+    """Listens to a run of ``computation``, and has ``drawing`` draw what has arrived, folded in the order of its arrival."""
+
+    def __init__(self, computation: Computation, drawing: Drawing) -> None:
+        self._fold, self._draw = computation.reducer, drawing.draw
+        self._ranges, self._arrived = 0, set[int]()
+        self._sum: Any = None
+
+    def __call__(self, event: Event) -> None:
+        """Draw once more if ``event`` brings a partial; what is drawn last is the result itself, folded in range order."""
+        if isinstance(event, RunBegan):
+            self._ranges = len({plain["id"] for item in event.plan.iterdata for plain in item["call"]["ranges"]})
+        if not isinstance(event, CallEnded):
+            return
+        self._arrived.update(event.range_ids)
+        if len(self._arrived) < self._ranges:
+            partial = partials.loaded(unpack(event.partial))
+            self._sum = partial if self._sum is None else self._fold(self._sum, partial)
+            self._draw(self._sum.mergeables)
+
+
+def drawables_of(computation: Computation) -> Drawables:
+    """What LiveVisualize has asked to be drawn of a computation; nothing as a rule."""
+    wanted: Mapping[int, Any] = computation.head.drawables_dict or {}
+    return {
+        node.node_id: (wanted[node.node_id], place, node.operation.name)
+        for place, node in enumerate(computation.actions)
+        if node.node_id in wanted
+    }
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """From what DistRDF was about to run, one graph or several, to a run that can go: its plan, and what its tasks need.
 
-    Wanted (ranges, mapper, reducer) ──coded──> Coded (the graph as it travels) ──taken──> Taken (and its ranges, cut)
-    ──prepared──> Ready (a plan, a place, an account)
+    Computation (ranges, mapper, reducer) ──coded──> Coded (the graph as it travels) ──taken──> Taken (and its ranges,
+    cut) ──prepared──> Ready (a plan, a place, an account)
 
 Each graph is planned as if it were alone; of several, ``packing`` makes one plan. What is coded depends on no file: with it
 and the program's own code, this machine's ROOT process compiles a new graph while the driver looks into files.
@@ -13,12 +13,12 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..dataset import credentials, identity, ranges_by_load, signed_sources, snapshots
+from ..dataset import credentials, identity, signed_sources, snapshots
 from ..dataset import names as dataset
 from ..dataset.columns import shape_of
 from ..errors import OutputError
@@ -43,6 +43,7 @@ from ..worker.root import execute
 from ..worker.surroundings import Surroundings
 from ..worker.task import MapTask
 from . import environment, recording, sameness, variables
+from .computation import Computation
 from .travelling import Graph, Travelling, digest_of, graph_to_travel, plain_of, travelling_of
 
 # isort: split
@@ -52,7 +53,6 @@ __all__ = [
     "Coded",
     "Ready",
     "Taken",
-    "Wanted",
     "coded",
     "compiling_ahead",
     "groups_of",
@@ -70,21 +70,11 @@ DEFAULT_FOLD_MEMORY_MIB = 4096  # where a call's memory is not set apart
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What DistRDF was about to run of one graph: ``backend`` is its data frame's."""
-
-    backend: Any
-    ranges: list[Any]
-    mapper: Callable[..., Any]
-    reducer: Callable[..., Any]
-
-
-@dataclass(frozen=True)
 class Coded:
     """What of a graph is the same however its data is cut: ``graph`` as it travels, with its reducer as bytes ``pickled``,
     and ``shape``, what it does whatever data it reads."""
 
-    wanted: Wanted
+    computation: Computation
     graph: Graph
     pickled: bytes
     shape: str
@@ -98,9 +88,9 @@ class Taken:
     travelling: Travelling
 
     @property
-    def wanted(self) -> Wanted:
-        """What DistRDF was about to run."""
-        return self.coded.wanted
+    def backend(self) -> Any:
+        """The back end of its data frame."""
+        return self.coded.computation.backend
 
 
 @dataclass(frozen=True)
@@ -119,12 +109,12 @@ class Ready:
         return [destination for each in self.taken for destination in each.travelling.graph.destinations]
 
 
-def coded(wanted: Wanted) -> Coded:
-    """The graph of ``wanted`` as it travels; raises what is wrong with it, whatever it reads."""
-    graph = graph_to_travel(wanted.mapper)
+def coded(computation: Computation) -> Coded:
+    """The graph of ``computation`` as it travels; raises what is wrong with it, whatever it reads."""
+    graph = graph_to_travel(computation.mapper)
     with payload.user_modules_by_value():
-        pickled = payload.dumps((graph.mapper, wanted.reducer))
-    return Coded(wanted, graph, pickled, shape_of(graph.nodes))
+        pickled = payload.dumps((graph.mapper, computation.reducer))
+    return Coded(computation, graph, pickled, shape_of(graph.nodes))
 
 
 def user_code_of(backend: Any) -> payload.Payload:
@@ -137,8 +127,8 @@ def user_code_of(backend: Any) -> payload.Payload:
 
 def taken(code: Coded) -> Taken:
     """``code`` and its ranges as they travel; raises what is wrong with its data before anything runs."""
-    backend = code.wanted.backend
-    travelling = travelling_of(ranges_by_load.cut_now(code.wanted.ranges), code.graph, backend._pinned)
+    backend = code.computation.backend
+    travelling = travelling_of(code.computation.cut(code.shape), code.graph, backend.pinned)
     inputs = adapter.files_of(travelling.plain_ranges, travelling.dataset)
     snapshots.check(travelling.graph.destinations, backend.options.overwrite, inputs, len(travelling.plain_ranges))
     return Taken(code, travelling)
@@ -151,7 +141,7 @@ def prepared(graphs: Sequence[Taken], user_code: payload.Payload) -> Iterator[Re
     What its tasks need beside the plan (the payload's bundle, the run's key, a place for large results) is in place while
     this lasts. A failure inside removes what the run has written.
     """
-    leader = graphs[0].wanted.backend
+    leader = graphs[0].backend
     session = leader.session
     destinations = [destination for each in graphs for destination in each.travelling.graph.destinations]
     _refuse_shared(destinations)
@@ -222,7 +212,7 @@ class _Planner:
 
     def plan(self, graph: Taken, number: int) -> Plan:
         """The plan of one graph, as if it were alone but for where its large arrays go."""
-        travelling, wanted = graph.travelling, graph.wanted
+        travelling = graph.travelling
         pickled = self._once(graph.coded.pickled)
         outputs = tuple(destination.plain() for destination in travelling.graph.destinations)
         # without a prefix, which is the run's own, Lithops stores one task for all runs
@@ -243,7 +233,7 @@ class _Planner:
         shared = self.session.processes.warm_folder is not None and len(iterdata) > 1
         shared_data = {**travelling.dataset, "settings": self.settings}
         run = pickled, digest, shared_data, self.options.seed, self.surroundings, results, grant, shelf, shared
-        reducer = self._once(payload.dumps(wanted.reducer))
+        reducer = self._once(payload.dumps(graph.coded.computation.reducer))
         groups = groups_of(iterdata)
         reduce_task = ReduceTask(reducer, range_ids, self.surroundings, groups=groups, limits=self.limits)
         outlook = self._outlook(iterdata, graph.coded)
@@ -330,7 +320,7 @@ def no_delivery(data: bytes) -> None:
 @contextmanager
 def compiling_ahead(codes: Sequence[Coded], user_code: payload.Payload) -> Iterator[None]:
     """While this lasts, this machine's ROOT process compiles graphs of a shape that is new, for the calls to come."""
-    leader = codes[0].wanted.backend
+    leader = codes[0].computation.backend
     options, session = leader.options, leader.session
     can_be = session.processes.warm_folder is not None and options.warm and options.credentials is None
     with contextlib.ExitStack() as stack:
@@ -360,7 +350,7 @@ def _ask_ahead(
     code: Coded, session: Session, user_code: payload.Payload, workers: int, graphs: int
 ) -> contextlib.AbstractContextManager[Any] | None:
     """The request for one graph, over DistRDF's own ranges, as nobody has looked into files yet; None where it cannot be."""
-    plain_ranges, shared = plain_of(code.wanted.ranges, code.graph)
+    plain_ranges, shared = plain_of(code.computation.ranges, code.graph)
     remote = any(map(access.is_remote, adapter.files_of(plain_ranges, shared)))
     if remote or shared["friends"] is not None or code.graph.destinations or not code.graph.nodes:
         return None

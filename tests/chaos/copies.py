@@ -47,7 +47,7 @@ class Copies:
     def listen_to(self, frame: Any) -> None:
         """From now on, look at each attempt of ``frame`` when it is cancelled."""
         backend = frame._headnode.backend
-        submit, backend.consumers = backend._submit, (self.hear,)
+        submit, backend.consumers = backend.submit, (self.hear,)
 
         def watched(place: Any, part: Plan) -> Any:
             submission = submit(place, part)
@@ -57,7 +57,7 @@ class Copies:
             submission.cancel = functools.partial(self._cancel, submission, submission.cancel, calls, heard)
             return submission
 
-        backend._submit = watched
+        backend.submit = watched
 
     def _cancel(
         self, submission: Any, cancel: Any, calls: list[int], heard: dict[int, tuple[Any, float]], error: BaseException

@@ -39,6 +39,7 @@ def test_live_visualize(files: Datasets, fexec: Any) -> None:
     assert len(_seen) >= 2
     assert float(ENTRIES) == _seen[-1]
     assert {"l1", "l2"} == set(_names)
+    assert ENTRIES == frame.Count().GetValue()  # nothing that is drawn is left to run
 
 
 def test_live_visualize_of_a_graph_that_fails(fexec: Any) -> None:

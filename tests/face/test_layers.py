@@ -86,6 +86,7 @@ USERS_OF_ROOT = {
     "graph/backend.py",
     "graph/bad_files.py",
     "graph/composed.py",
+    "graph/computation.py",
     "graph/declaring.py",
     "graph/delivering.py",
     "graph/default_types.py",

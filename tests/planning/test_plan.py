@@ -252,7 +252,7 @@ def test_what_cannot_be_planned(fexec: Any) -> None:
         rdf_lithops.plan(frame)
     count = frame.Count()
     assert 10 == count.GetValue()
-    with pytest.raises(rdf_lithops.PlanError, match=r"expected at least one action|expected a graph with something left"):
+    with pytest.raises(rdf_lithops.PlanError, match="expected at least one action"):
         rdf_lithops.plan(count)
     for thing in (None, 3, ROOT.RDataFrame(10)):
         with pytest.raises(TypeError, match="expected a distributed RDataFrame, a node or a result of one, got"):
