@@ -18,14 +18,13 @@ import pytest
 import ROOT
 from batch.cluster import Slurm
 from conftest import CAPTURED, REPOSITORY
+from waiting import until
 
 import rdf_lithops
 from rdf_lithops.batch import commands, settings, shared_folder, submission
 from rdf_lithops.batch import slurm as slurm_backend
 from rdf_lithops.batch.states import ENDED, RUNNING, WAITING
 from rdf_lithops.deployment.check import check
-
-LIMIT_S = 60.0
 
 
 def configuration(shared: Path, **section: Any) -> dict[str, Any]:
@@ -51,16 +50,8 @@ def executor(slurm: Slurm, shared: Path) -> Iterator[Callable[..., lithops.Funct
     yield make
     for one in made:
         one.__exit__(None, None, None)
-    until(lambda: slurm.queue() == [])
+    assert until(lambda: slurm.queue() == [])
     assert [] == files_below(shared / "submissions")
-
-
-def until(ready: Callable[[], bool]) -> None:
-    """Wait for something that comes."""
-    deadline = time.monotonic() + LIMIT_S
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -345,8 +336,8 @@ def test_a_cancelled_element_is_an_exception(
     fexec = executor()
     marks = [str(tmp_path / name) for name in "ab"]
     futures = fexec.map(sleeps, [(marks[0], 300.0), (marks[1], 0.0)])
-    until(lambda: all(map(os.path.exists, marks)))
-    until(lambda: len(slurm.queue()) == 1)  # the other one has ended
+    assert until(lambda: all(map(os.path.exists, marks)))
+    assert until(lambda: len(slurm.queue()) == 1)  # the other one has ended
     name = slurm.queue()[0].split()[0]
     slurm.ask("scancel", f"--name={name}", "--state=RUNNING")
     with pytest.raises(RuntimeError, match=r"slurm: CANCELLED.* on n[12]: somebody cancelled it"):
@@ -375,7 +366,7 @@ def test_check_asks_the_scheduler_and_a_node(slurm: Slurm, shared: Path, tmp_pat
     assert "no partition nowhere" in checked(tmp_path, shared, partition="nowhere")["partition"][1]
     other = checked(tmp_path, shared, setup="unset PYTHONPATH", python=sys.executable.replace(".venv", "nowhere"))
     assert "wrong" == other["node"][0]
-    until(lambda: slurm.queue() == [])  # the probes are on their way out
+    assert until(lambda: slurm.queue() == [])  # the probes are on their way out
 
 
 def test_check_without_a_scheduler(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

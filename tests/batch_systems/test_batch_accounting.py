@@ -10,7 +10,8 @@ import lithops
 import pytest
 from batch import cluster
 from servers import daemons
-from test_batch import configuration, job, section_of, sleeps, until
+from test_batch import configuration, job, section_of, sleeps
+from waiting import until
 
 from rdf_lithops.batch import slurm as slurm_backend
 from rdf_lithops.batch.states import ENDED
@@ -51,9 +52,9 @@ def test_what_the_controller_has_forgotten(accounts: cluster.Slurm, tmp_path: Pa
     scheduler = slurm_backend.Slurm(section_of(partition="main", memory=200, setup=ENDS))
     made = job(tmp_path, 4)
     scheduler.submit(made)
-    until(lambda: accounts.queue() == [f"{made.name} 3 RUNNING"])
+    assert until(lambda: accounts.queue() == [f"{made.name} 3 RUNNING"])
     scheduler.cancel([made])
-    until(lambda: accounts.ask("squeue", "--noheader", "--states=all") == "")
+    assert until(lambda: accounts.ask("squeue", "--noheader", "--states=all") == "")
     states = scheduler.states([made])
     found = {number: states[made.name, number] for number in range(4)}
     assert {ENDED} == {element.phase for element in found.values()}
@@ -67,7 +68,7 @@ def test_an_end_that_was_never_seen(accounts: cluster.Slurm, tmp_path: Path) -> 
     shared.mkdir()
     with lithops.FunctionExecutor(config=configuration(shared, poll_s=8)) as fexec:
         futures = fexec.map(sleeps, [(str(mark), 300.0)])
-        until(mark.exists)
+        assert until(mark.exists)
         accounts.ask("scancel", "--state=RUNNING", "--user=" + os.environ.get("USER", "root"))
         with pytest.raises(RuntimeError, match="slurm: CANCELLED"):
             fexec.get_result(futures)

@@ -16,7 +16,8 @@ import pytest
 import ROOT
 from batch.cluster import Slurm
 from conftest import REPOSITORY
-from test_batch import configuration, executor, sleeps, until, where  # noqa: F401  # a fixture is among them
+from test_batch import configuration, executor, sleeps, where  # noqa: F401  # a fixture is among them
+from waiting import until
 
 from rdf_lithops.batch import slurm as slurm_backend
 
@@ -49,9 +50,9 @@ def test_jobs_are_steps_of_one_allocation(slurm: Slurm, executor: Make, tmp_path
     assert not left.exists()
     mark = tmp_path / "mark"
     futures = fexec.map(sleeps, [(str(mark), 300.0)])
-    until(mark.exists)
+    assert until(mark.exists)
     fexec.compute_handler.clear({futures[0].job_key})
-    until(lambda: all("sleeps" not in line for line in slurm.ask("squeue", "--noheader", "--steps").splitlines()))
+    assert until(lambda: all("sleeps" not in line for line in slurm.ask("squeue", "--noheader", "--steps").splitlines()))
     assert [4] == [square for square, _, _ in fexec.get_result(fexec.map(where, [2], extra_env={"KEY": "x"}))]
 
 
@@ -86,8 +87,8 @@ print([value for value, _ in found])
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert "[0, 1, 4]" == done.stdout.strip(), done.stderr
-    until(lambda: slurm.queue() == [])
-    until(lambda: list((shared / "submissions").iterdir()) == [])
+    assert until(lambda: slurm.queue() == [])
+    assert until(lambda: list((shared / "submissions").iterdir()) == [])
 
 
 def _config(shared: Path) -> str:
@@ -110,14 +111,14 @@ with lithops.FunctionExecutor(config=json.loads('''{json.dumps(configuration(sha
     slurm.ask("scontrol", "update", "PartitionName=main", "State=DOWN")
     try:
         driver = subprocess.Popen([sys.executable, "-W", "ignore", "-c", program], env=environment, stderr=subprocess.PIPE)
-        until(lambda: len(slurm.queue()) == 1)
+        assert until(lambda: len(slurm.queue()) == 1)
         driver.send_signal(signal.SIGINT)
         _, said = driver.communicate(timeout=30)
         assert b"KeyboardInterrupt" in said
     finally:
         slurm.ask("scontrol", "update", "PartitionName=main", "State=UP")
-    until(lambda: slurm.queue() == [])
-    until(lambda: list((shared / "submissions").iterdir()) == [])
+    assert until(lambda: slurm.queue() == [])
+    assert until(lambda: list((shared / "submissions").iterdir()) == [])
 
 
 @pytest.mark.slow
@@ -136,8 +137,8 @@ fexec.get_result(fexec.map(begins, ["{mark}"]))
 """
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     driver = subprocess.Popen([sys.executable, "-c", program], env=environment)
-    until(mark.exists)
+    assert until(mark.exists)
     driver.kill()
     driver.wait()
-    until(lambda: slurm.queue() == [])
-    until(lambda: list((shared / "submissions").iterdir()) == [])
+    assert until(lambda: slurm.queue() == [])
+    assert until(lambda: list((shared / "submissions").iterdir()) == [])

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from batch.cluster import Slurm
 from conftest import REPOSITORY
-from test_batch import configuration, until
+from test_batch import configuration
+from waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -36,4 +37,4 @@ def test_the_demonstration(slurm: Slurm, shared: Path, tmp_path: Path) -> None:
     for told in (said(tmp_path, "report", "report.json"), said(tmp_path, "plan", *given, "--files", "demo/*.root")):
         assert "core-hours" in told
         assert "USD" not in told
-    until(lambda: slurm.queue() == [])
+    assert until(lambda: slurm.queue() == [])

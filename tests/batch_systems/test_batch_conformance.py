@@ -13,7 +13,8 @@ import lithops
 import pytest
 from batch.cluster import Slurm
 from fast_part import *  # noqa: F403  # tests that are collected here, too
-from test_batch import configuration, until
+from test_batch import configuration
+from waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +28,6 @@ def fexec(standing_slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> It
     given = {"allocation": nodes, "max_workers": 2, "preload": ["rdf_lithops.worker.together"]}
     with lithops.FunctionExecutor(config=configuration(tmp_path_factory.mktemp("shared"), **given)) as executor:
         yield executor
-    until(lambda: [] == standing_slurm.queue())  # the nodes are back
+    assert until(lambda: [] == standing_slurm.queue())  # the nodes are back
     for name, value in kept.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -14,7 +14,8 @@ import pytest
 import ROOT
 from batch.cluster import NODES, Slurm
 from conftest import REPOSITORY
-from test_batch import executor, section_of, until  # noqa: F401  # a fixture is among them
+from test_batch import executor, section_of  # noqa: F401  # a fixture is among them
+from waiting import until
 
 Make = Callable[..., lithops.FunctionExecutor]
 
@@ -60,7 +61,7 @@ def test_an_environment_in_a_tarball(executor: Make, environment: Callable[[str]
     assert written == os.stat(os.path.join(home, ".whole")).st_mtime_ns
     second = executor(tarball=str(environment("two")), scratch=str(scratch))
     assert {"two"} == {name for name, _, _ in second.get_result(second.map(whereabouts, range(2)))}
-    until(lambda: not os.path.exists(home))
+    assert until(lambda: not os.path.exists(home))
     assert 1 == len([path for path in scratch.iterdir() if path.is_dir()])
 
 

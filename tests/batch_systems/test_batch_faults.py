@@ -21,7 +21,8 @@ from batch import cluster
 from batch.cluster import Slurm
 from conftest import REPOSITORY
 from servers import daemons
-from test_batch import configuration, executor, files_below, sleeps, until  # noqa: F401  # a fixture is among them
+from test_batch import configuration, executor, files_below, sleeps  # noqa: F401  # a fixture is among them
+from waiting import until
 
 import rdf_lithops
 
@@ -46,7 +47,7 @@ def once(happened: Callable[[], Any], then: Callable[[], Any]) -> Iterator[None]
 
     def wait_and_do() -> None:
         try:
-            until(lambda: bool(happened()))
+            assert until(lambda: bool(happened()))
             then()
         except BaseException as error:
             failed.append(error)
@@ -92,7 +93,7 @@ def test_a_node_that_is_set_down(slurm: Slurm, executor: Make, tmp_path: Path) -
     finally:
         with contextlib.suppress(daemons.ServerFailed):  # it may have come back by itself
             slurm.ask("scontrol", "update", f"NodeName={mark.read_text()}", "State=RESUME")
-    until(slurm.idle)
+    assert until(slurm.idle)
 
 
 def test_out_of_memory_is_named(slurm: Slurm, executor: Make) -> None:  # noqa: F811
@@ -126,7 +127,7 @@ def test_a_job_of_higher_priority_is_named(slurm: Slurm, executor: Make, tmp_pat
     mark = tmp_path / "mark"
     fexec = executor()
     futures = fexec.map(sleeps, [(str(mark), 300.0)])
-    until(mark.exists)
+    assert until(mark.exists)
     slurm.ask("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
     with pytest.raises(RuntimeError, match="slurm: PREEMPTED"):
         fexec.get_result(futures)
@@ -184,7 +185,7 @@ def test_the_controller_is_started_again(slurm: Slurm, executor: Make, tmp_path:
         slurm.stop("slurmctld")
         slurm.start_controller()
     assert 0 == rdf_lithops.report(total).repeated
-    until(slurm.idle)
+    assert until(slurm.idle)
 
 
 @pytest.mark.slow
@@ -204,7 +205,7 @@ def test_a_full_shared_disk_is_said(room: str, slurm: Slurm, tmp_path: Path) -> 
             with pytest.raises(rdf_lithops.RunError, match="No space left on device"):
                 histogram.GetValue()
             fexec.clean()
-        until(lambda: slurm.queue() == [])
+        assert until(lambda: slurm.queue() == [])
         assert [] == files_below(shared / "submissions")
     finally:
         subprocess.run(["umount", "-l", str(shared)], check=True)
@@ -230,14 +231,14 @@ def test_a_driver_that_ends_takes_its_jobs_along(slurm: Slurm, shared: Path, tmp
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     driver = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(mark.exists)
+        assert until(mark.exists)
         driver.send_signal(number)
         assert driver.wait(timeout=60) != 0
     finally:
         driver.kill()
-    until(lambda: slurm.queue() == [])
-    until(lambda: list((shared / "submissions").iterdir()) == [])
-    until(lambda: list((tmp_path / "scratch").iterdir()) == [])
+    assert until(lambda: slurm.queue() == [])
+    assert until(lambda: list((shared / "submissions").iterdir()) == [])
+    assert until(lambda: list((tmp_path / "scratch").iterdir()) == [])
 
 
 USER_PROGRAM = """
@@ -273,7 +274,7 @@ def test_two_users_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
             said, _ = run.communicate(timeout=150)
             assert (0, f"right {user}") == (run.returncode, said.strip())
         assert [[], []] == [list(path.iterdir()) for path in folder.glob("*/shared/submissions")]
-        until(lambda: slurm.queue() == [])
+        assert until(lambda: slurm.queue() == [])
 
 
 def _may_read(packages: str) -> bool:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_batch import job, until
+from test_batch import job
+from waiting import until
 
 from rdf_lithops.batch import htcondor
 from rdf_lithops.batch.commands import BatchError, SchedulerBusy
@@ -201,7 +202,7 @@ def test_elements_run_as_the_description_says(recorder: Callable[..., list[list[
         codes = [os.waitstatus_to_exitcode(os.system(f"cd {folder} && ./element.sh {number}")) for number in range(2)]
         assert [0, 0] == codes
         assert [(2, "of the call"), (4, "of the call")] == fexec.get_result(futures)
-    until(lambda: not list((shared / "submissions").iterdir()))
+    assert until(lambda: not list((shared / "submissions").iterdir()))
     assert "condor_rm" in [command for command, *_ in recorder()]
 
 

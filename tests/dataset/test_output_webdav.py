@@ -13,7 +13,7 @@ import pytest
 import ROOT
 from datasets import Datasets
 from servers.web import Web
-from test_output_xrootd import blank_fexec, check_snapshots  # noqa: F401
+from test_output_xrootd import WRITTEN, blank_fexec, written_to  # noqa: F401
 
 from rdf_lithops import Options, OutputError
 from rdf_lithops.files import stores, webdav
@@ -88,7 +88,7 @@ def test_a_writer_that_dies_leaves_what_can_be_told_apart(place: tuple[str, Path
 def test_snapshot_over_http(blank_fexec: lithops.FunctionExecutor, place: tuple[str, Path], files: Datasets) -> None:  # noqa: F811
     """With the driver's token and authority the workers write there and read back."""
     url, folder = place
-    check_snapshots(blank_fexec, files, f"{url}/skim.root", folder)
+    assert WRITTEN == written_to(f"{url}/skim.root", folder, blank_fexec, files)
 
 
 @pytest.mark.parametrize("place", ["nginx"], indirect=True)

@@ -36,31 +36,47 @@ def blank_fexec(monkeypatch: pytest.MonkeyPatch) -> Iterator[lithops.FunctionExe
     executor.__exit__(None, None, None)
 
 
-def check_snapshots(fexec: lithops.FunctionExecutor, files: Datasets, url: str, folder: Path) -> None:
-    """Snapshots to ``url``, which lie in ``folder``, hold every event once, in whole files that plain RDataFrame reads; a
-    second one takes the place of the first, and one that merges that of its parts."""
+# what is seen of Snapshots that hold every event once, in whole files that plain RDataFrame reads
+WRITTEN = {
+    "files": [3, 2, 1],
+    "read by local RDataFrame": [True, True],
+    "read by what Snapshot returned": True,
+    "left of the second": set[str](),
+    "beside the last": {"skim.rdf_lithops.json"},
+    "parts name the last": True,
+}
+
+
+def written_to(url: str, folder: Path, fexec: lithops.FunctionExecutor, files: Datasets) -> dict[str, Any]:
+    """What is seen of Snapshots to ``url``, which lie in ``folder``: of a first one, of a second that takes its place, and
+    of a third that takes that of the second, and merges its parts."""
 
     def write(npartitions: int, **options: Any) -> Any:
         frame = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=npartitions, options=options)
         return selected(frame).Snapshot("skim", url, COLUMNS)
 
-    def there() -> list[str]:
+    def names() -> list[str]:
         return sorted(map(str, folder.glob("*.root")))
 
-    written = write(3)
+    def is_whole() -> bool:
+        return expected["i"].tolist() == ROOT.RDataFrame("skim", names()).AsNumpy(["i"])["i"].tolist()
+
     expected = selected(ROOT.RDataFrame("events", files.main)).AsNumpy(COLUMNS)
-    assert 3 == len(there())
-    assert expected["i"].tolist() == ROOT.RDataFrame("skim", there()).AsNumpy(["i"])["i"].tolist()
-    assert expected["q"].tolist() == written.AsNumpy(["q"])["q"].tolist()
+    returned = write(3)
+    first, whole = names(), [is_whole()]
+    by_returned = expected["q"].tolist() == returned.AsNumpy(["q"])["q"].tolist()
     write(2)  # the program once more: what it wrote is replaced
-    assert 2 == len(there())
-    first = there()
+    second = names()
     write(2, overwrite=True, file_mib=100)
-    assert 1 == len(there())
-    assert {"skim.rdf_lithops.json", os.path.basename(there()[0])} == {path.name for path in folder.iterdir()}
-    assert [f"{url.rpartition('/')[0]}/{os.path.basename(there()[0])}"] == rdf_lithops.parts(url)
-    assert set() == set(first) & set(there())
-    assert expected["i"].tolist() == ROOT.RDataFrame("skim", there()).AsNumpy(["i"])["i"].tolist()
+    last = names()
+    return {
+        "files": [len(first), len(second), len(last)],
+        "read by local RDataFrame": [*whole, is_whole()],
+        "read by what Snapshot returned": by_returned,
+        "left of the second": set(second) & set(last),
+        "beside the last": {path.name for path in folder.iterdir()} - {os.path.basename(name) for name in last},
+        "parts name the last": rdf_lithops.parts(url) == [f"{url.rpartition('/')[0]}/{os.path.basename(n)}" for n in last],
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -76,7 +92,8 @@ def test_snapshot_to_xrootd(
     server = xrootd(kind)
     for name, value in server.credentials.items():
         monkeypatch.setenv(name, value)
-    check_snapshots(blank_fexec, files, f"{server.url}/out-{kind}/skim.root", server.data / f"out-{kind}")
+    url, folder = f"{server.url}/out-{kind}/skim.root", server.data / f"out-{kind}"
+    assert WRITTEN == written_to(url, folder, blank_fexec, files)
 
 
 def test_a_folder_is_made_before_many_write_to_it(xrootd: Callable[[str], Any]) -> None:

@@ -6,8 +6,7 @@ import json
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -19,11 +18,11 @@ from aws_batch_standin import OVERRIDES_LIMIT, BatchService
 from conftest import REPOSITORY
 from lambda_standin import account
 from lithops.storage.storage import RUNTIME_META_CACHE
+from waiting import until
 
 import rdf_lithops
 
 pytestmark = pytest.mark.slow  # Lithops sleeps for 20 s before it looks a second time what a new runtime has
-LIMIT_S = 60.0
 TRUST = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "batch.amazonaws.com"}}]}
 QUICK = {"beat_s": 0.5, "silence_s": 8.0, "start_s": 10.0, "backoff_s": 0.0}
 
@@ -92,14 +91,6 @@ def test_a_histogram_of_aws_batch(service: BatchService, fexec: Any) -> None:
     assert 3 == len(rdf_lithops.report(result).maps)
 
 
-def until(ready: Callable[[], Any]) -> None:
-    """Wait for something that comes."""
-    deadline = time.monotonic() + LIMIT_S
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_more_calls_than_a_submission_can_name(service: BatchService, fexec: Any) -> None:
     """AWS takes 8192 characters of a job, in which Lithops names each call: the error says so, and what to change."""
     frame = ROOT.RDataFrame(10_000, executor=fexec, npartitions=1000, options={**QUICK, "attempts": 1, "ranges_per_call": 1})
@@ -116,7 +107,7 @@ def test_an_element_that_is_terminated(service: BatchService, fexec: Any, tmp_pa
     total = frame.Define("one", f"{code} return 1;").Sum("one")
 
     def terminate() -> None:
-        until(mark.exists)
+        assert until(mark.exists)
         for process in service.jobs[-1].processes:
             os.killpg(process.pid, signal.SIGKILL)
 

@@ -17,20 +17,12 @@ from k8s_standin import clients
 from k8s_standin.cluster import GROUPS, Cluster
 from lithops.serverless.backends.k8s.config import MASTER_PORT
 from servers import daemons
+from waiting import until
 
 import rdf_lithops
 
 pytestmark = pytest.mark.slow  # a pod is a new Python, as in a cluster
-LIMIT_S = 90.0
 QUICK = {"beat_s": 0.5, "silence_s": 8.0, "start_s": 8.0, "backoff_s": 0.0}
-
-
-def until(ready: Callable[[], bool]) -> None:
-    """Wait for something that comes."""
-    deadline = time.monotonic() + LIMIT_S
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -87,7 +79,7 @@ def test_a_pod_that_is_taken_away(
     total = frame.Define("one", slow_once(mark)).Sum("one")
 
     def take_away() -> None:
-        until(mark.exists)
+        assert until(mark.exists)
         for pod in cluster[0].pods():
             if "lithops-master" not in pod.name and pod.phase == "Running":
                 pod.end(reason)
@@ -131,7 +123,7 @@ def test_an_image_that_is_missing(executor: Callable[..., Any], cluster: tuple[C
     frame = ROOT.RDataFrame(10, executor=executor(runtime=name), npartitions=2, options=options)
     with pytest.raises(rdf_lithops.RunError, match=f"cannot get the image {name}[\\s\\S]*ImagePullBackOff"):
         frame.Sum("rdfentry_").GetValue()
-    until(lambda: not submits())
+    assert until(lambda: not submits())
 
 
 @pytest.mark.timeout(400)
@@ -162,7 +154,7 @@ def test_an_image_that_was_there(
     with pytest.raises(rdf_lithops.RunError, match="an earlier submission of this executor"):
         total()
     cluster[0].missing = False
-    until(lambda: not submits())
+    assert until(lambda: not submits())
     assert ["lithops-master"] == [name.rpartition("-")[0] for name in cluster[0].jobs]
     assert 45 == total()
 
@@ -177,9 +169,9 @@ def test_a_master_whose_time_is_over(
     frame = ROOT.RDataFrame(10, executor=executor(max_workers=1), npartitions=2, options=options)
 
     def end_the_master() -> None:
-        until(mark.exists)
+        assert until(mark.exists)
         next(job for name, job in cluster[0].jobs.items() if "master" in name).began_s -= 10**6
-        until(lambda: not any("master" in pod.name for pod in cluster[0].pods()))
+        assert until(lambda: not any("master" in pod.name for pod in cluster[0].pods()))
 
     thread = threading.Thread(target=end_the_master)
     thread.start()
@@ -201,10 +193,10 @@ def test_a_range_that_the_master_hands_out_too_late(
     total = frame.Define("one", "1").Sum("one")
 
     def delay() -> None:
-        until(lambda: daemons.listens(MASTER_PORT))
+        assert until(lambda: daemons.listens(MASTER_PORT))
         master = next(pod for pod in cluster[0].pods() if "lithops-master" in pod.name)
         os.killpg(master.process.pid, signal.SIGSTOP)
-        until(lambda: any("-m" in pod.job for pod in cluster[0].pods() if pod is not master))
+        assert until(lambda: any("-m" in pod.job for pod in cluster[0].pods() if pod is not master))
         time.sleep(3)  # requests of the pod pile up in the master's socket
         os.killpg(master.process.pid, signal.SIGCONT)
 

@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 from conftest import REPOSITORY
 from lambda_standin import image
+from waiting import until
 
 LIMIT_S = 60.0
 HANDLER = """
@@ -48,16 +47,6 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
-def wait_until(holds: Callable[[], bool]) -> bool:
-    """Whether something holds within the limit."""
-    deadline = time.monotonic() + LIMIT_S
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def test_nothing_outlives_a_killed_program(tmp_path: Path) -> None:
     """A program is killed while its environment is frozen, and has a process of a session of its own: all of it ends, and
     the stand-in's folder goes."""
@@ -71,6 +60,6 @@ def test_nothing_outlives_a_killed_program(tmp_path: Path) -> None:
         assert running.stdout is not None
         answer, _, folder = running.stdout.readline().strip().partition(" ")
         assert '"ready"' == answer
-        assert wait_until(lambda: len(marked(mark)) == 2)
+        assert until(lambda: len(marked(mark)) == 2)
         running.send_signal(signal.SIGKILL)
-    assert wait_until(lambda: not marked(mark) and not Path(folder).exists())
+    assert until(lambda: not marked(mark) and not Path(folder).exists())

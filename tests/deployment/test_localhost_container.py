@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import ROOT
 import yaml
 from conftest import REPOSITORY
 from lithops.constants import TEMP_DIR
+from waiting import until
 
 import rdf_lithops
 from rdf_lithops.deployment import runtime
@@ -27,7 +27,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-LIMIT_S = 90.0
 IMAGE = os.environ.get("RDF_LITHOPS_LOCAL_IMAGE", "")
 
 
@@ -58,21 +57,13 @@ def fexec(tool: None) -> Iterator[lithops.FunctionExecutor]:
 def _no_container_is_left() -> Iterator[None]:
     """Those of a test end with it."""
     yield
-    until(lambda: not containers())
+    assert until(lambda: not containers())
 
 
 def containers() -> list[str]:
     """The names of those that run for Lithops."""
     command = ["docker", "ps", "--filter", "name=lithops_", "--format", "{{.Names}}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
-
-
-def until(ready: Callable[[], Any]) -> None:
-    """Wait for something that comes."""
-    deadline = time.monotonic() + LIMIT_S
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def booked(frame: Any) -> Any:
@@ -125,7 +116,7 @@ def test_a_container_that_is_killed(fexec: Any, tmp_path: Path) -> None:
     total = frame.Define("one", f'if (gSystem->AccessPathName("{seen}")) {wait} return 1;').Sum("one")
 
     def kill() -> None:
-        until(mark.exists)
+        assert until(mark.exists)
         subprocess.run(["docker", "kill", *containers()], capture_output=True, timeout=60, check=True)
 
     thread = threading.Thread(target=kill)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
-from collections.abc import Callable
 from typing import Any
 
 import lithops
 import pytest
 import ROOT
 from lambda_standin import Service
+from waiting import until
 
 import rdf_lithops
 from rdf_lithops.processes.beats import MISSING, Pulse, Stopped
@@ -20,16 +19,7 @@ from rdf_lithops.run.events import CallBegan, Event
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
-LIMIT_S = 60.0
 SLEEPS_S = 300.0  # what each call would take: it is cut short, or this test fails
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that must come."""
-    until = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def slow(executor: Any, consumer: Any, **options: Any) -> Any:
@@ -61,7 +51,7 @@ def test_what_is_not_wanted_is_not_paid_for(
     assert re.search(r"[12] of the calls run and are ended at their next sign of life: .* for up to 0.5 s more", caplog.text)
     calls = [each for each in aws_service.invocations[before:] if each.kind == "Event"]
     assert 2 == len(calls)
-    wait_until(lambda: all(call.ended for call in calls))
+    assert until(lambda: all(call.ended for call in calls))
 
 
 class Store:

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pytest
 import ROOT
 from click.testing import CliRunner
 from conftest import CAPTURED, LOCALHOST_CONFIG
+from waiting import until
 
 import rdf_lithops
 from rdf_lithops.cli import FAILED, main
@@ -57,7 +57,7 @@ def started(folder: Path, text: str = PROGRAM, sign: str = "/beat.json", **varia
     )
     assert program.stdout is not None
     assert "warm" == program.stdout.readline().strip()
-    wait_until(lambda: any(sign in name for name in files(folder / "tmp")))
+    assert until(lambda: any(sign in name for name in files(folder / "tmp")))
     return program
 
 
@@ -74,14 +74,6 @@ def gc(folder: Path, *given: str) -> dict[str, Any]:
 def files(folder: Path) -> list[str]:
     """All files below a folder, sockets included."""
     return [os.path.join(top, name) for top, _, names in os.walk(folder) for name in names]
-
-
-def wait_until(condition: Any) -> None:
-    """Wait for something that must come."""
-    until = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
@@ -120,7 +112,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     _, complaint = program.communicate(timeout=LIMIT_S)
     assert 0 != program.returncode
     assert "KeyboardInterrupt" in complaint
-    wait_until(lambda: not processes_in(tmp_path / "tmp"))
+    assert until(lambda: not processes_in(tmp_path / "tmp"))
     assert [] == of_runs(tmp_path / "tmp")
 
 
@@ -167,7 +159,7 @@ def test_a_jobs_own_file_is_its_process_to_delete() -> None:
         assert 2.0 == frame.Define("x", "gSystem->Sleep(500); return 1.0;").Sum("x").GetValue()
         assert [True] == kept
         mine = f"{executor.executor_id}-*-job.json"
-    wait_until(lambda: not list(folder.glob(mine)))
+    assert until(lambda: not list(folder.glob(mine)))
 
 
 DROPPED = """
@@ -199,7 +191,7 @@ def test_a_ctrl_c_that_is_dropped_ends_the_run(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, cwd=tmp_path, **CAPTURED)
     assert "Exception ignored" in done.stderr
     assert done.stderr.rstrip().endswith("KeyboardInterrupt")
-    wait_until(lambda: not processes_in(tmp_path / "tmp"))
+    assert until(lambda: not processes_in(tmp_path / "tmp"))
     assert [] == of_runs(tmp_path / "tmp")
 
 
@@ -233,7 +225,7 @@ def test_gc_removes_what_a_killed_driver_left(tmp_path: Path, monkeypatch: pytes
     assert [] == [each for each in gc(tmp_path / "tmp")["leftovers"] if each["name"].startswith("run ")]
     program.kill()
     program.communicate(timeout=LIMIT_S)
-    wait_until(lambda: not processes_in(tmp_path / "tmp"))
+    assert until(lambda: not processes_in(tmp_path / "tmp"))
     (listed,) = [each for each in gc(tmp_path / "tmp")["leftovers"] if each["name"].startswith("run ")]
     assert listed["objects"] > 0
     assert gc(tmp_path / "tmp", "--remove")["removed"]
@@ -267,7 +259,7 @@ def test_the_key_of_a_killed_run_does_not_stay(tmp_path: Path, warm: bool) -> No
     assert [key] == keys()
     program.kill()
     program.communicate(timeout=LIMIT_S)
-    wait_until(lambda: not processes_in(tmp_path / "tmp"))
+    assert until(lambda: not processes_in(tmp_path / "tmp"))
     if not warm:
         gc(tmp_path / "tmp", "--remove")
     assert [] == keys()

@@ -84,11 +84,13 @@ def test_an_environment_killed_in_mid_copy(
 # -- what is not ours -------------------------------------------------------------------------------------------------
 
 
-def refused(executor: Any, sources: list[str], target: str, *named: str) -> None:
-    """The copy is refused before anything is written, and the error names these files."""
-    with pytest.raises(PlanError) as caught:
+def refusal(executor: Any, sources: list[str], target: str) -> str:
+    """Why the copy is refused before anything is written; empty if it is not."""
+    try:
         replication.replicate(executor, sources, target, PART_BYTES)
-    assert [] == [name for name in named if name not in str(caught.value)]
+    except PlanError as refused:
+        return str(refused)
+    return ""
 
 
 def test_files_of_others_stay_in_a_folder(fexec: Any, tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ def test_files_of_others_stay_in_a_folder(fexec: Any, tmp_path: Path) -> None:
     source, target = written(tmp_path, 0.3), tmp_path / "copy"
     target.mkdir()
     (target / "large.root").write_text("somebody's")
-    refused(fexec, [str(source)], str(target), str(target / "large.root"))
+    assert str(target / "large.root") in refusal(fexec, [str(source)], str(target))
     assert ["large.root"] == os.listdir(target)
     assert "somebody's" == (target / "large.root").read_text()
     (target / "large.root").unlink()
@@ -106,7 +108,7 @@ def test_files_of_others_stay_in_a_folder(fexec: Any, tmp_path: Path) -> None:
     assert source.read_bytes() == (target / "large.root").read_bytes()
     (target / "large.root").write_text("somebody's again")
     written(tmp_path, 0.5)
-    refused(fexec, [str(source)], str(target), str(target / "large.root"))
+    assert str(target / "large.root") in refusal(fexec, [str(source)], str(target))
     assert "somebody's again" == (target / "large.root").read_text()
 
 
@@ -122,7 +124,7 @@ def test_a_source_is_never_its_own_target(how: str, fexec: Any, tmp_path: Path) 
     else:
         target.mkdir()
         (os.symlink if "link" in how else os.link)(source, target / "large.root")
-    refused(fexec, [str(source)], str(target), "large.root")
+    assert "large.root" in refusal(fexec, [str(source)], str(target))
     assert before == source.read_bytes()
     assert not list(tmp_path.rglob("*rdf_lithops-part"))
 
@@ -133,14 +135,14 @@ def test_files_of_others_stay_in_s3(s3_here: S3, fexec: Any, tmp_path: Path) -> 
     with s3_here.bucket() as bucket, contextlib.closing(s3_here.client()) as client:
         place, target = {"Bucket": bucket, "Key": "copy/large.root"}, f"s3://{bucket}/copy"
         client.put_object(**place, Body=b"somebody's")
-        refused(fexec, [str(source)], target, f"{target}/large.root")
-        refused(fexec, [f"{target}/large.root"], target, f"{target}/large.root")
+        assert f"{target}/large.root" in refusal(fexec, [str(source)], target)
+        assert f"{target}/large.root" in refusal(fexec, [f"{target}/large.root"], target)
         assert b"somebody's" == client.get_object(**place)["Body"].read()
         client.delete_object(**place)
         replication.replicate(fexec, [str(source)], target, PART_BYTES)
         client.put_object(**place, Body=b"somebody's again")
         written(tmp_path, 0.4)
-        refused(fexec, [str(source)], target, f"{target}/large.root")
+        assert f"{target}/large.root" in refusal(fexec, [str(source)], target)
         assert b"somebody's again" == client.get_object(**place)["Body"].read()
         assert [] == client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
 

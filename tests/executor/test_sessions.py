@@ -17,7 +17,8 @@ import psutil
 import pytest
 import ROOT
 from conftest import CAPTURED
-from test_warm import CONFIG, LIMIT_S, cmdline, count, wait_until
+from test_warm import CONFIG, LIMIT_S, cmdline, count
+from waiting import until
 
 from rdf_lithops.errors import PlanError
 from rdf_lithops.executor import lithops_patches, local_processes, registry
@@ -48,9 +49,9 @@ def test_executors_that_nobody_holds_leave_nothing() -> None:
     keys: list[tuple[Any, str]] = []
     assert [query() for _ in range(3)] == [10] * 3
     gc.collect()
-    wait_until(lambda: not set(ours()) - known, "the end of their processes")
-    wait_until(lambda: not any(map(os.path.exists, folders)), "the end of their folders")
-    wait_until(lambda: not any(storage.list_keys(storage.bucket, key) for storage, key in keys), "the end of their objects")
+    assert until(lambda: not set(ours()) - known), "the end of their processes"
+    assert until(lambda: not any(map(os.path.exists, folders))), "the end of their folders"
+    assert until(lambda: not any(storage.list_keys(storage.bucket, key) for storage, key in keys)), "their objects"
     assert len(set(folders)) == 3
 
 
@@ -67,7 +68,7 @@ def test_a_data_frame_holds_its_executor() -> None:
     assert 10 == result.GetValue()
     del result
     gc.collect()
-    wait_until(lambda: not set(ours()) - known, "the end of its processes")
+    assert until(lambda: not set(ours()) - known), "the end of its processes"
 
 
 PROGRAM = """
@@ -186,7 +187,7 @@ def test_a_close_reaches_its_end(monkeypatch: pytest.MonkeyPatch, caplog: pytest
             patch.setattr(session.storage, "delete_objects", refuse)
             session.close()
         assert stopped.poll() is not None
-        wait_until(lambda: not os.path.exists(folder), "the end of its folder")
+        assert until(lambda: not os.path.exists(folder)), "the end of its folder"
         assert "the storage is away" in caplog.text
 
 
@@ -202,9 +203,9 @@ with lithops.FunctionExecutor(config={CONFIG!r}, log_level=None) as fexec:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-W", "ignore", "-c", program]
     with subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL) as driver:
-        wait_until((tmp_path / "begun").exists, "a task at work")
+        assert until((tmp_path / "begun").exists), "a task at work"
         at_work = {child.pid: child for child in psutil.Process(driver.pid).children(recursive=True)}
         assert at_work
         driver.send_signal(signal.SIGKILL)
         driver.wait(LIMIT_S)
-    wait_until(lambda: not any(map(psutil.Process.is_running, at_work.values())), "the end of what it ran")
+    assert until(lambda: not any(map(psutil.Process.is_running, at_work.values()))), "the end of what it ran"

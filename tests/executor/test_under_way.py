@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
 from lambda_standin import Service, Standing, account, image
+from waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
@@ -33,14 +32,6 @@ with account.executor(types.SimpleNamespace(endpoint=endpoint), settings) as exe
     total = frame.Define("x", f"{begun} {slow} return 1.0 / (3.0 + rdfentry_);").Sum("x").GetValue()
     print("total", total.hex(), flush=True)
 """
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that must come."""
-    until = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def started(folder: Path, standing: Standing) -> subprocess.Popen[str]:
@@ -72,8 +63,8 @@ def test_calls_under_way_are_waited_for(tmp_path: Path, standing_lambda: Standin
     storage = standing_lambda.executor.storage
     first = started(tmp_path, standing_lambda)
     try:
-        wait_until(lambda: sum("/partials/" in key for key in storage.list_keys(storage.bucket, "rdf_lithops/runs/")) == 3)
-        wait_until(lambda: begun(tmp_path) == [0, 1, 2, 3])
+        assert until(lambda: sum("/partials/" in key for key in storage.list_keys(storage.bucket, "rdf_lithops/runs/")) == 3)
+        assert until(lambda: begun(tmp_path) == [0, 1, 2, 3])
     finally:
         first.kill()
         first.communicate(timeout=LIMIT_S)

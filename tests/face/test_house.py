@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
+from conftest import REPOSITORY
 from test_design import arrows
 from test_layers import MODULES, ORDER, dotted, folder_of, ours
 
@@ -84,6 +85,27 @@ def test_nothing_runs_up() -> None:
 def test_circles_get_fewer() -> None:
     """Modules that import each other are those of the list, and no others."""
     assert circles() == CIRCLES
+
+
+def asserts(test: ast.FunctionDef) -> bool:
+    """Whether a test says itself what is to be: a helper that fails does not tell its reader."""
+    return any(
+        isinstance(node, ast.Assert)
+        or (isinstance(node, ast.Call) and ast.unparse(node.func) in ("pytest.raises", "pytest.warns"))
+        for node in ast.walk(test)
+    )
+
+
+def test_each_test_says_what_is_to_be() -> None:
+    """There is an ``assert``, or an error that is expected, in each of them."""
+    silent, tests = [], 0
+    for path in sorted((REPOSITORY / "tests").rglob("test_*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                tests += 1
+                silent += [] if asserts(node) else [f"{path.name}: {node.name}"]
+    assert tests > 500
+    assert [] == silent
 
 
 def printed() -> str:

@@ -24,7 +24,8 @@ from marks import found_in
 from servers.s3 import S3
 from servers.web import Web
 from servers.xrootd import MACAROON, XRootD
-from test_credentials import files_with_secrets, in_thread, own_fexec, processes_with_secrets, until  # noqa: F401
+from test_credentials import files_with_secrets, in_thread, own_fexec, processes_with_secrets  # noqa: F401
+from waiting import until
 
 import rdf_lithops
 from rdf_lithops import DataAccessError, OutputError, PlanError, RangeError
@@ -185,7 +186,7 @@ def test_secrets_of_urls_are_nowhere(
     spared = (Path(registry.session_of(own_fexec).processes.warm_folder, "credentials"), tmp_path.parent)
     thread, outcome = in_thread(query.GetValue)
     try:
-        until(lambda: began.exists() or outcome, "the run began")
+        assert until(lambda: began.exists() or outcome), "the run began"
         assert {} == files_with_secrets(temporary, spared, secrets)
         assert {} == processes_with_secrets(secrets)
     finally:

@@ -15,15 +15,15 @@ from test_warm import (
     finished,
     in_thread,
     root_processes,
-    wait_until,
     working_slots,
 )
 from test_warm import (
     own_fexec as own_fexec,
 )
+from waiting import until
 
-from rdf_lithops.dataset import ranges_by_load
 from rdf_lithops.executor import registry
+from rdf_lithops.graph.computation import Computation
 
 
 def test_one_slot_compiles_for_all(own_fexec: lithops.FunctionExecutor, registries: Any, tmp_path: Path) -> None:
@@ -55,12 +55,14 @@ def test_graph_is_compiled_while_its_ranges_are_cut(
         with open(path, "a") as file:
             file.write(f"{os.getpid()}\n")
 
-    def cut_late(ranges: list[Any]) -> list[Any]:
-        slots = wait_until(lambda: (found := root_processes(own_fexec)[1]) and len(found) == 2 and found, "two slots")
+    def cut_late(computation: Computation, shape: str) -> list[Any]:
+        del shape
+        slots = until(lambda: (found := root_processes(own_fexec)[1]) and len(found) == 2 and found)
+        assert slots, "two slots"
         seen[:] = [slot.pid for slot in slots]
-        return ranges
+        return computation.ranges
 
-    monkeypatch.setattr(ranges_by_load, "cut_now", cut_late)
+    monkeypatch.setattr(Computation, "cut", cut_late)
     ROOT.RDF.Distributed.initialize(note, str(loaded))
     assert busy(own_fexec, 50).GetValue() == 20.0
     assert sorted(slot.pid for slot in root_processes(own_fexec)[1]) == sorted(seen)
@@ -73,24 +75,25 @@ def test_compilation_of_a_run_that_fails_is_called_off(
 ) -> None:
     """A run that ends before its calls are submitted takes the slot that compiles for it along; the next query is served."""
 
-    def fail(ranges: list[Any]) -> list[Any]:
-        wait_until(lambda: root_processes(own_fexec)[1], "the slot that compiles")
+    def fail(computation: Computation, shape: str) -> list[Any]:
+        assert until(lambda: root_processes(own_fexec)[1]), "the slot that compiles"
         raise OSError("no such disk")
 
     lines = " + ".join(f"std::sin(rdfslot_ + {number}.5)" for number in range(400))
     query = ROOT.RDataFrame(100, executor=own_fexec, npartitions=2).Define("x", f"({lines}) * 0 + 1.0").Sum("x")
     with monkeypatch.context() as patch:
-        patch.setattr(ranges_by_load, "cut_now", fail)
+        patch.setattr(Computation, "cut", fail)
         with pytest.raises(OSError, match="no such disk"):
             query.GetValue()
-    wait_until(lambda: not root_processes(own_fexec)[1], "the end of the slot")
+    assert until(lambda: not root_processes(own_fexec)[1]), "the end of the slot"
     assert count(own_fexec) == 1000
 
 
 def test_twin_that_cannot_begin(own_fexec: lithops.FunctionExecutor) -> None:
     """A fork of a slot that cannot open its log (a full disk, here a folder of that name) costs nothing but another slot."""
     query = busy(own_fexec, 50)
-    (parent,), _ = wait_until(lambda: (seen := root_processes(own_fexec))[0] and seen, "the parent")
+    assert until(lambda: root_processes(own_fexec)[0]), "the parent"
+    (parent,), _ = root_processes(own_fexec)
     folder = registry.session_of(own_fexec).processes.warm_folder
     assert folder is not None
     os.mkdir(os.path.join(folder, "slot-2.log"))
@@ -107,7 +110,9 @@ def test_killed_while_compiling_for_all(own_fexec: lithops.FunctionExecutor) -> 
     lines = " + ".join(f"std::sin(rdfslot_ + {number}.5)" for number in range(200))
     query = ROOT.RDataFrame(100, executor=own_fexec, npartitions=2).Define("x", f"({lines}) * 0 + 1.0").Sum("x")
     thread, outcome = in_thread(query)
-    wait_until(lambda: working_slots(own_fexec, before), "a slot that compiles")[0].kill()
-    finished(thread)
+    compiling = until(lambda: working_slots(own_fexec, before))
+    assert compiling, "a slot that compiles"
+    compiling[0].kill()
+    assert finished(thread)
     assert outcome == {"value": 100.0}
     assert count(own_fexec) == 1000

@@ -18,7 +18,8 @@ import psutil
 import pytest
 import ROOT
 from conftest import CAPTURED, LOCALHOST_CONFIG
-from test_warm import cmdline, wait_until
+from test_warm import cmdline
+from waiting import until
 
 from rdf_lithops.executor import leftovers, registry
 from rdf_lithops.options import Options
@@ -169,7 +170,7 @@ def at_work(config: Path, folder: Path, **options: Any) -> Iterator[subprocess.P
     environment = {**os.environ, "TMPDIR": str(config.parent)}
     with subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True) as program:
         try:
-            wait_until(lambda: list(folder.glob("begun_*")), "a program at work")
+            assert until(lambda: list(folder.glob("begun_*"))), "a program at work"
             yield program
         finally:
             program.kill()

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 from test_connections import url as url  # a server that says on which connection it was asked
-from test_warm import LIMIT_S, wait_until
+from test_warm import LIMIT_S
+from waiting import until
 
 from rdf_lithops.processes import beats, warm, wire
 from rdf_lithops.worker import task
@@ -63,7 +64,7 @@ def test_one_that_is_just_ending_is_followed_by_another(folder: str, module: str
         found: list[object] = []
         thread = threading.Thread(target=lambda: found.append(warm.connected(folder, SETTINGS, module, name)))
         thread.start()
-        wait_until(lambda: (begun := warm._started.get((folder, module))) and begun.poll() == 0, "one that is not needed")
+        assert until(lambda: (begun := warm._started.get((folder, module))) and begun.poll() == 0), "one that is not needed"
         assert ending.stdin is not None
         ending.stdin.close()
         thread.join(LIMIT_S)
@@ -97,7 +98,7 @@ def test_a_root_that_does_not_start_says_why(folder: str, tmp_path: Path, monkey
         gate.write_text("")
         for answer in (wire.receive(task_side)[0], wire.receive(watcher)[0]):
             assert ("error", f"ROOT does not start here: {why}") == (answer["reply"], answer["why"])
-    wait_until(lambda: warm._started[folder, "parent"].poll() is not None, "its end")
+    assert until(lambda: warm._started[folder, "parent"].poll() is not None), "its end"
     gate.unlink()
     gate.write_text("")
     with pytest.raises((warm.WarmProcessDied, warm.WarmProcessUnavailable), match=r"(?s)libCling|ended"):
@@ -138,7 +139,7 @@ def test_a_child_that_beats_has_a_connection_of_its_own(url: str, tmp_path: Path
         pulse = beats.Pulse({"every_s": 0.01, "folder_variable": "__TEST_SESSION"}, Storage())
         try:
             with task._beating(pulse, str(tmp_path)):
-                wait_until(asked.exists, "a beat")
+                assert until(asked.exists), "a beat"
         finally:
             del os.environ["__TEST_SESSION"]
             pulse.close()
@@ -171,7 +172,7 @@ def test_a_call_that_waits_for_a_process_to_come_up_beats(
     asking = threading.Thread(target=ask)
     try:
         asking.start()
-        wait_until(lambda: len(told) > 2, "beats of the one that waits")
+        assert until(lambda: len(told) > 2), "beats of the one that waits"
         os.rename(folder, tmp_path / "gone")  # nothing is to start
     finally:
         holder.communicate("", LIMIT_S)
@@ -235,7 +236,7 @@ def test_a_launcher_that_is_gone_before_its_child_begins(folder: str) -> None:
         serving = warm.run_module("prefork", [folder], log, subprocess.PIPE)
     assert serving.stdin is not None
     try:
-        wait_until(lambda: os.path.exists(os.path.join(folder, prefork.SOCKET_NAME)), "the preloaded Python")
+        assert until(lambda: os.path.exists(os.path.join(folder, prefork.SOCKET_NAME))), "the preloaded Python"
         for _ in range(20):  # which of the two goes first, parent or child, is chance
             ours, its = os.pipe()
             os.kill(serving.pid, signal.SIGSTOP)

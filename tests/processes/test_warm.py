@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import psutil
 import pytest
 import ROOT
 from ROOT._distrdf.Backends.Base import BaseBackend
+from waiting import until
 
 import rdf_lithops
 from rdf_lithops.executor import registry, run_places, submission
@@ -36,17 +36,6 @@ def own_fexec() -> Iterator[lithops.FunctionExecutor]:
     executor = lithops.FunctionExecutor(config=CONFIG, log_level=None)
     yield executor
     executor.__exit__(None, None, None)
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    """The first true value of ``condition``; fails after LIMIT_S."""
-    deadline = time.monotonic() + LIMIT_S
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    return pytest.fail(f"{what}: not within {LIMIT_S} s")
 
 
 def root_processes(fexec: lithops.FunctionExecutor) -> tuple[list[psutil.Process], list[psutil.Process]]:
@@ -105,10 +94,10 @@ def in_thread(query: Any) -> tuple[threading.Thread, dict[str, Any]]:
     return thread, outcome
 
 
-def finished(thread: threading.Thread) -> None:
-    """Wait for a thread, with a limit."""
+def finished(thread: threading.Thread) -> bool:
+    """Whether a query ends, in its thread."""
     thread.join(LIMIT_S)
-    assert not thread.is_alive(), "the query hangs"
+    return not thread.is_alive()
 
 
 def facts_of(node: Any, fexec: lithops.FunctionExecutor) -> list[dict[str, Any]]:
@@ -177,11 +166,11 @@ def test_killed_while_looping(own_fexec: lithops.FunctionExecutor, which: str) -
     """A ROOT process killed in the event loop: the range runs again in another one; the answer is right."""
     assert 1000 == count(own_fexec)
     thread, outcome = in_thread(busy(own_fexec, 100))
-    wait_until(Path("looping").exists, "an event loop")
+    assert until(Path("looping").exists), "an event loop"
     parents, slots = root_processes(own_fexec)
     for victim in slots[:1] if which == "slots" else parents:
         victim.kill()
-    finished(thread)
+    assert finished(thread)
     assert {"value": 20.0} == outcome
     assert 1000 == count(own_fexec)
 
@@ -194,9 +183,11 @@ def test_killed_while_compiling(own_fexec: lithops.FunctionExecutor) -> None:
     for i in range(30):
         frame = frame.Define(f"x{i}", f"ROOT::RVecD(3, {i}.0 + rdfentry_)[1]")
     thread, outcome = in_thread(frame.Max("x29"))
-    for slot in wait_until(lambda: working_slots(own_fexec, before), "a slot that compiles"):
+    compiling = until(lambda: working_slots(own_fexec, before))
+    assert compiling, "a slot that compiles"
+    for slot in compiling:
         slot.kill()
-    finished(thread)
+    assert finished(thread)
     assert {"value": 1028.0} == outcome
 
 
@@ -226,14 +217,14 @@ if __name__ == "__main__":
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment, text=True) as driver:
         assert driver.stdout is not None
         folder = driver.stdout.readline().strip()
-        wait_until(lambda: list(Path(folder).glob("slot-*.log")), "a slot at work")
+        assert until(lambda: list(Path(folder).glob("slot-*.log"))), "a slot at work"
         driver.send_signal(signal.SIGKILL)
         driver.wait(LIMIT_S)
 
     def users() -> list[int]:
         return [p.pid for p in psutil.process_iter(["cmdline"]) if folder in (p.info["cmdline"] or [])]
 
-    wait_until(lambda: not users(), "the end of its processes")
+    assert until(lambda: not users()), "the end of its processes"
     assert not os.path.exists(folder)
 
 
@@ -242,8 +233,8 @@ def test_process_that_nobody_holds_ends_when_idle(tmp_path: Path) -> None:
     folder = tmp_path / "meet"
     folder.mkdir(0o700)
     warm.start(str(folder), {"idle_limit_s": 1.0})
-    assert wait_until(lambda: (folder / "root.sock").exists(), "a listening process")
-    assert wait_until(lambda: not (folder / "root.sock").exists(), "the end of an idle process")
+    assert until((folder / "root.sock").exists), "a listening process"
+    assert until(lambda: not (folder / "root.sock").exists()), "the end of an idle process"
     warm.reap(str(folder))
 
 
@@ -284,7 +275,7 @@ def test_closed_executor_ends_its_processes() -> None:
         parents, _ = root_processes(fexec)
     for parent in parents:
         parent.wait(LIMIT_S)
-    wait_until(lambda: not os.path.exists(folder), "the folder to go")
+    assert until(lambda: not os.path.exists(folder)), "the folder to go"
 
 
 @pytest.mark.slow
@@ -293,7 +284,7 @@ def test_many_queries_do_not_grow(own_fexec: lithops.FunctionExecutor) -> None:
 
     def footprint() -> tuple[int, int, int]:
         me = psutil.Process()
-        wait_until(lambda: not [p for p in me.children() if "run_job" in " ".join(cmdline(p))], "Lithops' last processes")
+        assert until(lambda: not [p for p in me.children() if "run_job" in " ".join(cmdline(p))]), "Lithops' last processes"
         parents, slots = root_processes(own_fexec)
         return len(parents) + len(slots), me.num_fds(), sum(process.num_fds() for process in [*parents, *slots])
 

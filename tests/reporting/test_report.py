@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import ROOT
 from datasets import ENTRIES, Datasets
-from test_reporting import assert_adds_up
+from test_reporting import does_not_add_up
 
 import rdf_lithops
 from rdf_lithops.reporting import Report
@@ -27,7 +27,7 @@ def test_the_seconds_are_those_of_the_wall_clock(fexec: Any) -> None:
     assert 4950 == total.GetValue()
     waited_s = time.perf_counter() - began
     report = rdf_lithops.report(total)
-    assert_adds_up(report)
+    assert [] == does_not_add_up(report)
     assert waited_s == pytest.approx(report.wall_s, rel=0.05)
     assert report.path["other"] <= 0.05 * report.wall_s
     assert sum(call.parts["loop"] for call in report.maps) >= 2.0, "a hundred entries sleep for 20 ms each"
@@ -125,7 +125,7 @@ def test_a_run_that_failed_is_reported(fexec: Any) -> None:
     with pytest.raises(rdf_lithops.RangeError, match="on purpose"):
         broken.GetValue()
     report = rdf_lithops.report(frame)
-    assert_adds_up(report)
+    assert [] == does_not_add_up(report)
     assert report.error is not None and "on purpose" in report.error
     assert [1] == [call.call_id for call in report.calls if call.outcome == "range"]
     assert "on purpose" in str(report)
@@ -141,7 +141,7 @@ def test_graphs_that_run_together(fexec: Any) -> None:
         ROOT.RDF.RunGraphs([*counts, bad])
     report = rdf_lithops.report(counts[0])
     assert all(report is rdf_lithops.report(frame) for frame in frames)
-    assert_adds_up(report)
+    assert [] == does_not_add_up(report)
     assert [(50, 2), (51, 2)] == [(share.entries, len(share.units)) for share in report.graphs[:2]]
     assert [2, 2, 2] == [share.ranges for share in report.graphs]
     assert report.graphs[2].error is not None and "spoilt" in report.graphs[2].error
@@ -155,7 +155,7 @@ def test_without_a_warm_process(fexec: Any) -> None:
     count = ROOT.RDataFrame(100, executor=fexec, npartitions=1, options={"warm": False}).Count()
     assert 100 == count.GetValue()
     report = rdf_lithops.report(count)
-    assert_adds_up(report)
+    assert [] == does_not_add_up(report)
     assert report.totals["initialisation"] > 0.1, "ROOT does not start faster than that"
     assert report.path["other"] <= 0.05 * report.wall_s
 

@@ -15,8 +15,9 @@ import pytest
 import ROOT
 from chaos import family
 from conftest import CAPTURED
-from test_cleaning import of_runs, processes_in, wait_until
+from test_cleaning import of_runs, processes_in
 from test_warm import in_thread
+from waiting import until
 
 import rdf_lithops
 from rdf_lithops.run import interrupts
@@ -49,7 +50,7 @@ def test_all_tasks_end() -> None:
         task_ended.wait(LIMIT_S)
 
     task_ended = threading.Event()
-    threading.Timer(0.0, lambda: (wait_until(lambda: 2 == len(seen)), task_ended.set())).start()
+    threading.Timer(0.0, lambda: (until(lambda: 2 == len(seen)), task_ended.set())).start()
     with pytest.raises(KeyboardInterrupt):
         interrupts.at_once([task, task, presses])
     assert ["ended", "ended"] == seen
@@ -121,7 +122,7 @@ def test_run_graphs_is_interrupted(version: int, moment: type) -> None:
         assert began >= sum(isinstance(event, AttemptBegan) for event in heard)
         assert 10 == ROOT.RDataFrame(10, executor=executor).Count().GetValue()
         assert jobs + 1 == executor.total_jobs
-        wait_until(lambda: not [key for key in family.left_in_storage(executor) if executor.executor_id in key])
+        assert until(lambda: not [key for key in family.left_in_storage(executor) if executor.executor_id in key])
 
 
 def test_a_run_in_another_thread_ends_with_its_executor(tmp_path: Path) -> None:
@@ -177,5 +178,5 @@ def test_a_program_of_graphs_ends(tmp_path: Path) -> None:
     assert 0 != done.returncode
     assert "attempt 1" in done.stdout and "after" not in done.stdout and "attempt 2" not in done.stdout
     assert "attempt 1 of" not in done.stderr
-    wait_until(lambda: not processes_in(tmp_path / "tmp"))
+    assert until(lambda: not processes_in(tmp_path / "tmp"))
     assert [] == of_runs(tmp_path / "tmp")

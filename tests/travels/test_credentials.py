@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ import pytest
 import ROOT
 from marks import MARKS, READ_TOKEN, S3_SECRET, SSS_KEY, TOKEN, found_in, token_query
 from test_finding_credentials import _nothing_of_this_user, keytab, private  # noqa: F401
+from waiting import until
 
 import rdf_lithops
 from rdf_lithops import Options
@@ -185,16 +185,6 @@ def in_thread(action: Callable[[], Any]) -> tuple[threading.Thread, dict[str, An
     return thread, outcome
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """The first true value of ``condition``."""
-    deadline = time.monotonic() + LIMIT_S
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.01)
-    return pytest.fail(f"{what}: not within {LIMIT_S} s")
-
-
 def installed_files(executor: lithops.FunctionExecutor) -> list[Path]:
     """Files with credentials in the folder of an executor's ROOT process, at this moment."""
     return [
@@ -224,7 +214,8 @@ def test_secrets_are_found_nowhere_but_where_they_are_used(
     query = token_query(own_fexec, marked, 2, 2500)
     thread, outcome = in_thread(query.GetValue)
     try:
-        places = until(lambda: len(files := installed_files(own_fexec)) >= 3 and files, "credentials on the worker")
+        places = until(lambda: len(files := installed_files(own_fexec)) >= 3 and files)
+        assert places, "credentials on the worker"
         assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in places}
         private_folder = Path(registry.session_of(own_fexec).processes.warm_folder, "credentials")
         assert {} == files_with_secrets(temporary, (private_folder, tmp_path.parent))
@@ -260,7 +251,9 @@ def test_next_run_without_credentials_meets_none(
 def test_killed_process_leaves_no_credentials(marked: Options, own_fexec: lithops.FunctionExecutor, victim: str) -> None:
     """SIGKILL of the process that has them, or of its parent: the run recovers, and no file stays."""
     thread, outcome = in_thread(token_query(own_fexec, marked, 2, 700).GetValue)
-    first = until(lambda: installed_files(own_fexec), "credentials on the worker")[0]
+    installed = until(lambda: installed_files(own_fexec))
+    assert installed, "credentials on the worker"
+    first = installed[0]
     slot = psutil.Process(int(first.parent.name))
     os.kill(slot.pid if victim == "slot" else slot.ppid(), signal.SIGKILL)
     thread.join(LIMIT_S)
