@@ -22,7 +22,7 @@ from inline import Inline
 from rdf_lithops.options import Options
 from rdf_lithops.planning.plans import Plan
 from rdf_lithops.run import running, watch
-from rdf_lithops.run.books import CallEnd, Cut, never_cut
+from rdf_lithops.run.books import CallEnd, Halve, never_halved
 from rdf_lithops.run.events import Event
 from rdf_lithops.travels.envelope import Envelope, pack
 
@@ -218,7 +218,7 @@ def told(
     plan: Plan,
     script: Script,
     options: Options,
-    cut: Cut = never_cut,
+    halve: Halve = never_halved,
     kept: dict[int, bytes] | None = None,
     under_way: list[int] | None = None,
 ) -> tuple[running.Outcome | Exception, Told]:
@@ -229,8 +229,8 @@ def told(
     monkeypatch.setattr(watch, "time", clock)
     run = Told(clock, script)
     try:
-        adopted = run.adopted(plan, under_way or [])
-        outcome: Any = running.run(run.submit, plan, options, (run.events.append,), cut=cut, kept=kept, under_way=adopted)
+        given: dict[str, Any] = {"halve": halve, "kept": kept, "under_way": run.adopted(plan, under_way or [])}
+        outcome: Any = running.run(run.submit, plan, options, (run.events.append,), **given)
     except Exception as error:
         outcome = error
     first = 0 if under_way else 1

@@ -86,20 +86,20 @@ class TextTask(MapTask):
 
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         names = [_name(plain) for plain in call["ranges"]]
-        piece = tuple(call["ranges"][0].get("piece", ()))
+        half = tuple(call["ranges"][0].get("half", ()))
         range_ids = tuple(plain["id"] for plain in call["ranges"])
-        return pack(Envelope(range_ids, len(names), "6", " ".join(names).encode(), piece=piece))
+        return pack(Envelope(range_ids, len(names), "6", " ".join(names).encode(), half=half))
 
 
 def _name(plain: dict[str, Any]) -> str:
-    return "".join(map(str, (plain["id"], *("ab"[half] for half in plain.get("piece", ())))))
+    return "".join(map(str, (plain["id"], *("ab"[half] for half in plain.get("half", ())))))
 
 
 class TextFold(ReduceTask):
     """A fold that needs no ROOT: partials in the order of the plan. A range that is missing or there twice is an error."""
 
     def _fold(self, results: list[bytes], storage: Any, began: dict[str, float]) -> bytes:
-        envelopes = {(found.range_ids, found.piece): found for found in map(unpack, [*self.kept, *results])}
+        envelopes = {(found.range_ids, found.half): found for found in map(unpack, [*self.kept, *results])}
         check_each_range_once(self.range_ids, list(envelopes.values()))
         entries = sum(found.entries or 0 for found in envelopes.values())
         body = " ".join(bytes(envelopes[known].body).decode() for known in sorted(envelopes))

@@ -73,13 +73,13 @@ def list_(config: str | None, as_json: bool) -> None:
     if config is not None:
         _list_stored(_run.storage(config), as_json)
         return
-    place = _folder()
-    found = [_facts(known) for known in library.libraries(place)]
-    waiting = len(build.wanted(place)[0])
+    folder = _folder()
+    found = [_facts(known) for known in library.libraries(folder)]
+    waiting = len(build.wanted(folder)[0])
     if as_json:
-        click.echo(json.dumps({"folder": place, "libraries": found, "wanted": waiting}))
+        click.echo(json.dumps({"folder": folder, "libraries": found, "wanted": waiting}))
         return
-    click.echo(place)
+    click.echo(folder)
     for facts in found:
         click.echo("{name:28} {lines:5} instantiations {kib:7} KiB, compiled in {seconds} s".format(**facts))
     click.echo(f"{len(found)} libraries; {waiting} instantiations to be compiled (rdf-lithops cache build)")
@@ -120,7 +120,7 @@ def build_(config: str | None, as_json: bool) -> None:
       rdf-lithops cache build
       rdf-lithops cache build --config my_cloud.yaml
     """
-    place = _folder()
+    folder = _folder()
     if build.compiler() is None:
         raise PlanError("expected a C++ compiler on PATH (g++ or c++), found none: install g++")
     if noting.is_left():
@@ -129,13 +129,13 @@ def build_(config: str | None, as_json: bool) -> None:
             raise CheckFailed("the compiler failed; what it said is above")
     if config is not None:
         storage = _run.storage(config)
-        _say(as_json, "libraries", library_store.put(storage, place), _shown(storage), "{} libraries in {}")
+        _say(as_json, "libraries", library_store.put(storage, folder), _shown(storage), "{} libraries in {}")
         return
-    _say(as_json, "libraries", len(list(library.libraries(place))), place, "{} libraries in {}")
+    _say(as_json, "libraries", len(list(library.libraries(folder))), folder, "{} libraries in {}")
 
 
-def _say(as_json: bool, what: str, count: int, place: str, text: str) -> None:
-    click.echo(json.dumps({"folder": place, what: count}) if as_json else text.format(count, place))
+def _say(as_json: bool, what: str, count: int, folder: str, text: str) -> None:
+    click.echo(json.dumps({"folder": folder, what: count}) if as_json else text.format(count, folder))
 
 
 @command.command("check", short_help="Load everything that is there.")
@@ -157,8 +157,8 @@ def check(config: str | None, as_json: bool) -> None:
             raise CheckFailed("\n".join(f"{each.key}: {each.wrong}" for each in found if each.wrong))
         _say(as_json, "whole", len(found), _shown(storage), "{} libraries in {} are whole")
         return
-    place = _folder()
-    there = [name for name in sorted(os.listdir(place)) if name.endswith(".so")]
+    folder = _folder()
+    there = [name for name in sorted(os.listdir(folder)) if name.endswith(".so")]
     program = f"from {library.__name__} import load_all; load_all()"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, stdin=subprocess.DEVNULL
@@ -166,7 +166,7 @@ def check(config: str | None, as_json: bool) -> None:
     refused = [line for line in done.stderr.splitlines() if "instantiation library" in line]
     if done.returncode or refused:
         raise CheckFailed("\n".join(refused) or done.stderr)
-    _say(as_json, "loaded", len(there), place, "{} libraries of {} load")
+    _say(as_json, "loaded", len(there), folder, "{} libraries of {} load")
 
 
 @command.command("clear", short_help="Remove all of it.")
@@ -185,12 +185,12 @@ def clear(config: str | None, as_json: bool) -> None:
         storage = _run.storage(config)
         _say(as_json, "removed", library_store.remove_stored(storage), _shown(storage), "{} libraries removed from {}")
         return
-    place = _folder()
-    names = [name for name in os.listdir(place) if _is_ours(name)]
+    folder = _folder()
+    names = [name for name in os.listdir(folder) if _is_ours(name)]
     for name in names:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(place, name))
-    _say(as_json, "removed", sum(name.endswith(".so") for name in names), place, "{} libraries removed from {}")
+            os.unlink(os.path.join(folder, name))
+    _say(as_json, "removed", sum(name.endswith(".so") for name in names), folder, "{} libraries removed from {}")
 
 
 def _is_ours(name: str) -> bool:

@@ -39,10 +39,10 @@ def command(config: str | None, older_than_hours: float, remove: bool, as_json: 
       rdf-lithops gc --older-than 0 --remove --config my_cloud.yaml
     """
     with _run.executor(config) as executor:
-        from ..executor.run_places import places
+        from ..executor.run_folders import lithops_folders
 
         storage = executor.storage
-        found = leftovers.find(storage, places(executor), older_than_hours * HOUR_S)
+        found = leftovers.find(storage, lithops_folders(executor), older_than_hours * HOUR_S)
         if remove:
             from ..dataset.snapshots import tidy
 

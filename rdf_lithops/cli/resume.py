@@ -30,10 +30,10 @@ def command(config: str | None, as_json: bool) -> None:
     """
     with _run.executor(config) as executor:
         from ..executor import leftovers, resuming
-        from ..executor.run_places import places
+        from ..executor.run_folders import lithops_folders
 
         storage = executor.storage
-        found = leftovers.find(storage, places(executor), 0.0)
+        found = leftovers.find(storage, lithops_folders(executor), 0.0)
         known = [each for each in (resuming.resumable(storage, run) for run in found) if each is not None]
     if as_json:
         click.echo(json.dumps({"runs": known}))

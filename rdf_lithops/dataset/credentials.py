@@ -23,7 +23,7 @@ from ..errors import CredentialsError, DataAccessError
 from ..files import object_stores, xrootd
 from ..options import CREDENTIAL_KINDS
 from ..travels import sealed as far
-from ..travels.sealed import Sealed, pack, read_found, token_places
+from ..travels.sealed import Sealed, pack, read_found, token_files
 from .tickets import copied, file_of, principal_and_end
 
 __all__ = [
@@ -140,7 +140,7 @@ def _token() -> Credential | None:
     value = os.environ.get("BEARER_TOKEN")
     if value:
         return _read_token("BEARER_TOKEN", value.encode())
-    for path, chosen in token_places():
+    for path, chosen in token_files():
         data, trouble = _read(path, chosen)
         if data is not None:
             return _read_token(path, data)

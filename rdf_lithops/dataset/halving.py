@@ -12,52 +12,51 @@ __all__ = ["halves"]
 
 logger = logging.getLogger(__name__)
 
-Plain = dict[str, Any]
+Fields = dict[str, Any]
 
 
-def halves(plain: Plain) -> list[Plain]:  # decision 48
+def halves(fields: Fields) -> list[Fields]:  # decision 48
     """Return the two halves of a range, as dictionaries; nothing where it is one entry or one cluster, or of a kind that
     cannot be cut.
 
-    A half has its range's id, and says in ``piece`` which one it is: a path of 0 and 1, as a half may be cut again. Together
+    A half has its range's id, and says in ``half`` which one it is: a path of 0 and 1, as a half may be cut again. Together
     they hold each entry of the range once. Files that cannot be read here leave the range as it is, with a warning.
     """
-    ends = (
-        _middle_entry(plain) if plain["kind"] == "entries" else _middle_cluster(plain) if plain["kind"] == "files" else None
-    )
+    middle = {"entries": _middle_entry, "files": _middle_cluster}.get(fields["kind"])
+    ends = None if middle is None else middle(fields)
     if ends is None:
         return []
-    piece = plain.get("piece", [])
-    return [{**plain, **end, "piece": [*piece, side]} for side, end in enumerate(ends)]
+    half = fields.get("half", [])
+    return [{**fields, **end, "half": [*half, side]} for side, end in enumerate(ends)]
 
 
-def _middle_entry(plain: Plain) -> tuple[Plain, Plain] | None:
-    middle = (plain["start"] + plain["end"]) // 2
-    return ({"end": middle}, {"start": middle}) if middle > plain["start"] else None
+def _middle_entry(fields: Fields) -> tuple[Fields, Fields] | None:
+    middle = (fields["start"] + fields["end"]) // 2
+    return ({"end": middle}, {"start": middle}) if middle > fields["start"] else None
 
 
-def _middle_cluster(plain: Plain) -> tuple[Plain, Plain] | None:
+def _middle_cluster(fields: Fields) -> tuple[Fields, Fields] | None:
     """Return what the two halves change of the range: the boundary between clusters with about as many entries before it as
     behind.
 
     DistRDF takes the first cluster that begins at or behind ``fraction * entries``, rounded down.
     """
-    if plain["files"] is None:  # with friends each range has all files, and travels without them
+    if fields["files"] is None:  # with friends each range has all files, and travels without them
         return None
-    first, last = plain["first_file"], plain["last_file"]
+    first, last = fields["first_file"], fields["last_file"]
     try:
         looks = [
-            look(name, tree, (), bool(plain.get("rntuple")))
-            for tree, name in zip(plain["trees"][first:last], plain["files"][first:last], strict=True)
+            look(name, tree, (), bool(fields.get("rntuple")))
+            for tree, name in zip(fields["trees"][first:last], fields["files"][first:last], strict=True)
         ]
     except Exception as error:
-        logger.warning("range %s stays as it is: its files cannot be read here: %s", plain["id"], error)
+        logger.warning("range %s stays as it is: its files cannot be read here: %s", fields["id"], error)
         return None
     seen = [(found.boundaries, found.entries) for found in looks]
     entries = [count for _, count in seen]
     before = [0, *itertools.accumulate(entries)]
-    start = before[0] + int(plain["start_fraction"] * entries[0])
-    end = before[-2] + int(plain["end_fraction"] * entries[-1])
+    start = before[0] + int(fields["start_fraction"] * entries[0])
+    end = before[-2] + int(fields["end_fraction"] * entries[-1])
     inside = [
         (before[number] + int(boundary), number, int(boundary))
         for number, (clusters, count) in enumerate(seen)

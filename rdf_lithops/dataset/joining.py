@@ -36,7 +36,7 @@ def joined(destination: Destination, files: Sequence[str]) -> list[str]:
         return given
     if sum(map(os.path.getsize, given)) > SINGLE_BYTES or not _is_tree_alone(given[0]):
         return given
-    target = snapshot_parts.part_url({**destination.plain(), "run": destination.run[:-1] + "1"}, 0)
+    target = snapshot_parts.part_url({**destination.fields(), "run": destination.run[:-1] + "1"}, 0)
     try:
         with tempfile.TemporaryDirectory(prefix="rdf_lithops-merge-") as folder:
             snapshot_parts.merge(given, target, folder)

@@ -79,11 +79,11 @@ class Manifest:
     @classmethod
     def loaded(cls, text: str) -> Manifest:
         """Read what ``dumped`` gave; ValueError for another format."""
-        plain = json.loads(text)
-        if plain.get("format") != FORMAT:
-            raise ValueError(f"expected format {FORMAT}, got {plain.get('format')}")
-        files, old = (tuple(File(**item) for item in plain[name]) for name in ("files", "old"))
-        return cls(plain["run"], files, old, tuple(plain["past"]))
+        said = json.loads(text)
+        if said.get("format") != FORMAT:
+            raise ValueError(f"expected format {FORMAT}, got {said.get('format')}")
+        files, old = (tuple(File(**item) for item in said[name]) for name in ("files", "old"))
+        return cls(said["run"], files, old, tuple(said["past"]))
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,8 @@ def _manifest(folder: str, stem: str, text: str) -> Manifest:
 
 def _json(text: str) -> dict[str, Any]:
     with contextlib.suppress(ValueError):
-        plain = json.loads(text)
-        return plain if isinstance(plain, dict) else {}
+        said = json.loads(text)
+        return said if isinstance(said, dict) else {}
     return {}
 
 

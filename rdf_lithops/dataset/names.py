@@ -280,7 +280,7 @@ def _matches(pattern: str) -> list[str]:
     try:
         found = sorted(_walk(f"{scheme}://{host}/{lead}", path.strip("/").split("/")))
     except remote.AccessFailure as failure:
-        raise _refusal(failure.plain) from failure
+        raise _refusal(failure.fields) from failure
     return [f"{name}?{query}" if query else name for name in found]
 
 
@@ -393,5 +393,5 @@ def versions(names: Iterable[str]) -> dict[str, str]:
                 found.update(zip(single, pool.map(lambda url: remote.version_of(url, known), wanted), strict=True))
                 _books.add(access.Fetched(len(single), len(single)))  # a version is told with one byte
     except remote.AccessFailure as failure:
-        raise _refusal(failure.plain) from failure
+        raise _refusal(failure.fields) from failure
     return found

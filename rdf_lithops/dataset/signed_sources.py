@@ -16,7 +16,7 @@ from ..files.secret_urls import is_signed, name_of
 # isort: split
 import ROOT
 
-__all__ = ["named", "named_arguments", "named_plain", "of"]
+__all__ = ["named", "named_arguments", "named_fields", "of"]
 
 MAX_KEPT = 20_000
 
@@ -123,12 +123,12 @@ def _friends(info: Any) -> list[tuple[tuple[str, str], list[str], list[str]]]:
     ]
 
 
-def named_plain(plain: Mapping[str, Any]) -> dict[str, Any]:
+def named_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return a range, or what ranges share, as it travels: with names in it, and no URLs with secrets, whoever made it."""
-    changed = dict(plain)
-    if plain.get("files"):
-        changed["files"] = [named(name) for name in plain["files"]]
-    if plain.get("friends"):
-        chains = [[named(name) for name in files] for files in plain["friends"]["files"]]
-        changed["friends"] = {**plain["friends"], "files": chains}
+    changed = dict(fields)
+    if fields.get("files"):
+        changed["files"] = [named(name) for name in fields["files"]]
+    if fields.get("friends"):
+        chains = [[named(name) for name in files] for files in fields["friends"]["files"]]
+        changed["friends"] = {**fields["friends"], "files": chains}
     return changed

@@ -59,7 +59,7 @@ class Destination:
         """What the user named, in full."""
         return f"{self.folder}{self.stem}.root"
 
-    def plain(self) -> Output:
+    def fields(self) -> Output:
         """Return what a worker needs to know; with "ending", the names of parts are none that anybody looks for."""
         ending = PART if manifest.is_local(self.folder) else ""
         return {"folder": self.folder, "stem": self.stem, "run": self.run, "ending": ending}
@@ -262,7 +262,7 @@ def merge_ranges(  # decision 38
             filled = 0
         groups[-1].append(part)
         filled += sizes.get(part, 0)
-    merged = {**destination.plain(), "run": destination.run[:-1] + "1"}
+    merged = {**destination.fields(), "run": destination.run[:-1] + "1"}
     names: list[str] = []
     ranges: list[dict[str, Any]] = []
     for number, sources in enumerate(groups):

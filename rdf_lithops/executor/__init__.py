@@ -10,7 +10,7 @@ lithops_copy      Lithops' copy of its own package on this machine
 local_processes   what a driver runs beside itself on its own machine
 releasing         what belongs to an executor ends with it
 payload           the user's headers, libraries, C++ and ``initialize``, gathered
-run_places        what one run keeps in Lithops' storage and gives its calls
+run_folders       what one run keeps in Lithops' storage and gives its calls
 library_store     this machine's instantiation libraries, for workers elsewhere
 submission        one ``map_reduce``: submitted, looked at, cancelled, forgotten
 gate              where ``map_reduce`` waits between maps and reducer, where a reducer that waits would be paid

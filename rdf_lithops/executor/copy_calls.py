@@ -19,7 +19,7 @@ from ..run.events import CallEnded, Event
 from ..travels.envelope import unpack
 from ..worker.copying import GatherTask
 from ..worker.surroundings import Surroundings
-from . import registry, run_places, submission
+from . import registry, run_folders, submission
 from .payload import Payload
 
 __all__ = ["Shown", "run_parts"]
@@ -50,11 +50,11 @@ def run_parts(
 
     with contextlib.ExitStack() as stack, _told():
         stack.enter_context(interrupts.heard())
-        place = stack.enter_context(run_places.opened(session, Payload({}, b"", None)))
-        sealed, extra_env = stack.enter_context(run_places.delivered(session, place, _credentials(parts, options)))
-        plan = _planned(kind, parts, run_places.beats(session, options), sealed, options.faults)
-        submit = functools.partial(submission.submit, session, options=options, place=place)
-        outcome = running.run(submit, dataclasses.replace(plan, extra_env=extra_env), options, (hear,), place.run_id)
+        run_folder = stack.enter_context(run_folders.opened(session, Payload({}, b"", None)))
+        sealed, extra_env = stack.enter_context(run_folders.delivered(session, run_folder, _credentials(parts, options)))
+        plan = _planned(kind, parts, run_folders.beats(session, options), sealed, options.faults)
+        submit = functools.partial(submission.submit, session, options=options, run_folder=run_folder)
+        outcome = running.run(submit, dataclasses.replace(plan, extra_env=extra_env), options, (hear,), run_folder.run_id)
         outcomes.read_result(outcome.envelope)
 
 

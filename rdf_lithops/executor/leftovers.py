@@ -26,7 +26,7 @@ __all__ = [
     "RECORD_NAME",
     "RUNS_PREFIX",
     "Leftover",
-    "Places",
+    "LithopsFolders",
     "claim",
     "find",
     "remove",
@@ -42,7 +42,7 @@ KEY_PREFIX = "rdf_lithops-key-"  # a file with the key of a run, locked by its d
 
 
 @dataclass(frozen=True)
-class Places:
+class LithopsFolders:
     """Where Lithops keeps its things: a prefix in the storage, and folders of this machine."""
 
     jobs_prefix: str
@@ -85,13 +85,13 @@ def claim(folder: str) -> Any:
     return lock
 
 
-def find(storage: Any, places: Places, older_than_s: float) -> list[Leftover]:
+def find(storage: Any, lithops_folders: LithopsFolders, older_than_s: float) -> list[Leftover]:
     """Leftovers that are at least so old, oldest first. ``storage`` is Lithops' Storage."""
-    found = [*_dead_runs(storage, places), *_dead_folders(places)]
+    found = [*_dead_runs(storage, lithops_folders), *_dead_folders(lithops_folders)]
     return sorted((each for each in found if each.age_s >= older_than_s), key=lambda each: -each.age_s)
 
 
-def _dead_runs(storage: Any, places: Places) -> Iterator[Leftover]:
+def _dead_runs(storage: Any, lithops_folders: LithopsFolders) -> Iterator[Leftover]:
     keys = storage.list_keys(storage.bucket, f"{RUNS_PREFIX}/")
     for run_id in sorted({key.split("/")[2] for key in keys}):
         began, _, _ = run_id.partition("-")
@@ -103,10 +103,10 @@ def _dead_runs(storage: Any, places: Places) -> Iterator[Leftover]:
         own = [key for key in keys if key.split("/")[2] == run_id]
         paths: list[str] = []
         for job_key in record.get("job_keys", ()):
-            own += storage.list_keys(storage.bucket, f"{places.jobs_prefix}/{job_key}/")
-            paths += [os.path.join(folder, name) for folder in places.job_folders for name in _names_of(job_key)]
+            own += storage.list_keys(storage.bucket, f"{lithops_folders.jobs_prefix}/{job_key}/")
+            paths += [os.path.join(folder, name) for folder in lithops_folders.job_folders for name in _names_of(job_key)]
         if record.get("executor_id"):  # its functions; only Lithops' own executors of that name use them
-            own += storage.list_keys(storage.bucket, f"{places.jobs_prefix}/{record['executor_id']}/")
+            own += storage.list_keys(storage.bucket, f"{lithops_folders.jobs_prefix}/{record['executor_id']}/")
         there = tuple(path for path in paths if os.path.exists(path))
         outputs = tuple((str(folder), str(stem), str(run)) for folder, stem, run in record.get("outputs", ()))
         found = Leftover(f"run {run_id}", time.time() - int(began), tuple(own), there, outputs)
@@ -136,9 +136,9 @@ def _read_record(storage: Any, key: str) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def _dead_folders(places: Places) -> Iterator[Leftover]:
+def _dead_folders(lithops_folders: LithopsFolders) -> Iterator[Leftover]:
     """Folders in which no process lives, and keys of runs that no driver holds."""
-    with os.scandir(places.temporary_folder) as entries:
+    with os.scandir(lithops_folders.temporary_folder) as entries:
         for entry in entries:
             if not entry.name.startswith(WARM_FOLDER_PREFIX):
                 continue

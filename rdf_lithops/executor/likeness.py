@@ -44,16 +44,16 @@ class Likeness:
     digests: dict[str, Any] = field(default_factory=dict, repr=False)
     program: tuple[str, str] = ("", "")
 
-    def plain(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """As the record of a run has it."""
         return {"key": self.key, "digests": self.digests, "program": list(self.program)}
 
     @classmethod
-    def read(cls, plain: Any) -> Likeness | None:
-        """The inverse of ``plain``; None for what is none."""
+    def read(cls, fields: Any) -> Likeness | None:
+        """The inverse of ``fields``; None for what is none."""
         try:
-            script, folder = plain["program"]
-            return cls(str(plain["key"]), dict(plain["digests"]), (str(script), str(folder)))
+            script, folder = fields["program"]
+            return cls(str(fields["key"]), dict(fields["digests"]), (str(script), str(folder)))
         except (TypeError, KeyError, ValueError):
             return None
 

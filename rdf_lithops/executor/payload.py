@@ -30,12 +30,12 @@ __all__ = ["Payload", "dumps", "gather", "user_modules_by_value"]
 
 @dataclass(frozen=True)
 class Payload:
-    """The user's code: ``plain`` travels with the tasks, ``bundle`` (a tar archive, bytes) through the storage.
+    """The user's code: ``fields`` travels with the tasks, ``bundle`` (a tar archive, bytes) through the storage.
 
-    ``plain["bundle"]`` is None where there are no files, else says under which key the tasks find it.
+    ``fields["bundle"]`` is None where there are no files, else says under which key the tasks find it.
     """
 
-    plain: dict[str, Any]
+    fields: dict[str, Any]
     initialisation: bytes
     bundle: bytes | None
 
@@ -61,8 +61,8 @@ def gather(backend: Any, recorded: Sequence[Recorded] = ()) -> Payload:
     digest = hashlib.sha256(bundle or b"")
     digest.update(json.dumps([work.steps, files]).encode())
     digest.update(initialisation)
-    plain = {"format": 2, "sha256": digest.hexdigest(), "steps": work.steps, "bundle": None}
-    return Payload(plain, initialisation, bundle)
+    fields = {"format": 2, "sha256": digest.hexdigest(), "steps": work.steps, "bundle": None}
+    return Payload(fields, initialisation, bundle)
 
 
 class Recorded(Protocol):

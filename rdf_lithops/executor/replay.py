@@ -34,11 +34,11 @@ def keep(folder: str, run_id: str, plan: Plan, range_ids: Sequence[int], bundle:
             file.write(bundle)
     paths = []
     for item in plan.iterdata:
-        for plain in item["call"]["ranges"]:
-            if plain["id"] in range_ids:
-                paths.append(os.path.join(place, f"range-{plain['id']}.json"))
+        for fields in item["call"]["ranges"]:
+            if fields["id"] in range_ids:
+                paths.append(os.path.join(place, f"range-{fields['id']}.json"))
                 with open(paths[-1], "w") as text:
-                    json.dump({"call": {"id": item["call"]["id"], "ranges": [plain]}}, text)
+                    json.dump({"call": {"id": item["call"]["id"], "ranges": [fields]}}, text)
     return f"rdf-lithops replay {shlex.quote(paths[0])}" if paths else ""
 
 

@@ -152,7 +152,7 @@ def _size_and_version(name: str, known: dict[str, str]) -> tuple[int, str]:
     if name.partition("://")[0] in xrootd.SCHEMES:
         seen_by_root = dataset.versions([name])[name]
         if not seen_by_root:
-            failure = access.unreadable([name]) or remote.AccessFailure("failed", name, "it has no size", "try again").plain
+            failure = access.unreadable([name]) or remote.AccessFailure("failed", name, "it has no size", "try again").fields
             raise credentials.told_beside(DataAccessError.of(failure))
         return int(seen_by_root.rpartition(":")[2]), seen_by_root
     try:
@@ -160,10 +160,10 @@ def _size_and_version(name: str, known: dict[str, str]) -> tuple[int, str]:
             return remote.size_and_version(signed_sources.of([name]).get(name, name), known)
         seen = os.stat(name)
     except remote.AccessFailure as failure:
-        raise credentials.told_beside(DataAccessError.of(failure.plain)) from failure
+        raise credentials.told_beside(DataAccessError.of(failure.fields)) from failure
     except OSError as error:
         raise DataAccessError.of(
-            remote.AccessFailure("missing", name, str(error.strerror), "check the name").plain
+            remote.AccessFailure("missing", name, str(error.strerror), "check the name").fields
         ) from error
     return seen.st_size, f"{seen.st_mtime_ns}:{seen.st_size}"
 
@@ -339,7 +339,7 @@ def _read_manifest(target: str) -> list[CopiedFile]:
     except remote.AccessFailure as failure:
         if failure.kind == "missing":
             return []
-        raise DataAccessError.of(failure.plain) from failure
+        raise DataAccessError.of(failure.fields) from failure
     return [CopiedFile(**item) for item in json.loads(text)["files"]]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..fold.shelf import Shelf
 from ..travels.envelope import EnvelopeError, unpack
-from .leftovers import Leftover, Places, find, remove
+from .leftovers import Leftover, LithopsFolders, find, remove
 from .likeness import Likeness
 from .session import Session
 from .under_way import UnderWay
@@ -33,24 +33,26 @@ class Taken:
         self.runs: list[Leftover] = []
         self.under_way: tuple[list[int], UnderWay] | None = None
 
-    def remove(self, session: Session, places: Places) -> None:
+    def remove(self, session: Session, folders: LithopsFolders) -> None:
         """Delete all that those runs have left; to be called when the answer is there."""
         if not self.runs:
             return
         storage, names = session.executor.storage, {run.name for run in self.runs}
-        now = [each for each in find(storage, places, 0.0) if each.name in names]  # their calls have written meanwhile
+        now = [each for each in find(storage, folders, 0.0) if each.name in names]  # their calls have written meanwhile
         remove(storage, now, lambda folder, stem, run: None)  # runs with Snapshots are never taken up
 
 
-def take_up(session: Session, places: Places, likeness: Likeness, shelf: Shelf, iterdata: Sequence[dict[str, Any]]) -> Taken:
+def take_up(
+    session: Session, folders: LithopsFolders, likeness: Likeness, shelf: Shelf, iterdata: Sequence[dict[str, Any]]
+) -> Taken:
     """Take up what runs of this ``likeness`` have left whose driver ran on this machine and is gone: partials go onto the
     ``shelf``. What another run of the same program has left, and what makes it useless, is said in the log.
 
     A partial that cannot be read, is damaged, or is of no call of ``iterdata`` as a whole is left, and computed anew.
     """
     taken, storage = Taken(), session.executor.storage
-    calls = {tuple(sorted(plain["id"] for plain in item["call"]["ranges"])): item["call"]["id"] for item in iterdata}
-    for run in find(storage, places, 0.0):
+    calls = {tuple(sorted(fields["id"] for fields in item["call"]["ranges"])): item["call"]["id"] for item in iterdata}
+    for run in find(storage, folders, 0.0):
         before = Likeness.read(run.resumes)
         if before is None:
             continue
@@ -124,6 +126,6 @@ def _take(storage: Any, name: str, shelf: Shelf, calls: dict[tuple[int, ...], in
         logger.debug("%s cannot be read: %s", name, problem)
         return
     call_id = calls.get(envelope.range_ids)
-    if call_id is None or call_id in partials or envelope.piece or envelope.error is not None or envelope.stored is not None:
+    if call_id is None or call_id in partials or envelope.half or envelope.error is not None or envelope.stored is not None:
         return
     partials[call_id] = shelf.put(packed, storage)

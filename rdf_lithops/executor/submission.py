@@ -27,7 +27,7 @@ from .localhost import LocalJobs
 from .looks import OUTAGE_PATIENCE_S, Looks, pause_s, rest_s
 from .pods import Pods
 from .registry import bring_up
-from .run_places import Place, call_off, record
+from .run_folders import RunFolder, call_off, record
 from .session import Session
 from .turns import Turns
 
@@ -44,7 +44,7 @@ MOST_ENDS = 512  # that are read before they are told
 MOST_BEATS = 128  # that are read at a time; of the others it is known that they have beaten
 
 
-def submit(session: Session, plan: Plan, options: Options, place: Place) -> LithopsSubmission:
+def submit(session: Session, plan: Plan, options: Options, run_folder: RunFolder) -> LithopsSubmission:
     """Start ``plan`` through the executor's ``map_reduce``; raises SubmissionError where trying again may help.
 
     localhost bills nobody and queues the reducer behind the maps. Elsewhere ``map_reduce`` itself waits until the reducer
@@ -53,12 +53,12 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
     """
     given = {"include_modules": None, "timeout": _call_limit_s(plan, options), "extra_env": plan.extra_env}
     functions = plan.map_task, plan.iterdata, plan.reduce_task
-    before = set(place.job_keys)
+    before = set(run_folder.job_keys)
 
     def prepare() -> None:
         session.check_open()
         session.jobs.sweep()
-        record(session, place, [item["call"]["id"] for item in plan.iterdata])
+        record(session, run_folder, [item["call"]["id"] for item in plan.iterdata])
 
     try:
         if session.local:
@@ -69,7 +69,7 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
                 prepare()
                 with submitting(session):
                     futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
-            return LithopsSubmission(session, plan, place, futures[:-1], futures[-1])
+            return LithopsSubmission(session, plan, run_folder, futures[:-1], futures[-1])
         interrupts.check()
         session.check_open()
         session.jobs.check_free()
@@ -77,11 +77,11 @@ def submit(session: Session, plan: Plan, options: Options, place: Place) -> Lith
         limits_s = {} if options.deadline_s is None else {"deadline_s": options.deadline_s}
         map_reduce = functools.partial(session.executor.map_reduce, *functions, spawn_reducer=ALL_COMPLETED, **given)
         maps = gate.start(map_reduce, limits_s, pods.check)
-        return LithopsSubmission(session, plan, place, maps, None, gate, pods)
+        return LithopsSubmission(session, plan, run_folder, maps, None, gate, pods)
     except BaseException as error:
-        session.jobs.withdraw(set(place.job_keys) - before, error)
+        session.jobs.withdraw(set(run_folder.job_keys) - before, error)
         if isinstance(error, Exception) and _may_pass(error):
-            _await_answer(place, options)
+            _await_answer(run_folder, options)
             raise SubmissionError(f"Lithops could not submit the calls: {type(error).__name__}: {error}") from error
         if type(error) is Exception or isinstance(error, OSError):  # Lithops raises nothing more precise; a disk is full
             what, ready = f"Lithops could not submit the calls: {error}", "is all there that it needs? rdf-lithops check"
@@ -100,13 +100,13 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.split(".")[0] in homes
 
 
-def _await_answer(place: Place, options: Options) -> None:
+def _await_answer(run_folder: RunFolder, options: Options) -> None:
     """Wait until the storage answers, whatever it says: while the network is away every attempt would be in vain."""
     until_s = time.monotonic() + min(OUTAGE_PATIENCE_S, options.deadline_s or math.inf)
     while time.monotonic() < until_s:
         interrupts.check()
         with contextlib.suppress(Exception):  # of the storage's own kind
-            place.storage.list_keys(place.storage.bucket, f"{place.prefix}/")
+            run_folder.storage.list_keys(run_folder.storage.bucket, f"{run_folder.prefix}/")
             return
         time.sleep(AWAY_S)
 
@@ -129,13 +129,13 @@ class LithopsSubmission:
         self,
         session: Session,
         plan: Plan,
-        place: Place,
+        run_folder: RunFolder,
         maps: list[Any],
         reduce: Any,
         gate: Gate | None = None,
         pods: Pods | None = None,
     ) -> None:
-        self.session, self._place, self.maps, self._reduce, self._gate = session, place, maps, reduce, gate
+        self.session, self._run_folder, self.maps, self._reduce, self._gate = session, run_folder, maps, reduce, gate
         self._pods = pods
         self._expected_s, self._began_s, self._changed_s = _expected_s(plan), time.monotonic(), time.monotonic()
         self._usd_per_s = None if plan.outlook is None else plan.outlook.usd_per_s
@@ -201,7 +201,7 @@ class LithopsSubmission:
     def _is_read_by_nobody_else(self, end: CallEnd) -> bool:
         """Whether the reducer is handed what a call gave, and no driver may take the run up."""
         is_small = end.data is not None and len(end.data) <= CLEARED_BYTES
-        return is_small and self.holds_reducer and self._place.resumes is None
+        return is_small and self.holds_reducer and self._run_folder.resumes is None
 
     def _look(self) -> None:
         """See which calls have ended: few that are left are asked after one by one, and listed only to hear who lives."""
@@ -293,7 +293,7 @@ class LithopsSubmission:
         """Have the calls end that nobody can kill, and say what they cost meanwhile."""
         running = len(self._seen.begun & self._open.keys())
         with contextlib.suppress(Exception):  # of a storage that does not answer: the run's end takes its record away
-            call_off(self.session, self._place, {future.job_key for future in self._submitted})
+            call_off(self.session, self._run_folder, {future.job_key for future in self._submitted})
         if running:
             usd = f", {running * self._beat_s * self._usd_per_s:.2g} USD at most" if self._usd_per_s else ""
             given = running, self._beat_s, usd

@@ -60,9 +60,9 @@ class Grant:
     settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, plain: Mapping[str, Any] | None) -> Grant:
+    def read(cls, fields: Mapping[str, Any] | None) -> Grant:
         """Make a Grant of the dictionary of its fields, as it travels; None gives an empty one."""
-        return cls(**(plain or {}))
+        return cls(**(fields or {}))
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,8 @@ def unreadable(names: Iterable[str]) -> dict[str, Any] | None:
             if found in text:
                 folder = f"/{path.strip('/').rpartition('/')[0]}"
                 next_command = command.format(url=name, host=host, folder=folder)
-                return remote.AccessFailure(kind, name, why, next_command).plain
-        return remote.AccessFailure("failed", name, text.splitlines()[0], "try again").plain
+                return remote.AccessFailure(kind, name, why, next_command).fields
+        return remote.AccessFailure("failed", name, text.splitlines()[0], "try again").fields
     return None
 
 
@@ -248,7 +248,7 @@ def broken_off(names: Iterable[str], said: str) -> dict[str, Any] | None:
     if url is None or not any(broken in said for broken in _BROKEN_READS):
         return None
     why = f"reading it, or another file of its range, broke off: {said.strip().splitlines()[-1]}"
-    return remote.AccessFailure("failed", remote.shown(url), why, "try again").plain
+    return remote.AccessFailure("failed", remote.shown(url), why, "try again").fields
 
 
 # -- the control connection ---------------------------------------------------------------------------------------------

@@ -112,18 +112,18 @@ class Cached:
                             raise OSError(f"{self.path} has lost bytes {begin} to {end}")
             return left
 
-    def store(self, start: int, pieces: Iterable[Any]) -> int:
-        """Keep ``pieces``, buffers that follow one another from ``start`` on; return by how many bytes that is more than
+    def store(self, start: int, buffers: Iterable[Any]) -> int:
+        """Keep ``buffers``, buffers that follow one another from ``start`` on; return by how many bytes that is more than
         before.
 
-        Raises OSError when the disk is full, and what ``pieces`` raises.
+        Raises OSError when the disk is full, and what ``buffers`` raises.
         """
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         end = start
         try:
-            for piece in pieces:
+            for buffer in buffers:
                 with self._lock:
-                    end = self._write(descriptor, memoryview(piece), end)
+                    end = self._write(descriptor, memoryview(buffer), end)
         finally:
             os.close(descriptor)
         with self._lock:
@@ -174,13 +174,13 @@ class Cache:
             self._objects.move_to_end(name)
             return self._objects[name]
 
-    def keep(self, cached: Cached, start: int, pieces: Iterable[Any]) -> None:
-        """Store ``pieces`` (see Cached.store), and make room for them.
+    def keep(self, cached: Cached, start: int, buffers: Iterable[Any]) -> None:
+        """Store ``buffers`` (see Cached.store), and make room for them.
 
-        When the disk is full, all that is kept goes, and nobody fails for that. Raises what ``pieces`` raises.
+        When the disk is full, all that is kept goes, and nobody fails for that. Raises what ``buffers`` raises.
         """
         try:
-            more = cached.store(start, pieces)
+            more = cached.store(start, buffers)
         except OSError:
             more, limit_bytes = 0, 0
         else:

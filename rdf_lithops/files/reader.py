@@ -113,7 +113,7 @@ class Reader:
                 self.holders, self.was_held, client.held = self.holders + 1, True, True
         elif message["op"] == "fetched":
             with self.lock:
-                answer = self.grants[message["grant"]].traffic.plain
+                answer = self.grants[message["grant"]].traffic.fields
         elif message["op"] == "facts":
             answer = {"cached_bytes": self.sources.cached_bytes, "pid": os.getpid(), "at_rest": self.at_rest}
         encoded = json.dumps(answer).encode()
@@ -204,7 +204,7 @@ def _refuse(plug: socket.socket, error: Exception) -> None:
     """Answer with what went wrong, as JSON that ``access`` makes an error of again."""
     if not isinstance(error, remote.AccessFailure):
         error = remote.AccessFailure("reader", "", f"{type(error).__name__}: {error}", "see reader.log beside its socket")
-    text = json.dumps(error.plain).encode()
+    text = json.dumps(error.fields).encode()
     plug.sendall(_ANSWER.pack(REFUSED, len(text)) + text)
 
 

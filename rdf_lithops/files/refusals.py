@@ -34,7 +34,7 @@ class AccessFailure(Exception):
         self.kind, self.url, self.why, self.next_command = kind, url, why, next_command
 
     @property
-    def plain(self) -> dict[str, str]:
+    def fields(self) -> dict[str, str]:
         """Its fields as a dictionary, to travel."""
         return dict(zip(("kind", "url", "why", "next_command"), self.args, strict=True))
 

@@ -24,7 +24,7 @@ __all__ = [
     "version_of",
 ]
 
-PIECE_BYTES = 256 << 10
+BUFFER_BYTES = 256 << 10
 TAIL_BYTES = 256 << 10  # fetched with the size: keys, streamers and the tree of most files, all of a small one
 
 
@@ -65,7 +65,7 @@ class RemoteObject:
             raise truncated(self.url, f"expected bytes {start} to {end}, got {len(data)}")
         return data
 
-    def pieces(self, start: int, end: int) -> Iterator[Any]:
+    def buffers(self, start: int, end: int) -> Iterator[Any]:
         """Yield bytes [start, end) in buffers as they arrive, so that none is as large as all of it. Raises as ``fetch``
         does."""
         if self.whole:
@@ -73,9 +73,9 @@ class RemoteObject:
             return
         at = start
         with _explained(self.url):
-            for piece in self._asked(start, end).stream(min_chunk_size=PIECE_BYTES):
-                at += len(piece)
-                yield piece
+            for buffer in self._asked(start, end).stream(min_chunk_size=BUFFER_BYTES):
+                at += len(buffer)
+                yield buffer
         if at != end:
             raise truncated(self.url, f"expected bytes {start} to {end}, got {at - start}")
 

@@ -24,12 +24,12 @@ def placeholder(index: int) -> str:
     return f"{_PLACEHOLDER}{index}/part.root"
 
 
-def part_url(output: Output, range_id: int, piece: Sequence[int] = ()) -> str:  # decision 36
-    """Return where the part of that range goes, or of that ``piece`` of a range that was halved.
+def part_url(output: Output, range_id: int, half: Sequence[int] = ()) -> str:  # decision 36
+    """Return where the part of that range goes, or of that ``half`` of a range that was halved.
 
     Names of a run sort in the order of its ranges.
     """
-    end = "".join(f"_{side}" for side in piece) + ".root" + output.get("ending", "")
+    end = "".join(f"_{side}" for side in half) + ".root" + output.get("ending", "")
     return f"{output['folder']}{output['stem']}_{output['run']}_{range_id:05d}{end}"
 
 
@@ -43,8 +43,8 @@ def redirected(nodes: dict[int, Any], folder: str) -> None:
             node.operation.args[1] = path
 
 
-def publish(result: Any, outputs: tuple[Output, ...], folder: str, plain: dict[str, Any]) -> None:
-    """Put the parts that range ``plain`` has written where they belong, and name them so in its ``result`` (a TaskResult).
+def publish(result: Any, outputs: tuple[Output, ...], folder: str, fields: dict[str, Any]) -> None:
+    """Put the parts that range ``fields`` has written where they belong, and name them so in its ``result`` (a TaskResult).
 
     The local files are removed, also when that fails. Raises stores.StoreFailure.
     """
@@ -53,7 +53,7 @@ def publish(result: Any, outputs: tuple[Output, ...], folder: str, plain: dict[s
     try:
         for item in ours:
             index = int(os.path.basename(os.path.dirname(item.filenames[0])))
-            url = part_url(outputs[index], plain["id"], plain.get("piece", ()))
+            url = part_url(outputs[index], fields["id"], fields.get("half", ()))
             stores.put(item.filenames[0], url, replace=False)
             item.local, item.filenames = item.filenames[0], [url]
     finally:

@@ -38,20 +38,20 @@ class Traffic:  # decision 85
             self.bytes += count
             self.requests += requests
 
-    def mended(self, pieces: Iterable[Any], expected: int) -> Iterator[Any]:
-        """Yield ``pieces``; take away again what of ``expected`` bytes, which are counted, does not come before they end."""
+    def mended(self, buffers: Iterable[Any], expected: int) -> Iterator[Any]:
+        """Yield ``buffers``; take away again what of ``expected`` bytes, which are counted, has not come by their end."""
         came, ended = 0, False
         try:
-            for piece in pieces:
-                came += len(piece)
-                yield piece
+            for buffer in buffers:
+                came += len(buffer)
+                yield buffer
             ended = True
         finally:
             if not ended:
                 self.add(came - expected)
 
     @property
-    def plain(self) -> dict[str, int]:
+    def fields(self) -> dict[str, int]:
         """Return both counts as they are sent: bytes, and requests."""
         return {"bytes": self.bytes, "requests": self.requests}
 
@@ -130,7 +130,7 @@ class Sources:
             self._cache.keep(source.cached, found.size - len(found.tail), [found.tail])
             source.found = dataclasses.replace(found, tail=b"")
         if found.whole and source.cached.missing([(0, found.size)]):
-            self._cache.keep(source.cached, 0, _pieces(found, 0, found.size, grant.traffic))
+            self._cache.keep(source.cached, 0, _buffers(found, 0, found.size, grant.traffic))
         return source
 
     def _found(self, grant: KeptGrant, url: str) -> Source:
@@ -166,13 +166,13 @@ class Sources:
         with source.lock:
             missing = subtract(source.cached.missing(wanted), union(source.coming))
             for start, end in split(merge_near(missing)):
-                pieces = _pieces(source.found, start, end, traffic)
-                source.coming[start, end] = self._fetching.submit(self._fetch, source, start, end, pieces)
+                buffers = _buffers(source.found, start, end, traffic)
+                source.coming[start, end] = self._fetching.submit(self._fetch, source, start, end, buffers)
             return [(place, future) for place, future in source.coming.items() if subtract(wanted, [place]) != wanted]
 
-    def _fetch(self, source: Source, start: int, end: int, pieces: Iterator[Any]) -> None:
+    def _fetch(self, source: Source, start: int, end: int, buffers: Iterator[Any]) -> None:
         try:
-            self._cache.keep(source.cached, start, pieces)
+            self._cache.keep(source.cached, start, buffers)
         finally:
             with source.lock:
                 source.coming.pop((start, end), None)
@@ -189,15 +189,15 @@ class Sources:
         """Put the bytes of ``extents`` behind one another ``into``: what could not be kept is fetched, and not kept."""
         at = 0
         for start, end in extents:
-            piece = into[at : at + end - start]
+            buffer = into[at : at + end - start]
             at += end - start
-            for begin, stop in source.cached.copy(start, piece):
+            for begin, stop in source.cached.copy(start, buffer):
                 traffic.add(source.found.travelling(begin, stop), requests=1)
-                piece[begin - start : stop - start] = source.found.fetch(begin, stop)
+                buffer[begin - start : stop - start] = source.found.fetch(begin, stop)
 
 
-def _pieces(found: remote.RemoteObject, start: int, end: int, traffic: Traffic) -> Iterator[Any]:
+def _buffers(found: remote.RemoteObject, start: int, end: int, traffic: Traffic) -> Iterator[Any]:
     """Yield bytes [start, end) as they arrive, and count them in ``traffic``."""
     expected = found.travelling(start, end)
     traffic.add(expected, requests=1)
-    return traffic.mended(found.pieces(start, end), expected)
+    return traffic.mended(found.buffers(start, end), expected)

@@ -51,14 +51,14 @@ def register() -> None:
 
 
 def taken_apart(  # decision 39
-    result: Any, prefix: str, limit_bytes: int, range_ids: tuple[int, ...], piece: tuple[int, ...] = ()
+    result: Any, prefix: str, limit_bytes: int, range_ids: tuple[int, ...], half: tuple[int, ...] = ()
 ) -> dict[str, bytes]:
     """Replace the arrays of ``result`` (DistRDF's TaskResult) by ArrayParts; return what is to be stored, by key.
 
-    A part larger than ``limit_bytes`` is stored, below ``prefix``. Its key depends on the ranges, or the ``piece`` of one:
+    A part larger than ``limit_bytes`` is stored, below ``prefix``. Its key depends on the ranges, or the ``half`` of one:
     who runs them again writes the same object.
     """
-    name = "-".join(map(str, (range_ids[0], range_ids[-1], *piece)))
+    name = "-".join(map(str, (range_ids[0], range_ids[-1], *half)))
     blobs: dict[str, bytes] = {}
     mergeables: list[Any] = getattr(result, "mergeables", None) or []
     for index, mergeable in enumerate(mergeables):

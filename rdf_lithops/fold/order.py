@@ -61,14 +61,14 @@ def fold_order(envelopes: Sequence[Envelope], groups: Sequence[tuple[int, ...]])
 
     ``groups`` are the range ids of each call of the plan. Each range must be there once (see check_each_range_once).
     """
-    ordered = sorted(range(len(envelopes)), key=lambda position: (envelopes[position].range_ids, envelopes[position].piece))
+    ordered = sorted(range(len(envelopes)), key=lambda position: (envelopes[position].range_ids, envelopes[position].half))
     call_of = {range_id: number for number, range_ids in enumerate(groups) for range_id in range_ids}
     calls: dict[int, dict[tuple[int, ...], Tree]] = {}
     for position in ordered:
         range_ids = envelopes[position].range_ids
         call = calls.setdefault(call_of.get(range_ids[0], -1 - position), {})
         call.setdefault(range_ids, []).append(position)
-    return [_bare([_bare(pieces) for pieces in call.values()]) for call in calls.values()]
+    return [_bare([_bare(halves) for halves in call.values()]) for call in calls.values()]
 
 
 def flat(tree: Tree) -> list[int]:
@@ -85,7 +85,7 @@ def check_each_range_once(expected: Sequence[int], envelopes: Sequence[Envelope]
     shares: dict[int, Fraction] = {}
     for envelope in envelopes:
         for range_id in envelope.range_ids:
-            shares[range_id] = shares.get(range_id, Fraction(0)) + Fraction(1, 2 ** len(envelope.piece))
+            shares[range_id] = shares.get(range_id, Fraction(0)) + Fraction(1, 2 ** len(envelope.half))
     missing = sorted(range_id for range_id in set(expected) if shares.get(range_id, Fraction(0)) < 1)
     doubled = sorted(range_id for range_id, share in shares.items() if share > 1)
     unknown = sorted(set(shares) - set(expected))

@@ -184,7 +184,7 @@ def fold(reducer: bytes, partials: Iterable[bytes], order: list[Any], began: Beg
         return sum_of
 
     pickles = dumped(folded(order))
-    heads.sort(key=lambda envelope: (envelope.range_ids, envelope.piece))
+    heads.sort(key=lambda envelope: (envelope.range_ids, envelope.half))
     range_ids = tuple(dict.fromkeys(range_id for envelope in heads for range_id in envelope.range_ids))
     counts = [envelope.entries for envelope in heads]
     facts: Facts = {

@@ -39,7 +39,7 @@ class Shelf:
         if storage is None or len(packed) < self.at_least_bytes:
             return packed
         envelope = unpack(packed)
-        if envelope.error is not None or envelope.parts:
+        if envelope.error is not None or envelope.inner:
             return packed
         # a name of its own for each copy of a call: a second one must not replace what a fold is reading
         key = f"{self.prefix}/{envelope.range_ids[0]}-{os.urandom(6).hex()}"
@@ -103,7 +103,7 @@ def _take(packed: bytes, storage: Any) -> bytes:
     except Exception as problem:  # of the storage's own kind
         raise EnvelopeError(f"the partial at {reference.stored['key']} cannot be read: {problem}") from problem
     found = unpack(data)
-    if (found.range_ids, found.piece) != (reference.range_ids, reference.piece):
+    if (found.range_ids, found.half) != (reference.range_ids, reference.half):
         where = reference.stored["key"]
         raise EnvelopeError(f"expected ranges {reference.range_ids} at {where}, got {found.range_ids}")
     return data
@@ -111,7 +111,7 @@ def _take(packed: bytes, storage: Any) -> bytes:
 
 def bundle(packed: Sequence[bytes], facts: Facts) -> bytes:
     """Return one envelope that holds several, not folded, in the order of their ranges: the next round's work."""
-    pairs = sorted(((unpack(each), each) for each in packed), key=lambda pair: (pair[0].range_ids, pair[0].piece))
+    pairs = sorted(((unpack(each), each) for each in packed), key=lambda pair: (pair[0].range_ids, pair[0].half))
     return pack(
         Envelope(
             tuple(dict.fromkeys(range_id for envelope, _ in pairs for range_id in envelope.range_ids)),
@@ -119,7 +119,7 @@ def bundle(packed: Sequence[bytes], facts: Facts) -> bytes:
             pairs[0][0].root,
             b"".join(each for _, each in pairs),
             facts=facts,
-            parts=tuple(len(each) for _, each in pairs),
+            inner=tuple(len(each) for _, each in pairs),
         )
     )
 
@@ -127,7 +127,7 @@ def bundle(packed: Sequence[bytes], facts: Facts) -> bytes:
 def unbundle(envelope: Envelope) -> list[bytes]:
     """Return the packed envelopes that :func:`bundle` put together."""
     view, packed, start = memoryview(envelope.body), [], 0
-    for length in envelope.parts:
+    for length in envelope.inner:
         packed.append(bytes(view[start : start + length]))
         start += length
     return packed

@@ -83,7 +83,7 @@ class RangeFields(TypedDict, total=False):
     id: int  # in the order of the dataset
     graph: int  # of several graphs in one run, which
     unit: int  # and which call it would be in, if that graph ran alone
-    piece: list[int]  # which half of a range that was cut: a path of 0 and 1
+    half: list[int]  # which half of a range that was cut: a path of 0 and 1
     seen: dict[str, str]  # as in DatasetFields, of its own files
     # entries, and pyrdf (where they count from the first of its own files)
     start: int

@@ -36,7 +36,7 @@ def tell_first_entry(entry: int) -> None:
 
 
 def data_frame(source: str, item: Any) -> Any:  # decision 93
-    """Return DistRDF's TaskObjects of a range that ``ranges.from_plain`` made: a data frame, and the entries of its files.
+    """Return DistRDF's TaskObjects of a range that ``ranges.from_fields`` made: a data frame, and the entries of its files.
 
     There is no frame where there is nothing to read. Raises TypeChange where something would be read wrongly.
     """

@@ -17,24 +17,24 @@ from typing import Any
 from ..files import remote
 from .fields import DatasetFields, FriendsFields, RangeFields, SampleFields
 
-__all__ = ["FORMAT_VERSION", "annotate", "describe", "expanded", "files_of", "from_plain", "sample_position", "to_plain"]
+__all__ = ["FORMAT_VERSION", "annotate", "describe", "expanded", "files_of", "from_fields", "sample_position", "to_fields"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-Plain = dict[str, Any]  # of RangeFields or DatasetFields, as JSON gives it back
+Fields = dict[str, Any]  # of RangeFields or DatasetFields, as JSON gives it back
 
 
-def to_plain(ranges: list[Any]) -> tuple[list[RangeFields], DatasetFields]:
+def to_fields(ranges: list[Any]) -> tuple[list[RangeFields], DatasetFields]:
     """Turn DistRDF ranges into ``(range dictionaries, dataset dictionary)``, both JSON-dumpable."""
     dataset: DatasetFields = {"format": FORMAT_VERSION, "friends": None, "samples": [], "files": None, "trees": None}
-    plain: list[RangeFields] = []
+    fields: list[RangeFields] = []
     for number, item in enumerate(ranges):
         if hasattr(item, "filenames"):
-            plain.append(_files_to_plain(item, dataset))
+            fields.append(_files_to_fields(item, dataset))
         elif hasattr(item, "filelist"):
-            plain.append(_pyrdf_to_plain(number, item, dataset))
+            fields.append(_pyrdf_to_fields(number, item, dataset))
         elif hasattr(item, "start") and hasattr(item, "end"):
-            plain.append(
+            fields.append(
                 {
                     "format": FORMAT_VERSION,
                     "kind": "entries",
@@ -45,12 +45,12 @@ def to_plain(ranges: list[Any]) -> tuple[list[RangeFields], DatasetFields]:
             )
         else:
             raise TypeError(f"expected a range of entries or of files, got {type(item).__name__}")
-    return plain, dataset
+    return fields, dataset
 
 
-def _files_to_plain(item: Any, dataset: DatasetFields) -> RangeFields:
+def _files_to_fields(item: Any, dataset: DatasetFields) -> RangeFields:
     files, trees = [str(name) for name in item.filenames], [str(name) for name in item.treenames]
-    plain: RangeFields = {
+    fields: RangeFields = {
         "format": FORMAT_VERSION,
         "kind": "files",
         "id": item.id,
@@ -63,18 +63,18 @@ def _files_to_plain(item: Any, dataset: DatasetFields) -> RangeFields:
         "samples": None,
     }
     if getattr(item, "is_narrow", False):
-        plain["friends"] = _friends_to_plain(item.friendinfo)
+        fields["friends"] = _friends_to_fields(item.friendinfo)
     elif item.friendinfo is not None:
         # Friends are aligned by global entry number, so every range carries the whole list: keep it once.
-        dataset["friends"] = _friends_to_plain(item.friendinfo)
+        dataset["friends"] = _friends_to_fields(item.friendinfo)
         dataset["files"], dataset["trees"] = files, trees
-        plain["files"] = plain["trees"] = None
+        fields["files"] = fields["trees"] = None
     if item.samples is not None:
-        plain["samples"] = [sample_position(sample, dataset) for sample in item.samples]
-    return plain
+        fields["samples"] = [sample_position(sample, dataset) for sample in item.samples]
+    return fields
 
 
-def _pyrdf_to_plain(number: int, item: Any, dataset: DatasetFields) -> RangeFields:
+def _pyrdf_to_fields(number: int, item: Any, dataset: DatasetFields) -> RangeFields:
     """Return PyRDF's range ``number`` as a dictionary: it has no id of its own.
 
     Friends are aligned by entry number in the whole dataset, so with them each range must have all its files, which are kept
@@ -100,7 +100,7 @@ def _pyrdf_to_plain(number: int, item: Any, dataset: DatasetFields) -> RangeFiel
     }
 
 
-def _friends_to_plain(friends: Any) -> FriendsFields:
+def _friends_to_fields(friends: Any) -> FriendsFields:
     return {
         "names": [[str(name), str(alias)] for name, alias in friends.fFriendNames],
         "files": [[expanded(str(name)) for name in files] for files in friends.fFriendFileNames],
@@ -137,38 +137,38 @@ def sample_position(sample: Any, dataset: DatasetFields) -> int | None:
     return len(dataset["samples"]) - 1
 
 
-def from_plain(plain: Plain, dataset: Plain, exec_id: Any) -> Any:
+def from_fields(fields: Fields, dataset: Fields, exec_id: Any) -> Any:
     """Make the range again: DistRDF's, under the execution identifier ``exec_id``, or PyRDF's. Call it in a ROOT process."""
     from ROOT._distrdf import Ranges
 
-    if plain.get("format") != FORMAT_VERSION:
-        raise ValueError(f"expected a range of format {FORMAT_VERSION}, got {plain.get('format')}")
-    if plain["kind"] == "entries":
-        return Ranges.EmptySourceRange(exec_id, plain["id"], plain["start"], plain["end"])
-    files = plain["files"] if plain["files"] is not None else dataset["files"]
-    if plain["kind"] == "pyrdf":
-        return _pyrdf_from_plain(plain, dataset, files)
-    trees = plain["trees"] if plain["trees"] is not None else dataset["trees"]
-    samples = _samples_from_plain(dataset["samples"])
+    if fields.get("format") != FORMAT_VERSION:
+        raise ValueError(f"expected a range of format {FORMAT_VERSION}, got {fields.get('format')}")
+    if fields["kind"] == "entries":
+        return Ranges.EmptySourceRange(exec_id, fields["id"], fields["start"], fields["end"])
+    files = fields["files"] if fields["files"] is not None else dataset["files"]
+    if fields["kind"] == "pyrdf":
+        return _pyrdf_from_fields(fields, dataset, files)
+    trees = fields["trees"] if fields["trees"] is not None else dataset["trees"]
+    samples = _samples_from_fields(dataset["samples"])
     return Ranges.TreeRangePerc(
         exec_id,
-        plain["id"],
+        fields["id"],
         trees,
         files,
-        plain["first_file"],
-        plain["last_file"],
-        plain["start_fraction"],
-        plain["end_fraction"],
-        _friends_from_plain(plain.get("friends") or dataset["friends"]),
-        None if plain["samples"] is None else [samples[position] for position in plain["samples"]],
+        fields["first_file"],
+        fields["last_file"],
+        fields["start_fraction"],
+        fields["end_fraction"],
+        _friends_from_fields(fields.get("friends") or dataset["friends"]),
+        None if fields["samples"] is None else [samples[position] for position in fields["samples"]],
     )
 
 
-def annotate(item: Any, plain: Plain, dataset: Plain) -> None:
+def annotate(item: Any, fields: Fields, dataset: Fields) -> None:
     """Put on a range of files what DistRDF's ranges do not say and ``opening`` needs."""
-    item.shared, item.positions = dataset, plain["samples"]
-    item.samples_of_dataset = _samples_from_plain(dataset["samples"])
-    item.is_narrow, item.first_entry = bool(plain.get("friends")), plain.get("first_entry", 0)
+    item.shared, item.positions = dataset, fields["samples"]
+    item.samples_of_dataset = _samples_from_fields(dataset["samples"])
+    item.is_narrow, item.first_entry = bool(fields.get("friends")), fields.get("first_entry", 0)
 
 
 class _Start(int):
@@ -184,17 +184,17 @@ class _Start(int):
         return self.text
 
 
-def _pyrdf_from_plain(plain: Plain, dataset: Plain, files: list[str] | None) -> Any:
+def _pyrdf_from_fields(fields: Fields, dataset: Fields, files: list[str] | None) -> Any:
     """Return a namespace with the four attributes that PyRDF's mappers read of a range."""
-    start, friends = _Start(plain["start"]), dataset["friends"]
-    start.text = f"{plain['id']}_{plain['start']}"
+    start, friends = _Start(fields["start"]), dataset["friends"]
+    start.text = f"{fields['id']}_{fields['start']}"
     if friends is not None:
         names = [name for name, _ in friends["names"]]
         friends = SimpleNamespace(friend_names=names, friend_file_names=friends["files"])
-    return SimpleNamespace(id=plain["id"], start=start, end=plain["end"], filelist=files, friend_info=friends)
+    return SimpleNamespace(id=fields["id"], start=start, end=fields["end"], filelist=files, friend_info=friends)
 
 
-def _friends_from_plain(friends: FriendsFields | None) -> Any:
+def _friends_from_fields(friends: FriendsFields | None) -> Any:
     """Return a namespace with the three lists that DistRDF reads of an RFriendInfo; None without friends."""
     if friends is None:
         return None
@@ -205,46 +205,46 @@ def _friends_from_plain(friends: FriendsFields | None) -> Any:
     )
 
 
-def _samples_from_plain(samples: list[SampleFields]) -> dict[int | None, Any]:
+def _samples_from_fields(samples: list[SampleFields]) -> dict[int | None, Any]:
     """Return DistRDF's samples by their position in the dataset; under None, for a file without one, is None."""
     from ROOT._distrdf.Ranges import SerializableRSample
 
     built: dict[int | None, Any] = {None: None}
-    for position, plain in enumerate(samples):
+    for position, fields in enumerate(samples):
         sample = built[position] = SerializableRSample.__new__(SerializableRSample)
         sample.__setstate__(
             {
-                "samplenames": plain["name"],
-                "treenames": plain["trees"],
-                "filenames": plain["files"],
-                "metadata": plain["metadata"],
+                "samplenames": fields["name"],
+                "treenames": fields["trees"],
+                "filenames": fields["files"],
+                "metadata": fields["metadata"],
             }
         )
     return built
 
 
-def files_of(plain_ranges: list[Plain], dataset: Plain) -> set[str]:
+def files_of(plain_ranges: list[Fields], dataset: Fields) -> set[str]:
     """Return the names of all files that the ranges read, friends' included."""
-    friends = [plain["friends"] for plain in [dataset, *plain_ranges] if plain.get("friends")]
-    lists = [plain.get("files") or () for plain in [dataset, *plain_ranges]]
+    friends = [fields["friends"] for fields in [dataset, *plain_ranges] if fields.get("friends")]
+    lists = [fields.get("files") or () for fields in [dataset, *plain_ranges]]
     lists += [files for chains in friends for files in chains["files"]]
     return {name for files in lists for name in files}
 
 
-def describe(plain: Plain, dataset: Plain) -> str:
+def describe(fields: Fields, dataset: Fields) -> str:
     """Say in one line, for people, for which entries or files a range stands."""
-    if plain["kind"] == "merge":
-        return f"range {plain['id']}: {len(plain['sources'])} files into {plain['target']}"
-    if plain["kind"] == "entries":
-        return f"range {plain['id']}: entries {plain['start']} to {plain['end']}"
-    files = plain["files"] if plain["files"] is not None else dataset["files"]
-    if plain["kind"] == "pyrdf":
+    if fields["kind"] == "merge":
+        return f"range {fields['id']}: {len(fields['sources'])} files into {fields['target']}"
+    if fields["kind"] == "entries":
+        return f"range {fields['id']}: entries {fields['start']} to {fields['end']}"
+    files = fields["files"] if fields["files"] is not None else dataset["files"]
+    if fields["kind"] == "pyrdf":
         where = (
             ""
             if files is None
             else f" of {remote.shown(files[0])}" + (f" and {len(files) - 1} more files" if files[1:] else "")
         )
-        return f"range {plain['id']}: entries {plain['start']} to {plain['end']}{where}"
-    files = [remote.shown(name) for name in files[plain["first_file"] : plain["last_file"]]]
+        return f"range {fields['id']}: entries {fields['start']} to {fields['end']}{where}"
+    files = [remote.shown(name) for name in files[fields["first_file"] : fields["last_file"]]]
     shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-    return f"range {plain['id']}: {plain['start_fraction']:.0%} to {plain['end_fraction']:.0%} of {shown}"
+    return f"range {fields['id']}: {fields['start_fraction']:.0%} to {fields['end_fraction']:.0%} of {shown}"

@@ -46,7 +46,7 @@ def plan(node: Any) -> Plan:
         if [item.node_id for item in head._get_action_nodes()] != planned:
             raise PlanError("the graph has changed since it was planned: plan it again")
         merged = outcomes.Outcome((unpack(data),), 0.0, 0.0, 1, 0)
-        submit = functools.partial(backend.submit, ready.place)
+        submit = functools.partial(backend.submit, ready.run_folder)
         outcome = running.finish(submit, ready.plan, backend.with_backups(), merged, account=ready.account)
         computation.deliver(received(ready, 0, outcomes.read_result(outcome.envelope), outcome.took_s))
         closing()

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..dataset import joining
 from ..dataset import names as dataset
-from ..executor import registry, run_places, submission
+from ..executor import registry, run_folders, submission
 from ..files import access
 from ..files.secret_urls import cleaned
 from ..fold import partials
@@ -147,9 +147,9 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         backups = self.options.backups if self.options.backups is not None else not self.session.local
         return dataclasses.replace(self.options, backups=backups)
 
-    def submit(self, place: run_places.Place, part: Plan) -> running.Submission:
-        """Have Lithops run ``part`` of a plan, in the ``place`` of its run."""
-        return submission.submit(self.session, part, self.options, place)
+    def submit(self, run_folder: run_folders.RunFolder, part: Plan) -> running.Submission:
+        """Have Lithops run ``part`` of a plan, in the ``run_folder`` of its run."""
+        return submission.submit(self.session, part, self.options, run_folder)
 
 
 def _rntuple_arguments(args: tuple[Any, ...]) -> tuple[Any, ...]:

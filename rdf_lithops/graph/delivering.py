@@ -41,7 +41,7 @@ def received(ready: Ready, graph: int, envelope: Envelope, took_s: float, record
     began = time.monotonic()
     travelling = ready.taken[graph].travelling
     if envelope.stored is not None:
-        envelope = unpack(ready.place.take(envelope.stored["key"]))
+        envelope = unpack(ready.run_folder.take(envelope.stored["key"]))
     result = partials.loaded(envelope)
     check_entries(travelling.entries, result)
     destinations = travelling.graph.destinations
@@ -51,7 +51,7 @@ def received(ready: Ready, graph: int, envelope: Envelope, took_s: float, record
         naming.name_variations(mergeable)
         if isinstance(mergeable, arrays.ArrayParts):
             mergeables[index] = AsNumpyResult({}, [])
-            mergeables[index]._py_arrays = arrays.joined(mergeable, ready.place.take)
+            mergeables[index]._py_arrays = arrays.joined(mergeable, ready.run_folder.take)
         elif isinstance(mergeable, SnapshotResult):
             mergeables[index] = _Written(mergeable.treename, mergeable.filenames)
             for destination in destinations:
@@ -83,9 +83,9 @@ def _merge(
     how = dataclasses.replace(backend.with_backups(), deadline_s=left_s)
     shown, events = progress.consumer(options.progress), list[Event]()
     consumers = (events.append, *([shown] if shown else []))
-    submit, began = functools.partial(backend.submit, ready.place), time.perf_counter()
+    submit, began = functools.partial(backend.submit, ready.run_folder), time.perf_counter()
     try:
-        outcome = running.run(submit, merging, how, consumers, f"{ready.place.run_id}-merge", account=ready.account)
+        outcome = running.run(submit, merging, how, consumers, f"{ready.run_folder.run_id}-merge", account=ready.account)
     finally:
         for consumer in (*([recorder] if recorder else []), *backend.consumers):
             consumer(FilesMerged(time.perf_counter() - began, tuple(events)))
@@ -96,7 +96,7 @@ def _merge(
 def _merge_plan(alone: Plan, ranges: list[dict[str, Any]], workers: int, ranges_per_call: int | None) -> Plan:
     assert isinstance(alone.map_task, MapTask), "a run begins with its map"
     iterdata = pack_calls(ranges, workers, ranges_per_call)
-    range_ids, surroundings = tuple(plain["id"] for plain in ranges), alone.map_task.surroundings
+    range_ids, surroundings = tuple(fields["id"] for fields in ranges), alone.map_task.surroundings
     reduce_task = ReduceTask(alone.reduce_task.reducer, range_ids, surroundings, groups=groups_of(iterdata))
     merge_task = MergeTask(surroundings, access=alone.map_task.access)
     return Plan(iterdata, merge_task, reduce_task, no_delivery, alone.extra_env)

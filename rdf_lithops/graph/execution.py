@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from ..dataset import credentials, halving, snapshots
 from ..dataset import names as dataset
 from ..errors import DataAccessError, RunError
-from ..executor import registry, replay, resuming, run_places
+from ..executor import registry, replay, resuming, run_folders
 from ..executor.session import Session
 from ..planning.plans import Plan, work_of
 from ..reporting import Recorder
@@ -103,9 +103,9 @@ def _run(ready: Ready, recorder: Any, live: Consumer | None = None) -> list[Any]
     for event in (*made, *(event for each in ready.taken for event in each.backend.skipped)):
         for consumer in consumers:
             consumer(event)
-    submit = functools.partial(leader.submit, ready.place)
+    submit = functools.partial(leader.submit, ready.run_folder)
     taken_up = _taken_up(ready, run_plan)
-    given = consumers, ready.place.run_id, halving.halves, ready.account, taken_up.partials, taken_up.under_way
+    given = consumers, ready.run_folder.run_id, halving.halves, ready.account, taken_up.partials, taken_up.under_way
     try:
         outcome = running.run(submit, run_plan, leader.with_backups(), *given)
     except RunError as failure:
@@ -113,7 +113,7 @@ def _run(ready: Ready, recorder: Any, live: Consumer | None = None) -> list[Any]
     logger.debug("%s", outcome)
     results = [_result_of(ready, graph, result, outcome.took_s, recorder) for graph, result in enumerate(outcome.results)]
     if not any(isinstance(result, BaseException) for result in results):
-        taken_up.remove(leader.session, run_places.places(leader.session.executor))
+        taken_up.remove(leader.session, run_folders.lithops_folders(leader.session.executor))
     taught = [
         None if isinstance(result, BaseException) else (each.coded.shape, alone.iterdata)
         for result, each, alone in zip(results, ready.taken, ready.alone, strict=True)
@@ -125,11 +125,11 @@ def _run(ready: Ready, recorder: Any, live: Consumer | None = None) -> list[Any]
 
 def _taken_up(ready: Ready, run_plan: Plan) -> resuming.Taken:
     """What a run that computes the same, and whose driver was killed, has left for this one."""
-    likeness = ready.place.resumes
+    likeness = ready.run_folder.resumes
     if likeness is None or not isinstance(run_plan.map_task, MapTask) or run_plan.map_task.shelf is None:
         return resuming.Taken()
     session = ready.taken[0].backend.session
-    where = session, run_places.places(session.executor)
+    where = session, run_folders.lithops_folders(session.executor)
     return resuming.take_up(*where, likeness, run_plan.map_task.shelf, run_plan.iterdata)
 
 
@@ -158,11 +158,11 @@ def _explained(failure: RunError, ready: Ready, graph: int) -> RunError:
     """The error with what helps: which credentials there are, how to replay the range."""
     if isinstance(failure, DataAccessError):
         credentials.told_beside(failure)
-    options, place = ready.taken[graph].backend.options, ready.place
+    options, run_folder = ready.taken[graph].backend.options, ready.run_folder
     undeclared.explain(failure, options)
     if options.keep_failed is not None and failure.range_ids:
-        name = place.run_id if len(ready.taken) == 1 else f"{place.run_id}-{graph}"
-        given = options.keep_failed, name, ready.alone[graph], failure.range_ids, place.bundle
+        name = run_folder.run_id if len(ready.taken) == 1 else f"{run_folder.run_id}-{graph}"
+        given = options.keep_failed, name, ready.alone[graph], failure.range_ids, run_folder.bundle
         failure.next_command = replay.keep(*given)
     elif failure.range_ids and not failure.next_command:
         failure.next_command = "set options.keep_failed to a folder and run again: the error then says how to replay it"

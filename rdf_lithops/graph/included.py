@@ -53,7 +53,7 @@ def included(text: str, folder: str = "") -> Included:
 
 def _include_path() -> list[str]:
     given = re.findall(r'-I"([^"]*)"|-I(\S+)', str(ROOT.gInterpreter.GetIncludePath()))
-    return [os.path.abspath(os.path.expandvars(quoted or plain)) for quoted, plain in given]
+    return [os.path.abspath(os.path.expandvars(quoted or bare)) for quoted, bare in given]
 
 
 def _followed(line: re.Match[str], folder: str, search: list[str], found: Included) -> str:

@@ -90,7 +90,7 @@ class Following:
     def __call__(self, event: Event) -> None:
         """Draw once more if ``event`` brings a partial; what is drawn last is the result itself, folded in range order."""
         if isinstance(event, RunBegan):
-            self._ranges = len({plain["id"] for item in event.plan.iterdata for plain in item["call"]["ranges"]})
+            self._ranges = len({fields["id"] for item in event.plan.iterdata for fields in item["call"]["ranges"]})
         if not isinstance(event, CallEnded):
             return
         self._arrived.update(event.range_ids)

@@ -1,7 +1,7 @@
 """From what DistRDF was about to run, one graph or several, to a run that can go: its plan, and what its tasks need.
 
     Computation (ranges, mapper, reducer) ──coded──> Coded (the graph as it travels) ──taken──> Taken (and its ranges,
-    cut) ──prepared──> Ready (a plan, a place, an account)
+    cut) ──prepared──> Ready (a plan, a folder, an account)
 
 Each graph is planned as if it were alone; of several, ``packing`` makes one plan. What is coded depends on no file: with it
 and the program's own code, this machine's ROOT process compiles a new graph while the driver looks into files.
@@ -22,7 +22,7 @@ from ..dataset import credentials, identity, signed_sources, snapshots
 from ..dataset import names as dataset
 from ..dataset.columns import shape_of
 from ..errors import OutputError
-from ..executor import library_store, local_processes, payload, run_places
+from ..executor import library_store, local_processes, payload, run_folders
 from ..executor.session import Session
 from ..files import access
 from ..fold.order import FoldLimits, one_fold_s
@@ -44,7 +44,7 @@ from ..worker.surroundings import Surroundings
 from ..worker.task import MapTask
 from . import environment, recording, sameness, variables
 from .computation import Computation
-from .travelling import Graph, Travelling, digest_of, graph_to_travel, plain_of, travelling_of
+from .travelling import Graph, Travelling, digest_of, fields_of, graph_to_travel, travelling_of
 
 # isort: split
 from ROOT._distrdf.Operation import Action
@@ -98,7 +98,7 @@ class Ready:
     """A run that can go: ``plan`` is that of all its graphs, ``alone`` each one's as if it ran alone."""
 
     plan: Plan
-    place: run_places.Place
+    run_folder: run_folders.RunFolder
     taken: tuple[Taken, ...]
     alone: tuple[Plan, ...]
     account: Account
@@ -149,35 +149,35 @@ def prepared(graphs: Sequence[Taken], user_code: payload.Payload) -> Iterator[Re
     inputs = {name for each in travelling for name in adapter.files_of(each.plain_ranges, each.dataset)}
     with contextlib.ExitStack() as stack:
         interrupts.check()
-        place = stack.enter_context(run_places.opened(session, user_code, [each.place for each in destinations]))
+        run_folder = stack.enter_context(run_folders.opened(session, user_code, [each.place for each in destinations]))
         found = _credentials(leader.options, inputs | {destination.url for destination in destinations})
         found += credentials.of_signed_urls(signed_sources.of(inputs))
-        sealed, extra_env = stack.enter_context(run_places.delivered(session, place, found))
+        sealed, extra_env = stack.enter_context(run_folders.delivered(session, run_folder, found))
         surroundings = Surroundings(
-            **run_places.working_place(),
-            payload=place.payload,
+            **run_folders.working_folder(),
+            payload=run_folder.payload,
             initialisation=user_code.initialisation,
             warm=leader.options.warm,
             warm_folder=session.processes.meeting_folder,
             settings=local_processes.process_settings(leader.options),
-            beats=run_places.beats(session, leader.options),
+            beats=run_folders.beats(session, leader.options),
             sealed=sealed,
             faults=leader.options.faults,
             libraries=library_store.offered(session, leader.options),
         )
-        planner = _Planner(session, leader.options, surroundings, place)
+        planner = _Planner(session, leader.options, surroundings, run_folder)
         with payload.user_modules_by_value():
             alone = tuple(planner.plan(each, number) for number, each in enumerate(graphs))
         run_plan = dataclasses.replace(planner.together(alone), extra_env=extra_env)
         if leader.options.resume and len(graphs) == 1:
             like = sameness.likeness(run_plan, travelling[0], user_code, session, leader.options)
             beats = surroundings.beats or {}
-            place = dataclasses.replace(place, resumes=like, beat_s=float(beats.get("every_s", 0.0)))
-        if place.resumes is not None:
-            run_plan = _all_shelved(run_plan, place)
+            run_folder = dataclasses.replace(run_folder, resumes=like, beat_s=float(beats.get("every_s", 0.0)))
+        if run_folder.resumes is not None:
+            run_plan = _all_shelved(run_plan, run_folder)
         try:
             alone = tuple(dataclasses.replace(each, extra_env=extra_env) for each in alone)
-            yield Ready(run_plan, place, tuple(graphs), alone, Account(run_plan.outlook))
+            yield Ready(run_plan, run_folder, tuple(graphs), alone, Account(run_plan.outlook))
         except (Exception, KeyboardInterrupt):
             snapshots.discard(destinations)
             raise
@@ -200,8 +200,10 @@ def _credentials(options: Any, urls: set[str]) -> list[credentials.Credential]:
 class _Planner:
     """Plans the graphs of one run. What their tasks have in common is the same object, and so travels once."""
 
-    def __init__(self, session: Session, options: Any, surroundings: Surroundings, place: run_places.Place) -> None:
-        self.session, self.options, self.surroundings, self.place = session, options, surroundings, place
+    def __init__(
+        self, session: Session, options: Any, surroundings: Surroundings, run_folder: run_folders.RunFolder
+    ) -> None:
+        self.session, self.options, self.surroundings, self.run_folder = session, options, surroundings, run_folder
         self.limits = _fold_limits(session, options)
         self.variables, self.reader = dataset.variables(), local_processes.reader_settings(options)
         self.settings = settings.here()
@@ -214,9 +216,9 @@ class _Planner:
         """The plan of one graph, as if it were alone but for where its large arrays go."""
         travelling = graph.travelling
         pickled = self._once(graph.coded.pickled)
-        outputs = tuple(destination.plain() for destination in travelling.graph.destinations)
+        outputs = tuple(destination.fields() for destination in travelling.graph.destinations)
         # without a prefix, which is the run's own, Lithops stores one task for all runs
-        prefix = f"{self.place.prefix}/arrays/{number}" if travelling.graph.has_arrays else ""
+        prefix = f"{self.run_folder.prefix}/arrays/{number}" if travelling.graph.has_arrays else ""
         results = execute.Results(outputs, prefix, int(self.options.arrays_mib * 2**20))
         names = adapter.files_of(travelling.plain_ranges, travelling.dataset)
         versions = {**dataset.versions(sorted(names - travelling.versions.keys())), **travelling.versions}
@@ -226,10 +228,10 @@ class _Planner:
             "settings": self.reader,
         }
         digest = digest_of(pickled, travelling.plain_ranges, travelling.dataset, versions)
-        range_ids = tuple(plain["id"] for plain in travelling.plain_ranges)
+        range_ids = tuple(fields["id"] for fields in travelling.plain_ranges)
         packing_of = self.session.workers(), self.options.ranges_per_call, travelling.loads
         iterdata = pack_calls(travelling.plain_ranges, *packing_of)
-        shelf = _shelf(self.place, len(iterdata), self.limits)
+        shelf = _shelf(self.run_folder, len(iterdata), self.limits)
         shared = self.session.processes.warm_folder is not None and len(iterdata) > 1
         shared_data = {**travelling.dataset, "settings": self.settings}
         run = pickled, digest, shared_data, self.options.seed, self.surroundings, results, grant, shelf, shared
@@ -250,7 +252,7 @@ class _Planner:
         each_alone = self.options.ranges_per_call is not None
 
         def shelf_for(units: int) -> Shelf | None:
-            return _shelf(self.place, units, self.limits)
+            return _shelf(self.run_folder, units, self.limits)
 
         return packing.together(alone, self.session.offer(), self.options.target_s, each_alone, shelf_for)
 
@@ -292,24 +294,26 @@ def _fold_limits(session: Session, options: Any) -> FoldLimits:
     return FoldLimits(MANY_PARTIALS, most_bytes, ROUND_S) if most is None else FoldLimits(most, most_bytes)
 
 
-def _shelf(place: run_places.Place, calls: int, limits: FoldLimits) -> Shelf | None:
+def _shelf(run_folder: run_folders.RunFolder, calls: int, limits: FoldLimits) -> Shelf | None:
     """Where partials go that are too large to be handed to one reducer with all the others; None if they cannot be."""
     if calls <= 2:
         return None
     few = calls <= min(limits.partials, FEW_PARTIALS)
-    return Shelf(f"{place.prefix}/partials", limits.bytes // calls if few else min(limits.bytes // calls, SHELVED_BYTES))
+    return Shelf(
+        f"{run_folder.prefix}/partials", limits.bytes // calls if few else min(limits.bytes // calls, SHELVED_BYTES)
+    )
 
 
-def _all_shelved(run_plan: Plan, place: run_places.Place) -> Plan:
+def _all_shelved(run_plan: Plan, run_folder: run_folders.RunFolder) -> Plan:
     """The plan, with calls that put every partial into the storage, where the next run finds it if this driver is killed."""
     assert isinstance(run_plan.map_task, MapTask)
-    shelf = Shelf(f"{place.prefix}/partials", 0)
+    shelf = Shelf(f"{run_folder.prefix}/partials", 0)
     return dataclasses.replace(run_plan, map_task=dataclasses.replace(run_plan.map_task, shelf=shelf))
 
 
 def groups_of(iterdata: list[dict[str, Any]]) -> tuple[tuple[int, ...], ...]:
     """The ranges of each call, as the fold keeps them together."""
-    return tuple(tuple(plain["id"] for plain in item["call"]["ranges"]) for item in iterdata)
+    return tuple(tuple(fields["id"] for fields in item["call"]["ranges"]) for item in iterdata)
 
 
 def no_delivery(data: bytes) -> None:
@@ -350,13 +354,13 @@ def _ask_ahead(
     code: Coded, session: Session, user_code: payload.Payload, workers: int, graphs: int
 ) -> contextlib.AbstractContextManager[Any] | None:
     """The request for one graph, over DistRDF's own ranges, as nobody has looked into files yet; None where it cannot be."""
-    plain_ranges, shared = plain_of(code.computation.ranges, code.graph)
+    plain_ranges, shared = fields_of(code.computation.ranges, code.graph)
     remote = any(map(access.is_remote, adapter.files_of(plain_ranges, shared)))
     if remote or shared["friends"] is not None or code.graph.destinations or not code.graph.nodes:
         return None
     graph_digest = digest_of(code.pickled, plain_ranges, shared, {})
-    lease = {"payload": str(user_code.plain["sha256"]), "graph": graph_digest}
-    here = run_places.working_place()
+    lease = {"payload": str(user_code.fields["sha256"]), "graph": graph_digest}
+    here = run_folders.working_folder()
     message: Request = {
         "op": "compile",
         "call": {"id": 0, "ranges": plain_ranges[:1]},
@@ -365,7 +369,7 @@ def _ask_ahead(
         "shared": True,
         "cwd": here["cwd"],
         "umask": here["umask"],
-        "payload": user_code.plain,
+        "payload": user_code.fields,
         "payload_folder": None,
         "has_credentials": False,
     }

@@ -11,40 +11,40 @@ from ..errors import PlanError
 from ..executor import payload
 from .rewriting import made_node
 
-__all__ = ["unadorned", "with_plain_functions"]
+__all__ = ["unadorned", "with_bare_functions"]
 
 
-def with_plain_functions(nodes: dict[int, Any]) -> dict[int, Any]:
+def with_bare_functions(nodes: dict[int, Any]) -> dict[int, Any]:
     """``nodes`` with functions as the program wrote them: ROOT hangs what it has compiled of one on it, which cannot travel.
 
     Each gets a name of its content: ROOT keeps what it compiles by name, and would take the first of two that share one.
     PlanError for a function that cannot be pickled.
     """
-    return {number: _with_plain_functions(node) for number, node in nodes.items()}
+    return {number: _with_bare_functions(node) for number, node in nodes.items()}
 
 
-def _with_plain_functions(node: Any) -> Any:
+def _with_bare_functions(node: Any) -> Any:
     arguments = getattr(node.operation, "args", ())
     if not any(isinstance(argument, types.FunctionType) for argument in arguments):
         return node
     operation = copy.copy(node.operation)
-    operation.args = [_plain(item, operation.name) if isinstance(item, types.FunctionType) else item for item in arguments]
+    operation.args = [_bare(item, operation.name) if isinstance(item, types.FunctionType) else item for item in arguments]
     return made_node(operation, node.parent_id)
 
 
 def unadorned(function: types.FunctionType) -> types.FunctionType:
     """``function`` as it was written, without what somebody has hung on it."""
     code = function.__code__
-    plain = types.FunctionType(code, function.__globals__, code.co_name, function.__defaults__, function.__closure__)
-    plain.__kwdefaults__, plain.__annotations__ = function.__kwdefaults__, dict(function.__annotations__)
-    plain.__module__, plain.__qualname__ = function.__module__, code.co_name
-    return plain
+    bare = types.FunctionType(code, function.__globals__, code.co_name, function.__defaults__, function.__closure__)
+    bare.__kwdefaults__, bare.__annotations__ = function.__kwdefaults__, dict(function.__annotations__)
+    bare.__module__, bare.__qualname__ = function.__module__, code.co_name
+    return bare
 
 
-def _plain(function: types.FunctionType, operation: str) -> types.FunctionType:
-    code, plain = function.__code__, unadorned(function)
+def _bare(function: types.FunctionType, operation: str) -> types.FunctionType:
+    code, bare = function.__code__, unadorned(function)
     try:
-        content = payload.dumps(plain)
+        content = payload.dumps(bare)
     except Exception as error:
         where = f"{code.co_filename}:{code.co_firstlineno}"
         raise PlanError(
@@ -52,5 +52,5 @@ def _plain(function: types.FunctionType, operation: str) -> types.FunctionType:
             "let it use plain values, or write it in C++"
         ) from error
     name = "".join(letter if letter.isalnum() else "_" for letter in code.co_name)
-    plain.__name__ = f"{name}_{hashlib.sha256(content).hexdigest()[:12]}"
-    return plain
+    bare.__name__ = f"{name}_{hashlib.sha256(content).hexdigest()[:12]}"
+    return bare

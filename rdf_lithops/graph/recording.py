@@ -39,13 +39,13 @@ class Step:
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
     folders: tuple[str, ...] = ()
     call: Callable[[], Any] | None = None
-    plain: str = ""  # the C++ as the program has it
+    written: str = ""  # the C++ as the program has it
 
     @property
     def sources(self) -> list[str]:
         """All C++ that comes with the step: the program's, and that of the user's files which it includes."""
         texts = (data.decode(errors="replace") for data in self.files.values() if len(data) <= LARGEST_SOURCE)
-        return list(dict.fromkeys([self.plain, *texts]))
+        return list(dict.fromkeys([self.written, *texts]))
 
 
 @dataclass(frozen=True)
@@ -89,20 +89,20 @@ def note(step: Step) -> None:
     _steps.append(step)
 
 
-def note_in_place(kind: str, old: list[str], text: str, plain: str) -> None:
-    """Keep a step of ``kind``, with the C++ ``plain``, where the first of the texts ``old`` is, which go; without any, at
+def note_in_place(kind: str, old: list[str], text: str, written: str) -> None:
+    """Keep a step of ``kind``, with the C++ ``written``, where the first of the texts ``old`` is, which go; without any, at
     the end."""
     there = next((number for number, kept in enumerate(_steps) if kept.kind == kind and kept.text in old), len(_steps))
     before = [kept for kept in _steps[:there] if kept.kind != kind or kept.text not in old]
     after = [kept for kept in _steps[there:] if kept.kind != kind or kept.text not in old]
-    _steps[:] = [*before, Step(kind, text, plain=plain), *after]
+    _steps[:] = [*before, Step(kind, text, written=written), *after]
 
 
 def drop_defining(line: str) -> bool:
     """Forget the recorded code that has ``line``, as other code takes its place; whether there was any."""
     before = len(_steps)
     _steps[:] = [
-        kept for kept in _steps if kept.kind not in ("declare", "line") or not line.strip() or line not in kept.plain
+        kept for kept in _steps if kept.kind not in ("declare", "line") or not line.strip() or line not in kept.written
     ]
     return len(_steps) < before
 

@@ -58,7 +58,7 @@ def likeness(plan: Plan, travelling: Travelling, user_code: Payload, session: Se
         "files": seen,
         "seed": task.seed,
         "options": dataclasses.asdict(options),
-        "user_code": user_code.plain["sha256"],
+        "user_code": user_code.fields["sha256"],
         "initialisation": hashlib.sha256(user_code.initialisation).hexdigest(),
         "versions": {
             "rdf_lithops": _own_code(),

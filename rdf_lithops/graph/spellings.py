@@ -48,7 +48,7 @@ def _keep_code(kind: str, text: str, where: str) -> None:
         return
     found = included(text)
     _keep_needed(text, where)
-    step = Step(kind, found.text, where, found.files, tuple(found.folders), plain=text)
+    step = Step(kind, found.text, where, found.files, tuple(found.folders), written=text)
     recording.note(step)
     variables.declared(step)
 
@@ -100,7 +100,7 @@ def _keep_lines(text: str, where: str) -> None:
 
         found = included("".join(kept).strip())
         _keep_needed("".join(kept), where)
-        step = Step("line", found.text, where, found.files, tuple(found.folders), plain="".join(kept))
+        step = Step("line", found.text, where, found.files, tuple(found.folders), written="".join(kept))
         recording.append(step)
         variables.declared(step)
 
@@ -200,7 +200,7 @@ def _keep_macro(path: str, where: str, has_run: bool = False) -> None:
         data = stream.read()
     found = included(data.decode(errors="replace"), os.path.dirname(path))
     text = data.decode(errors="replace")
-    step = Step("macro", f"{PLACE}/code{path}", where, {path: data, **found.files}, tuple(found.folders), plain=text)
+    step = Step("macro", f"{PLACE}/code{path}", where, {path: data, **found.files}, tuple(found.folders), written=text)
     recording.note(step)
     variables.declared(step, has_run)
 

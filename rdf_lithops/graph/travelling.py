@@ -12,7 +12,7 @@ from typing import Any
 
 from ..dataset import ranges_by_load
 from ..dataset import snapshots as output
-from ..dataset.signed_sources import named_plain
+from ..dataset.signed_sources import named_fields
 from ..errors import DataAccessError, PlanError
 from ..files.fingerprints import fingerprints
 from ..frame import opening
@@ -20,14 +20,14 @@ from ..frame import ranges as adapter
 from ..frame.schema import look
 from ..worker.root import graphs
 from . import in_memory, selecting
-from .python_functions import with_plain_functions
+from .python_functions import with_bare_functions
 from .reference import add_reference
 from .rewriting import made_node, with_default_columns, with_global_entry_numbers
 
 # isort: split
 from ROOT._distrdf import ComputationGraphGenerator
 
-__all__ = ["Graph", "Travelling", "check_entries", "digest_of", "graph_to_travel", "plain_of", "travelling_of"]
+__all__ = ["Graph", "Travelling", "check_entries", "digest_of", "fields_of", "graph_to_travel", "travelling_of"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Travelling:
 
 def travelling_of(ranges: list[Any], graph: Graph, pinned: ranges_by_load.Pinned) -> Travelling:
     """What of DistRDF's ``ranges`` travels with ``graph``; ``pinned`` as for ``ranges_by_load.cut_by_load``."""
-    plain_ranges, dataset = plain_of(ranges, graph)
+    plain_ranges, dataset = fields_of(ranges, graph)
     versions = {name: seen for item in ranges for name, seen in getattr(item, "versions", {}).items()}
     names = adapter.files_of(plain_ranges, dataset)
     versions.update(fingerprints(sorted(names - versions.keys())))
@@ -79,9 +79,9 @@ def travelling_of(ranges: list[Any], graph: Graph, pinned: ranges_by_load.Pinned
     return Travelling(graph, loads, versions, entries, plain_ranges, dataset)
 
 
-def plain_of(ranges: list[Any], graph: Graph) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def fields_of(ranges: list[Any], graph: Graph) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """DistRDF's ranges as they travel, and what they share."""
-    plain_ranges, dataset = adapter.to_plain(ranges)
+    plain_ranges, dataset = adapter.to_fields(ranges)
     if graph.nodes and ranges_by_load.reads_files(graph.nodes[0]):
         add_reference(graph.nodes[0], dataset)
     if graph.nodes and getattr(graph.nodes[0], "rdf_lithops_has_masks", False):
@@ -91,12 +91,12 @@ def plain_of(ranges: list[Any], graph: Graph) -> tuple[list[dict[str, Any]], dic
     if graph.selected is not None:
         dataset["selection"], dataset["entry_range"] = graph.selected.packed, graph.selected.entry_range
     if graph.tells_samples:
-        ends = [plain["end"] for plain in plain_ranges if plain["kind"] == "entries"]
+        ends = [fields["end"] for fields in plain_ranges if fields["kind"] == "entries"]
         dataset["tells_samples"], dataset["entries"] = True, max(ends, default=0)
     if any(_is_rntuple(item) for item in ranges):
-        for plain in plain_ranges:
-            plain["rntuple"] = True
-    return [named_plain(plain) for plain in plain_ranges], named_plain(dataset)
+        for fields in plain_ranges:
+            fields["rntuple"] = True
+    return [named_fields(fields) for fields in plain_ranges], named_fields(dataset)
 
 
 def graph_to_travel(mapper: Any) -> Graph:
@@ -106,7 +106,7 @@ def graph_to_travel(mapper: Any) -> Graph:
         return Graph(mapper)
     given = list(nodes.values())
     selected = getattr(given[0], "rdf_lithops_selection", None)
-    nodes, counts_entries = with_global_entry_numbers(with_default_columns(with_plain_functions(nodes)))
+    nodes, counts_entries = with_global_entry_numbers(with_default_columns(with_bare_functions(nodes)))
     nodes = in_memory.with_columns(nodes)
     nodes, tells_samples = selecting.with_local_samples(nodes)
     if selected is not None:
@@ -144,18 +144,18 @@ def _put_together(mapper: Any, nodes: dict[int, Any], parts: dict[str, Any]) -> 
 
 
 def digest_of(graph: bytes, plain_ranges: list[dict[str, Any]], dataset: dict[str, Any], versions: dict[str, str]) -> str:
-    """Names a compiled graph: its pickle, and all that it was compiled and will be asked for. Of a plain dataset that is the
-    types of the columns that it reads, whatever the files, so that one analysis of many samples is one graph; else the trees
-    and files that it reads and its friends', in their order and as they are now, and the samples with their metadata.
+    """Names a compiled graph: its pickle, and all that it was compiled and will be asked for. Of a simple dataset that is
+    the types of the columns that it reads, whatever the files, so that one analysis of many samples is one graph; else the
+    trees and files that it reads and its friends', in their order and as they are now, and the samples with their metadata.
 
     How all this is cut into ranges does not matter, nor does what the ROOT process is bound to anyway: the user's code
     (``payload``) and the variables with which it was started.
     """
-    described = _plain_shape(plain_ranges, dataset)
+    described = _simple_shape(plain_ranges, dataset)
     if described is None:
         known = {**fingerprints(sorted(adapter.files_of(plain_ranges, dataset) - versions.keys())), **versions}
         described = {
-            "kinds": sorted({f"{plain['kind']}:{plain.get('rntuple', False)}" for plain in plain_ranges}),
+            "kinds": sorted({f"{fields['kind']}:{fields.get('rntuple', False)}" for fields in plain_ranges}),
             "files": _in_order([dataset, *plain_ranges], known),
             "friends": _friends_in_order([dataset, *plain_ranges], known),
             "shared": {name: value for name, value in dataset.items() if name not in ("files", "trees", "friends", "seen")},
@@ -163,13 +163,13 @@ def digest_of(graph: bytes, plain_ranges: list[dict[str, Any]], dataset: dict[st
     return hashlib.sha256(graph + json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
-def _plain_shape(plain_ranges: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, Any] | None:
+def _simple_shape(plain_ranges: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, Any] | None:
     """What a compiled graph needs to know of entries without files, or of trees that have neither friends nor samples, nor
     anything else that ROOT would bind to it; None for other datasets."""
-    kinds = {plain["kind"] for plain in plain_ranges}
+    kinds = {fields["kind"] for fields in plain_ranges}
     bound = ("selection", "has_masks", "friends", "samples", "entry_range")
     if any(dataset.get(name) for name in bound) or any(
-        plain.get("friends") or plain.get("rntuple") for plain in plain_ranges
+        fields.get("friends") or fields.get("rntuple") for fields in plain_ranges
     ):
         return None
     if kinds == {"entries"}:
@@ -211,10 +211,10 @@ def _is_rntuple(item: Any) -> bool:
 
 def _add_expectations(plain_ranges: list[dict[str, Any]], ranges: list[Any]) -> None:
     """Tell each range of a surveyed dataset how many entries, clusters and compressed bytes of what it reads it has."""
-    for plain, item in zip(plain_ranges, ranges, strict=True):
+    for fields, item in zip(plain_ranges, ranges, strict=True):
         if isinstance(item, ranges_by_load.CutRange):
             piece = item.piece
-            plain["entries"], plain["read_bytes"], plain["clusters"] = piece.entries, piece.read_bytes, piece.clusters
+            fields["entries"], fields["read_bytes"], fields["clusters"] = piece.entries, piece.read_bytes, piece.clusters
 
 
 def _add_fingerprints(plain_ranges: list[dict[str, Any]], dataset: dict[str, Any], versions: dict[str, str]) -> None:
@@ -229,17 +229,17 @@ def _add_first_entries(plain_ranges: list[dict[str, Any]], ranges: list[Any]) ->
     counted for it, as DistRDF tells them. Opens every file once."""
     counted: dict[tuple[str, str], int] = {}
     before = 0
-    for plain, item in zip(plain_ranges, ranges, strict=True):
-        plain["first_entry"] = 0
-        if isinstance(item, ranges_by_load.CutRange) and plain["files"] is not None:
-            plain["first_entry"] = item.first_entry
-            counted.update(zip(zip(plain["files"], plain["trees"], strict=True), item.file_entries, strict=True))
+    for fields, item in zip(plain_ranges, ranges, strict=True):
+        fields["first_entry"] = 0
+        if isinstance(item, ranges_by_load.CutRange) and fields["files"] is not None:
+            fields["first_entry"] = item.first_entry
+            counted.update(zip(zip(fields["files"], fields["trees"], strict=True), item.file_entries, strict=True))
             continue
-        if plain["kind"] != "files" or plain["files"] is None:
+        if fields["kind"] != "files" or fields["files"] is None:
             continue  # empty sources and chains with friends count globally by themselves
-        plain["first_entry"] = before = getattr(item, "entries_before", before)
-        finished = plain["files"] if plain["end_fraction"] == 1 else plain["files"][:-1]
-        for name, tree in zip(finished, plain["trees"], strict=False):
+        fields["first_entry"] = before = getattr(item, "entries_before", before)
+        finished = fields["files"] if fields["end_fraction"] == 1 else fields["files"][:-1]
+        for name, tree in zip(finished, fields["trees"], strict=False):
             if (name, tree) not in counted:
                 counted[name, tree] = look(name, tree, (), _is_rntuple(item)).entries  # DistRDF's aborts in empty RNTuples
             before += counted[name, tree]

@@ -35,7 +35,7 @@ def _how(name: str, options: Options) -> str:
             )
     if not hasattr(ROOT._cppyy.gbl, name):
         return f"{name} is not known to this process either: declare it with ROOT.gInterpreter.Declare"
-    kept = next((step.where for step in recording.steps() if name in statements.names(step.plain)), "")
+    kept = next((step.where for step in recording.steps() if name in statements.names(step.written)), "")
     if kept and not options.declared:
         return f"{name} is declared in {kept}, and options.declared is off: {_DISTRIBUTE}"
     seen = "which did not see where it comes from: import rdf_lithops before it is declared"

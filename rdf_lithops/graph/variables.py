@@ -100,7 +100,7 @@ def _warn_of_changes(names: Iterable[str]) -> None:  # decision 368
 
 def _assigned_by(step: Step) -> set[str]:
     """Return the variables with traces that a line which workers repeat assigns to, or calls a method of."""
-    roots = {statements.assigned(piece) for piece in statements.split(step.plain)} if step.kind == "line" else set()
+    roots = {statements.assigned(piece) for piece in statements.split(step.written)} if step.kind == "line" else set()
     return {name for name in _traces if name.partition("::")[0] in roots}
 
 

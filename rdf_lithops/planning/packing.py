@@ -88,7 +88,7 @@ def together(
     calls = len(units) if each_alone else min(len(units), max(least, default_calls(whole_s, offer, target_s)))
     packed = [[unit] for unit in units] if each_alone else pack_units(units, calls)
     iterdata = [
-        {"call": {"id": number, "ranges": [plain for unit in some for plain in unit.ranges]}}
+        {"call": {"id": number, "ranges": [fields for unit in some for fields in unit.ranges]}}
         for number, some in enumerate(packed)
     ]
     tasks = [dataclasses.replace(_map_task(plan), shared=_map_task(plan).shared or len(packed) > 1) for plan in plans]
@@ -119,7 +119,9 @@ def _units(graph: int, plan: Plan, first: int) -> list[Unit]:
     new = outlook is not None and outlook.starting + outlook.compiling > 0
     units = []
     for number, item in enumerate(plan.iterdata):
-        ranges = [{**plain, "id": first + plain["id"], "graph": graph, "unit": number} for plain in item["call"]["ranges"]]
+        ranges = [
+            {**fields, "id": first + fields["id"], "graph": graph, "unit": number} for fields in item["call"]["ranges"]
+        ]
         compile_s = outlook.speeds.compile_s if new and outlook is not None else 0.0
         units.append(Unit(tuple(ranges), _unit_s(outlook, work_of(item), len(ranges)), task.graph_digest, compile_s))
     return units

@@ -57,12 +57,12 @@ class Plan:
     @property
     def entries(self) -> int | None:
         """The number of entries in all calls; None where they were not counted beforehand."""
-        return _sum(entries_of(plain) for plain in self._plain_ranges())
+        return _sum(entries_of(fields) for fields in self._plain_ranges())
 
     @property
     def read_bytes(self) -> int | None:
         """Compressed bytes, in files, of the columns that the graph reads; None where they were not counted beforehand."""
-        return _sum(read_bytes_of(plain) for plain in self._plain_ranges())
+        return _sum(read_bytes_of(fields) for fields in self._plain_ranges())
 
     @property
     def graphs(self) -> int:
@@ -82,8 +82,8 @@ class Plan:
         if not isinstance(self.map_task, GraphsTask):
             return []
         files: list[set[str]] = [set() for _ in self.map_task.tasks]
-        for plain in self._plain_ranges():
-            files[plain["graph"]] |= adapter.files_of([plain], self.map_task.dataset_of(plain))
+        for fields in self._plain_ranges():
+            files[fields["graph"]] |= adapter.files_of([fields], self.map_task.dataset_of(fields))
         if all(some == files[0] for some in files):
             return [""] * len(files)
         return [_name_of(sorted(some)) for some in files]
@@ -107,7 +107,7 @@ class Plan:
         return dataclasses.replace(self.reduce_task, kept=kept, attempt=attempt)
 
     def _plain_ranges(self) -> list[dict[str, Any]]:
-        return [plain for item in self.iterdata for plain in item["call"]["ranges"]]
+        return [fields for item in self.iterdata for fields in item["call"]["ranges"]]
 
     def validate(self) -> None:
         """Raise PlanError, naming every problem, if the plan does not fit into what the executor offers, or costs too
@@ -131,7 +131,7 @@ class Plan:
         lines += [] if self.outlook is None else [f"  {line}" for line in self.outlook.lines()]
         for item in self.iterdata:
             inner = "; ".join(
-                adapter.describe(plain, self.map_task.dataset_of(plain)) for plain in item["call"]["ranges"][:3]
+                adapter.describe(fields, self.map_task.dataset_of(fields)) for fields in item["call"]["ranges"][:3]
             )
             more = len(item["call"]["ranges"]) - 3
             lines.append(f"  call {item['call']['id']}: {inner}" + (f"; {more} more" if more > 0 else ""))
@@ -154,26 +154,26 @@ def _sum(counts: Iterable[int | None]) -> int | None:
     return None if None in known else sum(count for count in known if count is not None)
 
 
-def entries_of(plain: dict[str, Any]) -> int | None:
+def entries_of(fields: dict[str, Any]) -> int | None:
     """Return the entries of a range, given as its dictionary; None if they are not known beforehand."""
-    if plain["kind"] == "entries":
-        return int(plain["end"] - plain["start"])
-    return plain.get("entries")
+    if fields["kind"] == "entries":
+        return int(fields["end"] - fields["start"])
+    return fields.get("entries")
 
 
-def read_bytes_of(plain: dict[str, Any]) -> int | None:
+def read_bytes_of(fields: dict[str, Any]) -> int | None:
     """Return the compressed bytes that a range reads; None if they are not known beforehand."""
-    return 0 if plain["kind"] == "entries" else plain.get("read_bytes")
+    return 0 if fields["kind"] == "entries" else fields.get("read_bytes")
 
 
 def clusters_of(iterdata: list[dict[str, Any]]) -> int | None:
     """Return the number of clusters that all calls read; None if they are not known beforehand."""
-    return _sum(plain.get("clusters") for item in iterdata for plain in item["call"]["ranges"])
+    return _sum(fields.get("clusters") for item in iterdata for fields in item["call"]["ranges"])
 
 
-def files_of(plain: dict[str, Any]) -> int:
+def files_of(fields: dict[str, Any]) -> int:
     """Return how many files a range opens."""
-    return int(plain["last_file"] - plain["first_file"]) if plain["kind"] == "files" else len(plain.get("files") or ())
+    return int(fields["last_file"] - fields["first_file"]) if fields["kind"] == "files" else len(fields.get("files") or ())
 
 
 def work_of(item: dict[str, Any]) -> Work | None:

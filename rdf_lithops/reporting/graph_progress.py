@@ -61,12 +61,12 @@ class Graphs:
     """Counts, graph by graph, what the events of a run say. Nothing for a run of one graph."""
 
     def __init__(self, plan: Plan) -> None:
-        ranges = [plain for item in plan.iterdata for plain in item["call"]["ranges"]]
+        ranges = [fields for item in plan.iterdata for fields in item["call"]["ranges"]]
         self._calls: dict[int, list[dict[str, Any]]] = {item["call"]["id"]: item["call"]["ranges"] for item in plan.iterdata}
-        self._ranges = {plain["id"]: plain for plain in ranges}
+        self._ranges = {fields["id"]: fields for fields in ranges}
         by_graph: dict[int, list[dict[str, Any]]] = {}
-        for plain in ranges:
-            by_graph.setdefault(plain.get("graph", 0), []).append(plain)
+        for fields in ranges:
+            by_graph.setdefault(fields.get("graph", 0), []).append(fields)
         names = plan.names()
         self.standings = [_standing(graph, names[graph], by_graph.get(graph, [])) for graph in range(len(names))]
 
@@ -84,9 +84,9 @@ class Graphs:
     def _progress(self, call_id: int, entries: int) -> None:
         """A call runs its ranges in order: those of one graph behind those of another."""
         found: dict[int, int] = {}
-        for plain in self._calls.get(call_id, ()):
-            graph, expected = plain.get("graph", 0), entries_of(plain)
-            if plain["id"] not in self.standings[graph].done:
+        for fields in self._calls.get(call_id, ()):
+            graph, expected = fields.get("graph", 0), entries_of(fields)
+            if fields["id"] not in self.standings[graph].done:
                 found[graph] = found.get(graph, 0) + min(entries, expected or 0)
             entries = max(0, entries - (expected or 0))
             if not entries:
@@ -95,14 +95,14 @@ class Graphs:
             self.standings[graph].running[call_id] = some
 
     def _stop(self, call_id: int) -> None:
-        for plain in self._calls.get(call_id, ()):
-            self.standings[plain.get("graph", 0)].running.pop(call_id, None)
+        for fields in self._calls.get(call_id, ()):
+            self.standings[fields.get("graph", 0)].running.pop(call_id, None)
 
     def _end(self, range_id: int) -> None:
-        plain = self._ranges.get(range_id)
-        if plain is not None:
-            standing = self.standings[plain.get("graph", 0)]
-            standing.entries += 0 if range_id in standing.done else entries_of(plain) or 0
+        fields = self._ranges.get(range_id)
+        if fields is not None:
+            standing = self.standings[fields.get("graph", 0)]
+            standing.entries += 0 if range_id in standing.done else entries_of(fields) or 0
             standing.done.add(range_id)
 
     @property
@@ -127,7 +127,7 @@ class Graphs:
 
 
 def _standing(graph: int, name: str, ranges: list[dict[str, Any]]) -> Standing:
-    counts = [entries_of(plain) for plain in ranges]
+    counts = [entries_of(fields) for fields in ranges]
     total = None if None in counts else sum(count for count in counts if count is not None)
     return Standing(graph, name, len(ranges), total)
 

@@ -159,10 +159,10 @@ def expected_entries(plan: Plan) -> int | None:
     """Return the entries of all ranges of ``plan``; None if a range does not say how many it has."""
     total = 0
     for item in plan.iterdata:
-        for plain in item["call"]["ranges"]:
-            entries = plain.get("entries")
-            if entries is None and "start" in plain:
-                entries = plain["end"] - plain["start"]
+        for fields in item["call"]["ranges"]:
+            entries = fields.get("entries")
+            if entries is None and "start" in fields:
+                entries = fields["end"] - fields["start"]
             if entries is None:
                 return None
             total += entries

@@ -27,11 +27,11 @@ from ..worker.surroundings import POISON_CRASHES
 from ..worker.together import members
 from .events import CallEnded, CallFailed, Consumer, Event
 
-__all__ = ["ADOPTED", "REDUCER", "Books", "CallEnd", "Cut", "Trouble", "never_cut", "reducer_trouble"]
+__all__ = ["ADOPTED", "REDUCER", "Books", "CallEnd", "Halve", "Trouble", "never_halved", "reducer_trouble"]
 
-Plain = dict[str, Any]
-Cut = Callable[[Plain], list[Plain]]
-_Part = tuple[tuple[int, ...], tuple[int, ...]]  # of a partial: its ranges, and which piece of one
+Fields = dict[str, Any]
+Halve = Callable[[Fields], list[Fields]]
+_PartialKey = tuple[tuple[int, ...], tuple[int, ...]]  # of a partial: its ranges, and which half of one
 
 FINAL = ("range", "payload", "credentials", "output", "access")
 TOO_MUCH = ("memory", "timeout")
@@ -66,7 +66,7 @@ class Trouble:
     data: bytes = b""
 
 
-def never_cut(plain: Plain) -> list[Plain]:
+def never_halved(fields: Fields) -> list[Fields]:
     """A range that stays as it is."""
     return []
 
@@ -79,18 +79,18 @@ class Books:
     failure that is final ends its graph, and the others go on.
     """
 
-    def __init__(self, plan: Plan, consumers: tuple[Consumer, ...] = (), cut: Cut = never_cut) -> None:
-        self.plan, self.consumers, self.cut = plan, consumers, cut
-        self.calls: dict[int, Plain] = {item["call"]["id"]: item["call"] for item in plan.iterdata}
+    def __init__(self, plan: Plan, consumers: tuple[Consumer, ...] = (), halve: Halve = never_halved) -> None:
+        self.plan, self.consumers, self.halve = plan, consumers, halve
+        self.calls: dict[int, Fields] = {item["call"]["id"]: item["call"] for item in plan.iterdata}
         self.kept: dict[int, tuple[bytes, ...]] = {}
         self.copies: defaultdict[int, set[int]] = defaultdict(set)  # the attempts in which a call has not ended
         self.under_way: defaultdict[int, set[int]] = defaultdict(set)  # the same by attempt: calls
         self.trouble: dict[tuple[int, int], Trouble] = {}
-        self.graphs = frozenset(_graph_of(plain) for call in self.calls.values() for plain in call["ranges"])
+        self.graphs = frozenset(_graph_of(fields) for call in self.calls.values() for fields in call["ranges"])
         self.folded: dict[int, bytes] = {}  # by graph
         self.failed: dict[int, bytes | RunError] = {}  # by graph: what a worker said, or what became of it
-        self._graph_of = {plain["id"]: _graph_of(plain) for call in self.calls.values() for plain in call["ranges"]}
-        self._partly: defaultdict[int, dict[_Part, bytes]] = defaultdict(dict)  # of calls that are owed
+        self._graph_of = {fields["id"]: _graph_of(fields) for call in self.calls.values() for fields in call["ranges"]}
+        self._partly: defaultdict[int, dict[_PartialKey, bytes]] = defaultdict(dict)  # of calls that are owed
         self._finals: defaultdict[int, dict[int, bytes]] = defaultdict(
             dict
         )  # by call and graph, while a copy may deliver yet
@@ -111,12 +111,12 @@ class Books:
         """Whether the partial of a call is wanted still: it has none, and was not cut, and its graphs have not ended."""
         return call_id in self.calls and call_id not in self.kept and bool(self._missing(call_id))
 
-    def _missing(self, call_id: int) -> list[Plain]:
+    def _missing(self, call_id: int) -> list[Fields]:
         """The ranges of a call that are still to be had."""
         there = {range_id for range_ids, _ in self._partly.get(call_id, ()) for range_id in range_ids}
         ended = self.folded.keys() | self.failed.keys()
         ranges = self.calls[call_id]["ranges"]
-        return [plain for plain in ranges if plain["id"] not in there and _graph_of(plain) not in ended]
+        return [fields for fields in ranges if fields["id"] not in there and _graph_of(fields) not in ended]
 
     def tell(self, event: Event) -> None:
         """Hand ``event`` to all who want to know."""
@@ -201,7 +201,7 @@ class Books:
     def _graphs_of(self, call_id: int, trouble: Trouble) -> list[int]:
         """The graphs that a final failure ends: those of the ranges that it names, or all of the call."""
         named = [self._graph_of[range_id] for range_id in trouble.range_ids if range_id in self._graph_of]
-        return named or [_graph_of(plain) for plain in self._missing(call_id)]
+        return named or [_graph_of(fields) for fields in self._missing(call_id)]
 
     def _count_crashes(self, trouble: Trouble) -> None:
         if trouble.kind in CRASHES:
@@ -209,9 +209,9 @@ class Books:
 
     def _poison(self, call_id: int, trouble: Trouble) -> None:
         """End the graphs of ranges in which ROOT has crashed too often."""
-        worst = [plain for plain in self.calls[call_id]["ranges"] if self._crashes[plain["id"]] >= POISON_CRASHES]
-        for graph in sorted({_graph_of(plain) for plain in worst} & self.unfinished):
-            range_ids = tuple(plain["id"] for plain in worst if _graph_of(plain) == graph)
+        worst = [fields for fields in self.calls[call_id]["ranges"] if self._crashes[fields["id"]] >= POISON_CRASHES]
+        for graph in sorted({_graph_of(fields) for fields in worst} & self.unfinished):
+            range_ids = tuple(fields["id"] for fields in worst if _graph_of(fields) == graph)
             self.failed[graph] = LostRangesError(
                 f"range {self._named(range_ids)} is poison: ROOT ended or stood still {POISON_CRASHES} times in it",
                 where=f"call {call_id} of {self.plan.calls}",
@@ -241,7 +241,7 @@ class Books:
         self.folded.update({graph: each for graph, each in found.items() if graph in self.unfinished})
         return None if self.unfinished else envelope.facts
 
-    def next_part(self, attempt: int) -> Plan:
+    def next_plan(self, attempt: int) -> Plan:
         """The part of the plan that has no partial yet, with a reducer that folds the kept ones in.
 
         With nothing missing (the reducer itself was lost) the last call runs again: map_reduce wants one.
@@ -265,12 +265,12 @@ class Books:
 
     def _last_wanted(self) -> list[int]:
         wanted = self.unfinished
-        calls = [i for i, call in self.calls.items() if any(_graph_of(plain) in wanted for plain in call["ranges"])]
+        calls = [i for i, call in self.calls.items() if any(_graph_of(fields) in wanted for fields in call["ranges"])]
         return calls[-1:]
 
     def _tries(self, call_id: int) -> dict[str, int]:
         """How often the task itself may try a call whose ranges have crashed before."""
-        crashes = max(self._crashes[plain["id"]] for plain in self.calls[call_id]["ranges"])
+        crashes = max(self._crashes[fields["id"]] for fields in self.calls[call_id]["ranges"])
         return {"tries": max(1, POISON_CRASHES - crashes)} if crashes else {}
 
     def _divide(self, call_id: int, trouble: Trouble) -> None:
@@ -280,24 +280,24 @@ class Books:
         if "partials" in call:  # a fold's calls hold what they were given
             return
         ranges = self._missing(call_id)
-        pieces = [ranges]
+        groups = [ranges]
         if trouble.kind in TOO_MUCH:
-            pieces = [[plain] for plain in (ranges if len(ranges) > 1 else self.cut(ranges[0]) or ranges)]
+            groups = [[fields] for fields in (ranges if len(ranges) > 1 else self.halve(ranges[0]) or ranges)]
         elif trouble.kind in CRASHES and trouble.range_ids:
-            at_fault = {plain.get("unit") for plain in ranges if plain["id"] in trouble.range_ids}
-            parted = [[plain for plain in ranges if (plain.get("unit") in at_fault) is side] for side in (True, False)]
-            pieces = [piece for piece in parted if piece]
+            at_fault = {fields.get("unit") for fields in ranges if fields["id"] in trouble.range_ids}
+            parted = [[fields for fields in ranges if (fields.get("unit") in at_fault) is side] for side in (True, False)]
+            groups = [group for group in parted if group]
         some = self._partly.pop(call_id, {})
-        if len(pieces) == 1 and not some:
+        if len(groups) == 1 and not some:
             return
         del self.calls[call_id]
         if some:
             there = {range_id for range_ids, _ in some for range_id in range_ids}
-            self.calls[call_id] = {**call, "ranges": [plain for plain in call["ranges"] if plain["id"] in there]}
+            self.calls[call_id] = {**call, "ranges": [fields for fields in call["ranges"] if fields["id"] in there]}
             self.kept[call_id] = tuple(some.values())
-        for piece in pieces:
+        for group in groups:
             number = next(self._ids)
-            self.calls[number] = {"id": number, "ranges": piece}
+            self.calls[number] = {"id": number, "ranges": group}
 
     def describe(self) -> str:
         """The troubles of this attempt, in one line."""
@@ -309,7 +309,7 @@ class Books:
     def give_up(self, attempts: int) -> None:
         """The attempts are used up: end the graphs that have no partial of some range, or, where there are none such, all
         that have no result."""
-        lost = {plain["id"]: call_id for call_id in self.owed for plain in self._missing(call_id)}
+        lost = {fields["id"]: call_id for call_id in self.owed for fields in self._missing(call_id)}
         for graph in sorted({self._graph_of[range_id] for range_id in lost} or self.unfinished):
             self.failed[graph] = self._gave_up({i: call for i, call in lost.items() if self._graph_of[i] == graph}, attempts)
 
@@ -334,9 +334,9 @@ def _listed(numbers: Sequence[int]) -> str:
     return str(shown) if len(shown) <= MOST_LISTED else f"[{shown[0]}, {shown[1]}, ..., {shown[-1]}] ({len(shown)} in all)"
 
 
-def _graph_of(plain: Plain) -> int:
+def _graph_of(fields: Fields) -> int:
     """Of which of the plan's graphs a range is."""
-    return int(plain.get("graph", 0))
+    return int(fields.get("graph", 0))
 
 
 @dataclass(frozen=True)
@@ -344,11 +344,11 @@ class _Delivered:
     """What a call handed back that is what it was asked for: ``envelope`` of all, partials, and what failed."""
 
     envelope: Envelope
-    partials: dict[_Part, bytes]
+    partials: dict[_PartialKey, bytes]
     troubles: list[Trouble]
 
 
-def _read(end: CallEnd, call: Plain) -> Trouble | _Delivered:
+def _read(end: CallEnd, call: Fields) -> Trouble | _Delivered:
     """What a call delivered; or what is wrong with it as a whole."""
     if end.data is None:
         return Trouble(end.kind, end.why, end.log_tail)
@@ -358,10 +358,10 @@ def _read(end: CallEnd, call: Plain) -> Trouble | _Delivered:
         return Trouble("damaged", str(damage))
     if envelope.error is not None:
         return _trouble(envelope, b"")
-    if envelope.range_ids != tuple(sorted(plain["id"] for plain in call["ranges"])):
+    if envelope.range_ids != tuple(sorted(fields["id"] for fields in call["ranges"])):
         return Trouble("damaged", f"it hands back ranges {list(envelope.range_ids)}, which are not its own")
     troubles = [_trouble(each, packed) for each, packed in found if each.error is not None]
-    partials = {(each.range_ids, each.piece): packed for each, packed in found if each.error is None}
+    partials = {(each.range_ids, each.half): packed for each, packed in found if each.error is None}
     return _Delivered(envelope, partials, troubles)
 
 

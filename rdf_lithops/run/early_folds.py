@@ -87,7 +87,7 @@ class EarlyFolds:
         for packed in itertools.chain.from_iterable(itertools.islice(books.kept.values(), self._seen, None)):
             envelope = unpack(packed)
             number = self._call_of[envelope.range_ids[0]]
-            if envelope.piece:  # of a range that was cut in two: left to the round
+            if envelope.half:  # of a range that was cut in two: left to the round
                 self._partials.setdefault(number, {})[()] = b""
                 continue
             self._partials.setdefault(number, {})[envelope.range_ids] = packed
@@ -148,7 +148,7 @@ class EarlyFolds:
     def taken_over_by(self, plan: Plan) -> tuple[list[int], Joint] | None:
         """The calls of the round ``plan`` that were begun already, and what tells of them; None where there are none."""
         call_ids: list[int] = []
-        parts: list[tuple[Submission, dict[int, int], dict[int, CallEnd]]] = []
+        asked: list[tuple[Submission, dict[int, int], dict[int, CallEnd]]] = []
         own = {number: item["call"] for number, item in enumerate(plan.iterdata)}
         same = {number for number, given in self._begun.items() if number in own and own[number]["partials"] == given}
         if len(own) != len(self._edges) - 1:
@@ -159,8 +159,8 @@ class EarlyFolds:
                 if number in same:
                     positions[local] = len(call_ids)
                     call_ids.append(own[number]["id"])
-            parts.append((job.submission, positions, job.ends))
-        return (call_ids, Joint(parts)) if call_ids else None
+            asked.append((job.submission, positions, job.ends))
+        return (call_ids, Joint(asked)) if call_ids else None
 
     def close(self) -> None:
         """End what was begun and is not over, and delete what it wrote."""
@@ -184,16 +184,16 @@ class Joint(WithoutReducer):
     """Several submissions as one, without a reducer (see ``attempts.Submission``): of each those positions that are wanted,
     with the positions that they have here, and ends that are known already, to which those that come are added."""
 
-    def __init__(self, parts: Sequence[tuple[Submission, Mapping[int, int], dict[int, CallEnd]]]) -> None:
-        self._parts = [(submission, positions) for submission, positions, _ in parts]
-        self._ends = {id(submission): ends for submission, _, ends in parts}
-        found = [(positions.get(local), end) for _, positions, ends in parts for local, end in ends.items()]
+    def __init__(self, asked: Sequence[tuple[Submission, Mapping[int, int], dict[int, CallEnd]]]) -> None:
+        self._asked = [(submission, positions) for submission, positions, _ in asked]
+        self._ends = {id(submission): ends for submission, _, ends in asked}
+        found = [(positions.get(local), end) for _, positions, ends in asked for local, end in ends.items()]
         self._known = {here: end for here, end in found if here is not None}
-        self._open = {here for _, positions in self._parts for here in positions.values()} - self._known.keys()
+        self._open = {here for _, positions in self._asked for here in positions.values()} - self._known.keys()
 
     def _live(self) -> list[tuple[Submission, Mapping[int, int]]]:
         """Those of which something has not ended."""
-        return [(submission, positions) for submission, positions in self._parts if self._open & set(positions.values())]
+        return [(submission, positions) for submission, positions in self._asked if self._open & set(positions.values())]
 
     @property
     def poll_s(self) -> float:
@@ -227,7 +227,7 @@ class Joint(WithoutReducer):
 
     def given_up(self, positions: Iterable[int]) -> None:
         gone = set(positions)
-        for submission, own in self._parts:
+        for submission, own in self._asked:
             submission.given_up([local for local, here in own.items() if here in gone])
         self._open -= gone
 

@@ -75,7 +75,7 @@ def round_of(plan: Plan, groups: Mapping[int, list[bytes]]) -> Plan:
     assert isinstance(task, ReduceTask), "graphs are folded in rounds one by one"
     first = 1 + max(item["call"]["id"] for item in plan.iterdata)
     iterdata = [{"call": _call(first + number, packed)} for number, packed in groups.items()]
-    of_round = tuple(tuple(plain["id"] for plain in item["call"]["ranges"]) for item in iterdata)
+    of_round = tuple(tuple(fields["id"] for fields in item["call"]["ranges"]) for item in iterdata)
     return dataclasses.replace(
         plan,
         iterdata=iterdata,

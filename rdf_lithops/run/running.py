@@ -32,7 +32,7 @@ from ..travels.envelope import Envelope, unpack
 from . import interrupts
 from .account import Account
 from .attempts import Attempt, Submission
-from .books import ADOPTED, REDUCER, Books, CallEnd, Cut, Trouble, never_cut, reducer_trouble
+from .books import ADOPTED, REDUCER, Books, CallEnd, Halve, Trouble, never_halved, reducer_trouble
 from .early_folds import EarlyFolds
 from .events import (
     AttemptBegan,
@@ -64,21 +64,21 @@ def run(
     options: Options,
     consumers: tuple[Consumer, ...] = (),
     run_id: str = "",
-    cut: Cut = never_cut,
+    halve: Halve = never_halved,
     account: Account | None = None,
     kept: Mapping[int, bytes] | None = None,
     under_way: Adopted | None = None,
 ) -> Outcome:
     """Run ``plan`` with as many attempts as ``options`` allows; ``submit`` starts one ``map_reduce`` of a plan.
 
-    ``consumers`` are told each event as it happens; ``cut`` gives the two halves of a range that was too much for a worker,
-    or nothing; every submission draws on ``account``, the plan's own if none is given; ``kept`` are
-    partials that are there already, by call, and ``under_way`` calls that another driver has begun. Raises RunError when no
+    ``consumers`` are told each event as it happens; ``halve`` gives the two halves of a range that was too much for a
+    worker, or nothing; every submission draws on ``account``, the plan's own if none is given; ``kept`` are partials that
+    are there already, by call, and ``under_way`` calls that another driver has begun. Raises RunError when no
     answer is to be had; a failure of the user's graph is inside the outcome's envelope (see ``outcomes.read_result``).
     """
     account = account or Account(plan.outlook)
     early = EarlyFolds(submit, plan)
-    running = _Run(submit, plan, options, Books(plan, consumers, cut), account, early)
+    running = _Run(submit, plan, options, Books(plan, consumers, halve), account, early)
     running.books.kept.update({call_id: (packed,) for call_id, packed in (kept or {}).items()})
     error: str | None = "interrupted"
     failed: dict[int, str] = {}
@@ -115,7 +115,7 @@ def finish(
     first round takes over what was begun ``early``."""
     account = account or Account(plan.outlook)
     for graph, result in enumerate(outcome.results):
-        if isinstance(result, Envelope) and result.parts:
+        if isinstance(result, Envelope) and result.inner:
             try:
                 outcome = _finish_one(submit, plan.alone(graph), options, outcome, graph, consumers, account, early)
             except RunError as failure:
@@ -136,7 +136,7 @@ def _finish_one(
     early: EarlyFolds | None,
 ) -> Outcome:
     number, result = 0, raised(outcome.results[graph])
-    while result.parts:
+    while result.inner:
         number += 1
         plan = next_round(plan, result)
         events: list[Event] = []
@@ -259,7 +259,7 @@ class _Run:
         return not has_room or self.attempts >= self.options.attempts + self.backups
 
     def _begin(self) -> None:
-        part = self.books.next_part(self.attempts + 1)
+        part = self.books.next_plan(self.attempts + 1)
         part = dataclasses.replace(part, call_limit_s=self.account.draw(len(part.iterdata)))
         lacks = bool(self.books.under_way[ADOPTED]) and not self.may_wait
         self.attempts += 1

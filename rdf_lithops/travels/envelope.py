@@ -19,7 +19,7 @@ from .facts import Facts
 
 __all__ = ["FORMAT_VERSION", "Envelope", "EnvelopeError", "pack", "unpack"]
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 _MAGIC = b"RDFL"
 _PREFIX = struct.Struct("!4sBIQ32s")
 
@@ -39,10 +39,10 @@ class Envelope:
     ``error``      plain fields of what went wrong (``kind``, ``type``, ``message``, ...); None where nothing did
     ``facts``      plain numbers about the call (seconds, bytes, MiB: the unit is in each name)
     ``stored``     where the body lies if it is not here (see ``fold.shelf``)
-    ``parts``      lengths of the packed envelopes that the body holds, if it is several results that are still to be folded
-    ``piece``      which half of a range that was cut in two, perhaps again: a path of 0 and 1; empty for whole ranges
+    ``inner``      lengths of the packed envelopes that the body holds, if it is several results that are still to be folded
+    ``half``       which half of a range that was cut in two, perhaps again: a path of 0 and 1; empty for whole ranges
     ``pickles``    lengths of the pickles that a result consists of; empty: it is one
-    ``graphs``     of which graph each of ``parts`` is the result, where they are those of several and are not to be folded
+    ``graphs``     of which graph each of ``inner`` is the result, where they are those of several and are not to be folded
     """
 
     range_ids: tuple[int, ...]
@@ -52,8 +52,8 @@ class Envelope:
     error: dict[str, Any] | None = None
     facts: Facts = field(default_factory=Facts)
     stored: dict[str, Any] | None = None
-    parts: tuple[int, ...] = ()
-    piece: tuple[int, ...] = ()
+    inner: tuple[int, ...] = ()
+    half: tuple[int, ...] = ()
     pickles: tuple[int, ...] = ()
     graphs: tuple[int, ...] = ()
 
@@ -68,8 +68,8 @@ def pack(envelope: Envelope, pickles: Sequence[bytes] = ()) -> bytes:
         "error": envelope.error,
         "facts": envelope.facts,
         "stored": envelope.stored,
-        "parts": list(envelope.parts),
-        "piece": list(envelope.piece),
+        "inner": list(envelope.inner),
+        "half": list(envelope.half),
         "pickles": list(map(len, pickles)) or list(envelope.pickles),
         "graphs": list(envelope.graphs),
     }
@@ -111,8 +111,8 @@ def unpack(data: bytes) -> Envelope:
             error=header["error"],
             facts=header["facts"],
             stored=header["stored"],
-            parts=tuple(header["parts"]),
-            piece=tuple(header["piece"]),
+            inner=tuple(header["inner"]),
+            half=tuple(header["half"]),
             pickles=tuple(header["pickles"]),
             graphs=tuple(header["graphs"]),
         )

@@ -36,7 +36,7 @@ __all__ = [
     "s3_variables",
     "signed_urls",
     "take_key",
-    "token_places",
+    "token_files",
     "token_variables",
     "unseal",
 ]
@@ -170,21 +170,21 @@ def _distrusted(seen: os.stat_result) -> str:
     return "others can write it: chmod 600 it if it is yours" if seen.st_mode & 0o022 else ""
 
 
-def token_places() -> list[tuple[str, bool]]:
+def token_files() -> list[tuple[str, bool]]:
     """Return the files in which a bearer token is looked for, in WLCG's order, and whether the user has chosen each himself.
 
     The variable BEARER_TOKEN goes before them.
     """
     name, chosen, runtime = f"bt_u{os.getuid()}", os.environ.get("BEARER_TOKEN_FILE"), os.environ.get("XDG_RUNTIME_DIR")
-    places = [(chosen, True), (os.path.join(runtime, name) if runtime else None, False), (f"{SHARED}/{name}", False)]
-    return [(place, is_chosen) for place, is_chosen in places if place]
+    paths = [(chosen, True), (os.path.join(runtime, name) if runtime else None, False), (f"{SHARED}/{name}", False)]
+    return [(path, is_chosen) for path, is_chosen in paths if path]
 
 
 def bearer_token() -> str:
     """Return the installed bearer token, else the one that is found here; "" where there is none."""
     given = token_variables().get("BEARER_TOKEN") or os.environ.get("BEARER_TOKEN", "")
-    for place in [] if given else token_places():
-        data, _ = read_found(*place)
+    for path, is_chosen in [] if given else token_files():
+        data, _ = read_found(path, is_chosen)
         if data is not None:
             return data.decode("latin-1").strip()
     return given.strip()

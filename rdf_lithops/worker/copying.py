@@ -92,7 +92,7 @@ def _failure(problem: Exception) -> dict[str, Any]:
     if isinstance(problem, sealed.CredentialsUnreadable):
         return {"kind": "credentials", **found}
     if isinstance(problem, remote.AccessFailure):
-        return {"kind": "access" if problem.kind in remote.FINAL else "transfer", "access": problem.plain, **found}
+        return {"kind": "access" if problem.kind in remote.FINAL else "transfer", "access": problem.fields, **found}
     if isinstance(problem, stores.StoreFailure):
         return {"kind": "output" if problem.final else "transfer", "what": problem.what, **found, "message": problem.why}
     kind = "memory" if isinstance(problem, MemoryError) else "worker"

@@ -34,7 +34,7 @@ def strike_task(script: Script | None, call: dict[str, Any], storage: Any, statu
     if script is None:
         return None
     per_range = _by_range(script.get("task"))
-    action = next((_nth(per_range[plain["id"]], call) for plain in call["ranges"] if plain["id"] in per_range), "")
+    action = next((_nth(per_range[fields["id"]], call) for fields in call["ranges"] if fields["id"] in per_range), "")
     return _do_in_task(script, action, storage, status_key)
 
 

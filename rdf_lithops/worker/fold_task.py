@@ -86,7 +86,7 @@ class ReduceTask(Reducing):
             if envelope.error is not None:
                 return data
             # a partial that was delivered twice counts once
-            arrived.setdefault((envelope.range_ids, envelope.piece), (envelope, data))
+            arrived.setdefault((envelope.range_ids, envelope.half), (envelope, data))
         envelopes = [envelope for envelope, _ in arrived.values()]
         check_each_range_once(self.range_ids, envelopes)
         packed = [data for _, data in arrived.values()]
@@ -116,7 +116,7 @@ class FoldTask:
     shelf: Shelf | None = None
     groups: tuple[tuple[int, ...], ...] = ()
 
-    def dataset_of(self, plain: dict[str, Any]) -> dict[str, Any]:
+    def dataset_of(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Nothing: no range is read here."""
         return {}
 
@@ -124,7 +124,7 @@ class FoldTask:
         """``storage`` is filled in by Lithops, which recognises the name."""
         credentials.take_key()  # no file is read here: it is not needed
         began = began_here()
-        range_ids = tuple(plain["id"] for plain in call["ranges"])
+        range_ids = tuple(fields["id"] for fields in call["ranges"])
         try:
             given = call["partials"], self.groups, call.get("attempt", 1)
             partial = fold_here(self.reducer, self.surroundings, *given, storage, began)

@@ -50,19 +50,19 @@ def at_hand(payload: dict[str, Any], storage: Any, folder: str) -> Iterator[str 
 
 
 @contextlib.contextmanager
-def unpacked(bundle: dict[str, Any], storage: Any, place: str, unused: int) -> Iterator[str]:
-    """The folder in ``place`` that has an unpacked ``bundle`` (its bucket, key, sha256), while this lasts.
+def unpacked(bundle: dict[str, Any], storage: Any, folder: str, unused: int) -> Iterator[str]:
+    """The folder in ``folder`` that has an unpacked ``bundle`` (its bucket, key, sha256), while this lasts.
 
     ``storage`` is Lithops' Storage, or anything with ``get_object(bucket, key) -> bytes``. The digest is checked before
     anything is unpacked; the folder appears complete or not at all. Of what is there and not used so many stay.
     """
-    target = os.path.join(place, bundle["sha256"])
+    target = os.path.join(folder, bundle["sha256"])
     while (held := _held(target)) is None:
-        clear(place, unused)
+        clear(folder, unused)
         try:
             _unpack(bundle, storage, target)
         except OSError:  # a full disk, perhaps: what nobody uses makes room
-            clear(place, 0)
+            clear(folder, 0)
             _unpack(bundle, storage, target)
     try:
         os.utime(target)
@@ -84,10 +84,10 @@ def _held(target: str) -> int | None:
     return None
 
 
-def clear(place: str, kept: int) -> None:
-    """Remove the unpacked bundles in ``place`` that no process uses, but for the ``kept`` newest of all."""
+def clear(folder: str, kept: int) -> None:
+    """Remove the unpacked bundles in ``folder`` that no process uses, but for the ``kept`` newest of all."""
     with contextlib.suppress(OSError):  # there is none yet
-        found = sorted(os.scandir(place), key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
+        found = sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime_ns, reverse=True)
         for entry in found[kept:]:
             with contextlib.suppress(OSError):
                 _remove_unused(entry.path)
@@ -131,7 +131,6 @@ def load(payload: dict[str, Any], initialisation: bytes, folder: str | None) -> 
     have itself.
     What ``may_be_known`` is passed over where it defines nothing new: the program gave it to the workers otherwise, too.
     """
-    place = folder or ""
     if folder is not None:
         _held(folder)  # as long as this process lives, and what is forked from it
         os.environ[FILES_VARIABLE] = os.path.join(folder, "files")
@@ -140,7 +139,7 @@ def load(payload: dict[str, Any], initialisation: bytes, folder: str | None) -> 
         if step["do"] == "call":
             _call(step["what"], calls[step["number"]])
         else:
-            _DOING[step["do"]](step, place)
+            _DOING[step["do"]](step, folder or "")
 
 
 def _call(what: str, pickled: bytes) -> None:
@@ -156,55 +155,55 @@ def _call(what: str, pickled: bytes) -> None:
         raise PayloadFailure(what, f"its C++ does not compile:\n{problem}")
 
 
-def _set_environment(step: dict[str, Any], place: str) -> None:
+def _set_environment(step: dict[str, Any], folder: str) -> None:
     for name in step["unset"]:
         os.environ.pop(name, None)
     os.environ.update(step["set"])
 
 
-def _add_include_path(step: dict[str, Any], place: str) -> None:
+def _add_include_path(step: dict[str, Any], folder: str) -> None:
     import ROOT
 
-    path = os.path.join(place, step["path"]) if step["bundled"] else step["path"]
+    path = os.path.join(folder, step["path"]) if step["bundled"] else step["path"]
     if os.path.isdir(path):
         ROOT.gInterpreter.AddIncludePath(f"-I{path}")  # ROOT quotes it
 
 
-def _declare(step: dict[str, Any], place: str) -> None:
+def _declare(step: dict[str, Any], folder: str) -> None:
     import ROOT
 
     text = (
-        f'#include "{os.path.join(place, step["path"])}"' if step["do"] == "header" else step["text"].replace(PLACE, place)
+        f'#include "{os.path.join(folder, step["path"])}"' if step["do"] == "header" else step["text"].replace(PLACE, folder)
     )
     with compiler.heard() as said:
         done = ROOT.gInterpreter.Declare(text)
     if not done and not (step.get("may_be_known") and compiler.is_all_known(said.text)):
-        raise PayloadFailure(step["what"], _not_compiled(said.text, place))
+        raise PayloadFailure(step["what"], _not_compiled(said.text, folder))
 
 
-def _process_line(step: dict[str, Any], place: str) -> None:
+def _process_line(step: dict[str, Any], folder: str) -> None:
     import ROOT
 
-    text = step["text"].replace(PLACE, place)
+    text = step["text"].replace(PLACE, folder)
     code = ctypes.c_int(0)
     with compiler.heard() as said:
         ROOT.gROOT.ProcessLine(f".L {text}" if step["do"] == "macro" else text, code)
     if code.value or compiler.first_error(said.text):
-        raise PayloadFailure(step["what"], _not_compiled(said.text, place))
+        raise PayloadFailure(step["what"], _not_compiled(said.text, folder))
 
 
-def _not_compiled(said: str, place: str) -> str:
+def _not_compiled(said: str, folder: str) -> str:
     """Why a step failed, in the compiler's words, with the driver's names of files."""
     lines = compiler.first_error(said) or said
     if "file not found" in lines:
         lines += "\n(workers have what comes with ROOT, and the user's own headers: DistributeHeaders takes others along)"
-    return "it does not compile here:\n" + (lines.replace(os.path.join(place, "code"), "") if place else lines)
+    return "it does not compile here:\n" + (lines.replace(os.path.join(folder, "code"), "") if folder else lines)
 
 
-def _load_library(step: dict[str, Any], place: str) -> None:
+def _load_library(step: dict[str, Any], folder: str) -> None:
     import ROOT
 
-    path = step.get("name") or os.path.join(place, step["path"])
+    path = step.get("name") or os.path.join(folder, step["path"])
     if os.path.isabs(path):
         ROOT.gSystem.AddDynamicPath(os.path.dirname(path))
     if ROOT.gSystem.Load(path) < 0:

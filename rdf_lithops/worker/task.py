@@ -40,14 +40,14 @@ class CallTask:
     shelf: Shelf | None = None
     dataset: dict[str, Any]
 
-    def dataset_of(self, plain: dict[str, Any]) -> dict[str, Any]:
-        """What the ranges of the graph of ``plain`` share."""
+    def dataset_of(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """What the ranges of the graph of ``fields`` share."""
         return self.dataset
 
     def __call__(self, call: dict[str, Any], storage: Any = None) -> bytes:
         """``storage`` is filled in by Lithops, which recognises the name."""
         key = credentials.take_key()
-        range_ids = tuple(plain["id"] for plain in call["ranges"])
+        range_ids = tuple(fields["id"] for fields in call["ranges"])
         began = began_here()
         try:
             garbage = faults.strike_task(self.surroundings.faults, call, storage, self.surroundings.key_of(STATUS_NAME))

@@ -30,12 +30,12 @@ from .task import CallTask, MapTask
 
 __all__ = ["GraphsReduce", "GraphsTask", "joined", "later", "members", "renumbered", "units_of"]
 
-Plain = dict[str, Any]
+Fields = dict[str, Any]
 
 
-def units_of(ranges: Sequence[Plain]) -> Iterator[tuple[int, list[Plain]]]:
+def units_of(ranges: Sequence[Fields]) -> Iterator[tuple[int, list[Fields]]]:
     """The units among ``ranges``, in order: of which graph each is, and its ranges."""
-    for (graph, _), unit in itertools.groupby(ranges, key=lambda plain: (plain["graph"], plain["unit"])):
+    for (graph, _), unit in itertools.groupby(ranges, key=lambda fields: (fields["graph"], fields["unit"])):
         yield graph, list(unit)
 
 
@@ -78,7 +78,7 @@ def _added(facts: Sequence[Facts]) -> Facts:
 def members(packed: bytes) -> list[tuple[Envelope, bytes]]:
     """The partials, and failures, in what a call handed back; raises EnvelopeError."""
     envelope = unpack(packed)
-    if not envelope.parts:
+    if not envelope.inner:
         return [(envelope, packed)]
     return [(unpack(each), each) for each in unbundle(envelope)]
 
@@ -100,25 +100,25 @@ class GraphsTask(CallTask):
         """Those of all graphs."""
         return self.tasks[0].surroundings
 
-    def dataset_of(self, plain: Plain) -> dict[str, Any]:
-        """What the ranges of the graph of ``plain`` share."""
-        return self.tasks[plain["graph"]].dataset
+    def dataset_of(self, fields: Fields) -> dict[str, Any]:
+        """What the ranges of the graph of ``fields`` share."""
+        return self.tasks[fields["graph"]].dataset
 
     def _stored(self, packed: bytes, storage: Any) -> bytes:
         envelope = unpack(packed)
-        if self.shelf is None or not envelope.parts:
+        if self.shelf is None or not envelope.inner:
             return super()._stored(packed, storage)
         parts = [self.surroundings.shelved(each, self.shelf, storage) for each in unbundle(envelope)]
-        return pack(dataclasses.replace(envelope, body=b"".join(parts), parts=tuple(map(len, parts))))
+        return pack(dataclasses.replace(envelope, body=b"".join(parts), inner=tuple(map(len, parts))))
 
-    def _alone(self, call: Plain) -> Iterator[tuple[int, MapTask, Plain]]:
+    def _alone(self, call: Fields) -> Iterator[tuple[int, MapTask, Fields]]:
         """The units of a call: the number of the graph's first range, its task, and the unit as a call of it."""
         for graph, ranges in units_of(call["ranges"]):
             first = self.firsts[graph]
-            own = [{**plain, "id": plain["id"] - first} for plain in ranges]
+            own = [{**fields, "id": fields["id"] - first} for fields in ranges]
             yield first, self.tasks[graph], {**call, "ranges": own}
 
-    def _message(self, call: Plain, began: Began) -> tuple[str, Request, list[bytes]]:
+    def _message(self, call: Fields, began: Began) -> tuple[str, Request, list[bytes]]:
         works, codes = list[Request](), dict[bytes, int]()
         for first, task, unit in self._alone(call):
             _, message, (code,) = task._message(unit, began)
@@ -126,7 +126,7 @@ class GraphsTask(CallTask):
         leading, *more = works
         return leading["graph_digest"], {**leading, "more": more}, list(codes)
 
-    def _work(self, call: Plain, folder: str, began: Began, payload_s: float) -> tuple[bytes, dict[str, bytes]]:
+    def _work(self, call: Fields, folder: str, began: Began, payload_s: float) -> tuple[bytes, dict[str, bytes]]:
         packed, stored = list[bytes](), dict[str, bytes]()
         for first, task, unit in self._alone(call):
             one, blobs = task._work(unit, folder, began, payload_s)
@@ -181,7 +181,7 @@ class GraphsReduce(Reducing):
         parts = [_only_bytes(folded[graph]) for graph in self.wanted]
         facts: Facts = {**whereabouts(began), "fold_s": sum(unpack(part).facts.get("fold_s", 0.0) for part in parts)}
         lengths = tuple(map(len, parts))
-        return pack(Envelope(tuple(graph_of), None, "", b"".join(parts), facts=facts, parts=lengths, graphs=self.wanted))
+        return pack(Envelope(tuple(graph_of), None, "", b"".join(parts), facts=facts, inner=lengths, graphs=self.wanted))
 
     def _gathered(self, graph: int, packed: list[bytes], began: Began) -> bytes | list[bytes]:
         """What is to be folded of a graph, or what comes of it without folding: a failure, too much."""

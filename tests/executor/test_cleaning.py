@@ -270,11 +270,11 @@ def test_a_folder_in_which_a_process_lives_is_no_leftover(tmp_path: Path, lock: 
     """A driver's folder is in use as long as its ROOT process or its reader of remote files holds its lock."""
     folder = tmp_path / "rdf_lithops-x"
     folder.mkdir()
-    places = leftovers.Places("", (), str(tmp_path))
+    lithops_folders = leftovers.LithopsFolders("", (), str(tmp_path))
     with open(folder / lock, "wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert [] == list(leftovers._dead_folders(places))
-    assert [str(folder)] == [path for each in leftovers._dead_folders(places) for path in each.paths]
+        assert [] == list(leftovers._dead_folders(lithops_folders))
+    assert [str(folder)] == [path for each in leftovers._dead_folders(lithops_folders) for path in each.paths]
 
 
 def test_gc_leaves_folders_of_the_user_alone(tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_gc_leaves_folders_of_the_user_alone(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
     (tmp_path / "rdf_lithops-empty").mkdir()
-    found = leftovers._dead_folders(leftovers.Places("", (), str(tmp_path)))
+    found = leftovers._dead_folders(leftovers.LithopsFolders("", (), str(tmp_path)))
     assert {"rdf_lithops-x", "rdf_lithops-y", "rdf_lithops-empty"} == {Path(each.paths[0]).name for each in found}
 
 

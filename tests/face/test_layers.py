@@ -53,7 +53,7 @@ USERS_OF_LITHOPS = {
     "executor/lithops_copy.py",
     "executor/looks.py",
     "executor/registry.py",
-    "executor/run_places.py",
+    "executor/run_folders.py",
     "executor/lithops_patches.py",
     "executor/submission.py",
     "executor/under_way.py",

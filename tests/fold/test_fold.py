@@ -264,7 +264,7 @@ def test_a_fold_that_fails_is_tried_again_and_then_told(fexec: Any) -> None:
     plan = rdf_lithops.plan(frame.Count())
     outputs = [plan.map_task(**item) for item in plan.iterdata]
     handed_on = plan.reduce_task([of_another_root(outputs[0]), *outputs[1:]])
-    assert unpack(handed_on).parts
+    assert unpack(handed_on).inner
     with pytest.raises(rdf_lithops.RunError, match="gave no result in 2 attempts") as caught:
         plan.deliver(handed_on)
     assert "expected partials of ROOT" in str(caught.value)

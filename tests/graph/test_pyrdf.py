@@ -300,8 +300,8 @@ def test_ranges_become_plain_and_come_back() -> None:
         [OriginalRange(0, 10, ["a.root"]), OriginalRange(0, 12, ["b.root", "c.root"])],
         [OriginalRange(0, 10, ["a.root", "b.root"], friends), OriginalRange(10, 20, ["a.root", "b.root"], friends)],
     ):
-        plain, dataset = json.loads(json.dumps(adapter.to_plain(ranges)))
-        back = [adapter.from_plain(item, dataset, None) for item in plain]
+        plain, dataset = json.loads(json.dumps(adapter.to_fields(ranges)))
+        back = [adapter.from_fields(item, dataset, None) for item in plain]
         assert [(r.start, r.end, r.filelist) for r in ranges] == [(r.start, r.end, r.filelist) for r in back]
         assert [bool(r.friend_info) for r in ranges] == [bool(r.friend_info) for r in back]
         assert len(ranges) == len({f"{r.start}_{r.end - 1}" for r in back})
@@ -314,7 +314,7 @@ def test_ranges_that_would_misalign_friends_are_refused() -> None:
     """Friends are aligned by entry number in the dataset: ranges with files of their own cannot have them."""
     friends = SimpleNamespace(friend_names=["f"], friend_file_names=[["g.root"]])
     with pytest.raises(ValueError, match="expected all files in every range of a dataset with friends"):
-        adapter.to_plain([OriginalRange(0, 10, ["a.root"], friends), OriginalRange(0, 10, ["b.root"], friends)])
+        adapter.to_fields([OriginalRange(0, 10, ["a.root"], friends), OriginalRange(0, 10, ["b.root"], friends)])
 
 
 def test_a_snapshot_part_that_stayed_away_is_an_error() -> None:

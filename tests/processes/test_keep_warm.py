@@ -119,11 +119,11 @@ def test_gc_leaves_the_folder_of_a_living_driver(tmp_path: Path) -> None:
     folder = tmp_path / "rdf_lithops-driver"
     folder.mkdir(0o700)
     with lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG), log_level=None) as fexec:
-        places = leftovers.Places("", (), str(tmp_path))
+        lithops_folders = leftovers.LithopsFolders("", (), str(tmp_path))
         held = leftovers.claim(str(folder))
-        assert leftovers.find(fexec.storage, places, 0.0) == []
+        assert leftovers.find(fexec.storage, lithops_folders, 0.0) == []
         held.close()
-        assert [leftover.paths for leftover in leftovers.find(fexec.storage, places, 0.0)] == [(str(folder),)]
+        assert [leftover.paths for leftover in leftovers.find(fexec.storage, lithops_folders, 0.0)] == [(str(folder),)]
 
 
 def test_the_folder_of_the_first_program_may_go(tmp_path: Path) -> None:

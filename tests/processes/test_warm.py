@@ -20,7 +20,7 @@ from ROOT._distrdf.Backends.Base import BaseBackend
 from waiting import until
 
 import rdf_lithops
-from rdf_lithops.executor import registry, run_places, submission
+from rdf_lithops.executor import registry, run_folders, submission
 from rdf_lithops.executor.payload import Payload
 from rdf_lithops.processes import warm
 from rdf_lithops.run import running
@@ -105,8 +105,8 @@ def facts_of(node: Any, fexec: lithops.FunctionExecutor) -> list[dict[str, Any]]
     plan = rdf_lithops.plan(node)
     options = rdf_lithops.Options()
     session = registry.session_of(fexec)
-    with run_places.opened(session, Payload({}, b"", None)) as place:
-        outcome = running.run(lambda part: submission.submit(session, part, options, place), plan, options)
+    with run_folders.opened(session, Payload({}, b"", None)) as run_folder:
+        outcome = running.run(lambda part: submission.submit(session, part, options, run_folder), plan, options)
     plan.deliver(pack(outcome.envelope))
     return list(outcome.envelope.facts["calls"])
 

@@ -99,10 +99,10 @@ def sample_fields(sample: Any) -> dict[str, Any]:
 @settings(deadline=None, max_examples=150)
 def test_round_trip_through_json(ranges: list[Any]) -> None:
     """Ranges to dictionaries, to JSON text, and back are the same ranges."""
-    plain, dataset = adapter.to_plain(ranges)
+    plain, dataset = adapter.to_fields(ranges)
     plain_again, dataset_again = json.loads(json.dumps([plain, dataset], allow_nan=False))
     assert (plain, dataset) == (plain_again, dataset_again)
-    rebuilt = [adapter.from_plain(item, dataset_again, EXEC_ID) for item in plain_again]
+    rebuilt = [adapter.from_fields(item, dataset_again, EXEC_ID) for item in plain_again]
     assert [fields_of(item) for item in ranges] == [fields_of(item) for item in rebuilt]
     assert [type(item) for item in ranges] == [type(item) for item in rebuilt]
 
@@ -111,7 +111,7 @@ def test_round_trip_through_json(ranges: list[Any]) -> None:
 @settings(deadline=None, max_examples=50)
 def test_dictionaries_are_plain_and_described(ranges: list[Any]) -> None:
     """Only exact built-in types travel, each range says its format and id, and has one line for people."""
-    plain, dataset = adapter.to_plain(ranges)
+    plain, dataset = adapter.to_fields(ranges)
 
     def foreign_types(value: Any) -> set[type]:
         if type(value) is dict:
@@ -130,7 +130,7 @@ def test_friends_keep_the_file_list_once() -> None:
     """With friends every range needs all files: they travel once with the dataset, not in each range."""
     files = [f"f{i}.root" for i in range(50)]
     friends = SimpleNamespace(fFriendNames=[("t", "a")], fFriendFileNames=[files], fFriendChainSubNames=[[]])
-    plain, dataset = adapter.to_plain(Ranges.get_percentage_ranges(["t"] * 50, files, 10, friends, EXEC_ID, None))
+    plain, dataset = adapter.to_fields(Ranges.get_percentage_ranges(["t"] * 50, files, 10, friends, EXEC_ID, None))
     assert [None] * 10 == [item["files"] for item in plain]
     assert files == dataset["files"]
 
@@ -138,12 +138,12 @@ def test_friends_keep_the_file_list_once() -> None:
 @pytest.mark.parametrize("format_version", [None, 0, 99])
 def test_other_format_is_refused(format_version: int | None) -> None:
     """A range of another version of the format is an error that says both versions."""
-    plain, dataset = adapter.to_plain(Ranges.get_balanced_ranges(10, 1, EXEC_ID))
+    plain, dataset = adapter.to_fields(Ranges.get_balanced_ranges(10, 1, EXEC_ID))
     with pytest.raises(ValueError, match=f"expected a range of format {adapter.FORMAT_VERSION}, got {format_version}"):
-        adapter.from_plain({**plain[0], "format": format_version}, dataset, EXEC_ID)
+        adapter.from_fields({**plain[0], "format": format_version}, dataset, EXEC_ID)
 
 
 def test_foreign_range_is_refused() -> None:
     """Something that is no range is a TypeError by the name of its type."""
     with pytest.raises(TypeError, match="expected a range of entries or of files, got SimpleNamespace"):
-        adapter.to_plain([SimpleNamespace(id=0)])
+        adapter.to_fields([SimpleNamespace(id=0)])

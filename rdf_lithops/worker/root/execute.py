@@ -75,15 +75,15 @@ def run_call(
     version = initialise()
     watch = Stopwatch(began, payload_s)
     graphs.current.watch = watch
-    range_ids = tuple(sorted(plain["id"] for plain in call["ranges"]))
-    piece = tuple(call["ranges"][0].get("piece", ()))
+    range_ids = tuple(sorted(fields["id"] for fields in call["ranges"]))
+    half = tuple(call["ranges"][0].get("half", ()))
     try:
         with watch.part("graph_s"):
             runner = graphs.graph_of(graph, graph_digest, folder)
         partial, entries = _run_ranges(runner, call, dataset, seed, results.outputs, folder, before_range)
         with watch.part("serialise_s"):
             prefix, limit_bytes = results.arrays_prefix, results.arrays_limit_bytes
-            blobs = arrays.taken_apart(partial, prefix, limit_bytes, range_ids, piece) if prefix else {}
+            blobs = arrays.taken_apart(partial, prefix, limit_bytes, range_ids, half) if prefix else {}
             pickles = partials.dumped(partial)
         size = sum(map(len, pickles))
         graphs.keep_within(graph_digest, size)
@@ -95,7 +95,7 @@ def run_call(
     except stores.StoreFailure as failure:
         error = store_failure_described(failure, call)
         return pack(Envelope(range_ids, None, version, error=error, facts=_facts())), {}
-    return pack(Envelope(range_ids, entries, version, facts=_facts(size), piece=piece), pickles), blobs
+    return pack(Envelope(range_ids, entries, version, facts=_facts(size), half=half), pickles), blobs
 
 
 def _facts(packed_bytes: int = 0) -> Facts:
@@ -122,15 +122,15 @@ def _run_ranges(
     watch, counter = graphs.current.watch, graphs.current.counter
     partial: Any = None
     entries: int | None = 0
-    for plain in sorted(call["ranges"], key=lambda plain: plain["id"]):
-        watch.counts_system_reads |= bool(plain.get("rntuple"))
-        _announce(plain["id"], before_range)
+    for fields in sorted(call["ranges"], key=lambda fields: fields["id"]):
+        watch.counts_system_reads |= bool(fields.get("rntuple"))
+        _announce(fields["id"], before_range)
         with watch.part("open_s"):  # what DistRDF's mapper does beside running the graph: it opens the range's files
             graphs.settle_clones()
-            result = _run_range(runner, plain, dataset, seed)
+            result = _run_range(runner, fields, dataset, seed)
         with watch.part("output_s"):
-            snapshot_parts.publish(result, outputs, folder, plain)
-        done = _entries(plain, result)
+            snapshot_parts.publish(result, outputs, folder, fields)
+        done = _entries(fields, result)
         entries = None if entries is None or done is None else entries + done
         if counter is not None and entries is not None:
             counter.set(entries)
@@ -147,16 +147,16 @@ def merge_files(call: dict[str, Any], folder: str, began: Began) -> bytes:
 
     version = initialise()
     watch = Stopwatch(began)
-    range_ids = tuple(plain["id"] for plain in call["ranges"])
+    range_ids = tuple(fields["id"] for fields in call["ranges"])
     try:
         with watch.part("output_s"):
-            for plain in call["ranges"]:
-                snapshot_parts.merge(plain["sources"], plain["target"], folder)
+            for fields in call["ranges"]:
+                snapshot_parts.merge(fields["sources"], fields["target"], folder)
     except stores.StoreFailure as failure:
         return pack(Envelope(range_ids, None, version, error=store_failure_described(failure, call), facts=watch.facts()))
     finally:
         snapshot_parts.clear(folder)
-    merged = SnapshotResult(call["ranges"][0]["tree"], [plain["target"] for plain in call["ranges"]])
+    merged = SnapshotResult(call["ranges"][0]["tree"], [fields["target"] for fields in call["ranges"]])
     return pack(Envelope(range_ids, None, version, pickle.dumps(TaskResult([merged], None)), facts=watch.facts()))
 
 
@@ -170,26 +170,26 @@ def _announce(range_id: int, before_range: Callable[[int], None]) -> None:
         raise RangeFailure(range_id) from error
 
 
-def _run_range(runner: graphs.Graph, plain: dict[str, Any], dataset: dict[str, Any], seed: int) -> Any:
+def _run_range(runner: graphs.Graph, fields: dict[str, Any], dataset: dict[str, Any], seed: int) -> Any:
     try:
         with settings.applied(dataset.get("settings")):
-            settings.seed(range_seed(seed, plain["id"], plain.get("piece", ())))
+            settings.seed(range_seed(seed, fields["id"], fields.get("half", ())))
             try:
-                result = runner.mapper(graphs.ready(plain, dataset, runner.exec_id(plain)))
+                result = runner.mapper(graphs.ready(fields, dataset, runner.exec_id(fields)))
             finally:
-                _refuse_changed_files(plain, dataset)
+                _refuse_changed_files(fields, dataset)
         _restore_entry_columns(result)
         _refuse_unread_data()
     except Exception as error:
-        raise RangeFailure(plain["id"]) from error
+        raise RangeFailure(fields["id"]) from error
     finally:
         graphs.has_run(runner)
     return result
 
 
-def _refuse_changed_files(plain: dict[str, Any], dataset: dict[str, Any]) -> None:
+def _refuse_changed_files(fields: dict[str, Any], dataset: dict[str, Any]) -> None:
     """Raise for a local file that is no longer what the driver saw, whatever came of reading it."""
-    for path in changed_files({**dataset.get("seen", {}), **plain.get("seen", {})}):
+    for path in changed_files({**dataset.get("seen", {}), **fields.get("seen", {})}):
         raise remote.changed(path)
 
 
@@ -209,21 +209,21 @@ def _restore_entry_columns(result: Any) -> None:
             mergeable._py_arrays = named
 
 
-def range_seed(seed: int, range_id: int, piece: Sequence[int] = ()) -> int:
+def range_seed(seed: int, range_id: int, half: Sequence[int] = ()) -> int:
     """A 32-bit seed for ``gRandom`` that depends on the user's seed and the range alone; never 0, which means "random".
 
     The parts of a range that was cut have streams of their own.
     """
-    name = ":".join(map(str, (seed, range_id, *piece)))
+    name = ":".join(map(str, (seed, range_id, *half)))
     digest = hashlib.sha256(name.encode()).digest()
     return int.from_bytes(digest[:4], "big") or 1
 
 
-def _entries(plain: dict[str, Any], result: Any) -> int | None:
+def _entries(fields: dict[str, Any], result: Any) -> int | None:
     counted = getattr(result, "entries_in_trees", None)
     if counted is not None:
         return int(counted.processed_entries)
-    return plain["end"] - plain["start"] if plain["kind"] == "entries" else None
+    return fields["end"] - fields["start"] if fields["kind"] == "entries" else None
 
 
 @contextlib.contextmanager

@@ -31,16 +31,16 @@ class NotCompiled(Exception):
 def described(failure: RangeFailure, call: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
     cause = failure.__cause__
     assert cause is not None, "RangeFailure is always raised from the original exception"
-    plain = next(plain for plain in call["ranges"] if plain["id"] == failure.range_id)
-    names = adapter.files_of([plain], dataset)
-    failed = access.take_failure() or (cause.plain if isinstance(cause, remote.AccessFailure) else access.unreadable(names))
+    fields = next(fields for fields in call["ranges"] if fields["id"] == failure.range_id)
+    names = adapter.files_of([fields], dataset)
+    failed = access.take_failure() or (cause.fields if isinstance(cause, remote.AccessFailure) else access.unreadable(names))
     failed = failed or access.broken_off(names, str(cause))
     if failed is not None:
         return {
             "kind": "access" if failed["kind"] in remote.FINAL else "transfer",
             "call_id": call["id"],
             "range_ids": [failure.range_id],
-            "where": adapter.describe(plain, dataset),
+            "where": adapter.describe(fields, dataset),
             "type": "AccessFailure",
             "message": f"{failed['url']}: {failed['why']}",
             "access": failed,
@@ -50,7 +50,7 @@ def described(failure: RangeFailure, call: dict[str, Any], dataset: dict[str, An
             "kind": "range",
             "call_id": call["id"],
             "range_ids": [failure.range_id],
-            "where": adapter.describe(plain, dataset),
+            "where": adapter.describe(fields, dataset),
             "type": "runtime_error",
             "message": f"its C++ does not compile on the worker:{str(cause).splitlines()[0].partition('error:')[2]}",
             "traceback": str(cause),
@@ -60,7 +60,7 @@ def described(failure: RangeFailure, call: dict[str, Any], dataset: dict[str, An
         "kind": "memory" if out_of_memory else "range",
         "call_id": call["id"],
         "range_ids": [failure.range_id],
-        "where": adapter.describe(plain, dataset),
+        "where": adapter.describe(fields, dataset),
         "type": type(cause).__name__,
         "message": str(cause) or type(cause).__name__,
         "traceback": "".join(traceback.format_exception(type(cause), cause, cause.__traceback__)),
@@ -72,7 +72,7 @@ def store_failure_described(failure: stores.StoreFailure, call: dict[str, Any]) 
     return {
         "kind": "output" if failure.final else "worker",
         "call_id": call["id"],
-        "range_ids": [plain["id"] for plain in call["ranges"]],
+        "range_ids": [fields["id"] for fields in call["ranges"]],
         "type": type(failure).__name__,
         "what": failure.what,
         "message": failure.why,

@@ -66,11 +66,11 @@ class Graph:
     reducer: Callable[..., Any]
     cloned: bool
 
-    def exec_id(self, plain: dict[str, Any]) -> Any:
+    def exec_id(self, fields: dict[str, Any]) -> Any:
         """The identifier under which DistRDF keeps this graph; it tells RNTuple from TTree by this very string."""
         from ROOT._distrdf._graph_cache import ExecutionIdentifier
 
-        return ExecutionIdentifier("RNTuple" if plain.get("rntuple") else self.digest, self.digest)
+        return ExecutionIdentifier("RNTuple" if fields.get("rntuple") else self.digest, self.digest)
 
 
 class _Current:
@@ -198,10 +198,10 @@ def compile_ahead(graph: bytes, digest: str, call: dict[str, Any], dataset: dict
     operations = {getattr(node.operation, "name", "") for node in _nodes(runner.mapper).values()}
     if not operations or "Snapshot" in operations:  # ROOT warns of Snapshots that never run
         return False
-    plain = min(call["ranges"], key=lambda plain: int(plain["id"]))
+    fields = min(call["ranges"], key=lambda fields: int(fields["id"]))
     _compiles_only = True
     try:
-        runner.mapper(ready(plain, dataset, runner.exec_id(plain)))
+        runner.mapper(ready(fields, dataset, runner.exec_id(fields)))
     except _Compiled:
         return True
     except Exception:
@@ -325,13 +325,13 @@ def _sums_errors(value: Any) -> bool:
     return bool(value.GetCalculateErrors()) if hasattr(value, "GetCalculateErrors") else False
 
 
-def ready(plain: dict[str, Any], dataset: dict[str, Any], exec_id: Any) -> Any:
+def ready(fields: dict[str, Any], dataset: dict[str, Any], exec_id: Any) -> Any:
     """DistRDF's range, with all in C++ that the graph's code asks for while it runs."""
-    opening.tell_first_entry(plain.get("first_entry", 0))
+    opening.tell_first_entry(fields.get("first_entry", 0))
     selection.install(dataset.get("selection"))
     if dataset.get("tells_samples"):
         samples.tell_entries(dataset.get("entries", 0))
-    item = adapter.from_plain(plain, dataset, exec_id)
-    if plain["kind"] == "files":
-        adapter.annotate(item, plain, dataset)
+    item = adapter.from_fields(fields, dataset, exec_id)
+    if fields["kind"] == "files":
+        adapter.annotate(item, fields, dataset)
     return item

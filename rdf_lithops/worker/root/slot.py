@@ -32,7 +32,7 @@ from ..messages import Request
 from . import execute, graphs
 from .initialisation import initialise
 
-__all__ = ["control_pair", "counter_path", "place_of", "serve"]
+__all__ = ["control_pair", "counter_path", "own_folder", "serve"]
 
 ADOPTION_LIMIT_S = 5.0
 IDLE_S = 0.1  # then nobody waits, and there is time for notes
@@ -52,8 +52,8 @@ def counter_path(log: str) -> str:
     return log.removesuffix(".log") + ".count"
 
 
-def place_of(folder: str, kind: str, pid: int) -> str:
-    """Where a slot keeps its files of one kind (credentials, output); its parent removes the place when it dies."""
+def own_folder(folder: str, kind: str, pid: int) -> str:
+    """Where a slot keeps its files of one kind (credentials, output); its parent removes it when it dies."""
     return os.path.join(folder, kind, str(pid))
 
 
@@ -190,7 +190,7 @@ class _Slot:
         started = time.perf_counter()
         graphs.current.is_not_compiled = False
         with (
-            sealed.installed(secret, place_of(self.folder, sealed.FOLDER, os.getpid())),
+            sealed.installed(secret, own_folder(self.folder, sealed.FOLDER, os.getpid())),
             execute.working_folder(message["cwd"], message.get("umask")),
         ):
             self._load(message, initialisation)
@@ -200,11 +200,13 @@ class _Slot:
                 faults.strike_fold(message.get("faults"), message["attempt"])
                 what = message["orders"], message["began"], initialise()
                 return {"reply": "ok"}, partials.folds(blobs[0], _asked_of(client), *what)
-            place = place_of(self.folder, snapshot_parts.FOLDER, os.getpid())
+            output_folder = own_folder(self.folder, snapshot_parts.FOLDER, os.getpid())
             if message["op"] == "merge":
                 with access.granted(None, access.Grant.read(message["access"]), ()):
-                    return {"reply": "ok", "keys": []}, [execute.merge_files(message["call"], place, message["began"])]
-            return self._run(message, blobs, place, time.perf_counter() - started)
+                    return {"reply": "ok", "keys": []}, [
+                        execute.merge_files(message["call"], output_folder, message["began"])
+                    ]
+            return self._run(message, blobs, output_folder, time.perf_counter() - started)
 
     def _load(self, message: Request, initialisation: bytes) -> None:
         libraries.load(message.get("library_root"), message.get("library_folders", ()))
@@ -212,7 +214,7 @@ class _Slot:
             payload.load(message["payload"], initialisation, message["payload_folder"])
             self.loaded = message["payload"]["sha256"]
 
-    def _run(self, message: Request, blobs: list[bytes], place: str, payload_s: float) -> Answer:
+    def _run(self, message: Request, blobs: list[bytes], output_folder: str, payload_s: float) -> Answer:
         """Run the ranges of one graph, or those of several one after the other."""
         began: Began = message["began"]
         times: Began = {**began, "compiled_from": self.compilation[0], "compiled_until": self.compilation[1]}
@@ -221,7 +223,7 @@ class _Slot:
         for work in works:
             first_id = work.get("first_id", 0)
             self.counter.count_from(first_id, self.counter.entries if packed else 0)
-            given = work, blobs[work.get("code", 0)], place, times, payload_s, message.get("faults")
+            given = work, blobs[work.get("code", 0)], output_folder, times, payload_s, message.get("faults")
             one, stored = self._run_one(*given)
             packed.append(together.renumbered(one, first_id))
             large.update(stored)
@@ -233,7 +235,7 @@ class _Slot:
         ]
 
     def _run_one(
-        self, work: Request, graph: bytes, place: str, times: Began, payload_s: float, script: Any
+        self, work: Request, graph: bytes, output_folder: str, times: Began, payload_s: float, script: Any
     ) -> tuple[bytes, dict[str, bytes]]:
         results = execute.Results(**{**work["results"], "outputs": tuple(work["results"]["outputs"])})
         call, dataset, first_id = work["call"], work["dataset"], work.get("first_id", 0)
@@ -243,7 +245,7 @@ class _Slot:
             faults.strike_range(script, call, first_id + range_id)
 
         with access.granted(self.folder, access.Grant.read(work["access"]), adapter.files_of(call["ranges"], dataset)):
-            done = execute.run_call(graph, *what, results, place, times, payload_s, strike)
+            done = execute.run_call(graph, *what, results, output_folder, times, payload_s, strike)
         self.compiled.add(work["graph_digest"])
         self.has_run = True
         return done
@@ -280,11 +282,11 @@ class _Slot:
         )
 
     def _compile_ahead(self, message: Request, initialisation: bytes, graph: bytes) -> bool:
-        place = place_of(self.folder, snapshot_parts.FOLDER, os.getpid())
+        output_folder = own_folder(self.folder, snapshot_parts.FOLDER, os.getpid())
         with execute.working_folder(message["cwd"], message.get("umask")):
             self._load(message, initialisation)
             began = time.perf_counter()
-            if not graphs.compile_ahead(graph, message["graph_digest"], message["call"], message["dataset"], place):
+            if not graphs.compile_ahead(graph, message["graph_digest"], message["call"], message["dataset"], output_folder):
                 return False
         self.compilation = began, time.perf_counter()
         self.compiled.add(message["graph_digest"])

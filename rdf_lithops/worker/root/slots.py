@@ -23,7 +23,7 @@ from ...travels import sealed
 from .. import payload
 from . import renewal
 from .leases import Lease, Slot, Unborn, how_it_ended
-from .slot import control_pair, counter_path, place_of, serve
+from .slot import control_pair, counter_path, own_folder, serve
 
 __all__ = ["Parent"]
 
@@ -341,7 +341,7 @@ class Parent:
             os.kill(slot.pid, signal.SIGKILL)  # one that has ended, or is ending, ends as it would have
         _, status = os.waitpid(slot.pid, 0)
         for kind in _KINDS_OF_FILES:
-            shutil.rmtree(place_of(self.folder, kind, slot.pid), ignore_errors=True)
+            shutil.rmtree(own_folder(self.folder, kind, slot.pid), ignore_errors=True)
         if slot.client is not None:
             tail = warm.log_tail(slot.log, slot.log_start)
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What one run keeps in Lithops' storage and gives its calls: its place with the user's code in it, keys, a record."""
+"""What one run keeps in Lithops' storage and gives its calls: a folder with the user's code in it, keys, a record."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from ..errors import RunError
 from ..options import Options
 from ..travels.sealed import KEY_VARIABLE, Sealed
 from ..worker.start import pre_run
-from .leftovers import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, Places
+from .leftovers import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, LithopsFolders
 from .likeness import Likeness
 from .payload import Payload
 from .session import Session
 
-__all__ = ["Place", "beats", "call_off", "delivered", "opened", "places", "record", "working_place"]
+__all__ = ["RunFolder", "beats", "call_off", "delivered", "lithops_folders", "opened", "record", "working_folder"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ REMOTE_BEAT_S = 10.0
 
 
 @dataclass(frozen=True)
-class Place:
+class RunFolder:
     """What one run keeps in Lithops' storage: everything below ``prefix``, which names the second in which it began."""
 
     run_id: str
@@ -60,23 +60,23 @@ class Place:
 
 
 @contextlib.contextmanager
-def opened(session: Session, payload: Payload, outputs: Sequence[tuple[str, str, str]] = ()) -> Iterator[Place]:
-    """A place for one run, with the payload's bundle in it; what lies there when the run ends is deleted. ``outputs`` is
+def opened(session: Session, payload: Payload, outputs: Sequence[tuple[str, str, str]] = ()) -> Iterator[RunFolder]:
+    """A folder for one run, with the payload's bundle in it; what lies there when the run ends is deleted. ``outputs`` is
     what ``gc`` is to tidy up if this driver is killed: folder, stem and run of each Snapshot."""
     storage = session.executor.storage
     run_id = f"{int(time.time())}-{os.urandom(6).hex()}"
     prefix = f"{RUNS_PREFIX}/{run_id}"
-    plain = payload.plain
+    fields = payload.fields
     if payload.bundle is not None:
         bundle_sha256 = hashlib.sha256(payload.bundle).hexdigest()
         key = f"{prefix}/{bundle_sha256}.tar"
         storage.put_object(storage.bucket, key, payload.bundle)
-        plain = {**plain, "bundle": {"bucket": storage.bucket, "key": key, "sha256": bundle_sha256}}
-    place = Place(run_id, prefix, plain, storage, outputs=outputs, bundle=payload.bundle)
+        fields = {**fields, "bundle": {"bucket": storage.bucket, "key": key, "sha256": bundle_sha256}}
+    run_folder = RunFolder(run_id, prefix, fields, storage, outputs=outputs, bundle=payload.bundle)
     try:
-        yield place
+        yield run_folder
     finally:
-        session.jobs.withdraw(set(place.job_keys), RunError("the run is over"))
+        session.jobs.withdraw(set(run_folder.job_keys), RunError("the run is over"))
         try:
             session.jobs.delete_below(prefix)
         except Exception as problem:  # of the storage's own kind; it must not hide the result, or what the run ended in
@@ -94,7 +94,9 @@ class _Hidden(str):
 
 
 @contextlib.contextmanager
-def delivered(session: Session, place: Place, found: Sequence[Credential]) -> Iterator[tuple[Sealed | None, dict[str, str]]]:
+def delivered(
+    session: Session, run_folder: RunFolder, found: Sequence[Credential]
+) -> Iterator[tuple[Sealed | None, dict[str, str]]]:
     """Seal credentials for the time of a run; yields what goes into the tasks, and the variables that go with the calls:
     those are the run's own, and the tasks, which Lithops stores, the same for all runs of a graph.
 
@@ -105,7 +107,7 @@ def delivered(session: Session, place: Place, found: Sequence[Credential]) -> It
     sealed = session.keyring.seal(found)
     variables = _first_of_all()
     if not session.local:
-        variables[RUN_VARIABLE] = f"{place.prefix}/{RECORD_NAME}"
+        variables[RUN_VARIABLE] = f"{run_folder.prefix}/{RECORD_NAME}"
     if sealed is None:
         yield None, variables
     elif not session.local:
@@ -134,39 +136,39 @@ def _first_of_all() -> dict[str, str]:
     return {RUN_FIRST: f"{pre_run.__name__}.{pre_run.begin.__name__}"}
 
 
-def places(executor: Any) -> Places:
+def lithops_folders(executor: Any) -> LithopsFolders:
     """Where this executor's Lithops keeps its things."""
     in_bucket = os.path.join(LITHOPS_TEMP_DIR, executor.storage.bucket, JOBS_PREFIX)
-    return Places(JOBS_PREFIX, (in_bucket, JOBS_DIR, LOGS_DIR), tempfile.gettempdir())
+    return LithopsFolders(JOBS_PREFIX, (in_bucket, JOBS_DIR, LOGS_DIR), tempfile.gettempdir())
 
 
-def record(session: Session, place: Place, calls: Sequence[int] = ()) -> None:
+def record(session: Session, run_folder: RunFolder, calls: Sequence[int] = ()) -> None:
     """Before an attempt at ``calls`` is submitted, write down which of Lithops' jobs it will be, for the case that we are
     killed."""
     number = str(session.executor.total_jobs).zfill(3)
     keys = [f"{session.executor.executor_id}-{kind}{number}" for kind in "MR"]
-    place.job_keys.extend(keys)
-    place.calls[keys[0]] = len(calls) if list(calls) == list(range(len(calls))) else list(calls)
+    run_folder.job_keys.extend(keys)
+    run_folder.calls[keys[0]] = len(calls) if list(calls) == list(range(len(calls))) else list(calls)
     session.jobs.open(keys)
-    _write_record(session, place)
+    _write_record(session, run_folder)
 
 
-def call_off(session: Session, place: Place, job_keys: Collection[str]) -> None:
+def call_off(session: Session, run_folder: RunFolder, job_keys: Collection[str]) -> None:
     """Have the calls of these jobs end at their next beat, where nobody can kill them. With the run all of them do."""
-    place.stopped.extend(sorted(job_keys))
-    _write_record(session, place)
+    run_folder.stopped.extend(sorted(job_keys))
+    _write_record(session, run_folder)
 
 
-def _write_record(session: Session, place: Place) -> None:
-    named = {"executor_id": session.executor.executor_id, "job_keys": place.job_keys, "outputs": place.outputs}
-    record = {**driver_processes.describe(), **named, "stopped": place.stopped}
-    if place.resumes is not None:
-        record |= {"resumes": place.resumes.plain(), "calls": place.calls, "beat_s": place.beat_s}
+def _write_record(session: Session, run_folder: RunFolder) -> None:
+    named = {"executor_id": session.executor.executor_id, "job_keys": run_folder.job_keys, "outputs": run_folder.outputs}
+    record = {**driver_processes.describe(), **named, "stopped": run_folder.stopped}
+    if run_folder.resumes is not None:
+        record |= {"resumes": run_folder.resumes.fields(), "calls": run_folder.calls, "beat_s": run_folder.beat_s}
     storage = session.executor.storage
-    storage.put_object(storage.bucket, f"{place.prefix}/{RECORD_NAME}", json.dumps(record).encode())
+    storage.put_object(storage.bucket, f"{run_folder.prefix}/{RECORD_NAME}", json.dumps(record).encode())
 
 
-def working_place() -> dict[str, Any]:
+def working_folder() -> dict[str, Any]:
     """This program's working folder ("" for one that is gone) and umask, as tasks are told of them."""
     try:
         folder = os.getcwd()
