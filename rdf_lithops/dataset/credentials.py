@@ -368,10 +368,8 @@ class Keyring:
     def __init__(self) -> None:
         self._last: tuple[bytes, str] = (b"", "")
 
-    def seal(self, found: Sequence[Credential]) -> tuple[Sealed, str] | None:
-        """Return the credentials, sealed, and the key (text) of this run; None where there are none."""
-        if not found:
-            return None
+    def seal(self, found: Sequence[Credential]) -> tuple[Sealed, str]:
+        """Return the credentials, sealed, and the key (text) of this run."""
         from cryptography.fernet import Fernet
 
         contents = pack(_merged(item.files for item in found), _merged(item.environment for item in found))

@@ -27,19 +27,14 @@ _lock = threading.Lock()
 def named(url: str) -> str:
     """Return the name by which ROOT, ranges and messages know ``url``: itself, or, if it holds a secret, a name; the URL is
     kept."""
-    name = name_of(url)
-    _keep({name: url})
+    name = name_of(url) if "://" in url else url
+    if name != url:
+        with _lock:
+            _kept[name] = url
+            _kept.move_to_end(name)
+            while len(_kept) > MAX_KEPT:
+                _kept.popitem(last=False)
     return name
-
-
-def _keep(urls: dict[str, str]) -> None:
-    with _lock:
-        for name, url in urls.items():
-            if name != url:
-                _kept[name] = url
-                _kept.move_to_end(name)
-        while len(_kept) > MAX_KEPT:
-            _kept.popitem(last=False)
 
 
 def of(names: Iterable[str]) -> dict[str, str]:

@@ -70,9 +70,8 @@ def lacking(lines: Iterable[str]) -> set[str]:
 
 
 def weighed(outlook: Outlook, session: Session, options: Options, shape: str) -> Outlook:
-    """The outlook, with what a library could do for the calls of a graph of this shape; on localhost nothing is weighed:
-    its workers have this machine's."""
-    if session.local or options.instantiations == library.OFF or not library.is_wanted():
+    """The outlook, with what a library could do for the calls of a graph of this shape, which run elsewhere."""
+    if options.instantiations == library.OFF or not library.is_wanted():
         return outlook
     asked = session.asked.get(shape)
     cold = min(outlook.calls, outlook.starting + outlook.compiling)

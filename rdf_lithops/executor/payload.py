@@ -55,7 +55,8 @@ def gather(backend: Any, recorded: Sequence[Recorded] = ()) -> Payload:
     for step in recorded:
         work.add(step)
     work.add_initialize()
-    places = {**_places([*headers.values(), *libraries.values()]), **_places(companions), **work.places}
+    code = (*headers.values(), *libraries.values(), *companions)
+    places = {**{entry["path"]: entry["source"] for entry in code}, **work.places}
     bundle = _archive(places, files, work.files)
     initialisation = dumps(work.calls)
     digest = hashlib.sha256(bundle or b"")
@@ -191,10 +192,6 @@ def _entries(kind: str, paths: Iterable[str]) -> list[dict[str, str]]:
             raise PayloadError(f"{kind} {name}", f"there is no such file ({source})")
         entries.append({"name": name, "source": source, "path": os.path.join("code", source.lstrip("/"))})
     return entries
-
-
-def _places(entries: list[dict[str, str]]) -> dict[str, str]:
-    return {entry["path"]: entry["source"] for entry in entries}
 
 
 def _archive(code: dict[str, str], files: list[dict[str, str]], kept: dict[str, bytes]) -> bytes | None:

@@ -16,7 +16,7 @@ from ..options import Options
 from .lithops_patches import make_safe
 from .session import Session
 
-__all__ = ["anticipate", "bring_up", "is_executor", "options_of", "rouse", "session_for", "session_of"]
+__all__ = ["anticipate", "bring_up", "is_executor", "options_of", "session_for", "session_of"]
 
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 _sessions_lock = threading.Lock()
@@ -41,7 +41,7 @@ def session_of(executor: Any) -> Session | None:
 
 
 def session_for(executor: Any, options: Options, ahead: bool = False) -> Session:
-    """The session of ``executor``; on localhost its first one starts the warm ROOT process, in the background.
+    """The session of ``executor``; on localhost everything that a run needs is up, or comes up in the background.
 
     ``ahead``: there is no data frame yet, and the next one may say otherwise. Raises PlanError for an executor that was
     closed.
@@ -62,13 +62,6 @@ def session_for(executor: Any, options: Options, ahead: bool = False) -> Session
             session.processes.warm(options)
             if not ahead:
                 session.processes.preload()
-    return session
-
-
-def rouse(executor: Any, options: Options) -> Session:
-    """The session of ``executor``, with everything that a run on this machine needs up or coming up."""
-    session = session_for(executor, options)
-    bring_up(session, options)
     return session
 
 

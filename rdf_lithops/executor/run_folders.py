@@ -104,7 +104,7 @@ def delivered(
     the invocation. On localhost it writes the invocation into the folder that is also its storage, so there the key is a
     private file of this session, in the folder that goes with its ROOT process if this driver is killed.
     """
-    sealed = session.keyring.seal(found)
+    sealed = session.keyring.seal(found) if found else None
     variables = _first_of_all()
     if not session.local:
         variables[RUN_VARIABLE] = f"{run_folder.prefix}/{RECORD_NAME}"

@@ -89,11 +89,6 @@ def submit(session: Session, plan: Plan, options: Options, run_folder: RunFolder
         raise
 
 
-def _says_what_waits(session: Session) -> Any:
-    """What tells which calls of a job wait in a queue, where the back end is one of ours (batch); else None."""
-    return getattr(getattr(session.executor.compute_handler, "backend", None), "waiting", None)
-
-
 def _may_pass(error: BaseException) -> bool:
     """Whether an error is that of a service or a network that did not answer as it should."""
     homes = ("botocore", "boto3", "obstore", "urllib3", "requests", "google", "azure", "redis", "ibm_botocore", "kubernetes")
@@ -146,8 +141,8 @@ class LithopsSubmission:
         self._local_jobs = LocalJobs(session.executor.compute_handler) if session.local else None
         self._looks = Looks(session)
         self._listing = self._looks.listing(self.job_key, self._open, session.workers())
-        self._clearing = Clearing(session.jobs.objects)
-        self._turns = Turns(session.executor, len(maps))
+        self._clearing = None if session.local else Clearing(session.jobs.objects)
+        self._turns = None if session.local else Turns(session.executor, len(maps))
         self._seen, self._unread = Listing(), deque[str]()
         self._next_look_s, self._listed_s = 0.0, -math.inf
         self._beats_known: dict[str, object] = {}  # of a call: what its last one has changed
@@ -191,9 +186,10 @@ class LithopsSubmission:
         ended = {call: end for call, end in zip(calls, ends, strict=True) if end is not None}
         for call, end in ended.items():
             del self._open[call]
-            if self._is_read_by_nobody_else(end):
+            if self._clearing is not None and self._is_read_by_nobody_else(end):
                 self._clearing.add(self._seen.names.get(call, ()))
-        self._turns.give_back(ended)
+        if self._turns is not None:
+            self._turns.give_back(ended)
         if ended:
             self._changed_s = time.monotonic()
         return {self._positions[call]: end for call, end in ended.items()}
@@ -235,7 +231,8 @@ class LithopsSubmission:
         return {self._positions[call]: beat for call, beat in told.items() if beat["beat"] is not None}
 
     def given_up(self, positions: Iterable[int]) -> None:
-        self._turns.give_back(self.maps[position].call_id for position in positions)
+        if self._turns is not None:
+            self._turns.give_back(self.maps[position].call_id for position in positions)
 
     def lost(self) -> set[int]:
         return self._those_in(self._open) if self._is_over() else set()
@@ -245,7 +242,8 @@ class LithopsSubmission:
         return self._local_jobs is not None and self._local_jobs.is_over(self.job_key)
 
     def queued(self) -> set[int]:
-        waiting = _says_what_waits(self.session)
+        # what tells which calls of a job wait in a queue, where the back end is one of ours (batch)
+        waiting = getattr(getattr(self.session.executor.compute_handler, "backend", None), "waiting", None)
         return set() if waiting is None else self._those_in(waiting(self.job_key))
 
     def _those_in(self, calls: Iterable[str]) -> set[int]:
@@ -303,7 +301,8 @@ class LithopsSubmission:
 
     def forget(self) -> None:
         self._looks.close()
-        self._clearing.close()
+        if self._clearing is not None:
+            self._clearing.close()
         self.session.jobs.forget(self._submitted, {future.job_key for future in self._submitted})
         before, _, number = self.job_key.rpartition("-M")
         self.session.jobs.discard(f"{before}-R{number}")  # of a reducer that was never submitted

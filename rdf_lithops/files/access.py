@@ -122,13 +122,13 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
     kept = {name: os.environ.get(name) for name in grant.variables}
     os.environ.update(grant.variables)
     standing = contextlib.ExitStack()
+    wanted = [name for name in names if is_remote(name)]
     try:
-        wanted = [name for name in names if is_remote(name)]
         urls = sorted({name for name in wanted if need_reader(name)})
         if wanted:
             ranged.install()
-        signed = {**grant.signed, **credentials.signed_urls()}
-        signed_files.teach({name: signed[name] for name in wanted if name in signed and not need_reader(name)})
+            signed = {**grant.signed, **credentials.signed_urls()}
+            signed_files.teach({name: signed[name] for name in wanted if name in signed and not need_reader(name)})
         if urls:
             if folder is None:
                 raise RuntimeError("expected a private folder for the reader of remote files, got none")
@@ -137,7 +137,8 @@ def granted(folder: str | None, grant: Grant, names: Iterable[str]) -> Iterator[
     finally:
         _in_force.clear()
         standing.close()
-        signed_files.forget()
+        if wanted:
+            signed_files.forget()
         for name, value in kept.items():
             if value is None:
                 os.environ.pop(name, None)

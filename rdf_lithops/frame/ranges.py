@@ -149,7 +149,7 @@ def from_fields(fields: Fields, dataset: Fields, exec_id: Any) -> Any:
     if fields["kind"] == "pyrdf":
         return _pyrdf_from_fields(fields, dataset, files)
     trees = fields["trees"] if fields["trees"] is not None else dataset["trees"]
-    samples = _samples_from_fields(dataset["samples"])
+    samples, friends = _samples_from_fields(dataset["samples"]), fields.get("friends") or dataset["friends"]
     return Ranges.TreeRangePerc(
         exec_id,
         fields["id"],
@@ -159,7 +159,7 @@ def from_fields(fields: Fields, dataset: Fields, exec_id: Any) -> Any:
         fields["last_file"],
         fields["start_fraction"],
         fields["end_fraction"],
-        _friends_from_fields(fields.get("friends") or dataset["friends"]),
+        None if friends is None else _friends_from_fields(friends),
         None if fields["samples"] is None else [samples[position] for position in fields["samples"]],
     )
 
@@ -194,10 +194,8 @@ def _pyrdf_from_fields(fields: Fields, dataset: Fields, files: list[str] | None)
     return SimpleNamespace(id=fields["id"], start=start, end=fields["end"], filelist=files, friend_info=friends)
 
 
-def _friends_from_fields(friends: FriendsFields | None) -> Any:
-    """Return a namespace with the three lists that DistRDF reads of an RFriendInfo; None without friends."""
-    if friends is None:
-        return None
+def _friends_from_fields(friends: FriendsFields) -> Any:
+    """Return a namespace with the three lists that DistRDF reads of an RFriendInfo."""
     return SimpleNamespace(
         fFriendNames=[tuple(pair) for pair in friends["names"]],
         fFriendFileNames=friends["files"],

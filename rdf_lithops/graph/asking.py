@@ -38,7 +38,7 @@ def plan(node: Any) -> Plan:
         raise PlanError("expected at least one action (Histo1D, Count, …) booked on the data frame, got none")
 
     with dataset.counted(backend.account):
-        backend.session = registry.rouse(backend.executor, backend.options)
+        backend.session = registry.session_for(backend.executor, backend.options)
         preparing = prepared([taken(coded(computation))], user_code_of(backend))
         ready = preparing.__enter__()
 

@@ -112,7 +112,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
                 self.reports.append(self.reported(recorder))
 
     def _result_of(self, computation: Computation, recorder: Recorder) -> Any:
-        drawables = live_drawing.drawables_of(computation)
+        drawables = live_drawing.drawables_of(computation) if computation.head.drawables_dict else {}
         if not drawables:
             return execution.run_alone(computation, recorder)
         with live_drawing.canvas(drawables, self.options.live_picture) as drawing:

@@ -59,9 +59,10 @@ def received(ready: Ready, graph: int, envelope: Envelope, took_s: float, record
                     passed_s = took_s + time.monotonic() - began
                     _merge(ready, graph, destination, mergeables[index], passed_s, recorder)
                     written[destination] = mergeables[index]
-    published = snapshots.finish({destination: each.filenames for destination, each in written.items()})
-    for destination, names in published.items():
-        written[destination].filenames = names
+    if written:
+        published = snapshots.finish({destination: each.filenames for destination, each in written.items()})
+        for destination, names in published.items():
+            written[destination].filenames = names
     return result
 
 

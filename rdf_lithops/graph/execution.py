@@ -18,6 +18,7 @@ from ..dataset import credentials, halving, snapshots
 from ..dataset import names as dataset
 from ..errors import DataAccessError, RunError
 from ..executor import registry, replay, resuming, run_folders
+from ..executor.likeness import Likeness
 from ..executor.session import Session
 from ..planning.plans import Plan, work_of
 from ..reporting import Recorder
@@ -64,7 +65,7 @@ def _ready(computations: Sequence[Computation], stack: contextlib.ExitStack, fai
     """The run of those that can run, while ``stack`` lasts; what is wrong with the others goes into ``failed``, by number.
     None if there is nothing to run; of one alone, what is wrong is raised."""
     for backend in {id(each.backend): each.backend for each in computations}.values():
-        backend.session = registry.rouse(backend.executor, backend.options)
+        backend.session = registry.session_for(backend.executor, backend.options)
     stack.enter_context(interrupts.heard())
     with in_root, dataset.counted(computations[0].backend.account):
         user_code = user_code_of(computations[0].backend)
@@ -93,26 +94,31 @@ def _each(
 
 def _run(ready: Ready, recorder: Any, live: Consumer | None = None) -> list[Any]:
     leader, run_plan = ready.taken[0].backend, ready.plan
-    snapshots.begin(ready.destinations)
+    if ready.destinations:
+        snapshots.begin(ready.destinations)
     if live is not None and isinstance(run_plan.map_task, MapTask):  # partials are wanted here as they arrive
         run_plan = _unshelved(run_plan)
     run_plan.validate()
-    ready, made = libraries_first.made_first(ready, run_plan)
-    run_plan, heard = ready.plan, recorder or Recorder(time.time())
-    consumers = (*_consumers(ready, heard, live), libraries_first.learned(ready), _foresees(ready))
+    made, elsewhere = list[Event](), tuple[Consumer, ...]()
+    if not leader.session.local:  # whose workers have this machine's libraries
+        run_plan, made = libraries_first.made_first(ready, run_plan)
+        elsewhere = (libraries_first.learned(ready),)
+    heard = recorder or Recorder(time.time())
+    consumers: tuple[Consumer, ...] = (*_consumers(ready, heard, live), *elsewhere, _foresees(ready))
     for event in (*made, *(event for each in ready.taken for event in each.backend.skipped)):
         for consumer in consumers:
             consumer(event)
     submit = functools.partial(leader.submit, ready.run_folder)
-    taken_up = _taken_up(ready, run_plan)
-    given = consumers, ready.run_folder.run_id, halving.halves, ready.account, taken_up.partials, taken_up.under_way
+    taken_up = None if ready.run_folder.resumes is None else _taken_up(ready, run_plan, ready.run_folder.resumes)
+    left = (taken_up.partials, taken_up.under_way) if taken_up is not None else (None, None)
+    given = consumers, ready.run_folder.run_id, halving.halves, ready.account, *left
     try:
         outcome = running.run(submit, run_plan, leader.with_backups(), *given)
     except RunError as failure:
         raise _explained(failure, ready, 0) from failure.__cause__
     logger.debug("%s", outcome)
     results = [_result_of(ready, graph, result, outcome.took_s, recorder) for graph, result in enumerate(outcome.results)]
-    if not any(isinstance(result, BaseException) for result in results):
+    if taken_up is not None and not any(isinstance(result, BaseException) for result in results):
         taken_up.remove(leader.session, run_folders.lithops_folders(leader.session.executor))
     taught = [
         None if isinstance(result, BaseException) else (each.coded.shape, alone.iterdata)
@@ -123,11 +129,10 @@ def _run(ready: Ready, recorder: Any, live: Consumer | None = None) -> list[Any]
     return results
 
 
-def _taken_up(ready: Ready, run_plan: Plan) -> resuming.Taken:
-    """What a run that computes the same, and whose driver was killed, has left for this one."""
-    likeness = ready.run_folder.resumes
-    if likeness is None or not isinstance(run_plan.map_task, MapTask) or run_plan.map_task.shelf is None:
-        return resuming.Taken()
+def _taken_up(ready: Ready, run_plan: Plan, likeness: Likeness) -> resuming.Taken | None:
+    """What a run of this ``likeness``, whose driver was killed, has left for this one."""
+    if not isinstance(run_plan.map_task, MapTask) or run_plan.map_task.shelf is None:
+        return None
     session = ready.taken[0].backend.session
     where = session, run_folders.lithops_folders(session.executor)
     return resuming.take_up(*where, likeness, run_plan.map_task.shelf, run_plan.iterdata)

@@ -17,12 +17,12 @@ from .preparing import Ready
 __all__ = ["learned", "made_first"]
 
 
-def made_first(ready: Ready, plan: Plan) -> tuple[Ready, list[Event]]:
-    """The run of ``plan``; if that says so, a library is made now, which the calls bring, and an event tells of it."""
+def made_first(ready: Ready, plan: Plan) -> tuple[Plan, list[Event]]:
+    """The ``plan``; if that says so, a library is made now, which the calls bring, and an event tells of it."""
     making = None if plan.outlook is None else plan.outlook.making
     task, backend = plan.map_task, ready.taken[0].backend
     if making is None or not making.first or not isinstance(task, MapTask):
-        return dataclasses.replace(ready, plan=plan), []
+        return plan, []
     asked = backend.session.asked[ready.taken[0].coded.shape]
     before, began = len(library_store.lacking(asked)), time.perf_counter()
     for _ in library_making.made_now():
@@ -34,7 +34,7 @@ def made_first(ready: Ready, plan: Plan) -> tuple[Ready, list[Event]]:
         return dataclasses.replace(each, surroundings=dataclasses.replace(each.surroundings, libraries=offered))
 
     plan = dataclasses.replace(plan, map_task=bringing(task), reduce_task=bringing(plan.reduce_task))
-    return dataclasses.replace(ready, plan=plan), [LibraryMade(made, time.perf_counter() - began)]
+    return plan, [LibraryMade(made, time.perf_counter() - began)]
 
 
 def learned(ready: Ready) -> Any:

@@ -101,8 +101,8 @@ class Following:
 
 
 def drawables_of(computation: Computation) -> Drawables:
-    """What LiveVisualize has asked to be drawn of a computation; nothing as a rule."""
-    wanted: Mapping[int, Any] = computation.head.drawables_dict or {}
+    """What LiveVisualize has asked to be drawn of a computation, and is not drawn yet."""
+    wanted: Mapping[int, Any] = computation.head.drawables_dict
     return {
         node.node_id: (wanted[node.node_id], place, node.operation.name)
         for place, node in enumerate(computation.actions)

@@ -130,7 +130,8 @@ def taken(code: Coded) -> Taken:
     backend = code.computation.backend
     travelling = travelling_of(code.computation.cut(code.shape), code.graph, backend.pinned)
     inputs = adapter.files_of(travelling.plain_ranges, travelling.dataset)
-    snapshots.check(travelling.graph.destinations, backend.options.overwrite, inputs, len(travelling.plain_ranges))
+    if code.graph.destinations:
+        snapshots.check(code.graph.destinations, backend.options.overwrite, inputs, len(travelling.plain_ranges))
     return Taken(code, travelling)
 
 
@@ -150,8 +151,7 @@ def prepared(graphs: Sequence[Taken], user_code: payload.Payload) -> Iterator[Re
     with contextlib.ExitStack() as stack:
         interrupts.check()
         run_folder = stack.enter_context(run_folders.opened(session, user_code, [each.place for each in destinations]))
-        found = _credentials(leader.options, inputs | {destination.url for destination in destinations})
-        found += credentials.of_signed_urls(signed_sources.of(inputs))
+        found = _credentials(leader.options, inputs, [destination.url for destination in destinations])
         sealed, extra_env = stack.enter_context(run_folders.delivered(session, run_folder, found))
         surroundings = Surroundings(
             **run_folders.working_folder(),
@@ -191,10 +191,15 @@ def _refuse_shared(destinations: Sequence[snapshots.Destination]) -> None:
             raise OutputError(what, next_command="give them two names")
 
 
-def _credentials(options: Any, urls: set[str]) -> list[credentials.Credential]:
-    if options.credentials is None:
-        return credentials.for_run(credentials.kinds_for(urls), options.deadline_s)
-    return credentials.for_run(options.credentials, options.deadline_s, asked=True)
+def _credentials(options: Any, inputs: set[str], outputs: Sequence[str]) -> list[credentials.Credential]:
+    """Those that servers may ask for; where all lies on this machine, none but those that the user has asked for."""
+    remote = [name for name in (*inputs, *outputs) if access.is_remote(name)]
+    if not remote and options.credentials is None:
+        return []
+    is_asked = options.credentials is not None
+    kinds = options.credentials if is_asked else credentials.kinds_for(remote)
+    found = credentials.for_run(kinds, options.deadline_s, asked=is_asked)
+    return found + credentials.of_signed_urls(signed_sources.of(inputs))
 
 
 class _Planner:
@@ -221,7 +226,8 @@ class _Planner:
         prefix = f"{self.run_folder.prefix}/arrays/{number}" if travelling.graph.has_arrays else ""
         results = execute.Results(outputs, prefix, int(self.options.arrays_mib * 2**20))
         names = adapter.files_of(travelling.plain_ranges, travelling.dataset)
-        versions = {**dataset.versions(sorted(names - travelling.versions.keys())), **travelling.versions}
+        unseen = sorted(names - travelling.versions.keys())
+        versions = {**(dataset.versions(unseen) if unseen else {}), **travelling.versions}
         grant: access.GrantFields = {
             "variables": self.variables,
             "versions": {name: seen for name, seen in versions.items() if access.is_remote(name)},
@@ -239,7 +245,8 @@ class _Planner:
         groups = groups_of(iterdata)
         reduce_task = ReduceTask(reducer, range_ids, self.surroundings, groups=groups, limits=self.limits)
         outlook = self._outlook(iterdata, graph.coded)
-        outlook = library_store.weighed(outlook, self.session, self.options, graph.coded.shape)
+        if not self.session.local:  # whose workers have this machine's libraries
+            outlook = library_store.weighed(outlook, self.session, self.options, graph.coded.shape)
         merge_calls = self._merge_calls(len(range_ids)) if self.options.file_mib else 0
         merges = len(travelling.graph.destinations) if merge_calls else 0
         outlook = dataclasses.replace(outlook, merge_calls=merge_calls * merges, merges=merges)

@@ -109,11 +109,12 @@ def add_reference(head: Any, dataset: DatasetFields) -> None:
     """
     files, trees = [str(name) for name in head.inputfiles], [str(name) for name in _trees(head)]
     is_ntuple = isinstance(head, HeadNode.RNTupleHeadNode)
-    columns = _sorted(columns_named(head.graph_nodes))
+    named = columns_named(head.graph_nodes)
+    columns = None if named is None else sorted(named)
     try:
         first, index = _first_with_entries(files, trees, columns, is_ntuple)
         index, seen = _where_local_root_stands(head, files, trees, columns, index, first)
-        friends = _friends(head, columns)
+        friends = [] if getattr(head, "friendinfo", None) is None else _friends(head.friendinfo, columns)
     except RuntimeError as problem:
         logger.info("no file tells the columns of the dataset, as one could not be read: %s", problem)
         return
@@ -122,13 +123,14 @@ def add_reference(head: Any, dataset: DatasetFields) -> None:
         raise PlanError(f"expected entries, got RNTuples without entries ({files[0]}): ROOT 6.40 crashes when it reads them")
     if is_ntuple and index:
         index, seen = 0, looked(files[0], trees[0], columns, is_ntuple)
+    samples = getattr(head, "sampleMap", None) or {}
     dataset["reference"] = {
         "file": files[index],
         "tree": trees[index],
         "entries": seen.entries,
         "types": seen.types,
         "columns": columns,
-        "sample": adapter.sample_position(_sample(head, files[index], trees[index]), dataset),
+        "sample": adapter.sample_position(samples.get(f"{files[index]}/{trees[index]}"), dataset),
         "is_odd": seen.name != trees[index].rpartition("/")[2],
         "friends": friends,
     }
@@ -136,15 +138,6 @@ def add_reference(head: Any, dataset: DatasetFields) -> None:
 
 def _trees(head: Any) -> Any:
     return head.subnames if isinstance(head, HeadNode.RNTupleHeadNode) else head.subtreenames
-
-
-def _sorted(columns: frozenset[str] | None) -> list[str] | None:
-    return None if columns is None else sorted(columns)
-
-
-def _sample(head: Any, file: str, tree: str) -> Any:
-    samples = getattr(head, "sampleMap", None)
-    return None if samples is None else samples.get(f"{file}/{tree}")
 
 
 def _first_with_entries(
@@ -184,12 +177,12 @@ def _where_local_root_stands(
     return (len(files) - 1, last) if newly and older is not None and not differ & older else (index, first)
 
 
-def _friends(head: Any, columns: Sequence[str] | None) -> list[FriendReferenceFields]:
-    """Of each friend its first file with entries: name, types of what may be its columns, and these columns."""
-    info = getattr(head, "friendinfo", None)
+def _friends(info: Any, columns: Sequence[str] | None) -> list[FriendReferenceFields]:
+    """Of each friend in ROOT's ``info`` its first file with entries: name, types of what may be its columns, and these
+    columns."""
     found: list[FriendReferenceFields] = []
-    for (name, alias), names, subnames in (
-        () if info is None else zip(info.fFriendNames, info.fFriendFileNames, info.fFriendChainSubNames, strict=True)
+    for (name, alias), names, subnames in zip(
+        info.fFriendNames, info.fFriendFileNames, info.fFriendChainSubNames, strict=True
     ):
         files = [str(each) for each in names]
         trees = [str(each) for each in subnames] or [str(name)] * len(files)

@@ -30,10 +30,11 @@ from .attempts import Submission, WithoutReducer
 from .books import Books, CallEnd
 from .fold_rounds import group_edges, round_of
 
-__all__ = ["EarlyFolds", "Joint"]
+__all__ = ["FEWEST_CALLS", "EarlyFolds", "Joint"]
 
 logger = logging.getLogger(__name__)
 
+FEWEST_CALLS = 3  # of fewer no tree is made
 SEEN_SHARE = 0.5  # of the calls must have delivered before anybody says what tree it will be
 MAY_DIFFER = 1.25  # the mean of all partials from that of those
 DELETERS = 4

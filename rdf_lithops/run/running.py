@@ -33,7 +33,7 @@ from . import interrupts
 from .account import Account
 from .attempts import Attempt, Submission
 from .books import ADOPTED, REDUCER, Books, CallEnd, Halve, Trouble, never_halved, reducer_trouble
-from .early_folds import EarlyFolds
+from .early_folds import FEWEST_CALLS, EarlyFolds
 from .events import (
     AttemptBegan,
     AttemptEnded,
@@ -77,7 +77,7 @@ def run(
     answer is to be had; a failure of the user's graph is inside the outcome's envelope (see ``outcomes.read_result``).
     """
     account = account or Account(plan.outlook)
-    early = EarlyFolds(submit, plan)
+    early = EarlyFolds(submit, plan) if plan.calls >= FEWEST_CALLS else None
     running = _Run(submit, plan, options, Books(plan, consumers, halve), account, early)
     running.books.kept.update({call_id: (packed,) for call_id, packed in (kept or {}).items()})
     error: str | None = "interrupted"
@@ -96,8 +96,9 @@ def run(
         error = str(failure).partition("\n")[0]
         raise
     finally:
-        with contextlib.suppress(RunError):  # of a storage that does not answer: what is left goes with the executor
-            early.close()
+        if early is not None:
+            with contextlib.suppress(RunError):  # of a storage that does not answer: what is left goes with the executor
+                early.close()
         over = RunEnded(running.attempts, time.perf_counter() - running.began, error, tuple(failed.items()))
         running.books.tell(over)
 

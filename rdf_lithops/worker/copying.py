@@ -65,7 +65,8 @@ class _PartTask:
         key, here = sealed.take_key(), self.surroundings
         range_ids = tuple(part["id"] for part in call["ranges"])
         try:
-            garbage = faults.strike_task(here.faults, call, storage, here.key_of(STATUS_NAME))
+            script, status_key = here.faults, here.key_of(STATUS_NAME)
+            garbage = None if script is None else faults.strike_task(script, call, storage, status_key)
             if garbage is not None:
                 return garbage
             with contextlib.ExitStack() as stack:

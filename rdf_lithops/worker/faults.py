@@ -26,35 +26,29 @@ DELIVERIES = ("garbage", "twice", "lose")  # what may become of an answer
 _on_delivery: list[str] = []  # of the ROOT process: what becomes of the answer that it works on
 
 
-def strike_task(script: Script | None, call: dict[str, Any], storage: Any, status_key: str) -> bytes | None:
+def strike_task(script: Script, call: dict[str, Any], storage: Any, status_key: str) -> bytes | None:
     """What the script has for this call in Lithops' process; bytes are to be returned instead of a result.
 
     ``status_key`` is where Lithops is going to say in ``storage`` that the call has ended.
     """
-    if script is None:
-        return None
     per_range = _by_range(script.get("task"))
     action = next((_nth(per_range[fields["id"]], call) for fields in call["ranges"] if fields["id"] in per_range), "")
     return _do_in_task(script, action, storage, status_key)
 
 
-def strike_reduce(script: Script | None, attempt: int, storage: Any, status_key: str) -> bytes | None:
+def strike_reduce(script: Script, attempt: int, storage: Any, status_key: str) -> bytes | None:
     """What the script has for the reducer in Lithops' process, as in ``strike_task``."""
-    if script is None:
-        return None
     return _do_in_task(script, _nth(script.get("reduce", []), {"attempt": attempt}), storage, status_key)
 
 
-def strike_range(script: Script | None, call: dict[str, Any], range_id: int) -> None:
-    """What the script has for this range in the ROOT process."""
-    if script is not None:
-        _do_in_slot(script, _nth(_by_range(script.get("slot")).get(range_id, []), call))
+def strike_range(script: Script, call: dict[str, Any], first_id: int, range_id: int) -> None:
+    """What the script has for this range in the ROOT process; its graph's ranges are numbered from ``first_id`` on."""
+    _do_in_slot(script, _nth(_by_range(script.get("slot")).get(first_id + range_id, []), call))
 
 
-def strike_fold(script: Script | None, attempt: int) -> None:
+def strike_fold(script: Script, attempt: int) -> None:
     """What the script has for the fold in the ROOT process."""
-    if script is not None:
-        _do_in_slot(script, _nth(script.get("fold", []), {"attempt": attempt}))
+    _do_in_slot(script, _nth(script.get("fold", []), {"attempt": attempt}))
 
 
 def deliveries(blobs: list[bytes]) -> Iterator[list[bytes]]:

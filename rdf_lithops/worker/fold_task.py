@@ -42,9 +42,11 @@ class Reducing:
         credentials.take_key()  # nothing is read or written here: it is not needed
         began = began_here()
         try:
-            status_key = self.surroundings.key_of(STATUS_NAME)
-            garbage = faults.strike_reduce(self.surroundings.faults, self.attempt, storage, status_key)
-            return self._fold(results, storage, began) if garbage is None else garbage
+            if (script := self.surroundings.faults) is not None:
+                garbage = faults.strike_reduce(script, self.attempt, storage, self.surroundings.key_of(STATUS_NAME))
+                if garbage is not None:
+                    return garbage
+            return self._fold(results, storage, began)
         except Exception as problem:
             return fold_failure(problem, self.range_ids)
 
@@ -153,12 +155,12 @@ def fold_here(
     began: Began,
 ) -> bytes:
     """Take partials down from the shelf and fold them in a warm ROOT process, or in this one."""
-    order = fold_order([unpack(each) for each in packed], groups)
-    taken = Shelved([packed[position] for position in flat(order)], storage)
-    if len(taken) == 1:
-        alone = unpack(next(iter(taken)))
+    if len(packed) == 1:
+        alone = unpack(next(iter(Shelved(packed, storage))))
         facts: Facts = {"calls": alone.facts.get("calls", [alone.facts]), **whereabouts(began)}
         return pack(dataclasses.replace(alone, facts=facts))
+    order = fold_order([unpack(each) for each in packed], groups)
+    taken = Shelved([packed[position] for position in flat(order)], storage)
     if surroundings.warm:
         with contextlib.suppress(warm.WarmProcessUnavailable):
             message: Request = {"op": "fold", "orders": [order], "attempt": attempt, "began": began}

@@ -20,13 +20,13 @@ _met: set[str] = set()  # their folders
 
 
 @contextlib.contextmanager
-def at_hand(libraries: Libraries | None, storage: Any, folder: str) -> Iterator[list[str]]:
+def at_hand(libraries: Libraries, storage: Any, folder: str) -> Iterator[list[str]]:
     """The folders, below ``folder``, of those that this machine does not have itself, while this lasts. One that cannot be
     had is left out, as the task's log says: then Cling compiles what is in it."""
     with contextlib.ExitStack() as stack:
         found = []
-        for bundle in libraries["bundles"] if libraries is not None and library.is_wanted() else ():
-            if library.lies_here(bundle["name"], libraries["root"]):  # type: ignore[index]  # there are bundles
+        for bundle in libraries["bundles"] if library.is_wanted() else ():
+            if library.lies_here(bundle["name"], libraries["root"]):
                 continue
             place = os.path.join(folder, "libraries")
             try:
@@ -36,7 +36,7 @@ def at_hand(libraries: Libraries | None, storage: Any, folder: str) -> Iterator[
         yield found
 
 
-def load(root: str | None, folders: Sequence[str]) -> None:
+def load(root: str, folders: Sequence[str]) -> None:
     """Load what lies in ``folders`` and is not loaded yet. What is for another ROOT than this one (by the key ``root``), or
     does not load, is left out."""
     new = [folder for folder in folders if folder not in _met]

@@ -21,7 +21,7 @@ class Request(TypedDict, total=False):
     umask: int | None  # the driver's; None where it cannot be told
     payload: dict[str, Any]  # the user's code (see ``payload``)
     payload_folder: str | None  # where it is unpacked on this machine
-    library_root: str | None  # for which ROOT the instantiation libraries are that came with the run (see ``libraries``)
+    library_root: str  # for which ROOT the instantiation libraries are that came with the run (see ``libraries``)
     library_folders: list[str]  # where they are unpacked
     has_credentials: bool
     faults: dict[str, Any]  # a script for tests

@@ -72,9 +72,10 @@ class Surroundings:
             asked["faults"] = self.faults
         with contextlib.closing(Pulse(self.beats, storage)) as pulse, contextlib.ExitStack() as stack:
             with pulse.beating():
-                asked["library_folders"] = stack.enter_context(libraries.at_hand(self.libraries, storage, folder))
+                if self.libraries is not None:
+                    asked["library_root"] = self.libraries["root"]
+                    asked["library_folders"] = stack.enter_context(libraries.at_hand(self.libraries, storage, folder))
                 asked["payload_folder"] = stack.enter_context(payload.at_hand(self.payload, storage, folder))
-            asked["library_root"] = None if self.libraries is None else self.libraries["root"]
             return _persistent_request(folder, lease, asked, [*secrets, self.initialisation, *blobs], pulse, more)
 
     def key_of(self, name: str) -> str:

@@ -50,9 +50,10 @@ class CallTask:
         range_ids = tuple(fields["id"] for fields in call["ranges"])
         began = began_here()
         try:
-            garbage = faults.strike_task(self.surroundings.faults, call, storage, self.surroundings.key_of(STATUS_NAME))
-            if garbage is not None:
-                return garbage
+            if (script := self.surroundings.faults) is not None:
+                garbage = faults.strike_task(script, call, storage, self.surroundings.key_of(STATUS_NAME))
+                if garbage is not None:
+                    return garbage
             return self._stored(self._run(call, began, storage, self.surroundings.secret(key)), storage)
         except credentials.CredentialsUnreadable as problem:
             error: dict[str, Any] = {"kind": "credentials", "type": type(problem).__name__, "message": str(problem)}
@@ -110,8 +111,9 @@ class CallTask:
             stack.enter_context(credentials.installed(secret, os.path.join(folder, credentials.FOLDER)))
             initialise()
             started = time.perf_counter()
-            compiled = stack.enter_context(libraries.at_hand(code.libraries, storage, folder))
-            libraries.load(None if code.libraries is None else code.libraries["root"], compiled)
+            if code.libraries is not None:
+                compiled = stack.enter_context(libraries.at_hand(code.libraries, storage, folder))
+                libraries.load(code.libraries["root"], compiled)
             payload.load(
                 code.payload, code.initialisation, stack.enter_context(payload.at_hand(code.payload, storage, folder))
             )
@@ -158,7 +160,8 @@ class MapTask(CallTask):
 
     def _work(self, call: dict[str, Any], folder: str, began: Began, payload_s: float) -> tuple[bytes, dict[str, bytes]]:
         what = self.graph, self.graph_digest, call, self.dataset, self.seed
-        strike = functools.partial(faults.strike_range, self.surroundings.faults, call)
+        script = self.surroundings.faults
+        strike = None if script is None else functools.partial(faults.strike_range, script, call, 0)
         grant, names = access.Grant.read(self.access), adapter.files_of(call["ranges"], self.dataset)
         with access.granted(os.path.dirname(folder), grant, names):
             return execute.run_call(*what, self.results, folder, began, payload_s, strike)

@@ -41,8 +41,6 @@ def units_of(ranges: Sequence[Fields]) -> Iterator[tuple[int, list[Fields]]]:
 
 def renumbered(packed: bytes, first_id: int) -> bytes:
     """A partial, or a failure, of a graph that was alone, as one of the graph whose first range is ``first_id``."""
-    if not first_id:
-        return packed
     envelope = unpack(packed)
     error = envelope.error
     if error is not None and "range_ids" in error:
@@ -130,7 +128,7 @@ class GraphsTask(CallTask):
         packed, stored = list[bytes](), dict[str, bytes]()
         for first, task, unit in self._alone(call):
             one, blobs = task._work(unit, folder, began, payload_s)
-            packed.append(renumbered(one, first))
+            packed.append(renumbered(one, first) if first else one)
             stored.update(blobs)
             began, payload_s = later(began), 0.0
         return packed[0] if len(packed) == 1 else joined(packed), stored

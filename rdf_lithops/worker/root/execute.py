@@ -62,7 +62,7 @@ def run_call(
     folder: str,
     began: Began | None = None,
     payload_s: float = 0.0,
-    before_range: Callable[[int], None] = lambda range_id: None,
+    before_range: Callable[[int], None] | None = None,
 ) -> tuple[bytes, dict[str, bytes]]:
     """Run every range of ``call`` in ascending order and fold them; returns the packed envelope, and what is to be put into
     Lithops' storage, by key.
@@ -70,7 +70,7 @@ def run_call(
     ``graph`` is the pickled pair (mapper, reducer); ``results`` says where large results go; ``folder`` is this process's
     own. Errors of the user's graph, and of a Snapshot that cannot be written, come back in the envelope; errors of ours are
     raised. ``began`` is what ``seconds.began_here`` said in the task, ``payload_s`` how long the payload took to load;
-    ``before_range`` is told which range is next.
+    ``before_range``, if it is given, is told which range is next.
     """
     version = initialise()
     watch = Stopwatch(began, payload_s)
@@ -116,7 +116,7 @@ def _run_ranges(
     seed: int,
     outputs: tuple[snapshot_parts.Output, ...],
     folder: str,
-    before_range: Callable[[int], None],
+    before_range: Callable[[int], None] | None,
 ) -> tuple[Any, int | None]:
     """The merged result of the call's ranges, and the entries that they had."""
     watch, counter = graphs.current.watch, graphs.current.counter
@@ -129,7 +129,8 @@ def _run_ranges(
             graphs.settle_clones()
             result = _run_range(runner, fields, dataset, seed)
         with watch.part("output_s"):
-            snapshot_parts.publish(result, outputs, folder, fields)
+            if outputs:
+                snapshot_parts.publish(result, outputs, folder, fields)
         done = _entries(fields, result)
         entries = None if entries is None or done is None else entries + done
         if counter is not None and entries is not None:
@@ -160,12 +161,13 @@ def merge_files(call: dict[str, Any], folder: str, began: Began) -> bytes:
     return pack(Envelope(range_ids, None, version, pickle.dumps(TaskResult([merged], None)), facts=watch.facts()))
 
 
-def _announce(range_id: int, before_range: Callable[[int], None]) -> None:
+def _announce(range_id: int, before_range: Callable[[int], None] | None) -> None:
     """Say which range is next, to the counter and to ``before_range``, whose failure is the range's."""
     if graphs.current.counter is not None:
         graphs.current.counter.begin_range(range_id)
     try:
-        before_range(range_id)
+        if before_range is not None:
+            before_range(range_id)
     except Exception as error:
         raise RangeFailure(range_id) from error
 

@@ -8,6 +8,7 @@ no credentials in place, one thread.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import select
@@ -197,7 +198,8 @@ class _Slot:
             if message["op"] == "compile":  # which was done, or could not be
                 return {"reply": "ok"}, []
             if message["op"] == "fold":
-                faults.strike_fold(message.get("faults"), message["attempt"])
+                if "faults" in message:
+                    faults.strike_fold(message["faults"], message["attempt"])
                 what = message["orders"], message["began"], initialise()
                 return {"reply": "ok"}, partials.folds(blobs[0], _asked_of(client), *what)
             output_folder = own_folder(self.folder, snapshot_parts.FOLDER, os.getpid())
@@ -209,7 +211,8 @@ class _Slot:
             return self._run(message, blobs, output_folder, time.perf_counter() - started)
 
     def _load(self, message: Request, initialisation: bytes) -> None:
-        libraries.load(message.get("library_root"), message.get("library_folders", ()))
+        if message.get("library_folders"):
+            libraries.load(message["library_root"], message["library_folders"])
         if message["payload"]["sha256"] != self.loaded:
             payload.load(message["payload"], initialisation, message["payload_folder"])
             self.loaded = message["payload"]["sha256"]
@@ -221,13 +224,14 @@ class _Slot:
         works = [message, *message.get("more", ())]
         packed, large = list[bytes](), dict[str, bytes]()
         for work in works:
+            if packed:
+                times, payload_s = together.later(times), 0.0
             first_id = work.get("first_id", 0)
             self.counter.count_from(first_id, self.counter.entries if packed else 0)
             given = work, blobs[work.get("code", 0)], output_folder, times, payload_s, message.get("faults")
             one, stored = self._run_one(*given)
-            packed.append(together.renumbered(one, first_id))
+            packed.append(together.renumbered(one, first_id) if first_id else one)
             large.update(stored)
-            times, payload_s = together.later(times), 0.0
         self.counter.count_from(0, 0)
         return {"reply": "ok", "keys": list(large)}, [
             packed[0] if len(works) == 1 else together.joined(packed),
@@ -241,9 +245,7 @@ class _Slot:
         call, dataset, first_id = work["call"], work["dataset"], work.get("first_id", 0)
         what = work["graph_digest"], call, dataset, work["seed"]
 
-        def strike(range_id: int) -> None:
-            faults.strike_range(script, call, first_id + range_id)
-
+        strike = None if script is None else functools.partial(faults.strike_range, script, call, first_id)
         with access.granted(self.folder, access.Grant.read(work["access"]), adapter.files_of(call["ranges"], dataset)):
             done = execute.run_call(graph, *what, results, output_folder, times, payload_s, strike)
         self.compiled.add(work["graph_digest"])
