@@ -14,7 +14,8 @@ import lithops
 import psutil
 import pytest
 import ROOT
-from test_warm import CONFIG, LIMIT_S, wait_until
+from test_warm import CONFIG, LIMIT_S
+from waiting import until
 
 from rdf_lithops.executor import registry
 from rdf_lithops.executor.forked_jobs import ForkedJob
@@ -28,7 +29,7 @@ def folder() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as place, open(os.path.join(place, "log"), "ab") as log:
         serving = warm.run_module("prefork", [place], log, subprocess.PIPE)
         assert serving.stdin is not None
-        wait_until(lambda: os.path.exists(os.path.join(place, prefork.SOCKET_NAME)), "the preloaded Python")
+        assert until(lambda: os.path.exists(os.path.join(place, prefork.SOCKET_NAME))), "the preloaded Python"
         yield place
         serving.stdin.close()
         serving.wait(LIMIT_S)
@@ -66,12 +67,13 @@ def test_lithops_can_kill_it(folder: str) -> None:
     job = ForkedJob(folder, script(folder, text))
     assert job.poll() is None
     assert job.wait(0.01) is None
-    children = wait_until(lambda: psutil.Process(job.pid).children(), "its child")
+    children = until(lambda: psutil.Process(job.pid).children())
+    assert children, "its child"
     assert job.pid == os.getpgid(job.pid) != os.getpgid(0)
     os.killpg(os.getpgid(job.pid), signal.SIGKILL)
     assert b"there\n" == job.communicate()[0]
     assert -signal.SIGKILL == job.returncode
-    wait_until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children), "its child's end")
+    assert until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children)), "its end"
     assert b"again\n" == ForkedJob(folder, script(folder, "print('again')")).communicate()[0]
 
 

@@ -111,6 +111,7 @@ def test_what_a_run_has_taught_counts_when_its_data_is_cut(files: Datasets, fexe
     assert 1 == rdf_lithops.plan(query).ranges
     assert query.GetEntries()
     experience, before = head_of(query).backend.session.experience, dict[str, Speeds]()
+    experience.catch_up()
     try:
         before.update(experience.graphs)
         experience.graphs.update({shape: dataclasses.replace(each, pace=1e9) for shape, each in before.items()})
