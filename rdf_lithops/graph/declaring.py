@@ -59,7 +59,7 @@ def distribute_code(code: str) -> None:
     _put_in_place(registry, list(dict.fromkeys(replaced)), key, f"#ifndef {key}\n#define {key}\n{text}\n#endif")
     _holders.update(dict.fromkeys((name, *(first for first, held in _holders.items() if held in replaced)), key))
     recording.note_in_place("code", replaced, key, text)
-    variables.declared(Step("code", key, plain=text))
+    variables.declared(Step("code", key, written=text))
 
 
 def _put_in_place(registry: dict[str, str], old: list[str], key: str, text: str) -> None:
@@ -116,7 +116,7 @@ def distribute_headers(paths: str | Iterable[str]) -> None:
         _declare(f'#include "{header}"\n', f"header {header}", may_replace)
     Base.BaseBackend.headers.update(found)
     for header in sorted(found):
-        step = Step("header", header, plain="\n".join(included(f'#include "{header}"').sources()))
+        step = Step("header", header, written="\n".join(included(f'#include "{header}"').sources()))
         recording.note(step)
         variables.declared(step)
 
