@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 from ..errors import PlanError
 
-__all__ = ["check", "check_varied", "with_expressions"]
+__all__ = ["check", "check_varied", "listed", "with_expressions"]
 
 _CALLABLE_AT = {"Filter": 0, "Define": 1}
 _NAME = re.compile(r"([\w:]+)\(")
+
+
+def listed(argument: Any) -> Any:
+    """Return an argument of a booking as a list where it is an iterator, a dictionary or a view of one: it travels, and may
+    be looked at more than once."""
+    return list(argument) if isinstance(argument, (Iterator, Mapping, KeysView, ValuesView)) else argument
 
 
 def with_expressions(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:

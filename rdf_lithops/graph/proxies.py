@@ -156,6 +156,10 @@ def _taking(
         except AttributeError:
             raise AttributeError(operations.no_such(name)) from None
         if getattr(found, "__func__", None) is generic:
+            if own is _call:
+                handle = [self]
+                del self, found  # see _letting_go
+                return _call(handle.pop(), name)
             return Method(functools.partial(own, self, name), name)
         return found
 
@@ -194,6 +198,8 @@ def _book(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
 
 
 def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = (), **given: Any) -> Any:
+    args = tuple(map(booking.listed, args))
+    given = {keyword: booking.listed(argument) for keyword, argument in given.items()}
     operation = Operation.create_op(name, *booking.with_expressions(name, args), **given)
     if template:
         operation.template = ", ".join(map(default_values.type_name, template))
@@ -244,7 +250,12 @@ _OF_HANDLES: dict[str, Callable[..., Any]] = {
 """What ROOT's handle of a result has itself; all else is of the result."""
 
 
-def _call(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
+def _call(proxy: Any, name: str) -> Any:
+    """Return an attribute of a result's value, as local ROOT's handle does: with a run, where it has not run."""
     handle = [proxy]
     del proxy  # see _letting_go
-    return getattr(handle.pop().GetValue(), name)(*args, **given)
+    value = handle.pop().GetValue()
+    try:
+        return getattr(value, name)
+    except AttributeError:
+        raise AttributeError(f"{type(value).__name__!r} object has no attribute {name!r}") from None

@@ -252,3 +252,53 @@ def test_a_progress_bar(fexec: Any, files: Datasets) -> None:
     frame = ROOT.RDataFrame("events", files.main, executor=fexec)
     ROOT.RDF.Experimental.AddProgressBar(frame)
     assert frame._headnode.backend.options.progress is True
+
+
+def taking_columns(frame: Any, file: str) -> dict[str, Callable[[Any], Any]]:
+    """What takes a collection of names, as functions of it; a Snapshot writes ``file``."""
+    return {
+        "snapshot": lambda columns: sorted(map(str, frame.Snapshot("t", file, columns).GetColumnNames())),
+        "arrays": lambda columns: {name: list(array) for name, array in frame.AsNumpy(columns).items()},
+        "exclude": lambda columns: {name: list(array) for name, array in frame.AsNumpy(exclude=columns).items()},
+        "nd": lambda columns: frame.HistoND(("h", "", 2, [2, 2], [0.0] * 2, [9.0] * 2), columns).GetEntries(),
+        "display": lambda columns: str(frame.Display(columns, 2).AsString()),
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "takers"),
+    [
+        pytest.param(["map"], ["exclude"], id="map, exclude"),
+        pytest.param(["map", "keys", "generator"], None, marks=pytest.mark.slow, id="iterators"),
+        pytest.param(["list", "tuple", "set", "dict", "array", "vector"], None, marks=pytest.mark.slow, id="collections"),
+    ],
+)
+def test_names_of_columns(wanted: list[str], takers: list[str] | None, fexec: Any) -> None:
+    """Columns may be given in whatever collection of texts local RDataFrame takes."""
+    names = {"x": 1, "y": 2}
+    kinds: dict[str, Callable[[], Any]] = {
+        "list": lambda: list(names),
+        "tuple": lambda: tuple(names),
+        "set": lambda: set(names),
+        "dict": lambda: names,
+        "keys": names.keys,
+        "generator": lambda: (name for name in names),
+        "map": lambda: map(str, names),
+        "array": lambda: numpy.array(list(names)),
+        "vector": lambda: ROOT.std.vector["std::string"](list(names)),
+    }
+    found: list[dict[str, Any]] = []
+    for place in ({}, {"executor": fexec, "npartitions": 2}):
+        frame = ROOT.RDataFrame(4, **place).Define("x", "1. * rdfentry_").Define("y", "2. * x").Define("z", "3. * x")
+        values: dict[str, Any] = {}
+        for what, book in taking_columns(frame, f"{len(found)}.root").items():
+            for kind in wanted if takers is None or what in takers else ():
+                try:
+                    values[f"{what} {kind}"] = book(kinds[kind]())
+                except Exception as error:  # local RDataFrame does not take each of them
+                    values[f"{what} {kind}"] = type(error)
+        found.append(values)
+    local, ours = found
+    taken = {name: value for name, value in local.items() if not isinstance(value, type)}
+    assert len(taken) >= (len(wanted) if takers else 3 * len(wanted))
+    assert taken == {name: ours[name] for name in taken}

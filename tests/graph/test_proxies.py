@@ -32,6 +32,20 @@ def test_methods_of_a_result(fexec: lithops.FunctionExecutor) -> None:
     assert 11.0 == entries()
 
 
+def test_what_a_result_does_not_have(fexec: lithops.FunctionExecutor) -> None:
+    """A program may ask what a result has: a histogram has bins, a number has none, here as with local ROOT."""
+    found = []
+    for given in ({}, {"executor": fexec, "npartitions": 2}):
+        node = ROOT.RDataFrame(10, **given).Define("x", "double(rdfentry_)")
+        handles = [node.Histo1D(("h", "", 5, 0.0, 10.0), "x"), node.Histo1D("x"), node.Take["double"]("x"), node.Stats("x")]
+        names = ("GetNbinsX", "GetN", "size", "nothing")
+        found.append([[hasattr(handle, name) for name in names] for handle in handles])
+        found[-1].append([getattr(handles[0], "nothing", 7), getattr(handles[0], "GetNbinsX", 7)()])
+        with pytest.raises(AttributeError, match="nothing"):
+            handles[0].nothing()
+    assert found[0] == found[1]
+
+
 def test_the_nominal_of_variations_is_the_result(fexec: lithops.FunctionExecutor) -> None:
     """Whoever changes the nominal histogram of a map of variations changes the one that was varied, as with local ROOT."""
     found = []
