@@ -192,8 +192,7 @@ def prices_of(offer: Offer, usd_per_gb_s: float | None = None) -> Prices | None:
     if regions is None:
         return None
     found = {**regions[""], **regions.get(offer.region, {})}
-    kept = None if offer.is_local else list_prices.kept(offer.backend, offer.region, table["as_of"])
-    as_of, listed = kept or (table["as_of"], {})
+    as_of, listed = list_prices.kept(offer.backend, offer.region, table["as_of"]) or (table["as_of"], {})
     return Prices(offer.backend, offer.region, as_of, **{**found, **listed})
 
 
