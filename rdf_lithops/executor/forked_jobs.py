@@ -115,7 +115,7 @@ class ForkedJob:
         """The same, within ``timeout`` seconds; without, when it has ended."""
         until = math.inf if timeout is None else time.monotonic() + timeout
         while self.poll() is None and time.monotonic() < until:
-            with contextlib.suppress(ValueError):  # somebody else has seen it end
+            with contextlib.suppress(ValueError, OSError):  # another thread has seen it end, and closed what is looked at
                 select.select([self._plug], [], [], max(0.0, min(LOOK_S, until - time.monotonic())))
         return self.returncode
 
