@@ -113,8 +113,10 @@ def _stand_around(kind: Any, name: str, look: Callable[..., Any]) -> None:
 
 
 def _of_the_program(frame: FrameType | None) -> FrameType | None:
-    """The frame of the program that called; None for ROOT's own Python and for ours."""
+    """The frame of the program that called; None for ROOT's own Python, for cppyy's when it is imported, and for ours."""
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "cppyy":
+        if frame.f_code.co_name == "<module>":  # cppyy.ll declares what it casts with
+            return None
         frame = frame.f_back
     name = "" if frame is None else frame.f_globals.get("__name__", "")
     theirs = name.startswith(("ROOT.", "rdf_lithops.")) and not name.startswith("ROOT._jupyroot")

@@ -236,9 +236,10 @@ def test_what_is_given_again_keeps_its_place(fexec: Any, tmp_path: Path, tag: st
     assert 12.0 == total(f"made_{tag}", fexec)
 
 
-@pytest.mark.parametrize("first", ["from cppyy import gbl", "ROOT.Numba", "ROOT.gInterpreter"])
+@pytest.mark.parametrize("first", ["from cppyy import gbl", "ROOT.Numba", "ROOT.gInterpreter", "import cppyy.ll"])
 def test_whatever_brings_root_up(first: str) -> None:
-    """What is declared is seen however the program comes to ROOT first: by cppyy, as correctionlib does, or by Numba."""
+    """What the program declares is seen, and nothing of what cppyy does for itself, however the program comes to ROOT first:
+    by cppyy, as correctionlib does, or by Numba."""
     if first == "ROOT.Numba":
         pytest.importorskip("numba")
     program = f"""
