@@ -106,7 +106,7 @@ class ForkedJob:
     def poll(self) -> int | None:
         """How it ended; None while it runs."""
         with self._lock:
-            if self.returncode is None and select.select([self._plug], [], [], 0)[0]:
+            if self.returncode is None and _readable([self._plug.fileno()], 0.0):
                 self.returncode = self._said()[1]
                 self._plug.close()
         return self.returncode
@@ -115,8 +115,8 @@ class ForkedJob:
         """The same, within ``timeout`` seconds; without, when it has ended."""
         until = math.inf if timeout is None else time.monotonic() + timeout
         while self.poll() is None and time.monotonic() < until:
-            with contextlib.suppress(ValueError, OSError):  # another thread has seen it end, and closed what is looked at
-                select.select([self._plug], [], [], max(0.0, min(LOOK_S, until - time.monotonic())))
+            with contextlib.suppress(ValueError):  # another thread has seen it end, and closed what is looked at
+                _readable([self._plug.fileno()], min(LOOK_S, until - time.monotonic()))
         return self.returncode
 
     def communicate(self) -> tuple[bytes, bytes]:
@@ -124,7 +124,7 @@ class ForkedJob:
         printed: dict[int, list[bytes]] = {pipe: [] for pipe in self._pipes}
         there = list(self._pipes)
         while there:
-            for pipe in select.select(there, [], [])[0]:
+            for pipe in _readable(there, None):
                 data = os.read(pipe, 2**16)
                 printed[pipe].append(data)
                 if not data:
@@ -138,3 +138,12 @@ class ForkedJob:
         for pipe in self._pipes:
             os.close(pipe)
         self._pipes = []
+
+
+def _readable(descriptors: Sequence[int], limit_s: float | None) -> list[int]:
+    """Those that can be read, or have ended, within so many seconds (None: without a limit). Unlike select.select, of
+    descriptors of any number: a driver may have thousands of files open."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poll.poll(None if limit_s is None else max(0.0, 1000 * limit_s))]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +78,31 @@ def test_lithops_can_kill_it(folder: str) -> None:
     assert -signal.SIGKILL == job.returncode
     assert until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children)), "its end"
     assert b"again\n" == ForkedJob(folder, script(folder, "print('again')")).communicate()[0]
+
+
+def test_several_threads_may_look_at_one_job(folder: str) -> None:
+    """Whoever waits for a job, and whoever looks whether it has ended, sees the same end, and nobody an error."""
+    for _ in range(20):
+        job = ForkedJob(folder, script(folder, "import time\ntime.sleep(0.02)\nraise SystemExit(3)"))
+        with ThreadPoolExecutor(3) as threads:
+            waiting = [threads.submit(job.wait, LIMIT_S) for _ in range(2)]
+            looking = threads.submit(until, lambda job=job: job.poll() is not None)
+            assert [3, 3] == [each.result(LIMIT_S) for each in waiting]
+            assert looking.result(LIMIT_S)
+        assert (b"", b"") == job.communicate()
+
+
+def test_a_driver_may_have_many_files_open(folder: str) -> None:
+    """A job is seen to end by a driver whose descriptors have numbers beyond those of select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        while stack.enter_context(open(os.devnull, "rb")).fileno() < 1100:
+            pass
+        job = ForkedJob(folder, script(folder, "print('there')"))
+        assert b"there\n" == job.communicate()[0]
+        assert job.returncode == 0
 
 
 def test_without_a_preloaded_python_there_is_none(tmp_path: Path) -> None:
