@@ -16,7 +16,7 @@ from lithops.localhost import utils
 __all__ = ["keep"]
 
 
-def keep() -> None:  # decision 357
+def keep() -> None:  # decision 377
     """Have Lithops take the copy that is there for made, if it is ours, and has as many files and the newest from the same
     moment: what Lithops itself looks at. To be called before this program's first executor is made."""
     package, copy = os.path.dirname(os.path.abspath(lithops.__file__)), os.path.join(LITHOPS_TEMP_DIR, "lithops")

@@ -62,7 +62,6 @@ class LocalProcesses:
         self.settled: Options | None = None  # of the first data frame that wants warm processes: they are started with these
         self.anticipated: Options | None = None  # with which the ROOT process was started before there was a data frame
         self.prefork: subprocess.Popen[bytes] | None = None
-        self._foreseen = False
         self._warned: set[str] = set()  # options that came too late
         self._alive: Any = None  # the lock of a folder that no process of ours keeps alive
         self._hold: Connection[Any, Any] | None = None
@@ -129,8 +128,7 @@ class LocalProcesses:
 
     def foresee_variations(self) -> None:
         """Tell the ROOT process, which has time while this program books, that the graph to come has some."""
-        if self.warm_folder is not None and not self._foreseen:
-            self._foreseen = True
+        if self.warm_folder is not None:
             hints.give(self.warm_folder, hints.VARIATIONS)
 
     def preload(self) -> None:

@@ -79,8 +79,9 @@ class Experience:
 
     def catch_up(self) -> None:
         """Learn what waits."""
-        while self._waiting:
-            self._waiting.pop(0)()
+        waiting, self._waiting = self._waiting, []  # at once: another thread may plan, too
+        for lesson in waiting:
+            lesson()
 
     def speeds(self, shape: Shape) -> Speeds:
         """Return the speeds of a graph: measured when it last ran here, or a guess; those of the place are measured if
