@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from .answering import Answering
 from .snapshots import Restored, Snapshot
 from .watchdog import LABEL, VARIABLE, set_frozen
 
@@ -71,21 +72,16 @@ class Answer:
     error: str | None = None
 
 
-class _RuntimeApi(http.server.BaseHTTPRequestHandler):
+class _RuntimeApi(Answering):
     """The four requests of Lambda's runtime API."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # headers and body are two writes: the second would wait 40 ms
     environment: Environment
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the environment keeps what matters."""
 
     def do_GET(self) -> None:
         self.environment.note_ready()
         request_id, event, deadline_ms = self.environment.next_event()
         function = self.environment.function
-        self._send(
+        self.answer(
             200,
             event,
             {
@@ -98,17 +94,9 @@ class _RuntimeApi(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self._send(202, b"", {})
+        self.answer(202, b"", {})
         kind = self.path.rsplit("/", 1)[-1]
         self.environment.note_answer(Answer(body, None if kind == "response" else "Unhandled"))
-
-    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the environment was killed
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
 
 
 class _Server(http.server.ThreadingHTTPServer):

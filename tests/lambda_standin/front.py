@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import http.server
 import json
@@ -11,6 +10,8 @@ import threading
 import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from .answering import Answering
 
 if TYPE_CHECKING:
     from .service import Service
@@ -34,15 +35,10 @@ class Request:
     body: str = ""
 
 
-class Front(http.server.BaseHTTPRequestHandler):
+class Front(Answering):
     """Has ``service`` record and answer one request to a service of AWS, or pass it on to moto."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # headers and body are two writes: the second would wait 40 ms
     service: Service
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: requests are recorded."""
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -61,18 +57,6 @@ class Front(http.server.BaseHTTPRequestHandler):
         kind = self.headers.get("X-Amz-Invocation-Type") or "RequestResponse"
         qualifier = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query).get("Qualifier", [])
         self.answer(*self.service.invoke(":".join([urllib.parse.unquote(match[1]), *qualifier]), kind, body))
-
-    def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        """Send one response; a client that has gone is no error."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            if self.command != "HEAD" or "content-length" not in {name.lower() for name in headers}:
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _handle
 
