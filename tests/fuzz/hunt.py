@@ -52,7 +52,7 @@ class Hunt:
         try:
             hypothesis.seed(self.seed)(hypothesis.settings(**limits, report_multiple_bugs=False)(body))()
         except _Differs:
-            pass
+            pass  # hypothesis raises the smallest again: it was kept when it ran, and is told below
         except hypothesis.errors.HypothesisException as error:  # of the search itself: a program that differs once, say
             tell("trouble", text=f"{type(error).__name__}: {error}"[:500])
         if self.smallest:
