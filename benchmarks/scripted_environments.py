@@ -32,7 +32,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import psutil
-from lambda_standin import LithopsFolders, Service, account
+from lambda_standin import Places, Service, account
 from lithops.constants import SESSION_ID_ENV
 from lithops.storage.utils import StorageNoSuchKeyError
 
@@ -57,7 +57,7 @@ class Scripted(Service):
     """The stand-in, whose calls that run ranges are scripted once there is a script."""
 
     def __init__(self, s3_port: int, slower: float, cores: Cores | None) -> None:
-        super().__init__(LithopsFolders(), quota=round(REAL_AT_A_TIME * slower), s3_port=s3_port)
+        super().__init__(Places(), quota=round(REAL_AT_A_TIME * slower), s3_port=s3_port)
         self.slower, self.cores, self._with_cores = slower, cores, set[str]()
         self.script_of: Script | None = None
         self.dice = random.Random(1)
