@@ -29,8 +29,8 @@ def read_status(status: object, output: Callable[[], bytes | None]) -> CallEnd |
         kind, why = _cause(status)
         return CallEnd(None, why, _log_tail(status), kind, figures)
     try:
-        pickled = ast.literal_eval(status["result"]) if "result" in status else None
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        pickled = _bytes_of(status["result"]) if "result" in status else None
+    except (ValueError, TypeError, AttributeError, pickle.UnpicklingError, EOFError) as error:
         return _damaged("its status", repr(error), figures)
     pickled = output() if "result" not in status else pickled
     if pickled is None:
@@ -42,6 +42,14 @@ def read_status(status: object, output: Callable[[], bytes | None]) -> CallEnd |
     if not isinstance(value, bytes):
         return CallEnd(None, f"expected bytes from it, got {type(value).__name__}", kind="damaged", status=figures)
     return CallEnd(value, status=figures)
+
+
+def _bytes_of(literal: str) -> bytes:  # decision 391
+    """What ``repr`` has made of bytes, as pickle's first protocol reads such texts: in a tenth of the time of a parser."""
+    if literal[:1] != "b" or "\n" in literal:
+        raise ValueError("it is no literal of bytes")
+    found = pickle.loads(b"S" + literal[1:].encode("ascii") + b"\n.", encoding="bytes")
+    return bytes(found)
 
 
 def _damaged(what: str, why: str, figures: dict[str, Any] | None = None) -> CallEnd:

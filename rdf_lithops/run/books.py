@@ -21,10 +21,10 @@ from typing import Any
 from ..errors import LostRangesError, RunError
 from ..fold.shelf import unbundle
 from ..planning.plans import Plan
-from ..travels.envelope import Envelope, EnvelopeError, unpack
+from ..travels.envelope import Envelope, EnvelopeError, checked, unpack
 from ..travels.facts import Facts
 from ..worker.surroundings import POISON_CRASHES
-from ..worker.together import members
+from ..worker.together import opened
 from .events import CallEnded, CallFailed, Consumer, Event
 
 __all__ = ["ADOPTED", "REDUCER", "Books", "CallEnd", "Halve", "Trouble", "never_halved", "reducer_trouble"]
@@ -353,7 +353,7 @@ def _read(end: CallEnd, call: Fields) -> Trouble | _Delivered:
     if end.data is None:
         return Trouble(end.kind, end.why, end.log_tail)
     try:
-        envelope, found = unpack(end.data), members(end.data)
+        envelope, found = opened(end.data)
     except EnvelopeError as damage:
         return Trouble("damaged", str(damage))
     if envelope.error is not None:
@@ -361,7 +361,7 @@ def _read(end: CallEnd, call: Fields) -> Trouble | _Delivered:
     if envelope.range_ids != tuple(sorted(fields["id"] for fields in call["ranges"])):
         return Trouble("damaged", f"it hands back ranges {list(envelope.range_ids)}, which are not its own")
     troubles = [_trouble(each, packed) for each, packed in found if each.error is not None]
-    partials = {(each.range_ids, each.half): packed for each, packed in found if each.error is None}
+    partials = {(each.range_ids, each.half): checked(packed, each) for each, packed in found if each.error is None}
     return _Delivered(envelope, partials, troubles)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from ..fold.order import FoldLimits
 from ..fold.shelf import bundle, size_of, unbundle
 from ..planning.plans import Plan
-from ..travels.envelope import Envelope, EnvelopeError, unpack
+from ..travels.envelope import Envelope, EnvelopeError, checked, unpack
 from ..travels.facts import Began, Facts
 from ..worker.fold_task import FoldTask, ReduceTask
 
@@ -54,7 +54,7 @@ def next_round(plan: Plan, envelope: Envelope) -> Plan:
     """The plan that folds what the reducer of ``plan`` handed on in ``envelope``; calls are counted on from the plan's."""
     task = plan.reduce_task
     assert isinstance(task, ReduceTask), "graphs are folded in rounds one by one"
-    by_call = _by_call(unbundle(envelope), task.groups)
+    by_call = _by_call([checked(each, unpack(each)) for each in unbundle(envelope)], task.groups)
     sizes = [size_of(unpack(each)) for some in by_call for each in some]
     in_line = [0, len(by_call)]
     edges = in_line if envelope.facts.get("in_line") else group_edges(len(by_call), sum(sizes) / len(by_call), task.limits)

@@ -17,11 +17,12 @@ from typing import Any
 
 from .facts import Facts
 
-__all__ = ["FORMAT_VERSION", "Envelope", "EnvelopeError", "pack", "unpack"]
+__all__ = ["FORMAT_VERSION", "Checked", "Envelope", "EnvelopeError", "checked", "pack", "unpack"]
 
 FORMAT_VERSION = 5
 _MAGIC = b"RDFL"
 _PREFIX = struct.Struct("!4sBIQ32s")
+REMEMBERED_BYTES = 64 * 2**10  # of a packed envelope: more is not copied to remember what it says
 
 
 class EnvelopeError(ValueError):
@@ -58,6 +59,32 @@ class Envelope:
     graphs: tuple[int, ...] = ()
 
 
+class Checked(bytes):  # decision 390
+    """A packed envelope that was checked where it crossed a wire, and remembers what it says. Pickled as plain bytes."""
+
+    envelope: Envelope  # with an empty body: a view of itself would keep it alive
+
+    def __reduce__(self) -> tuple[type[bytes], tuple[bytes]]:
+        return bytes, (self[:],)
+
+
+def checked(data: bytes, envelope: Envelope) -> bytes:
+    """``data``, of which ``envelope`` is what :func:`unpack` has said, as bytes that need not be checked again; what is large
+    stays as it is."""
+    if len(data) > REMEMBERED_BYTES or isinstance(data, Checked):
+        return data
+    remembering = Checked(data)
+    remembering.envelope = _with_body(envelope, b"")
+    return remembering
+
+
+def _with_body(envelope: Envelope, body: bytes | memoryview) -> Envelope:
+    """The same as ``dataclasses.replace``, which takes ten times as long."""
+    found = object.__new__(Envelope)
+    found.__dict__.update(envelope.__dict__, body=body)
+    return found
+
+
 def pack(envelope: Envelope, pickles: Sequence[bytes] = ()) -> bytes:
     """Return ``envelope`` as bytes; the inverse of :func:`unpack`. ``pickles`` are the body, if there are any."""
     bodies = pickles or (envelope.body,)
@@ -86,6 +113,9 @@ def unpack(data: bytes) -> Envelope:
 
     Raises :class:`EnvelopeError` unless version, lengths and digest are right.
     """
+    if isinstance(data, Checked):
+        start = len(data) - _PREFIX.unpack_from(data)[3]
+        return _with_body(data.envelope, memoryview(data)[start:])
     if not isinstance(data, (bytes, bytearray)) or len(data) < _PREFIX.size:
         raise EnvelopeError(f"expected an envelope of at least {_PREFIX.size} bytes, got {_describe(data)}")
     magic, version, header_bytes, body_bytes, digest = _PREFIX.unpack_from(data)
@@ -102,7 +132,7 @@ def unpack(data: bytes) -> Envelope:
         raise EnvelopeError("the contents do not have the SHA-256 that the envelope promises: damaged in transit")
     start = _PREFIX.size + header_bytes
     try:
-        header = json.loads(bytes(memoryview(data)[_PREFIX.size : start]))
+        header = json.loads(str(memoryview(data)[_PREFIX.size : start], "utf-8"))
         return Envelope(
             range_ids=tuple(header["range_ids"]),
             entries=header["entries"],

@@ -28,7 +28,7 @@ from .messages import Request
 from .surroundings import Surroundings
 from .task import CallTask, MapTask
 
-__all__ = ["GraphsReduce", "GraphsTask", "joined", "later", "members", "renumbered", "units_of"]
+__all__ = ["GraphsReduce", "GraphsTask", "joined", "later", "opened", "renumbered", "units_of"]
 
 Fields = dict[str, Any]
 
@@ -73,12 +73,12 @@ def _added(facts: Sequence[Facts]) -> Facts:
     return cast(Facts, added)
 
 
-def members(packed: bytes) -> list[tuple[Envelope, bytes]]:
-    """The partials, and failures, in what a call handed back; raises EnvelopeError."""
+def opened(packed: bytes) -> tuple[Envelope, list[tuple[Envelope, bytes]]]:
+    """What a call handed back, as a whole, and the partials and failures in it; raises EnvelopeError."""
     envelope = unpack(packed)
     if not envelope.inner:
-        return [(envelope, packed)]
-    return [(unpack(each), each) for each in unbundle(envelope)]
+        return envelope, [(envelope, packed)]
+    return envelope, [(unpack(each), each) for each in unbundle(envelope)]
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class GraphsReduce(Reducing):
     def _fold(self, results: list[bytes], storage: Any, began: Began) -> bytes:
         graph_of = {number: graph for graph in self.wanted for number in self.tasks[graph].range_ids}
         given: dict[int, list[bytes]] = {graph: [] for graph in self.wanted}
-        for envelope, packed in itertools.chain.from_iterable(map(members, [*self.kept, *results])):
+        for envelope, packed in itertools.chain.from_iterable(opened(each)[1] for each in [*self.kept, *results]):
             if (graph := graph_of.get(envelope.range_ids[0])) is not None:
                 given[graph].append(packed)
         gathered = {graph: self._gathered(graph, given[graph], began) for graph in self.wanted}

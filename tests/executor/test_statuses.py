@@ -57,6 +57,12 @@ def test_a_damaged_result(result: Any) -> None:
     assert "damaged" == read({**ENDED, "result": result}).kind or result is None
 
 
+@given(st.binary(max_size=300) | st.text("'\"\\\\\n\r\0b", max_size=30).map(str.encode))
+def test_any_bytes(value: bytes) -> None:
+    """What Lithops has written down of bytes, quotes and line ends among them, are these bytes again."""
+    assert value == read({**ENDED, "result": str(pickle.dumps(value))}).data
+
+
 @pytest.mark.parametrize("status", [None, [], "x", 5, {}, {"type": None}, {"exception": True}])
 def test_a_status_that_is_none(status: Any) -> None:
     """An object that is there and no status is a damaged end."""

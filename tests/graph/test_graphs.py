@@ -16,7 +16,7 @@ from rdf_lithops.errors import GraphsError
 from rdf_lithops.planning.packing import Unit, pack_units
 from rdf_lithops.run.events import AttemptBegan, Event, RunBegan, RunEnded
 from rdf_lithops.travels.envelope import Envelope, pack, unpack
-from rdf_lithops.worker.together import joined, members, renumbered
+from rdf_lithops.worker.together import joined, opened, renumbered
 
 THROWS = 'if (rdfentry_ == {entry}) throw std::runtime_error("{why}"); return true;'
 
@@ -253,7 +253,7 @@ def test_what_a_call_of_several_units_hands_back() -> None:
     good = pack(Envelope((0, 1), 7, "6", b"abc", facts={"loop_s": 1.0, "pid": 3}))
     bad = pack(Envelope((0,), None, "6", error={"kind": "range", "range_ids": [0]}, facts={"loop_s": 0.5}))
     whole = joined([renumbered(good, 0), renumbered(bad, 2)])
-    (first, packed), (second, _) = members(whole)
+    _, ((first, packed), (second, _)) = opened(whole)
     assert (good, (0, 1), (2,)) == (packed, first.range_ids, second.range_ids)
     assert [2] == (second.error or {})["range_ids"]
     found = unpack(whole)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import pickle
 import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdf_lithops.travels.envelope import FORMAT_VERSION, Envelope, EnvelopeError, pack, unpack
+from rdf_lithops.travels.envelope import FORMAT_VERSION, Envelope, EnvelopeError, checked, pack, unpack
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -41,6 +42,23 @@ def test_round_trip(envelope: Envelope) -> None:
 def test_bytes_like_containers_are_read(envelope: Envelope) -> None:
     """A bytearray, as some storage clients hand out, reads as bytes do."""
     assert envelope == unpack(bytearray(pack(envelope)))
+
+
+@given(ENVELOPES)
+def test_what_was_checked_is_not_parsed_again(envelope: Envelope) -> None:
+    """Bytes that remember what they say are the same bytes, say the same, and travel as plain ones."""
+    packed = pack(envelope)
+    remembering = checked(packed, unpack(packed))
+    assert (packed, envelope) == (remembering, unpack(remembering))
+    assert bytes is type(pickle.loads(pickle.dumps(remembering)))
+    assert envelope == unpack(pickle.loads(pickle.dumps(remembering)))
+
+
+def test_what_is_checked_is_what_came() -> None:
+    """Whoever has nothing to remember checks: damage to a copy of such bytes is noticed."""
+    remembering = checked(SAMPLE, unpack(SAMPLE))
+    with pytest.raises(EnvelopeError):
+        unpack(remembering[:-1] + b"x")
 
 
 @given(ENVELOPES, st.data())
