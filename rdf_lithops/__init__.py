@@ -1,6 +1,19 @@
 """ROOT RDataFrame analyses on any compute that Lithops reaches, with the answer of one core.
 
-Importing this package makes ``ROOT.RDataFrame(..., executor=lithops.FunctionExecutor())`` work; see README.md.
+Importing this package makes ``ROOT.RDataFrame(..., executor=lithops.FunctionExecutor())`` work; see README.md. A query
+passes the folders in this order:
+
+graph       the seam with ROOT: DistRDF's graph as one that travels, and its results as DistRDF wants them
+dataset     what lies where, where it is cut into ranges, who may read it, Snapshots
+planning    what will run and may cost, as values: calls, limits of back ends, prices
+run         attempts until each range is there once: who has ended, lives, is late, is dead; rounds of folds
+executor    the seam with Lithops: ``map_reduce`` submitted, looked at, cleaned up after
+worker      the far side: what Lithops calls, and the processes with ROOT
+reporting   what each second and cent went into
+frame, files, fold, processes, travels, compiled   on both sides: ranges and data frames, bytes of files, merging of results,
+            warm processes, what crosses the wire, libraries of instantiations
+batch       back ends of Lithops' kind for Slurm and HTCondor
+deployment, cli, demo   images and checks, the command line, an example
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.makedirs(tempfile.tempdir, exist_ok=True)
 
 import datasets
+import hypothesis
 import lambda_standin
 import lithops
 import pytest
@@ -36,6 +37,10 @@ import rdf_lithops  # noqa: F401  # registers Lithops executors with ROOT
 
 ROOT.gROOT.SetBatch(True)
 ROOT.TH1.AddDirectory(False)
+
+# no test measures time, hypothesis' own included
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOCALHOST_CONFIG = REPOSITORY / "configs" / "localhost.yaml"

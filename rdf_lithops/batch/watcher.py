@@ -1,4 +1,4 @@
-"""Ask the scheduler, seldom and for all jobs at once, what became of their elements; tell Lithops what it cannot know.
+"""Ask Slurm or HTCondor, seldom and for all jobs at once, what became of their elements; tell Lithops what it cannot know.
 
 Lithops waits for a call's status in its storage. A call that was cancelled, ran out of memory or time, or whose node went
 away writes none, and is waited for without end. Here it gets one, in which the scheduler's words are the exception.

@@ -1,4 +1,4 @@
-"""How a dataset lies on disk, as a value, and where it is cut into ranges. Pure: no ROOT, no Lithops.
+"""How a dataset lies on disk, as a value, and where that is cut into ranges: the arithmetic. Pure: no ROOT, no Lithops.
 
     files ──survey──> FileLayout: clusters, each with its entries and the compressed bytes of the columns that are read
                           │

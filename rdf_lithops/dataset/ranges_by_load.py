@@ -1,4 +1,4 @@
-"""DistRDF's ranges, cut by what they cost instead of by percentages of files. One of the seams with ROOT.
+"""DistRDF's ranges, which mean what ``layout`` has cut instead of percentages of files. One of the seams with ROOT.
 
 DistRDF's own range says "from this fraction of the first file to that fraction of the last", and the worker rounds both up
 to the next cluster. Here the fractions are chosen so that they round to the very clusters at which a piece was cut

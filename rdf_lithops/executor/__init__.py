@@ -1,6 +1,6 @@
 """The seam with Lithops: what is done with its executor.
 
-``batch`` is what Lithops calls, and programs make executors.
+The package ``batch`` is the other seam: there Lithops calls us.
 
 registry          which session an executor has
 session           what is kept for one executor: its jobs, its processes, what its runs have taught

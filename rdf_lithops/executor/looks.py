@@ -1,4 +1,4 @@
-"""How Lithops' storage is asked what has become of calls: one list tells of all of them, and an object is read once."""
+"""How Lithops' storage is asked what became of calls: one list (``listings``) for all, and each object read once."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ on the driver, into ``dataset``: ``names`` (patterns), ``identity``, ``credentia
     signed_files     such URLs behind XRootD, opened by ROOT
     snapshot_parts   a Snapshot's parts on a worker: written aside, then put where they belong, whole
     store_protocol   what a place offers where files are written
-    stores           the places: S3 and folders, and which place a URL means
+    stores           the places: S3, XRootD, WebDAV, folders; and which place a URL means
     webdav           the place over http(s)
     xrootd           bytes behind XRootD, by ROOT's own client
 """

@@ -1,4 +1,4 @@
-"""The store that a URL lies in, asked with the right keys: signed or not, with a bearer token or not.
+"""For reading: the store that a URL lies in (SCHEMES), asked with the right keys: signed or not, with a token or not.
 
 ``variables`` is always a mapping of environment variables (AWS_ENDPOINT_URL, AWS_PROFILE, SSL_CERT_FILE, …): what a driver
 or a task was granted, not this process's own environment. S3 requests are signed (version 4), certificates are verified.

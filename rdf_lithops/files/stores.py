@@ -1,4 +1,4 @@
-"""Where a dataset's files are written: S3, XRootD, WebDAV, folders. A file is there complete, or it is not there.
+"""For writing: where a dataset's files go: S3, XRootD, WebDAV, folders. A file is there complete, or it is not there.
 
 One small set of operations for all of them, chosen by the URL; what has no scheme is a path on this machine. Credentials
 come from where each library looks for them; on a worker they have been put there.

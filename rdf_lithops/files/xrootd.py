@@ -1,4 +1,4 @@
-"""Files behind XRootD as bytes, through ROOT's own client: their version, and any extent. Needs ROOT."""
+"""For reading: files behind XRootD as bytes, through ROOT's own client: their version, and any extent. Needs ROOT."""
 
 from __future__ import annotations
 

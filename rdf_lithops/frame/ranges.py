@@ -1,4 +1,4 @@
-"""The adapter: DistRDF's ranges as plain, versioned, JSON-dumpable dictionaries, and back.
+"""The adapter: DistRDF's ranges, cut by ``dataset.layout``, as plain, versioned, JSON-dumpable dictionaries, and back.
 
 A range dictionary holds only what differs from range to range. What all ranges of a dataset share (samples, and friends
 and the file list where every range needs all of them) is the *dataset* dictionary, which travels once, with the function.

@@ -1,4 +1,4 @@
-"""What a backend grants one call, and whether a plan fits into it: known before anything is invoked. Pure.
+"""What a back end grants: memory and time of a call, calls at once; and whether a plan fits. Known before any call. Pure.
 
 limits_of("aws_lambda")              the grants of a backend, None where it sets no limit that we know of
 misfits(limits, Demand(...))         what does not fit, each with the change that would

@@ -1,4 +1,4 @@
-"""Look at the calls of a run: which have ended, live, are late, never will end. Pure: clocks and a submission's answers.
+"""Decide of each call of a run: ended, alive, late, or dead, killed without a word. Pure: clocks and a submission's answers.
 
 what is wrong                                           how it is noticed, and when
 what should run the calls is gone (this machine)        the submission says so; at once

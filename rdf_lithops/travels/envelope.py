@@ -69,8 +69,10 @@ class Checked(bytes):  # decision 390
 
 
 def checked(data: bytes, envelope: Envelope) -> bytes:
-    """``data``, of which ``envelope`` is what :func:`unpack` has said, as bytes that need not be checked again; what is large
-    stays as it is."""
+    """``data``, of which ``envelope`` is what :func:`unpack` has said, as bytes that need not be checked again.
+
+    What is large stays as it is, as it would be copied.
+    """
     if len(data) > REMEMBERED_BYTES or isinstance(data, Checked):
         return data
     remembering = Checked(data)

@@ -6,7 +6,7 @@
     together         several graphs in one call, and their folds in one reducer
     messages         what a task asks of a ROOT process, field by field
     copying          those that ``replicate`` sends
-    libraries        instantiation libraries that come with a run
+    libraries        a run's instantiation libraries, fetched and loaded
     payload          brings the user's code into a process
     faults           scripted faults, for tests
 

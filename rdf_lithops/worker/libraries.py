@@ -1,4 +1,4 @@
-"""Instantiation libraries that come with a run: fetched once per machine, loaded once per process."""
+"""Instantiation libraries of a run on a worker: fetched once per machine, loaded once per process."""
 
 from __future__ import annotations
 

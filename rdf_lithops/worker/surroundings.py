@@ -1,4 +1,4 @@
-"""What the tasks of a run have in common: where they run, the user's code, how they ask ROOT, and again if it dies."""
+"""What the tasks of a run have in common: where they run, user's code, credentials, how they ask ROOT, again if it dies."""
 
 from __future__ import annotations
 

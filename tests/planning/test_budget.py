@@ -30,7 +30,7 @@ def worst_usd(plan: Outlook, attempts: list[list[int]], limits: list[float | Non
 
 
 @given(SCRIPTS, st.integers(1, 4), st.booleans(), st.sampled_from([0.02, 0.06, 0.2, 5.0]), st.integers(1, 3))
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_run_costs_more(
     monkeypatch: pytest.MonkeyPatch, script: Script, attempts: int, backups: bool, budget_usd: float, per_call: int
 ) -> None:

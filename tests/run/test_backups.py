@@ -210,7 +210,7 @@ SCRIPTS = st.dictionaries(st.tuples(st.integers(-1, 7), st.integers(1, 4)), ENDS
 
 
 @given(SCRIPTS, st.integers(1, 4), st.booleans())
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_happens(monkeypatch: pytest.MonkeyPatch, script: Script, attempts: int, backups: bool) -> None:
     """Any fates of any copies: right, or an error within the attempts; nothing healthy is cancelled, and nothing hangs."""
     with monkeypatch.context() as patched:

@@ -163,7 +163,7 @@ def test_a_fold_that_comes_to_nothing_is_made_again(monkeypatch: pytest.MonkeyPa
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_tree_is_the_same_whatever_becomes_of_them(monkeypatch: pytest.MonkeyPatch, data: st.DataObject) -> None:
     """Calls end in any order, early folds well, late, badly or never: what is folded, and in which order, is what a run
     without them folds, and no fold that delivered is made twice."""

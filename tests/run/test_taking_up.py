@@ -111,7 +111,7 @@ LIVES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     states=st.lists(st.sampled_from(["kept", "under way", "owed"]), min_size=CALLS, max_size=CALLS),
     lives=st.dictionaries(st.tuples(st.integers(0, CALLS - 1), st.integers(0, 2)), LIVES),
