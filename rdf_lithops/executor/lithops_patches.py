@@ -27,7 +27,9 @@ from .invoking import REFUSED, PatientInvoke
 from .releasing import release_with
 from .session import Session
 
-__all__ = ["make_private", "make_safe"]
+__all__ = ["keep_connections", "make_private", "make_safe"]
+
+INVOKING = 2  # threads that invoke at most, for each that `invoke_pool_threads` says
 
 
 def make_safe(executor: Any, session: Session) -> None:
@@ -80,6 +82,7 @@ def make_safe(executor: Any, session: Session) -> None:
     executor._create_job_id = create_job_id
     if not session.local:
         aliases.invoke_published(executor)
+        keep_connections(executor)
         invoke = functools.partial(_invoke_and_look, executor.compute_handler.invoke, session)
         executor.compute_handler.invoke = PatientInvoke(invoke, functools.partial(_end_refused, executor.internal_storage))
     executor.wait = wait_or_gate
@@ -89,6 +92,16 @@ def make_safe(executor: Any, session: Session) -> None:
     if session.local:
         _of_this_machine(executor)
     release_with(executor, session.close, functools.partial(_hand_back, wanted))
+
+
+def keep_connections(executor: Any) -> None:  # decision 392
+    """Lithops invokes in as many threads as its configuration says, of which botocore keeps the connections of ten: the
+    others would be made and closed again, with a handshake each, call by call."""
+    session = getattr(getattr(executor.compute_handler, "backend", None), "session", None)
+    botocore = sys.modules.get("botocore.httpsession")  # which Lithops has imported if that is what it invokes with
+    if botocore is not None and isinstance(session, botocore.URLLib3Session):
+        threads = executor.config[executor.backend]["invoke_pool_threads"]
+        botocore.URLLib3Session.__init__(session, max_pool_connections=INVOKING * threads)
 
 
 def _note(session: Session, job: Any) -> None:

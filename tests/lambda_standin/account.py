@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 import lithops
+from botocore.httpsession import URLLib3Session
 from lithops.storage.storage import RUNTIME_META_CACHE
 
 from .service import Service
@@ -137,18 +138,17 @@ def config(role: str, **lambda_settings: Any) -> dict[str, Any]:
     }
 
 
-class _Redirected:
+class _Redirected(URLLib3Session):
     """Lithops sends its asynchronous invocations to Amazon's host by name; everything else obeys AWS_ENDPOINT_URL."""
 
-    def __init__(self, session: Any, endpoint: str) -> None:
-        self.session, self.endpoint = session, endpoint
+    endpoint = ""
 
     def send(self, request: Any) -> Any:
         """The signed request, unchanged, to another host."""
         parts = urllib.parse.urlsplit(request.url)
         host = urllib.parse.urlsplit(self.endpoint)
         request.url = parts._replace(scheme=host.scheme, netloc=host.netloc).geturl()
-        return self.session.send(request)
+        return super().send(request)
 
 
 @contextlib.contextmanager
@@ -156,7 +156,8 @@ def executor(service: Service, settings: dict[str, Any]) -> Iterator[lithops.Fun
     """Lithops' own executor of ``settings`` whose invocations reach ``service``."""
     made = lithops.FunctionExecutor(config=settings, log_level=None)
     backend = made.compute_handler.backend
-    backend.session = _Redirected(backend.session, service.endpoint)
+    backend.session = _Redirected()
+    backend.session.endpoint = service.endpoint
     _forget_runtime(made)
     try:
         yield made
