@@ -27,9 +27,7 @@ from .invoking import REFUSED, PatientInvoke
 from .releasing import release_with
 from .session import Session
 
-__all__ = ["keep_connections", "make_private", "make_safe"]
-
-INVOKING = 2  # threads that invoke at most, for each that `invoke_pool_threads` says
+__all__ = ["make_private", "make_safe"]
 
 
 def make_safe(executor: Any, session: Session) -> None:
@@ -81,10 +79,7 @@ def make_safe(executor: Any, session: Session) -> None:
 
     executor._create_job_id = create_job_id
     if not session.local:
-        aliases.invoke_published(executor)
-        keep_connections(executor)
-        invoke = functools.partial(_invoke_and_look, executor.compute_handler.invoke, session)
-        executor.compute_handler.invoke = PatientInvoke(invoke, functools.partial(_end_refused, executor.internal_storage))
+        _of_other_machines(executor, session)
     executor.wait = wait_or_gate
     executor.job_monitor.start = monitor_or_not
     executor.invoker.run_job = run_and_note
@@ -92,16 +87,6 @@ def make_safe(executor: Any, session: Session) -> None:
     if session.local:
         _of_this_machine(executor)
     release_with(executor, session.close, functools.partial(_hand_back, wanted))
-
-
-def keep_connections(executor: Any) -> None:  # decision 392
-    """Lithops invokes in as many threads as its configuration says, of which botocore keeps the connections of ten: the
-    others would be made and closed again, with a handshake each, call by call."""
-    session = getattr(getattr(executor.compute_handler, "backend", None), "session", None)
-    botocore = sys.modules.get("botocore.httpsession")  # which Lithops has imported if that is what it invokes with
-    if botocore is not None and isinstance(session, botocore.URLLib3Session):
-        threads = executor.config[executor.backend]["invoke_pool_threads"]
-        botocore.URLLib3Session.__init__(session, max_pool_connections=INVOKING * threads)
 
 
 def _note(session: Session, job: Any) -> None:
@@ -115,6 +100,16 @@ def _invoke_and_look(invoke: Callable[[dict[str, Any]], Any], session: Session, 
     identifier = invoke(payload)
     session.jobs.stop_again(payload["job_key"])
     return identifier
+
+
+def _of_other_machines(executor: Any, session: Session) -> None:
+    aliases.invoke_published(executor)
+    if "botocore.httpsession" in sys.modules:  # which Lithops has imported if it invokes with it
+        from .invocations import keep_connections
+
+        keep_connections(executor)
+    invoke = functools.partial(_invoke_and_look, executor.compute_handler.invoke, session)
+    executor.compute_handler.invoke = PatientInvoke(invoke, functools.partial(_end_refused, executor.internal_storage))
 
 
 def _of_this_machine(executor: Any) -> None:

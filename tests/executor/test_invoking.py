@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError
 from botocore.httpsession import URLLib3Session
 from kubernetes.client.rest import ApiException
 
+from rdf_lithops.executor import invocations
+from rdf_lithops.executor.invocations import FAILED_PAUSE_S, InvocationSession, keep_connections
 from rdf_lithops.executor.invoking import explain
-from rdf_lithops.executor.lithops_patches import keep_connections
 
 THREADS, ROUNDS = 24, 4
 
@@ -59,9 +63,12 @@ class Accepting(http.server.BaseHTTPRequestHandler):
         """Accept it when the others of its round are here too."""
         self.rfile.read(int(self.headers["Content-Length"]))
         self.together.wait(60)
+        said = self.headers["X-Amz-Invocation-Type"].encode()
         self.send_response(202)
-        self.send_header("Content-Length", "0")
+        self.send_header("x-amzn-requestid", "a-request")
+        self.send_header("Content-Length", str(len(said)))
         self.end_headers()
+        self.wfile.write(said)
 
     def log_message(self, *told: object) -> None:
         """Say nothing."""
@@ -81,21 +88,54 @@ def accepting() -> Iterator[str]:
         thread.join(60)
 
 
-def test_as_many_connections_as_threads(accepting: str) -> None:
+@pytest.fixture(params=["libcurl", "botocore"])
+def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[InvocationSession]:
+    """What Lithops' own session becomes, with libcurl and without."""
+    assert invocations.pycurl is not None, "the extra `test` brings it"
+    monkeypatch.setattr(invocations, "pycurl", invocations.pycurl if request.param == "libcurl" else None)
+    backend = SimpleNamespace(session=URLLib3Session())
+    config = {"aws_lambda": {"invoke_pool_threads": THREADS}}
+    keep_connections(SimpleNamespace(compute_handler=SimpleNamespace(backend=backend), backend="aws_lambda", config=config))
+    yield backend.session
+    backend.session.close()
+
+
+def invocation(url: str) -> Any:
+    """As Lithops makes one."""
+    return AWSRequest("POST", url, data='{"x": 1}', headers={"X-Amz-Invocation-Type": "Event"}).prepare()
+
+
+def test_as_many_connections_as_threads(accepting: str, session: InvocationSession) -> None:
     """Whoever invokes round after round in many threads at a time makes a connection for each thread, and no more."""
-    session = URLLib3Session()
-    handler = SimpleNamespace(backend=SimpleNamespace(session=session))
-    keep_connections(
-        SimpleNamespace(
-            compute_handler=handler, backend="aws_lambda", config={"aws_lambda": {"invoke_pool_threads": THREADS}}
-        )
-    )
-
-    def invoke(number: int) -> int:
-        return int(session.send(AWSRequest("POST", accepting, data=b"{}").prepare()).status_code)
-
     with concurrent.futures.ThreadPoolExecutor(THREADS) as threads:
-        answers = [answer for _ in range(ROUNDS) for answer in threads.map(invoke, range(THREADS))]
-    session.close()
-    assert [202] * THREADS * ROUNDS == answers
+        for _ in range(ROUNDS):
+            answers = [threads.submit(session.send, invocation(accepting)) for _ in range(THREADS)]
+            assert {(202, "Event")} == {(each.result(60).status_code, each.result().text) for each in answers}
     assert THREADS == len(Accepting.connections)
+
+
+def test_what_lithops_reads_of_an_answer(accepting: str, session: InvocationSession) -> None:
+    """The code, the text, and a header whatever the case of its name."""
+    Accepting.together = threading.Barrier(1)
+    answer = session.send(invocation(accepting))
+    assert (202, "Event", "a-request") == (answer.status_code, answer.text, answer.headers["x-amzn-RequestId"])
+
+
+def test_nobody_answers(session: InvocationSession) -> None:
+    """An error, after a pause: Lithops asks again at once."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    pauses: list[float] = []
+    session.pause = pauses.append
+    with pytest.raises(BotoCoreError):
+        session.send(invocation(address))
+    assert [FAILED_PAUSE_S] == pauses
+
+
+def test_another_endpoint(accepting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Invocations obey AWS_ENDPOINT_URL, as every other request of boto3."""
+    Accepting.together = threading.Barrier(1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", accepting)
+    for library in (invocations.pycurl, None):
+        with contextlib.closing(InvocationSession(1, library)) as session:
+            assert 202 == session.send(invocation("https://lambda.nowhere.invalid/2015-03-31/functions")).status_code
