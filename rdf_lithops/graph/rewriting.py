@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import copy
 import logging
-import re
 from typing import Any
 
 from ..worker.root import execute
+from .statements import in_code
 
 # isort: split
 from ROOT._distrdf.Node import Node
@@ -51,8 +51,8 @@ def with_default_columns(nodes: dict[int, Any]) -> dict[int, Any]:
 
 # -- rdfentry_: DistRDF counts it within a task's own chain; here it is the entry number in the whole dataset ---------
 
-_ENTRY = re.compile(r"\brdfentry_\b")
 GLOBAL_ENTRY = "(rdfentry_ + ::rdf_lithops::first_entry)"
+_NAMES = ("rdfentry_", "tdfentry_")  # the second is its older name, which ROOT still has
 _EXPRESSION_AT = {"Filter": 0, "Define": 1, "Redefine": 1, "Vary": 1}  # where these take C++; their other strings are names
 
 
@@ -65,51 +65,53 @@ def with_global_entry_numbers(nodes: dict[int, Any]) -> tuple[dict[int, Any], bo
     helper_id = max(nodes) + 1
     for node_id, node in nodes.items():
         operation, parent_id = node.operation, node.parent_id
-        rewritten = None if operation is None else _renumber(operation, f"{execute.ENTRY_COLUMN}{helper_id}_")
-        if rewritten is None:
+        prefix = f"{execute.ENTRY_COLUMN}{helper_id}_"
+        copied = None if operation is None else _renumber(operation, prefix)
+        if copied is None:
             renumbered[node_id] = node
             continue
-        copied, helper_column = rewritten
-        if helper_column is not None:
-            renumbered[helper_id] = made_node(create_op("Define", helper_column, GLOBAL_ENTRY), parent_id)
-            parent_id, helper_id = helper_id, helper_id + 1
+        for name in _NAMES:
+            if _reads(copied, prefix + name):
+                renumbered[helper_id] = made_node(create_op("Define", prefix + name, GLOBAL_ENTRY), parent_id)
+                parent_id, helper_id = helper_id, helper_id + 1
         renumbered[node_id] = made_node(copied, parent_id)
     return renumbered, any(renumbered[node_id] is not node for node_id, node in nodes.items())
 
 
-def _renumber(operation: Any, helper_column: str) -> tuple[Any, str | None] | None:
-    """The operation with its uses of ``rdfentry_`` rewritten, and the helper column if it needs one; None if no use."""
+def _renumber(operation: Any, prefix: str) -> Any | None:
+    """The operation with its uses of ``rdfentry_`` rewritten, as a column to one with ``prefix``; None if no use."""
     position = _EXPRESSION_AT.get(operation.name)
     if operation.name == "Snapshot":
-        if any("rdfentry_" in value for value in operation.args if isinstance(value, (list, tuple))):
+        if any(name in value for value in operation.args if isinstance(value, (list, tuple)) for name in _NAMES):
             logger.warning("Snapshot writes rdfentry_ as it counts within a range, not within the dataset")
         return None
     copied = copy.copy(operation)
     copied.args = [
-        _in_expression(value) if index == position else _as_column(value, helper_column, position is None)
+        _in_expression(value) if index == position else _as_column(value, prefix, position is None)
         for index, value in enumerate(operation.args)
     ]
     copied.kwargs = {
-        name: _in_expression(value) if name == "expression" else _as_column(value, helper_column, position is None)
+        name: _in_expression(value) if name == "expression" else _as_column(value, prefix, position is None)
         for name, value in operation.kwargs.items()
     }
-    if copied.args == operation.args and copied.kwargs == operation.kwargs:
-        return None
-    columns = [*copied.args, *copied.kwargs.values()]
-    needs_helper = any(value == helper_column or (isinstance(value, list) and helper_column in value) for value in columns)
-    return copied, helper_column if needs_helper else None
+    return None if (copied.args, copied.kwargs) == (operation.args, operation.kwargs) else copied
+
+
+def _reads(operation: Any, column: str) -> bool:
+    given = [*operation.args, *operation.kwargs.values()]
+    return any(value == column if isinstance(value, str) else isinstance(value, list) and column in value for value in given)
 
 
 def _in_expression(value: Any) -> Any:
-    return _ENTRY.sub(GLOBAL_ENTRY, value) if isinstance(value, str) else value
+    return in_code("[rt]dfentry_", GLOBAL_ENTRY, value) if isinstance(value, str) else value
 
 
-def _as_column(value: Any, helper_column: str, strings_are_columns: bool) -> Any:
+def _as_column(value: Any, prefix: str, strings_are_columns: bool) -> Any:
     """``rdfentry_`` as the name of a column: a string of its own (in an action or Alias), or one in a list of names."""
     if isinstance(value, str) and strings_are_columns:
-        return helper_column if value == "rdfentry_" else value
-    if isinstance(value, list) and "rdfentry_" in value:
-        return [helper_column if item == "rdfentry_" else item for item in value]
+        return prefix + value if value in _NAMES else value
+    if isinstance(value, list) and any(name in value for name in _NAMES):
+        return [prefix + item if item in _NAMES else item for item in value]
     return value
 
 

@@ -7,12 +7,14 @@ node of the graph lets the selected entries pass (``frame/selection.py``).
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import PlanError
 from ..frame import samples, selection
 from .rewriting import GLOBAL_ENTRY, made_node
+from .statements import in_code
 
 # isort: split
 import ROOT
@@ -87,7 +89,7 @@ def with_selection(nodes: dict[int, Any], selected: Selection) -> dict[int, Any]
     for node_id, node in list(nodes.items())[1:]:
         operation = node.operation
         if selected.entry_range is None:
-            operation = _replaced(operation, GLOBAL_ENTRY, f"{selection.RANK}{GLOBAL_ENTRY}")
+            operation = _replaced(operation, lambda text: text.replace(GLOBAL_ENTRY, f"{selection.RANK}{GLOBAL_ENTRY}"))
         parent_id = filter_id if node.parent_id == head_id else node.parent_id
         found[node_id] = made_node(operation, parent_id)
     return found
@@ -99,16 +101,22 @@ def with_local_samples(nodes: dict[int, Any]) -> tuple[dict[int, Any], bool]:
     for node_id, node in nodes.items():
         operation = node.operation
         if operation is not None and operation.name == "DefinePerSample":
-            operation = _replaced(operation, "rdfsampleinfo_", f"{samples.AS_LOCAL}(rdfsampleinfo_)")
+            operation = _replaced(operation, _telling_as_locally, first=1)
         found[node_id] = node if operation is node.operation else made_node(operation, node.parent_id)
     return found, any(found[node_id] is not node for node_id, node in nodes.items())
 
 
-def _replaced(operation: Any, text: str, by: str) -> Any:
-    """The operation with a text in its strings replaced; itself where that is nowhere."""
+def _telling_as_locally(expression: str) -> str:
+    return in_code("rdfsampleinfo_", f"{samples.AS_LOCAL}(rdfsampleinfo_)", expression)
+
+
+def _replaced(operation: Any, change: Callable[[str], str], first: int = 0) -> Any:
+    """The operation with its strings changed, from its argument number ``first`` on; itself where that changes nothing."""
     copied = copy.copy(operation)
-    copied.args = [value.replace(text, by) if isinstance(value, str) else value for value in operation.args]
+    copied.args = [
+        change(value) if isinstance(value, str) and number >= first else value for number, value in enumerate(operation.args)
+    ]
     copied.kwargs = {
-        name: value.replace(text, by) if isinstance(value, str) else value for name, value in operation.kwargs.items()
+        key: change(value) if isinstance(value, str) and key != "name" else value for key, value in operation.kwargs.items()
     }
     return operation if (copied.args, copied.kwargs) == (operation.args, operation.kwargs) else copied

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["acts_outside", "assigned", "is_declaration", "masked", "names", "split", "variables", "words"]
+__all__ = ["acts_outside", "assigned", "in_code", "is_declaration", "masked", "names", "split", "variables", "words"]
 
-_LITERAL = re.compile(
-    r'R"(?P<mark>[^()\\\s]{0,16})\(.*?\)(?P=mark)"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'|//[^\n]*|/\*.*?\*/', re.DOTALL
+_LITERAL = re.compile(  # or a number, whose quotes separate digits
+    r"(?P<number>(?<![\w.])\.?\d(?:[eEpP][-+]|'?[\w.])*)|"
+    r'R"(?P<mark>[^()\\\s]{0,16})\(.*?\)(?P=mark)"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'|//[^\n]*|/\*.*?\*/',
+    re.DOTALL,
 )
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _TYPE = re.compile(r"\s*(?:class|struct|union|enum|typedef)\b")
@@ -32,9 +34,11 @@ _WRITING = re.compile(r'"\s*(?:recreate|update|new|create)\s*"', re.IGNORECASE)
 
 
 def masked(text: str) -> str:
-    """``text`` with literals and comments blanked, each character in its place."""
+    """``text`` with literals (but numbers) and comments blanked, each character in its place."""
 
     def blank(found: re.Match[str]) -> str:
+        if found["number"]:
+            return found[0]
         inner = re.sub(r"[^\n]", " ", found[0])
         return inner if found[0].startswith("/") else f'"{inner[1:-1]}"'
 
@@ -44,6 +48,15 @@ def masked(text: str) -> str:
 def words(text: str) -> set[str]:
     """The identifiers in ``text``, outside of literals and comments."""
     return set(_WORD.findall(masked(text)))
+
+
+def in_code(pattern: str, by: str, text: str) -> str:
+    """``text`` with identifiers that match replaced, but for literals and comments."""
+    pieces, end = [], 0
+    for found in re.finditer(rf"\b{pattern}\b", masked(text)):
+        pieces += [text[end : found.start()], by]
+        end = found.end()
+    return "".join([*pieces, text[end:]])
 
 
 def split(text: str) -> list[str]:

@@ -57,6 +57,21 @@ def numbers(frame: Any) -> list[list[int]]:
     return [*([int(value) for value in booked[name]] for name in ("x", "e")), [int(count.GetValue())]]
 
 
+def test_the_older_name_of_entry_numbers(paths: list[str], fexec: Any) -> None:
+    """``tdfentry_``, as ROOT called it first, is the entry number in the dataset, too: read, drawn, cut on and renamed."""
+
+    def answer(frame: Any) -> list[Any]:
+        arrays = frame.AsNumpy(["tdfentry_", "x", "rdfentry_"])
+        graph = frame.Alias("n", "tdfentry_").Filter("tdfentry_ % 2 == n % 2 && tdfentry_ > 22").Graph("rdfentry_", "n")
+        return [
+            *([int(value) for value in arrays[name]] for name in sorted(arrays)),
+            *map(list, (graph.GetX(), graph.GetY())),
+        ]
+
+    local, ours = answers(lambda: ("t", paths), answer, fexec)
+    assert [local] * 3 == ours
+
+
 def with_entry_list(paths: list[str], kind: str) -> tuple[Any]:
     """A chain of which some entries are selected."""
     chain = chain_of(paths)

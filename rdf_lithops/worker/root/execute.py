@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import os
 import pickle
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,8 @@ __all__ = [
     "working_folder",
 ]
 
-ENTRY_COLUMN = "rdf_lithops_entry_"  # prefix of the helper columns that the driver defines for rdfentry_
+ENTRY_COLUMN = "rdf_lithops_entry_"  # prefix of the helper columns that the driver defines for rdfentry_, a number and that
+_HELPER = re.compile(rf"^{ENTRY_COLUMN}\d+_")
 
 
 @dataclass(frozen=True)
@@ -207,8 +209,7 @@ def _restore_entry_columns(result: Any) -> None:
     for mergeable in getattr(result, "mergeables", None) or ():
         arrays = getattr(mergeable, "_py_arrays", None)
         if arrays:
-            named = {("rdfentry_" if name.startswith(ENTRY_COLUMN) else name): array for name, array in arrays.items()}
-            mergeable._py_arrays = named
+            mergeable._py_arrays = {_HELPER.sub("", name): array for name, array in arrays.items()}
 
 
 def range_seed(seed: int, range_id: int, half: Sequence[int] = ()) -> int:
