@@ -35,13 +35,15 @@ FAILED_PAUSE_S = 0.5  # Lithops asks again at once, and for ever, where nobody a
 
 class InvocationSession(URLLib3Session):  # type: ignore[misc]  # botocore has no types  # decision 392
     """Sends as botocore's session does, whose exceptions it raises, to ``AWS_ENDPOINT_URL_LAMBDA`` or ``AWS_ENDPOINT_URL``
-    where one is set, as all other requests of boto3 go there. ``libcurl`` is the module pycurl, or None for botocore's way.
+    where one is set, as all other requests of boto3 go there; ``AWS_CA_BUNDLE`` says whom to trust. ``libcurl`` is the
+    module pycurl, or None for botocore's way.
     """
 
     pause = staticmethod(time.sleep)
 
     def __init__(self, threads: int, libcurl: ModuleType | None) -> None:
-        super().__init__(max_pool_connections=threads)
+        self._trusted = get_cert_path(os.environ.get("AWS_CA_BUNDLE") or True)
+        super().__init__(verify=self._trusted, max_pool_connections=threads)
         self._libcurl, self._own = libcurl, threading.local()
         self._endpoint = os.environ.get("AWS_ENDPOINT_URL_LAMBDA") or os.environ.get("AWS_ENDPOINT_URL")
 
@@ -79,7 +81,7 @@ class InvocationSession(URLLib3Session):  # type: ignore[misc]  # botocore has n
             handle = self._own.handle = libcurl.Curl()
             handle.setopt(libcurl.NOSIGNAL, 1)  # in threads
             handle.setopt(libcurl.PROXY, "")  # as botocore's session has none
-            handle.setopt(libcurl.CAINFO, get_cert_path(True))
+            handle.setopt(libcurl.CAINFO, self._trusted)
             handle.setopt(libcurl.CONNECTTIMEOUT_MS, round(1000 * CONNECT_S))
             handle.setopt(libcurl.TIMEOUT_MS, round(1000 * ANSWER_S))
         return handle

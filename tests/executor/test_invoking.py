@@ -7,8 +7,10 @@ import contextlib
 import http.server
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -17,6 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import URLLib3Session
 from kubernetes.client.rest import ApiException
+from servers import web
 
 from rdf_lithops.executor import invocations
 from rdf_lithops.executor.invocations import FAILED_PAUSE_S, InvocationSession, keep_connections
@@ -130,6 +133,39 @@ def test_nobody_answers(session: InvocationSession) -> None:
     with pytest.raises(BotoCoreError):
         session.send(invocation(address))
     assert [FAILED_PAUSE_S] == pauses
+
+
+@pytest.fixture
+def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
+    """The address of a server that takes invocations over TLS, and the authority that vouches for it."""
+    authority = web.authority(tmp_path)
+    certificate, key = authority.sign("localhost", "DNS:localhost")
+    monkeypatch.setattr(Accepting, "together", threading.Barrier(1), raising=False)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Accepting) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *of: None  # type: ignore[method-assign]  # the handshake that was refused
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://localhost:{server.server_port}/", authority.certificate
+        server.shutdown()
+        thread.join(60)
+
+
+def test_a_server_that_nobody_vouches_for(certified: tuple[str, Path], session: InvocationSession) -> None:
+    """Is not told anything: whoever can stand between driver and cloud must not have what is invoked, nor its signature."""
+    session.pause = lambda seconds: None
+    with pytest.raises(BotoCoreError, match=r"(?i)certificate"):
+        session.send(invocation(certified[0]))
+
+
+def test_whom_to_trust(certified: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """``AWS_CA_BUNDLE`` says so, as for all other requests of boto3."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certified[1]))
+    for library in (invocations.pycurl, None):
+        with contextlib.closing(InvocationSession(1, library)) as session:
+            assert 202 == session.send(invocation(certified[0])).status_code
 
 
 def test_another_endpoint(accepting: str, monkeypatch: pytest.MonkeyPatch) -> None:
