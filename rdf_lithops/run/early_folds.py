@@ -15,7 +15,7 @@ import dataclasses
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -178,7 +178,16 @@ class EarlyFolds:
         if not job.is_over:
             job.is_over = True
             job.submission.cancel(RunError("these folds are over"))
-            self._deleting.append(self._deleter.submit(job.submission.forget))
+            self.delete(job.submission)
+
+    def delete(self, submission: Submission) -> None:
+        """Delete what a submission that is over wrote, beside what goes on; ``close`` waits for it."""
+        self._deleting.append(self._deleter.submit(submission.forget))
+
+    @property
+    def partials(self) -> Iterator[bytes]:
+        """Those that have come and been seen, but for halves of ranges."""
+        return (packed for given in self._partials.values() for packed in given.values() if packed)
 
 
 class Joint(WithoutReducer):

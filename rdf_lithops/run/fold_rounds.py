@@ -50,11 +50,14 @@ def all_there(plan: Plan, kept: Iterable[bytes]) -> bytes | None:  # decision 30
     return bundle(packed, Facts(in_line=not task.asks_for_a_tree(list(map(unpack, packed)))))
 
 
-def next_round(plan: Plan, envelope: Envelope) -> Plan:
-    """The plan that folds what the reducer of ``plan`` handed on in ``envelope``; calls are counted on from the plan's."""
+def next_round(plan: Plan, envelope: Envelope, known: Iterable[bytes] = ()) -> Plan:
+    """The plan that folds what the reducer of ``plan`` handed on in ``envelope``; calls are counted on from the plan's.
+    ``known`` are partials that the driver has checked, and need not be again."""
     task = plan.reduce_task
     assert isinstance(task, ReduceTask), "graphs are folded in rounds one by one"
-    by_call = _by_call([checked(each, unpack(each)) for each in unbundle(envelope)], task.groups)
+    remembering = {each: each for each in known}
+    packed = [remembering.get(each) or checked(each, unpack(each)) for each in unbundle(envelope)]
+    by_call = _by_call(packed, task.groups)
     sizes = [size_of(unpack(each)) for some in by_call for each in some]
     in_line = [0, len(by_call)]
     edges = in_line if envelope.facts.get("in_line") else group_edges(len(by_call), sum(sizes) / len(by_call), task.limits)

@@ -139,7 +139,7 @@ def _finish_one(
     number, result = 0, raised(outcome.results[graph])
     while result.inner:
         number += 1
-        plan = next_round(plan, result)
+        plan = next_round(plan, result, early.partials if early is not None and number == 1 else ())
         events: list[Event] = []
         left_s = options.deadline_s and max(0.001, options.deadline_s - outcome.submit_s - outcome.wait_s)
         books = Books(plan, (events.append,))
@@ -326,7 +326,7 @@ class _Run:
             return False
         self.books.take(attempt.merged)
         attempt.submission.cancel(RunError("it is folded in rounds"))
-        self._close(attempt, None)
+        self._close(attempt, None, hurry=True)
         return True
 
     def _for_the_reducer(self, attempt: Attempt) -> dict[int, tuple[bytes, ...]]:  # decision 346
@@ -349,8 +349,9 @@ class _Run:
     def _has_no_more_to_tell(self) -> bool:
         return not self.books.unfinished
 
-    def _close(self, attempt: Attempt, end: CallEnd | None) -> None:
-        """An attempt is over: what it did not deliver is in trouble; where nothing is, the reducer was."""
+    def _close(self, attempt: Attempt, end: CallEnd | None, hurry: bool = False) -> None:
+        """An attempt is over: what it did not deliver is in trouble; where nothing is, the reducer was. In a ``hurry`` what
+        it left is deleted while the run goes on."""
         if attempt.merged is None:
             had_reducer = attempt.has_delivered and not attempt.lacks
             self.folds += had_reducer
@@ -359,16 +360,19 @@ class _Run:
             if had_reducer:
                 self.books.trouble[REDUCER, attempt.number] = reducer_trouble(end)
         self.live.remove(attempt)
-        self._stop(attempt, RunError("this attempt is over"))
+        self._stop(attempt, RunError("this attempt is over"), hurry)
         missing = tuple(call_id for call_id in attempt.calls if self.books.owes(call_id))
         self.books.tell(AttemptEnded(attempt.number, missing))
 
-    def _stop(self, attempt: Attempt, error: BaseException) -> None:
+    def _stop(self, attempt: Attempt, error: BaseException, hurry: bool = False) -> None:
         try:
             if attempt.merged is None:
                 attempt.submission.cancel(error)
         finally:
-            attempt.submission.forget()
+            if hurry and self.early is not None:
+                self.early.delete(attempt.submission)
+            else:
+                attempt.submission.forget()
 
     @contextlib.contextmanager
     def _cleaned_up(self) -> Iterator[None]:
