@@ -115,6 +115,8 @@ def add_reference(head: Any, dataset: DatasetFields) -> None:
         first, index = _first_with_entries(files, trees, columns, is_ntuple)
         index, seen = _where_local_root_stands(head, files, trees, columns, index, first)
         friends = [] if getattr(head, "friendinfo", None) is None else _friends(head.friendinfo, columns)
+    except PlanError:
+        raise
     except RuntimeError as problem:
         logger.info("no file tells the columns of the dataset, as one could not be read: %s", problem)
         return
