@@ -79,11 +79,14 @@ def with_global_entry_numbers(nodes: dict[int, Any]) -> tuple[dict[int, Any], bo
 
 def _renumber(operation: Any, helper_column: str) -> tuple[Any, str | None] | None:
     """The operation with its uses of ``rdfentry_`` rewritten, and the helper column if it needs one; None if no use."""
-    position = _EXPRESSION_AT.get(operation.name)
     if operation.name == "Snapshot":
         if any("rdfentry_" in value for value in operation.args if isinstance(value, (list, tuple))):
             logger.warning("Snapshot writes rdfentry_ as it counts within a range, not within the dataset")
         return None
+    given = (*operation.args, *operation.kwargs.values())
+    if not any("rdfentry_" in value for value in given if isinstance(value, (str, list))):
+        return None
+    position = _EXPRESSION_AT.get(operation.name)
     copied = copy.copy(operation)
     copied.args = [
         _in_expression(value) if index == position else _as_column(value, helper_column, position is None)
