@@ -45,7 +45,7 @@ class RdfLithopsError(Exception):
         return "-".join(words).lower()
 
 
-class PlanError(RdfLithopsError, ValueError):
+class PlanError(RdfLithopsError, ValueError, RuntimeError):  # decision 410
     """A run that cannot be planned as asked: expected, then got."""
 
 

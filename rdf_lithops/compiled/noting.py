@@ -83,6 +83,8 @@ class Notes:
     def actions(self, there: Collection[str]) -> tuple[int, int]:
         """Of the kinds of actions that graphs have asked for since the last time: how many are ``there``, and how many Cling
         had to instantiate. Takes a thousandth of a second: what Filters and Defines ask for is not looked at."""
+        if len(self.text) == self._counted:  # nothing was compiled
+            return 0, 0
         lines = instantiation_lines.noted(self.text[self._counted :], lambda name: None)
         self._counted = len(self.text)
         known = sum(line in there for line in lines)

@@ -199,7 +199,7 @@ _books = _Books()
 
 @contextlib.contextmanager
 def counted(account: Callable[[access.Fetched], None]) -> Iterator[None]:
-    """Tell ``account``, at the end of the block, what this process has fetched of remote files meanwhile.
+    """Tell ``account``, at the end of the block, what this process has fetched of remote files meanwhile, if anything.
 
     Where blocks of several threads overlap, each byte is told to one of them. What another part of the program reads in that
     time is told, too.
@@ -208,7 +208,9 @@ def counted(account: Callable[[access.Fetched], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        account(_books.take())
+        fetched = _books.take()
+        if fetched.requests or fetched.bytes:
+            account(fetched)
 
 
 def _is_rntuple(name: str, url: str) -> bool:

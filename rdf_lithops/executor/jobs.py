@@ -111,18 +111,19 @@ class Jobs:
             self._undeleted.add(key)
             logger.debug("what %s has left is deleted later: %r", key, problem)
 
-    def withdraw(self, keys: set[str], error: BaseException) -> None:
+    def withdraw(self, keys: set[str], error: BaseException | None = None) -> None:
         """Stop and forget jobs of which nobody has the futures, as their submission failed or was interrupted in the middle.
 
-        Those that are forgotten already are left alone.
+        Those that are forgotten already are left alone. ``error``: None at the end of their run.
         """
         keys = keys & self._open
         if not keys:
             return
+        why = error or RunError("the run is over")
         try:
-            with self._unless_stuck(lambda: self.stop(keys, error)):  # not while they are being submitted
+            with self._unless_stuck(lambda: self.stop(keys, why)):  # not while they are being submitted
                 futures = [future for future in self._executor.futures if future.job_key in keys]
-            self.stop(keys, error)
+            self.stop(keys, why)
             self.forget(futures, keys)
         except Exception as problem:  # a storage that does not answer is what failed the submission, perhaps
             logger.warning("what was submitted of %s could not be taken back: %r", sorted(keys), problem)

@@ -53,7 +53,8 @@ class FolderListing:
         if self._waiting and (is_over or (not self._running and time.monotonic() > self._next_scan_s)):
             self._scan()
         self._running = {call for call in self._running if call in calls}
-        return Listing(self._running, {call for call in self._running if self._has(call, STATUS_NAME)}, self._beaten())
+        ended = {call for call in self._running if self._has(call, STATUS_NAME)}
+        return Listing(self._running, ended, {call: None for call in self._running if self._has(call, BEAT_NAME)})
 
     def lists(self, calls: Collection[str]) -> int:
         """How many lists a look at ``calls`` takes."""
@@ -80,9 +81,6 @@ class FolderListing:
 
     def _has(self, *names: str) -> bool:
         return os.path.exists(os.path.join(self._folder, *names))
-
-    def _beaten(self) -> dict[str, object]:
-        return {call: None for call in self._running if self._has(call, BEAT_NAME)}
 
 
 class StoreListing:

@@ -67,7 +67,8 @@ def make_safe(executor: Any, session: Session) -> None:
     run_job, monitor = executor.invoker.run_job, executor.job_monitor.start
 
     def run_and_note(job: Any) -> Any:
-        _note(session, job)
+        if getattr(session.gates, "submitting", False):  # the job is ours, and so is its function
+            session.jobs.note_function(job.func_key)
         return run_job(job)
 
     def monitor_or_not(*given: Any, **named: Any) -> Any:
@@ -87,12 +88,6 @@ def make_safe(executor: Any, session: Session) -> None:
     if session.local:
         _of_this_machine(executor)
     release_with(executor, session.close, functools.partial(_hand_back, wanted))
-
-
-def _note(session: Session, job: Any) -> None:
-    """A job is about to be handed to the back end: if it is ours, so is its function."""
-    if getattr(session.gates, "submitting", False):
-        session.jobs.note_function(job.func_key)
 
 
 def _invoke_and_look(invoke: Callable[[dict[str, Any]], Any], session: Session, payload: dict[str, Any]) -> Any:

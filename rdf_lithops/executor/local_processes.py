@@ -76,7 +76,7 @@ class LocalProcesses:
         foreseen, self.anticipated = self.anticipated, None
         if foreseen is not None and (not options.warm or _of_the_executor(foreseen) != _of_the_executor(options)):
             self.end()
-        if not options.warm:
+        if not options.warm or options == self.settled:
             return
         self.settled = self.settled or options
         known = _of_the_executor(self.settled)

@@ -64,6 +64,7 @@ class Looks:
         executor = session.executor
         self._storage, self._objects = executor.storage, session.jobs.objects
         self._folder = os.path.join(LITHOPS_TEMP_DIR, self._storage.bucket, JOBS_PREFIX)  # of this machine, if it is near
+        self.is_near = bool(self._storage.backend == LOCALHOST)  # whether the storage is a folder of this machine
         self._on_this_machine = session.local
         readers = S3_READERS if isinstance(self._objects, S3Objects) else READERS  # decision 349
         self._readers = concurrent.futures.ThreadPoolExecutor(readers)  # starts no thread before it is needed
@@ -74,11 +75,6 @@ class Looks:
     def is_deaf(self) -> bool:
         """Whether the storage did not answer when it was asked last."""
         return self._silent_since_s is not None
-
-    @property
-    def is_near(self) -> bool:
-        """Whether the storage is a folder of this machine."""
-        return bool(self._storage.backend == LOCALHOST)
 
     def listing(self, job_key: str, calls: Collection[str], at_a_time: int) -> FolderListing | StoreListing:
         """What tells which of a job's calls, by Lithops' names of them, have begun, beaten and ended."""

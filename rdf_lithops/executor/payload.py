@@ -100,8 +100,10 @@ class _Work:
     def add_unseen(self, recorded: Sequence[Recorded]) -> None:
         """What the registries have, and nobody was seen to put there."""
         seen = {(step.kind, step.text) for step in recorded}
-        self._add_headers([entry for name, entry in self.headers.items() if ("header", name) not in seen])
-        self._add_libraries([entry for name, entry in self.libraries.items() if ("shared library", name) not in seen])
+        if self.headers:
+            self._add_headers([entry for name, entry in self.headers.items() if ("header", name) not in seen])
+        if self.libraries:
+            self._add_libraries([entry for name, entry in self.libraries.items() if ("shared library", name) not in seen])
         for key, text in self.code.items():
             if ("code", key) not in seen:
                 self._add_code(text)

@@ -19,7 +19,6 @@ from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOGS_DIR,
 
 from ..dataset import driver_processes
 from ..dataset.credentials import Credential
-from ..errors import RunError
 from ..options import Options
 from ..travels.sealed import KEY_VARIABLE, Sealed
 from ..worker.start import pre_run
@@ -33,7 +32,11 @@ __all__ = ["RunFolder", "beats", "call_off", "delivered", "lithops_folders", "op
 logger = logging.getLogger(__name__)
 
 RUN_VARIABLE = "RDF_LITHOPS_RUN"  # which names a run's record to its calls
-RUN_FIRST = "PRE_RUN"  # Lithops' variable: the dotted name of a function
+# Lithops' variable, and the dotted name of what it calls first in the process that it forks for a call. That one shares the
+# connection on which its parent has asked for the bucket, and both write into it at once: the parent that the call began,
+# the child whatever it does first. Over plain HTTP they get each other's answers, an object that was never stored counts as
+# stored, and the run waits. And a reducer sleeps over partials that are there, on this machine as well.
+FIRST_OF_ALL = {"PRE_RUN": f"{pre_run.__name__}.{pre_run.begin.__name__}"}
 LOCAL_BEAT_S = 0.5
 REMOTE_BEAT_S = 10.0
 
@@ -76,7 +79,7 @@ def opened(session: Session, payload: Payload, outputs: Sequence[tuple[str, str,
     try:
         yield run_folder
     finally:
-        session.jobs.withdraw(set(run_folder.job_keys), RunError("the run is over"))
+        session.jobs.withdraw(set(run_folder.job_keys))
         try:
             session.jobs.delete_below(prefix)
         except Exception as problem:  # of the storage's own kind; it must not hide the result, or what the run ended in
@@ -105,7 +108,7 @@ def delivered(
     private file of this session, in the folder that goes with its ROOT process if this driver is killed.
     """
     sealed = session.keyring.seal(found) if found else None
-    variables = _first_of_all()
+    variables = dict(FIRST_OF_ALL)
     if not session.local:
         variables[RUN_VARIABLE] = f"{run_folder.prefix}/{RECORD_NAME}"
     if sealed is None:
@@ -123,17 +126,6 @@ def delivered(
         finally:
             with contextlib.suppress(FileNotFoundError):  # the executor was closed meanwhile, and its folder with it
                 os.unlink(path)
-
-
-def _first_of_all() -> dict[str, str]:
-    """What has Lithops call ours first in the process that it forks for a call.
-
-    That one shares the connection on which its parent has asked for the bucket, and both write into it at once: the
-    parent that the call began, the child whatever it does first. Over plain HTTP they get each other's answers, an object
-    that was never stored counts as stored, and the run waits. And a reducer sleeps over partials that are there, on this
-    machine as well.
-    """
-    return {RUN_FIRST: f"{pre_run.__name__}.{pre_run.begin.__name__}"}
 
 
 def lithops_folders(executor: Any) -> LithopsFolders:

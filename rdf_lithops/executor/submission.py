@@ -132,8 +132,8 @@ class LithopsSubmission:
     ) -> None:
         self.session, self._run_folder, self.maps, self._reduce, self._gate = session, run_folder, maps, reduce, gate
         self._pods = pods
-        self._expected_s, self._began_s, self._changed_s = _expected_s(plan), time.monotonic(), time.monotonic()
-        self._usd_per_s = None if plan.outlook is None else plan.outlook.usd_per_s
+        self._outlook, self._began_s, self._changed_s = plan.outlook, time.monotonic(), time.monotonic()
+        self._expected_s = 0.0 if session.local else _expected_s(plan)  # this machine is asked as often whatever is expected
         beats = plan.map_task.surroundings.beats
         self._beat_s = 0.0 if beats is None else float(beats["every_s"])
         self._open = {future.call_id: future for future in maps}
@@ -202,9 +202,13 @@ class LithopsSubmission:
     def _look(self) -> None:
         """See which calls have ended: few that are left are asked after one by one, and listed only to hear who lives."""
         now_s = time.monotonic()
+        if self.session.local:
+            self._seen = self._listing.look(self._open, self._is_over())
+            self._unread.extend(sorted(self._seen.ended & self._open.keys()))
+            return
         is_many = len(self._open) > READS_FOR_A_LIST * self._listing.lists(self._open)
-        if self.session.local or is_many or now_s - self._listed_s > self._beat_s / 2:
-            self._seen, self._listed_s = self._listing.look(self._open, self._is_over()), now_s
+        if is_many or now_s - self._listed_s > self._beat_s / 2:
+            self._seen, self._listed_s = self._listing.look(self._open), now_s
             cost_s = self._seen.cost_s
             self._unread.extend(sorted(self._seen.ended & self._open.keys()))
         else:
@@ -293,7 +297,8 @@ class LithopsSubmission:
         with contextlib.suppress(Exception):  # of a storage that does not answer: the run's end takes its record away
             call_off(self.session, self._run_folder, {future.job_key for future in self._submitted})
         if running:
-            usd = f", {running * self._beat_s * self._usd_per_s:.2g} USD at most" if self._usd_per_s else ""
+            usd_per_s = self._outlook and self._outlook.usd_per_s
+            usd = f", {running * self._beat_s * usd_per_s:.2g} USD at most" if usd_per_s else ""
             given = running, self._beat_s, usd
             logger.warning(
                 "%d of the calls run and are ended at their next sign of life: they are billed for up to %g s more%s", *given
@@ -303,9 +308,11 @@ class LithopsSubmission:
         self._looks.close()
         if self._clearing is not None:
             self._clearing.close()
-        self.session.jobs.forget(self._submitted, {future.job_key for future in self._submitted})
-        before, _, number = self.job_key.rpartition("-M")
-        self.session.jobs.discard(f"{before}-R{number}")  # of a reducer that was never submitted
+        submitted = self._submitted
+        self.session.jobs.forget(submitted, {future.job_key for future in submitted})
+        if len(submitted) == len(self.maps):  # the reducer was never submitted
+            before, _, number = self.job_key.rpartition("-M")
+            self.session.jobs.discard(f"{before}-R{number}")
 
     @property
     def _submitted(self) -> list[Any]:

@@ -57,7 +57,8 @@ def data_frame(source: str, item: Any) -> Any:  # decision 93
     compiled_for = next((index for index, each in enumerate(seen) if each.entries), 0)  # friends may begin before our own
     for index in {compiled_for, *range(*own.indices(len(seen)))}:
         _check_types(source, reference, item.filenames[index], seen[index])
-    _check_friends(item, reference)
+    if item.friendinfo is not None:
+        _check_friends(item, reference)
     positions = item.positions or [None] * len(item.filenames)
     files = list(zip(item.filenames, item.treenames, positions, strict=True))[: _reached(seen, start, end)]
     before = _stands_before(source, item, reference, seen)

@@ -43,7 +43,8 @@ def received(ready: Ready, graph: int, envelope: Envelope, took_s: float, record
     if envelope.stored is not None:
         envelope = unpack(ready.run_folder.take(envelope.stored["key"]))
     result = partials.loaded(envelope)
-    check_entries(travelling.entries, result)
+    if travelling.entries:
+        check_entries(travelling.entries, result)
     destinations = travelling.graph.destinations
     mergeables: list[Any] = getattr(result, "mergeables", None) or []
     written: dict[snapshots.Destination, _Written] = {}

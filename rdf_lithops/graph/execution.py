@@ -124,7 +124,7 @@ def _run(ready: Ready, recorder: Any, live: Consumer | None = None) -> list[Any]
         None if isinstance(result, BaseException) else (each.coded.shape, alone.iterdata)
         for result, each, alone in zip(results, ready.taken, ready.alone, strict=True)
     ]
-    lesson = functools.partial(_teach, heard, taught, leader.session, time.time())
+    lesson = functools.partial(_teach, heard, taught, leader.session)
     leader.session.experience.learn_later(lesson)
     return results
 
@@ -194,15 +194,13 @@ def _foresees(ready: Ready) -> Consumer:
     return foresee
 
 
-def _teach(
-    heard: Recorder, graphs: Sequence[tuple[str, list[dict[str, Any]]] | None], session: Session, ended_at: float
-) -> None:
+def _teach(heard: Recorder, graphs: Sequence[tuple[str, list[dict[str, Any]]] | None], session: Session) -> None:
     """Teach the session what the next plan of the same graphs needs to know: of each graph that ended well its shape, and
     calls alone."""
-    report, vcpus = heard.finish(ended_at, place=""), session.offer().vcpus
+    vcpus, is_alone = session.offer().vcpus, len(graphs) == 1
+    calls = [heard.calls()] if is_alone else [share.units for share in heard.graphs()]
     for number, graph in enumerate(graphs):
         if graph is not None:
             shape, iterdata = graph
             works = {item["call"]["id"]: work for item in iterdata if (work := work_of(item)) is not None}
-            of_graph = report if len(graphs) == 1 else report.of_graph(number)
-            session.experience.learn(shape, works, of_graph, vcpus, len(graphs) == 1)
+            session.experience.learn(shape, works, calls[number], vcpus, is_alone)

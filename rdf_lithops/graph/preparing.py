@@ -95,18 +95,15 @@ class Taken:
 
 @dataclass(frozen=True)
 class Ready:
-    """A run that can go: ``plan`` is that of all its graphs, ``alone`` each one's as if it ran alone."""
+    """A run that can go: ``plan`` is that of all its graphs, ``alone`` each one's as if it ran alone; ``destinations`` are
+    where the Snapshots of all go."""
 
     plan: Plan
     run_folder: run_folders.RunFolder
     taken: tuple[Taken, ...]
     alone: tuple[Plan, ...]
     account: Account
-
-    @property
-    def destinations(self) -> list[snapshots.Destination]:
-        """Where the Snapshots of all graphs go."""
-        return [destination for each in self.taken for destination in each.travelling.graph.destinations]
+    destinations: list[snapshots.Destination]
 
 
 def coded(computation: Computation) -> Coded:
@@ -145,7 +142,8 @@ def prepared(graphs: Sequence[Taken], user_code: payload.Payload) -> Iterator[Re
     leader = graphs[0].backend
     session = leader.session
     destinations = [destination for each in graphs for destination in each.travelling.graph.destinations]
-    _refuse_shared(destinations)
+    if len(destinations) > 1:
+        _refuse_shared(destinations)
     travelling = [each.travelling for each in graphs]
     inputs = {name for each in travelling for name in adapter.files_of(each.plain_ranges, each.dataset)}
     with contextlib.ExitStack() as stack:
@@ -168,7 +166,7 @@ def prepared(graphs: Sequence[Taken], user_code: payload.Payload) -> Iterator[Re
         planner = _Planner(session, leader.options, surroundings, run_folder)
         with payload.user_modules_by_value():
             alone = tuple(planner.plan(each, number) for number, each in enumerate(graphs))
-        run_plan = dataclasses.replace(planner.together(alone), extra_env=extra_env)
+        run_plan = dataclasses.replace(alone[0] if len(alone) == 1 else planner.together(alone), extra_env=extra_env)
         if leader.options.resume and len(graphs) == 1:
             like = sameness.likeness(run_plan, travelling[0], user_code, session, leader.options)
             beats = surroundings.beats or {}
@@ -177,7 +175,7 @@ def prepared(graphs: Sequence[Taken], user_code: payload.Payload) -> Iterator[Re
             run_plan = _all_shelved(run_plan, run_folder)
         try:
             alone = tuple(dataclasses.replace(each, extra_env=extra_env) for each in alone)
-            yield Ready(run_plan, run_folder, tuple(graphs), alone, Account(run_plan.outlook))
+            yield Ready(run_plan, run_folder, tuple(graphs), alone, Account(run_plan.outlook), destinations)
         except (Exception, KeyboardInterrupt):
             snapshots.discard(destinations)
             raise
@@ -253,9 +251,7 @@ class _Planner:
         return Plan(iterdata, MapTask(*run), reduce_task, no_delivery, outlook=outlook)
 
     def together(self, alone: Sequence[Plan]) -> Plan:
-        """One plan of all; the only one is as it is."""
-        if len(alone) == 1:
-            return alone[0]
+        """One plan of all, which are several."""
         each_alone = self.options.ranges_per_call is not None
 
         def shelf_for(units: int) -> Shelf | None:
@@ -334,25 +330,25 @@ def compiling_ahead(codes: Sequence[Coded], user_code: payload.Payload) -> Itera
     leader = codes[0].computation.backend
     options, session = leader.options, leader.session
     can_be = session.processes.warm_folder is not None and options.warm and options.credentials is None
+    new: dict[str, Coded] = {}
+    for code in codes:
+        if code.shape not in session.compiled_ahead:
+            new.setdefault(code.shape, code)
     with contextlib.ExitStack() as stack:
-        if can_be and user_code.bundle is None:  # which is not delivered yet
-            for asked in _asked_ahead(codes, session, user_code):
+        if can_be and new and user_code.bundle is None:  # which is not delivered yet
+            for asked in _asked_ahead(new, len(codes), session, user_code):
                 stack.enter_context(asked)
         yield
 
 
 def _asked_ahead(
-    codes: Sequence[Coded], session: Session, user_code: payload.Payload
+    new: dict[str, Coded], graphs: int, session: Session, user_code: payload.Payload
 ) -> Iterator[contextlib.AbstractContextManager[Any]]:
-    """One request for each new shape, of as many as there are workers: more of them the calls compile themselves."""
-    new: dict[str, Coded] = {}
-    for code in codes:
-        if code.shape not in session.compiled_ahead:
-            new.setdefault(code.shape, code)
+    """One request for each ``new`` shape, of as many as there are workers: more of them the calls compile themselves."""
     workers = min(session.workers(), os.cpu_count() or 1)
     for shape, code in [*new.items()][:workers]:
         session.compiled_ahead.add(shape)  # also where it is not asked for below: once is enough to find that out
-        asked = _ask_ahead(code, session, user_code, workers if len(new) == 1 else 1, len(codes))
+        asked = _ask_ahead(code, session, user_code, workers if len(new) == 1 else 1, graphs)
         if asked is not None:
             yield asked
 

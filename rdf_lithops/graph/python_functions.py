@@ -20,16 +20,16 @@ def with_bare_functions(nodes: dict[int, Any]) -> dict[int, Any]:
     Each gets a name of its content: ROOT keeps what it compiles by name, and would take the first of two that share one.
     PlanError for a function that cannot be pickled.
     """
-    return {number: _with_bare_functions(node) for number, node in nodes.items()}
-
-
-def _with_bare_functions(node: Any) -> Any:
-    arguments = getattr(node.operation, "args", ())
-    if not any(isinstance(argument, types.FunctionType) for argument in arguments):
-        return node
-    operation = copy.copy(node.operation)
-    operation.args = [_bare(item, operation.name) if isinstance(item, types.FunctionType) else item for item in arguments]
-    return made_node(operation, node.parent_id)
+    bare = dict(nodes)
+    for number, node in nodes.items():
+        given = getattr(node.operation, "args", ())
+        if any(isinstance(argument, types.FunctionType) for argument in given):
+            operation = copy.copy(node.operation)
+            operation.args = [
+                _bare(item, operation.name) if isinstance(item, types.FunctionType) else item for item in given
+            ]
+            bare[number] = made_node(operation, node.parent_id)
+    return bare
 
 
 def unadorned(function: types.FunctionType) -> types.FunctionType:

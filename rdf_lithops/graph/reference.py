@@ -107,14 +107,17 @@ def add_reference(head: Any, dataset: DatasetFields) -> None:
     Nothing is written where no file can be read: that is for the workers to say. Raises PlanError for what local ROOT
     refuses, too: a column that was booked after a run, and that is not in both the first and the last file.
     """
-    files, trees = [str(name) for name in head.inputfiles], [str(name) for name in _trees(head)]
     is_ntuple = isinstance(head, HeadNode.RNTupleHeadNode)
+    files = [str(name) for name in head.inputfiles]
+    trees = [str(name) for name in (head.subnames if is_ntuple else head.subtreenames)]
     named = columns_named(head.graph_nodes)
     columns = None if named is None else sorted(named)
     try:
         first, index = _first_with_entries(files, trees, columns, is_ntuple)
         index, seen = _where_local_root_stands(head, files, trees, columns, index, first)
         friends = [] if getattr(head, "friendinfo", None) is None else _friends(head.friendinfo, columns)
+    except PlanError:
+        raise
     except RuntimeError as problem:
         logger.info("no file tells the columns of the dataset, as one could not be read: %s", problem)
         return
@@ -134,10 +137,6 @@ def add_reference(head: Any, dataset: DatasetFields) -> None:
         "is_odd": seen.name != trees[index].rpartition("/")[2],
         "friends": friends,
     }
-
-
-def _trees(head: Any) -> Any:
-    return head.subnames if isinstance(head, HeadNode.RNTupleHeadNode) else head.subtreenames
 
 
 def _first_with_entries(

@@ -80,11 +80,14 @@ def with_global_entry_numbers(nodes: dict[int, Any]) -> tuple[dict[int, Any], bo
 
 def _renumber(operation: Any, prefix: str) -> Any | None:
     """The operation with its uses of ``rdfentry_`` rewritten, as a column to one with ``prefix``; None if no use."""
-    position = _EXPRESSION_AT.get(operation.name)
     if operation.name == "Snapshot":
         if any(name in value for value in operation.args if isinstance(value, (list, tuple)) for name in _NAMES):
             logger.warning("Snapshot writes rdfentry_ as it counts within a range, not within the dataset")
         return None
+    given = (*operation.args, *operation.kwargs.values())
+    if not any(name in value for value in given if isinstance(value, (str, list)) for name in _NAMES):
+        return None
+    position = _EXPRESSION_AT.get(operation.name)
     copied = copy.copy(operation)
     copied.args = [
         _in_expression(value) if index == position else _as_column(value, prefix, position is None)

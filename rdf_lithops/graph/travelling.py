@@ -74,8 +74,9 @@ def travelling_of(ranges: list[Any], graph: Graph, pinned: ranges_by_load.Pinned
         versions.update(newest)
         _check_entry_range(graph, entries)
     _add_fingerprints(plain_ranges, dataset, versions)
-    _add_expectations(plain_ranges, ranges)
     loads = [item.piece.load for item in ranges if isinstance(item, ranges_by_load.CutRange)] or None
+    if loads is not None:
+        _add_expectations(plain_ranges, ranges)
     return Travelling(graph, loads, versions, entries, plain_ranges, dataset)
 
 
@@ -106,19 +107,21 @@ def graph_to_travel(mapper: Any) -> Graph:
         return Graph(mapper)
     given = list(nodes.values())
     selected = getattr(given[0], "rdf_lithops_selection", None)
+    kinds = {getattr(node.operation, "name", "") for node in given}
     nodes, counts_entries = with_global_entry_numbers(with_default_columns(with_bare_functions(nodes)))
-    nodes = in_memory.with_columns(nodes)
-    nodes, tells_samples = selecting.with_local_samples(nodes)
+    nodes, tells_samples = in_memory.with_columns(nodes), False
+    if "DefinePerSample" in kinds:
+        nodes, tells_samples = selecting.with_local_samples(nodes)
     if selected is not None:
         nodes, counts_entries = selecting.with_selection(nodes, selected), True
     if tells_samples and selected is not None and selected.entry_range is None:
         raise PlanError("DefinePerSample cannot follow a TEntryList: ROOT tells it of the first file alone; filter instead")
-    snapshots, destinations = output.planned(nodes)
-    moved = {node_id: made_node(operation, nodes[node_id].parent_id) for node_id, operation in snapshots.items()}
-    nodes = {**nodes, **moved}
-    has_arrays = any(getattr(node.operation, "name", "") == "AsNumpy" for node in nodes.values())
+    destinations: list[output.Destination] = []
+    if "Snapshot" in kinds:
+        snapshots, destinations = output.planned(nodes)
+        nodes |= {node_id: made_node(operation, nodes[node_id].parent_id) for node_id, operation in snapshots.items()}
     travels = _put_together(mapper, nodes, parts)
-    return Graph(travels, given, counts_entries, destinations, has_arrays, selected, tells_samples)
+    return Graph(travels, given, counts_entries, destinations, "AsNumpy" in kinds, selected, tells_samples)
 
 
 def _take_apart(mapper: Any) -> tuple[dict[int, Any] | None, dict[str, Any]]:

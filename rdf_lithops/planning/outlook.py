@@ -182,11 +182,10 @@ class Outlook:
         """Return why the plan cannot run, or must not: each with the change that would help; empty if it may run."""
         longest_s = None if self.calls_s is None else max((*self.calls_s, *self.folds_s))
         demand = Demand(memory_mib=self.speeds.memory_mib, duration_s=longest_s)
-        return [*map(str, misfits(self.limits, demand)), *self._too_dear()]
+        dear = [] if self.budget_usd is None or self.offer.is_local else self._too_dear(self.budget_usd)
+        return [*map(str, misfits(self.limits, demand)), *dear]
 
-    def _too_dear(self) -> list[str]:
-        if self.budget_usd is None or self.offer.is_local:
-            return []
+    def _too_dear(self, budget_usd: float) -> list[str]:
         if self.prices is None:
             return [f"budget: no price is known for {self.offer.backend}; set options.usd_per_gb_s"]
         affordable_s, calls_s = self._affordable_s(), self.calls_s
@@ -194,7 +193,7 @@ class Outlook:
             return []
         wanted = "not known" if self.expected is None else f"{self.expected}"
         return [
-            f"budget: {self.budget_usd:g} USD for {self.attempts} attempts of {self._most_calls} calls leaves "
+            f"budget: {budget_usd:g} USD for {self.attempts} attempts of {self._most_calls} calls leaves "
             f"{max(0.0, affordable_s):.3g} s a call, and {wanted} is expected of an undisturbed run; "
             "raise options.budget_usd, lower options.attempts or runtime_timeout, or read fewer files"
         ]

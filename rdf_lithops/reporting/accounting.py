@@ -91,10 +91,22 @@ class Recorder:
         elif isinstance(event, RunEnded):
             self.error, self.failed = event.error, dict(event.failed)
 
+    @property
+    def attempts(self) -> list[AttemptBegan]:
+        """The attempts, without backups."""
+        return [one for one in self.submissions if isinstance(one, AttemptBegan)]
+
+    def calls(self) -> tuple[Call, ...]:
+        """What each call did, in the order in which their ends were seen."""
+        return tuple(_calls(self.began_at, self.attempts, self.ends))
+
+    def graphs(self) -> tuple[Share, ...]:
+        """Of each of several graphs its share of the run; none for one alone."""
+        return tuple(_shares(self.shares, self.failed, self.ends))
+
     def finish(self, ended_at: float, **known: Any) -> Report:
         """The report of the run, which ended at ``ended_at`` in a result or an error; ``known`` are fields of ``Report``."""
-        attempts = [one for one in self.submissions if isinstance(one, AttemptBegan)]
-        calls = tuple(_calls(self.began_at, attempts, self.ends))
+        attempts, calls = self.attempts, self.calls()
         path = _path(self.began_at, ended_at, attempts, calls)
         if self.merged:
             files_s = min(path["deliver"], math.fsum(event.wall_s for event in self.merged))
@@ -112,7 +124,7 @@ class Recorder:
             skipped_files=tuple(self.skipped),
             error=self.error,
             notes=(*_notes(calls, self.taken_up), *map(_library, self.made)),
-            graphs=tuple(_shares(self.shares, self.failed, self.ends)),
+            graphs=self.graphs(),
             **known,
         )
 
@@ -172,8 +184,7 @@ def _merging(event: FilesMerged) -> Iterator[Call]:
     inner = Recorder(event.at - event.wall_s)
     for each in event.events:
         inner(each)
-    attempts = [one for one in inner.submissions if isinstance(one, AttemptBegan)]
-    for number, call in enumerate(_calls(inner.began_at, attempts, inner.ends)):
+    for number, call in enumerate(inner.calls()):
         yield replace(call, stage="files", call_id=number)
 
 
@@ -184,7 +195,7 @@ def _calls(began_at: float, attempts: list[AttemptBegan], ends: list[tuple[_Call
     over_at = -math.inf
     reducers = itertools.count()
     for event, result_bytes in ends:
-        facts = _facts_of(event)
+        facts = event.facts  # what was said of this call, in its task or by the ROOT process
         could_begin = submitted.get(event.attempt, began_at)
         if isinstance(event, ReduceEnded):  # it may be queued long before its partials are there, and is not late then
             could_begin = max(could_begin, over_at)
@@ -201,8 +212,7 @@ def _calls(began_at: float, attempts: list[AttemptBegan], ends: list[tuple[_Call
 
 
 def _process(event: _CallEvent) -> tuple[Any, ...]:
-    facts = _facts_of(event)
-    return facts.get("host"), facts.get("process")
+    return event.facts.get("host"), event.facts.get("process")
 
 
 def _first_of_each_process(ends: list[tuple[_CallEvent, int]]) -> dict[tuple[Any, ...], float]:
@@ -213,11 +223,6 @@ def _first_of_each_process(ends: list[tuple[_CallEvent, int]]) -> dict[tuple[Any
         if began:
             first[_process(event)] = min(first.get(_process(event), math.inf), began)
     return first
-
-
-def _facts_of(event: _CallEvent) -> Mapping[str, Any]:
-    """What was said of this call, in its task or by the ROOT process."""
-    return event.facts
 
 
 def _measured(status: dict[str, Any], facts: Mapping[str, Any], submitted_at: float, seen_at: float, is_first: bool) -> Call:

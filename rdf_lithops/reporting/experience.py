@@ -1,6 +1,6 @@
 """What an executor's runs have taught, so that its next plans predict: of the place, of each graph, of its workers. Pure.
 
-    a run's report ──learn──> the place   start of a worker, handling of a call and of a fold: the same for every graph
+    calls of a run ──learn──> the place   start of a worker, handling of a call and of a fold: the same for every graph
                               the graph   compilation, pace, what a range costs, size of a partial
                               workers     which are up, and which graphs they have compiled
     the next plan  ──speeds, begins──> seconds of its calls
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..planning.cost import Speeds, Work
-from .values import Call, RunRecord
+from .values import Call
 
 __all__ = ["Experience"]
 
@@ -105,22 +105,25 @@ class Experience:
         knowing = sum(shape in worker.shapes for worker in there)
         return starting, max(0, wanted - starting - knowing)
 
-    def learn(self, shape: Shape, works: Mapping[int, Work], report: RunRecord, vcpus: float, of_place: bool = True) -> None:
-        """Learn from a run of the graph ``shape``: ``works`` by call, and ``vcpus`` that each had. ``of_place``: the calls
-        are whole ones, which tell of the place, too."""
-        taught = self._meet_workers(shape, works, report)
+    def learn(
+        self, shape: Shape, works: Mapping[int, Work], calls: Sequence[Call], vcpus: float, of_place: bool = True
+    ) -> None:
+        """Learn from the ``calls`` of a run of the graph ``shape``: ``works`` by call, and ``vcpus`` that each had.
+        ``of_place``: the calls are whole ones, which tell of the place, too."""
+        taught = self._meet_workers(shape, works, calls)
         if not taught:
             return
         known, whole = self.speeds(shape), min(1.0, vcpus)
-        reduces = [call for call in report.calls if call.stage == "reduce" and call.began_at]
+        reduces = [call for call in calls if call.stage == "reduce" and call.began_at]
         if of_place:
             self.place = _place(known, taught, reduces, whole)
         self.graphs[shape] = _graph(known, taught, reduces, whole)
 
-    def _meet_workers(self, shape: Shape, works: Mapping[int, Work], report: RunRecord) -> list[_Taught]:
+    def _meet_workers(self, shape: Shape, works: Mapping[int, Work], calls: Sequence[Call]) -> list[_Taught]:
         """Return the calls that tell something; from now on the workers that ran them know the graph."""
         taught = []
-        for call in sorted(report.maps, key=lambda call: call.began_at):
+        maps = (call for call in calls if call.stage == "map" and call.outcome == "ok")
+        for call in sorted(maps, key=lambda call: call.began_at):
             worker = self.workers.setdefault((call.host, call.pid), _Worker())
             work = works.get(call.call_id)
             if call.began_at and work is not None:

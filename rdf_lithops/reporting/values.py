@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..planning.cost import Bill
 
@@ -141,10 +141,6 @@ class RunRecord:
     error: str | None = None
     notes: tuple[str, ...] = ()
     graphs: tuple[Share, ...] = ()
-
-    def of_graph(self, graph: int) -> RunRecord:
-        """The same with the units of one graph in the place of the calls."""
-        return replace(self, calls=self.graphs[graph].units, graphs=())
 
     @property
     def maps(self) -> tuple[Call, ...]:

@@ -259,7 +259,8 @@ class Books:
                 self.calls[call_id] = {**self.calls[call_id], "ranges": self._missing(call_id)}
         again = [call_id for call_id in self.owed if ADOPTED not in self.copies[call_id]] or self._last_wanted()
         kept = tuple(data for call_id, some in self.kept.items() if call_id not in again for data in some)
-        calls = [{**self.calls[call_id], "attempt": attempt, **self._tries(call_id)} for call_id in again]
+        tries = {call_id: self._tries(call_id) for call_id in again} if self._crashes else {}
+        calls = [{**self.calls[call_id], "attempt": attempt, **tries.get(call_id, {})} for call_id in again]
         reduce_task = self.plan.reduce_of(self.unfinished, kept, attempt)
         return dataclasses.replace(self.plan, iterdata=[{"call": call} for call in calls], reduce_task=reduce_task)
 

@@ -33,8 +33,13 @@ class Outcome:
     @property
     def failures(self) -> dict[int, str]:
         """Of each graph that has no result, why, in a line."""
-        said = {graph: _why(result) for graph, result in enumerate(self.results)}
-        return {graph: " ".join(why.split())[:WHY_CHARACTERS] for graph, why in said.items() if why is not None}
+        ended = [result if isinstance(result, RunError) else result.error for result in self.results]
+        said = {
+            graph: end.what if isinstance(end, RunError) else str(end["message"])
+            for graph, end in enumerate(ended)
+            if end is not None
+        }
+        return {graph: " ".join(why.split())[:WHY_CHARACTERS] for graph, why in said.items()}
 
     @property
     def failure(self) -> str | None:
@@ -59,12 +64,6 @@ def raised(result: Envelope | RunError) -> Envelope:
     if isinstance(result, RunError):
         raise result
     return result
-
-
-def _why(result: Envelope | RunError) -> str | None:
-    if isinstance(result, RunError):
-        return result.what
-    return None if result.error is None else str(result.error["message"])
 
 
 def _as_numbered(range_id: int) -> int:

@@ -302,11 +302,14 @@ class _Run:
             if self.may_wait and self._lacks_others(attempt):
                 return
             attempt.is_asked = True
-            if self._hand_on(attempt):
-                return
-            attempt.submission.maps_delivered(self._for_the_reducer(attempt), self._more(attempt))
-        is_over = self._has_no_more_to_tell() or self.watch.is_over(attempt, self.books, end is not None)
-        if self._has_no_more_to_tell():  # what ends the run may have been seen just now, in the last look at what was gone
+            given: tuple[dict[int, tuple[bytes, ...]], list[bytes]] = {}, []
+            if attempt.submission.holds_reducer:
+                if self._hand_on(attempt):
+                    return
+                given = self._for_the_reducer(attempt), self._more(attempt)
+            attempt.submission.maps_delivered(*given)
+        is_over = not self.books.unfinished or self.watch.is_over(attempt, self.books, end is not None)
+        if not self.books.unfinished:  # what ends the run may have been seen just now, in the last look at what was gone
             return
         if is_over and end is None:
             end = attempt.submission.reduce_end()  # it may have delivered just before it went
@@ -318,7 +321,7 @@ class _Run:
 
     def _hand_on(self, attempt: Attempt) -> bool:
         """Whether all is there, and too much for one reducer: one that has not begun need not begin only to say so."""
-        if self.books.owed or not attempt.submission.holds_reducer:
+        if self.books.owed:
             return False
         kept = (each for some in self.books.kept.values() for each in some)
         attempt.merged = handed_on(self.plan, kept)
@@ -346,9 +349,6 @@ class _Run:
         attempt.lacks = any(not self.books.copies[call_id] for call_id in owed)
         return bool(owed)
 
-    def _has_no_more_to_tell(self) -> bool:
-        return not self.books.unfinished
-
     def _close(self, attempt: Attempt, end: CallEnd | None, hurry: bool = False) -> None:
         """An attempt is over: what it did not deliver is in trouble; where nothing is, the reducer was. In a ``hurry`` what
         it left is deleted while the run goes on."""
@@ -360,14 +360,14 @@ class _Run:
             if had_reducer:
                 self.books.trouble[REDUCER, attempt.number] = reducer_trouble(end)
         self.live.remove(attempt)
-        self._stop(attempt, RunError("this attempt is over"), hurry)
+        self._stop(attempt, "this attempt is over", hurry)
         missing = tuple(call_id for call_id in attempt.calls if self.books.owes(call_id))
         self.books.tell(AttemptEnded(attempt.number, missing))
 
-    def _stop(self, attempt: Attempt, error: BaseException, hurry: bool = False) -> None:
+    def _stop(self, attempt: Attempt, why: BaseException | str, hurry: bool = False) -> None:
         try:
             if attempt.merged is None:
-                attempt.submission.cancel(error)
+                attempt.submission.cancel(RunError(why) if isinstance(why, str) else why)
         finally:
             if hurry and self.early is not None:
                 self.early.delete(attempt.submission)
@@ -377,15 +377,15 @@ class _Run:
     @contextlib.contextmanager
     def _cleaned_up(self) -> Iterator[None]:
         """Whatever ends the run, nothing of it goes on or stays."""
-        error: BaseException = RunError("the run is over")
+        why: BaseException | str = "the run is over"
         try:
             yield
         except BaseException as failure:
-            error = failure
+            why = failure
             raise
         finally:
             for attempt in self.live:
-                self._stop(attempt, error)
+                self._stop(attempt, why)
 
 
 def _taken_up(kept: Mapping[int, bytes]) -> CallsTakenUp:

@@ -54,6 +54,7 @@ class Watch:
         self.options = options
         beats = plan.map_task.surroundings.beats
         self.beat_s = None if beats is None else float(beats["every_s"])
+        self._silence_s = options.silence_s or max(SILENT_BEATS * (self.beat_s or 0.0), SILENCE_LEAST_S)
         self.began_s = time.monotonic()
         self._next_look_s: dict[int, float] = {}  # by attempt
         self._next_beats_s: dict[int, float] = {}
@@ -147,7 +148,7 @@ class Watch:
         self._next_patience_s[attempt.number] = now_s + min(WATCH_S, self.beat_s)
         if now_s - self._last_listened_s > SUSPENDED_BEATS * self.beat_s:
             return
-        silence_s, signs = self._silence_s(self.beat_s), self._signs[attempt.number]
+        silence_s, signs = self._silence_s, self._signs[attempt.number]
         for call_id in [call_id for call_id, sign in signs.items() if now_s - sign.at_s > silence_s + self.beat_s]:
             del signs[call_id]
             books.lose(call_id, attempt.number, f"its worker has not said that it lives for {silence_s:g} s")
@@ -177,10 +178,7 @@ class Watch:
         sign = self._reducers.setdefault(attempt.number, _Sign(beat, now_s))
         if sign.beat != beat:
             sign.beat, sign.at_s = beat, now_s
-        return now_s - sign.at_s > self._silence_s(self.beat_s)
-
-    def _silence_s(self, beat_s: float) -> float:
-        return self.options.silence_s or max(SILENT_BEATS * beat_s, SILENCE_LEAST_S)
+        return now_s - sign.at_s > self._silence_s
 
     def is_straggling(self, attempt: Attempt, books: Books) -> bool:
         """Whether most calls have delivered and each of the others takes much longer than they did.

@@ -92,7 +92,8 @@ class ReduceTask(Reducing):
         envelopes = [envelope for envelope, _ in arrived.values()]
         check_each_range_once(self.range_ids, envelopes)
         packed = [data for _, data in arrived.values()]
-        return bundle(packed, whereabouts(began)) if self.asks_for_a_tree(envelopes) else packed
+        is_much = len(packed) > 2 and self.asks_for_a_tree(envelopes)
+        return bundle(packed, whereabouts(began)) if is_much else packed
 
     def asks_for_a_tree(self, envelopes: list[Envelope]) -> bool:
         """Whether it is too much for one call; what lies in no storage would go by way of the driver, and not for speed."""

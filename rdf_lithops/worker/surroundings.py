@@ -64,6 +64,7 @@ class Surroundings:
             "cwd": self.cwd,
             "umask": self.umask,
             "payload": self.payload,
+            "payload_folder": None,
             "has_credentials": secret is not None,
         }
         lease = {"payload": self.lease_digest(), "graph": graph_digest, "settings": self.settings}
@@ -71,11 +72,12 @@ class Surroundings:
         if self.faults is not None:
             asked["faults"] = self.faults
         with contextlib.closing(Pulse(self.beats, storage)) as pulse, contextlib.ExitStack() as stack:
-            with pulse.beating():
-                if self.libraries is not None:
-                    asked["library_root"] = self.libraries["root"]
-                    asked["library_folders"] = stack.enter_context(libraries.at_hand(self.libraries, storage, folder))
-                asked["payload_folder"] = stack.enter_context(payload.at_hand(self.payload, storage, folder))
+            if self.libraries is not None or self.payload["bundle"] is not None:
+                with pulse.beating():  # while they are fetched
+                    if self.libraries is not None:
+                        asked["library_root"] = self.libraries["root"]
+                        asked["library_folders"] = stack.enter_context(libraries.at_hand(self.libraries, storage, folder))
+                    asked["payload_folder"] = stack.enter_context(payload.at_hand(self.payload, storage, folder))
             return _persistent_request(folder, lease, asked, [*secrets, self.initialisation, *blobs], pulse, more)
 
     def key_of(self, name: str) -> str:

@@ -97,7 +97,7 @@ def test_times_as_people_write_them(given: Any, expected: int) -> None:
 
 @pytest.mark.parametrize(("given", "expected"), [(2048, 2048), ("2G", 2048), ("2 GiB", 2048), ("1500M", 1500)])
 def test_memory_as_people_write_it(given: Any, expected: int) -> None:
-    """In MiB, or with a unit."""
+    """Memory is a number of MiB, or has a unit."""
     assert expected == section_of(memory=given)["runtime_memory"]
 
 

@@ -35,8 +35,7 @@ def test_a_wrong_allocation_is_refused(wrong: Any) -> None:
 
 @pytest.mark.slow
 def test_jobs_are_steps_of_one_allocation(slurm: Slurm, executor: Make, tmp_path: Path) -> None:  # noqa: F811
-    """Two jobs, more calls than processors: one job in Slurm, a call that failed to end is stopped with its step, and the
-    allocation goes when the executor does."""
+    """Two jobs are one job in Slurm; a call that does not end is stopped with its step, and the allocation goes last."""
     left = Path("/tmp") / f"lithops-agent-{os.getuid()}-0-of-one-that-was-killed.sock"
     with socket.socket(socket.AF_UNIX) as plug:
         plug.bind(str(left))

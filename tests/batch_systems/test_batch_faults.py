@@ -191,8 +191,7 @@ def test_the_controller_is_started_again(slurm: Slurm, executor: Make, tmp_path:
 @pytest.mark.slow
 @pytest.mark.parametrize("room", ["for calls", "for nothing"])
 def test_a_full_shared_disk_is_said(room: str, slurm: Slurm, tmp_path: Path) -> None:
-    """Calls that cannot write their results end, or are not submitted, and the error says why; what could be written is
-    removed."""
+    """Calls that cannot write their results end with an error that says why, and what could be written is removed."""
     shared = tmp_path / "small"
     shared.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(shared)], check=True)

@@ -1,5 +1,7 @@
-"""Distribution changes where a result is computed, never what it is: each operation of DistRDF on each source, cut into 1,
-2 and 7 ranges, equals local RDataFrame. Integers exactly, floating-point numbers to 1e-12 relative."""
+"""Distribution changes where a result is computed, never what it is: each operation on each source equals local RDataFrame.
+
+Each source is cut into 1, 2 and 7 ranges; integers are equal exactly, floating-point numbers to 1e-12 relative.
+"""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_rntuples_of_which_parts_are_empty(cut: str, options: dict[str, Any], fe
 
 
 def test_a_plan_of_nothing_can_be_driven_by_hand(fexec: Any, tmp_path: Path) -> None:
-    """As that of any other graph."""
+    """A plan of no entries can be driven by hand, as that of any other graph."""
     count = ROOT.RDataFrame("t", empty_files(tmp_path), executor=fexec, npartitions=2).Filter("x > 0").Count()
     plan = rdf_lithops.plan(count)
     plan.deliver(fexec.get_result(fexec.map_reduce(plan.map_task, plan.iterdata, plan.reduce_task)))

@@ -57,8 +57,7 @@ def ready(handle: Any) -> Any:
 @pytest.mark.filterwarnings("ignore:Got .* handles")  # local ROOT's words
 @pytest.mark.parametrize("name", LISTS)
 def test_lists_of_handles(name: str, fexec: Any) -> None:
-    """Whatever the list has, of one or of several executors and local ones among them, RunGraphs returns what local ROOT's
-    returns, and every value is there afterwards, without another run."""
+    """Whatever handles a list has, RunGraphs returns what local ROOT's does, and every value is there afterwards."""
     given: tuple[dict[str, Any], ...] = ({}, {"executor": fexec, "npartitions": 2})
     found = []
     for options in given:
@@ -99,7 +98,7 @@ def test_handles_of_two_executors_and_of_local_frames(fexec: Any) -> None:
 
 
 def test_what_is_no_handle(fexec: Any) -> None:
-    """Is refused in one sentence, before anything runs."""
+    """What is no handle is refused in one sentence, before anything runs."""
     frame = ROOT.RDataFrame(10, executor=fexec)
     before = jobs_of(fexec)
     for wrong in (frame, frame.Define("x", "1"), 7, None, "h"):

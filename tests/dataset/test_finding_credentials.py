@@ -206,8 +206,7 @@ def test_only_what_the_data_may_need(urls: list[str], kinds: tuple[str, ...]) ->
 
 
 def test_expiry_is_held_against_the_run(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """What has expired is left out and told, with the command that renews; so is what ends before the user's deadline, or
-    soon. Only where the user asks for it by name are the first two errors."""
+    """What has expired, or ends too soon, is told with the command that renews it; asked for by name it is an error."""
     monkeypatch.setattr(credentials, "_warned", set())
     monkeypatch.setenv("BEARER_TOKEN", token(NOW))
     assert [] == credentials.for_run(["token", "x509"], None, now=NOW)

@@ -54,8 +54,7 @@ def test_names_sort_in_the_order_of_ranges() -> None:
 
 
 def test_the_name_that_was_given_is_there(files: Datasets, fexec: Any, tmp_path: Path) -> None:
-    """Small parts are one file of the very name, which local ROOT opens in the next line; a second run of the program
-    replaces it, whatever the numbers of ranges. Parts of a size that was asked for stay apart, and are found by the name."""
+    """Small parts are one file of the very name, which local ROOT opens; a second run replaces it, however it was cut."""
 
     def write(npartitions: int, **options: Any) -> Any:
         frame = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=npartitions, options=options)
@@ -148,8 +147,7 @@ def test_failed_run_takes_its_files_away(fexec: Any, tmp_path: Path) -> None:
 
 
 def test_parts_are_merged_into_files_of_a_size(files: Datasets, fexec: Any, tmp_path: Path) -> None:
-    """A second map_reduce makes fewer files of a Snapshot's parts, with the same events in the same order, and removes the
-    parts; what is large enough is left as it is; a later run of the name finds it."""
+    """Parts become fewer files, with the same events in the same order; what is large enough is left as it is."""
     options = Options(ranges_per_call=1, file_mib=0.02)
     frame = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=6, options=options)
     written = selected(frame).Snapshot("skim", "skim.root", ["i", "q"])

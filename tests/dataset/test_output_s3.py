@@ -70,8 +70,7 @@ def downloaded(s3: S3, bucket: str, prefix: str, folder: Path) -> list[str]:
 def test_snapshot_to_s3(
     files: Datasets, own_fexec: lithops.FunctionExecutor, s3: S3, s3_bucket: str, tmp_path: Path
 ) -> None:
-    """Every selected event is in the bucket once, in parts that plain RDataFrame reads after a plain download; what Snapshot
-    returns is a frame over them; a second one of that name is refused, or replaces the first when asked."""
+    """Every selected event is in the bucket once; a second Snapshot of the name is refused, or replaces it when asked."""
     url = f"s3://{s3_bucket}/out/skim.root"
 
     def write(npartitions: int, **options: Any) -> Any:

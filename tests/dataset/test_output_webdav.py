@@ -37,8 +37,7 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tu
 
 @pytest.mark.parametrize("place", PLACES, indirect=True)
 def test_a_file_appears_whole(place: tuple[str, Path], tmp_path: Path) -> None:
-    """What is put can be listed and fetched; what is there is left or replaced, as asked; what a writer that broke off has
-    sent is not listed, and can be removed."""
+    """What is put is listed and fetched whole; what is there stays or is replaced, as asked; half a file is not listed."""
     url, folder = place
     space = "%20" if url.startswith("https") else "_"  # XrdHttp 5.5 takes where a file is to be moved as it is spelt
     target = f"{url}/skim_0{space}1.root"
@@ -121,8 +120,7 @@ def test_what_cannot_be_written_is_refused_before_anything_runs(
     without: str,
     said: str,
 ) -> None:
-    """No token, no authority, a server that is no WebDAV: an error with the URL, the reason and the next command, before the
-    graph runs. A token stays at home where http would show it to everybody."""
+    """No token, no authority, no WebDAV: an error that says what to do; no token is sent where others could read it."""
     monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.certificate))
     monkeypatch.setenv("BEARER_TOKEN", web.token)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)

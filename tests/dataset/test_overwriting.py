@@ -107,7 +107,7 @@ def test_a_part_that_somebody_has_replaced_is_his(fexec: Any, tmp_path: Path) ->
 
 
 def test_a_single_file_of_the_very_name_is_replaced(fexec: Any, tmp_path: Path) -> None:
-    """As local ROOT's own Snapshot would, but only when asked to."""
+    """A file of the very name is replaced, as by local ROOT's own Snapshot, but only when asked to."""
     local("skim.root")
     with pytest.raises(OutputError, match=r"there is a file of the name .*/skim.root already(.|\n)*skim.root"):
         write(fexec, "skim.root", overwrite=False)
@@ -235,8 +235,7 @@ def test_what_a_killed_driver_left_is_removed(fexec: Any, tmp_path: Path, by: st
 def test_an_interrupted_publication_is_finished_by_its_readers(
     fexec: Any, tmp_path: Path, may_write: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A driver that was killed between publishing and renaming leaves the new dataset, for whoever asks; nobody else's
-    file is touched by who finishes it."""
+    """A driver that is killed before it renames leaves the new dataset to whoever asks, and touches no other file."""
     write(fexec, "skim.root", version=1)
     for number in range(2):
         os.link(f"{tmp_path}/skim_{number}.root", f"{tmp_path}/skim_0123abc0_0000{number}.root.rdf_lithops-part")
@@ -254,8 +253,7 @@ def test_an_interrupted_publication_is_finished_by_its_readers(
 
 
 def test_a_part_that_comes_too_late_replaces_nothing(fexec: Any, tmp_path: Path) -> None:
-    """A call that was given up may deliver once more when the dataset is there: readers do not notice, and the
-    next run takes it away."""
+    """What a call delivers that was given up is not noticed by readers, and the next run takes it away."""
     write(fexec, "skim.root", version=1)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     late = json.loads((tmp_path / END).read_text())["files"][1]["staged"]
@@ -272,8 +270,7 @@ def test_a_part_that_comes_too_late_replaces_nothing(fexec: Any, tmp_path: Path)
     [("folder", 8), *(pytest.param(name, 8, marks=pytest.mark.slow) for name in ("s3", "xrootd", "webdav"))],
 )
 def test_killed_at_each_step(name: str, kills: int, tmp_path: Path) -> None:
-    """All along the way of a driver that overwrites: whatever it was doing when it was killed, there is the old dataset or
-    the new one, and the next run leaves nothing else. `make overwrite` has all the steps."""
+    """Whenever a driver that overwrites is killed, the old dataset is there or the new; the next run leaves nothing else."""
     tmp_path.chmod(0o755)  # servers have users of their own
     try:
         with overwrite.place(name, tmp_path) as made:

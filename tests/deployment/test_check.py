@@ -254,8 +254,7 @@ def test_deploy_takes_changed_settings(attempt: Attempt) -> None:
 
 @pytest.mark.skipif(not can_snapshot(), reason="needs the rights of root, for namespaces of processes")
 def test_deploy_takes_a_snapshot(attempt: Attempt) -> None:
-    """One line of the configuration, and `runtime deploy` publishes a version with a snapshot; without the line it goes.
-    `check` misses it before, and finds it after."""
+    """One line of the configuration has `runtime deploy` publish a snapshot; `check` tells whether it is there."""
     attempt.settings["aws_lambda"]["snapstart"] = True
     missing = wrong(attempt.findings())
     assert "has no published version" in missing["snapshot"]

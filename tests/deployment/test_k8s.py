@@ -116,7 +116,7 @@ def submits() -> bool:
 
 
 def test_an_image_that_is_missing(executor: Callable[..., Any], cluster: tuple[Cluster, Path]) -> None:
-    """Of which Lithops knows nothing yet: the error names it, long before the job's time is over in which Lithops asks."""
+    """An image that Lithops knows nothing of is named in the error, long before the job's time is over."""
     cluster[0].missing, cluster[0].hurry = True, 50.0  # 600 s of that job
     name = f"docker.io/nobody/rdf_lithops:{os.urandom(4).hex()}"
     options = {**QUICK, "start_s": 2.0, "attempts": 1}
@@ -137,8 +137,7 @@ def test_an_image_that_is_missing(executor: Callable[..., Any], cluster: tuple[C
 def test_an_image_that_was_there(
     limit: dict[str, float], said: str, executor: Callable[..., Any], cluster: tuple[Cluster, Path]
 ) -> None:
-    """Lithops knows what it has, and waits for its master pod without end; the run does not, and ends what it began. The
-    next run says why it cannot begin; once the image is there again it does, and nothing of the other one has run."""
+    """A run whose image has gone does not wait without end, and leaves nothing that runs once the image is there again."""
     fexec = executor()
 
     def total(**options: Any) -> float:
@@ -187,8 +186,7 @@ def test_a_master_whose_time_is_over(
 def test_a_range_that_the_master_hands_out_too_late(
     executor: Callable[..., Any], cluster: tuple[Cluster, Path], tmp_path: Path
 ) -> None:
-    """Lithops' master counts a call as given although the pod has stopped listening (0.1 s): nobody begins it, and after
-    ``start_s`` it runs again."""
+    """A call that Lithops' master has given to a pod that no longer listens runs again after ``start_s``."""
     frame = ROOT.RDataFrame(10, executor=executor(max_workers=1), npartitions=2, options={**QUICK, "ranges_per_call": 1})
     total = frame.Define("one", "1").Sum("one")
 

@@ -51,8 +51,7 @@ def bins(histogram: Any) -> list[float]:
 
 
 def test_dimuon_equals_local(aws: lithops.FunctionExecutor, aws_service: Service, muons: list[str]) -> None:
-    """Eight calls: bin by bin equal to local RDataFrame, cold and warm; ROOT starts once per environment, before its
-    first event."""
+    """Bin by bin equal to local RDataFrame, cold and warm; ROOT starts once per environment, before its first event."""
     expected = bins(dimuon(muons).GetValue())
     before = len(aws_service.invocations)
     assert expected == bins(dimuon(muons, aws).GetValue())
@@ -210,8 +209,7 @@ def readable(body: bytes) -> bytes:
 def test_a_budget_pays_for_backups_and_merging(
     aws: lithops.FunctionExecutor, aws_service: Service, standing_lambda: Standing, tmp_path: Path
 ) -> None:
-    """A Snapshot whose last range is late, and whose files are merged, with a budget: it holds for all that was invoked; a
-    little less than the ceiling shortens calls, and a budget that pays for nothing invokes nothing."""
+    """A budget holds for backups and merging, too; one that pays for nothing invokes nothing."""
     shared = Path(str(standing_lambda.service.places.volume))
     shared.chmod(0o1777)  # containers have another user
     mark = shared / f"{tmp_path.name}-slept"

@@ -88,8 +88,7 @@ def test_key_and_credentials_travel_apart(
     registries: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The ROOT process there has the credentials; no object, event, log or file has them. The key is in the events alone,
-    and not in Lithops' debug log, which prints a call's variables."""
+    """The ROOT process has the credentials; no object, event, log or file has them, and their key is in the events alone."""
     ROOT.RDF.Distributed.DistributeCppCode(READ_TOKEN)
     logger = logging.getLogger("lithops")
     logger.setLevel(logging.DEBUG)

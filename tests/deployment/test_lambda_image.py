@@ -26,8 +26,7 @@ def needs_containers() -> None:
 
 
 def test_quota_of_four_with_32_calls(aws: lithops.FunctionExecutor, aws_service: Service) -> None:
-    """32 calls at once on a quota of four, 429 answers and an event that comes twice among them: the right answer, and
-    never more than four at a time."""
+    """32 calls on a quota of four, with 429 answers and an event that comes twice: the right answer, four at a time."""
     aws_service.script({3: "throttle", 4: "throttle", 9: "throttle", 20: "twice"})
     assert 1000 == count(aws, 32)
     assert 3 == aws_service.throttled

@@ -48,8 +48,7 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 def test_nothing_outlives_a_killed_program(tmp_path: Path) -> None:
-    """A program is killed while its environment is frozen, and has a process of a session of its own: all of it ends, and
-    the stand-in's folder goes."""
+    """When its program is killed, the stand-in's frozen environments end, with processes in sessions of their own."""
     mark = os.urandom(8).hex()
     (tmp_path / "sleeper.py").write_text(HANDLER)
     tmp_path.chmod(0o755)  # a container's user is not ours

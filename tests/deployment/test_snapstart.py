@@ -110,8 +110,7 @@ def bins(histogram: Any) -> list[float]:
 
 @needs_namespaces
 def test_copies_of_a_snapshot_give_the_same_answer(lambdas: Standing) -> None:
-    """A query whose calls run in restored environments is equal to local RDataFrame; its calls went through the alias; the
-    report says that workers were restored, which of them ran what, and that they began after they were asked for."""
+    """A query in restored environments equals local RDataFrame, and the report says which workers were restored."""
     booked = spectrum(lambdas.executor)
     before = len(lambdas.service.requests)
     assert bins(spectrum().GetValue()) == bins(booked.GetValue())
@@ -145,8 +144,7 @@ def test_random_numbers_are_those_of_any_worker(lambdas: Standing) -> None:
 
 @needs_namespaces
 def test_copies_are_nobodys_twin(lambdas: Standing) -> None:
-    """Two copies that work at the same time have the same process id, and other random numbers, temporary names, UUIDs and
-    seeds from 0; each has a name, the right time, and no keys in its variables."""
+    """Two copies that work at the same time have other random numbers, names and UUIDs, the right time, and no keys."""
     client = boto3.client("lambda")
     name = lambdas.executor.compute_handler.backend._format_function_name(account.RUNTIME, 1769)
 

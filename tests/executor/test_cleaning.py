@@ -183,8 +183,7 @@ with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
 
 
 def test_a_ctrl_c_that_is_dropped_ends_the_run(tmp_path: Path) -> None:
-    """An interrupt whose exception ends where it meets Python, in a finaliser here, in a call from C++ elsewhere, still ends
-    the run: with KeyboardInterrupt, and nothing left."""
+    """An interrupt that Python drops in a finaliser, or C++ in a call, still ends the run, and nothing is left."""
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     (tmp_path / "tmp").mkdir()
     command = [sys.executable, "-W", "ignore", "-c", DROPPED, str(LOCALHOST_CONFIG)]
@@ -246,8 +245,7 @@ with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
 
 @pytest.mark.parametrize("warm", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_key_of_a_killed_run_does_not_stay(tmp_path: Path, warm: bool) -> None:
-    """While a run with credentials lasts, its key is a private file that gc leaves alone; when its driver is killed, the key
-    goes with the driver's ROOT process, or, where it has none, with the next gc."""
+    """A run's key is a private file; when its driver is killed it goes with the ROOT process, or with the next gc."""
 
     def keys() -> list[str]:
         return [name for name in files(tmp_path / "tmp") if "rdf_lithops-key-" in name]

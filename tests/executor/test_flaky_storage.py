@@ -110,8 +110,7 @@ def is_driver(agent: str) -> bool:
 @pytest.mark.parametrize("own", ["as if elsewhere"], indirect=True)
 @pytest.mark.parametrize("when", ["while calls run", "before they are submitted"])
 def test_a_network_that_is_away(own: lithops.FunctionExecutor, proxy: flaky_proxy.FlakyProxy, when: str) -> None:
-    """The driver's network is away for several times as long as a call may be silent, and its calls work on: the run waits,
-    no call begins a second time, and the bits are those of an undisturbed run."""
+    """The driver's network is away and its calls work on: no call begins twice, and the bits are those of a quiet run."""
     lasting = Outage(proxy, OUTAGE_S)
     begun: list[int] = []
 

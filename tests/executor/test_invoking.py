@@ -46,7 +46,7 @@ def test_the_reason_is_not_lost_behind_headers() -> None:
 
 
 def test_another_error_is_quoted() -> None:
-    """As it is."""
+    """An error of any other kind is quoted as it is."""
     assert "Invalid account" in explain(RuntimeError("sbatch: Invalid account or account/partition combination"))
 
 

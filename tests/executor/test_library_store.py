@@ -86,8 +86,7 @@ def session(storage: Storage, local: bool = False) -> Any:
 
 
 def test_workers_elsewhere_get_what_was_compiled_here(cache: Path, tmp_path: Path) -> None:
-    """A new worker on Lambda has Cling instantiate what no library of the driver's machine has, and nothing else; the
-    answers are right."""
+    """A new worker on Lambda has Cling instantiate what no library of the driver's machine has, and nothing else."""
     places = Places(None, variables={"XDG_CACHE_HOME": str(tmp_path / "worker")})
     with standing(places, quota=1) as made:
         frame = ROOT.RDataFrame(100, executor=made.executor, npartitions=1, options={"instantiations": "use"})
@@ -125,8 +124,7 @@ def test_what_is_missing_is_made_when_the_program_ends(
 
 
 def test_a_library_is_stored_once(cache: Path) -> None:
-    """Each library is put into the storage once, whatever number of queries and programs come after; what is new there
-    goes, too. What lies there is what a worker gets."""
+    """However many queries and programs come, each library is stored once; what lies there is what a worker gets."""
     storage, options = Storage(), Options()
     ours = session(storage)
     first = library_store.offered(ours, options)
@@ -262,8 +260,7 @@ def cached(*arguments: str) -> click.testing.Result:
 
 
 def test_what_lies_in_a_storage_is_listed_checked_and_cleared(elsewhere: tuple[str, Any], cache: Path) -> None:
-    """With --config the verbs of ``cache`` are about a storage: build puts what is here there, list says what it is, check
-    says what is damaged, and clear removes that and nothing of anybody else's."""
+    """With --config the verbs of ``cache`` are about a storage, and clear removes nothing of anybody else's."""
     config, storage = elsewhere
     assert 1 == library_store.put(storage, str(cache))
     listed = json.loads(cached("list", "--config", config, "--json").stdout)
@@ -299,8 +296,7 @@ def test_what_lies_in_a_storage_is_listed_checked_and_cleared(elsewhere: tuple[s
 def test_no_compiler_runs_on_a_login_node(
     backend: str, variable: str | None, expected: bool, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A driver whose calls a batch system runs makes no libraries when it ends, nor before its calls, unless it is a job
-    itself; any other driver does."""
+    """A driver whose calls a batch system runs makes no libraries, unless it is a job itself; any other driver does."""
     for name in OF_A_JOB:
         monkeypatch.delenv(name, raising=False)
     if variable is not None:

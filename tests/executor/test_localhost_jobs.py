@@ -73,8 +73,7 @@ def test_a_job_that_was_between_queue_and_process(clock: Clock) -> None:
 
 @pytest.mark.parametrize(("version", "key"), [("v1", "abc-1-M007"), ("v2", "abc-2-M007")])
 def test_complaints_about_jobs_that_were_stopped(version: str, key: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Lithops' own words for a process that failed, with what it printed, are kept back for a job of ours that was stopped,
-    and for no other."""
+    """Lithops' words for a process that failed are kept back for a job that we have stopped, and for no other."""
     lithops_localhost: Any = importlib.import_module(f"lithops.localhost.{version}.localhost")
     caplog.set_level(logging.DEBUG)
     lithops_localhost.logger.propagate, before = True, lithops_localhost.logger.propagate

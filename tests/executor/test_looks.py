@@ -25,8 +25,7 @@ def looks(took_s: float, expected_s: float) -> list[float]:
 @pytest.mark.parametrize("expected_s", [0.0, 0.3, 5.0, 60.0])
 @pytest.mark.parametrize("share", [0.1, 0.8, 1.0, 1.3, 4.0])
 def test_an_end_is_seen_soon_and_few_looks_are_paid_for(expected_s: float, share: float) -> None:
-    """A call that ends about when it was expected is seen within a tenth of that time, any other within half a second, and
-    what is asked meanwhile stays in proportion."""
+    """An end is seen within half a second, an expected one within a tenth of its time, and few looks are paid for."""
     took_s = (expected_s or 2.0) * share
     found = looks(took_s, expected_s)
     pauses = [later - earlier for earlier, later in itertools.pairwise(found)]
@@ -45,8 +44,7 @@ def test_what_has_just_changed_is_looked_at_again_soon() -> None:
 
 @pytest.mark.parametrize("cost_s", [0.001, 0.02, 0.2])
 def test_looks_that_take_long_are_rare(cost_s: float) -> None:
-    """Looks take a thirtieth of the driver's time once calls end, and much less before; a run that has just begun is looked
-    at soon all the same."""
+    """Looks take a thirtieth of the driver's time once calls end, and less before, but a run's begin is seen soon."""
     assert cost_s / rest_s(cost_s, 100.0, True) <= 0.03 + 1e-9
     assert rest_s(cost_s, 100.0, True) < rest_s(cost_s, 100.0, False) <= 10.0
     assert rest_s(cost_s, 0.0, False) <= LONGEST_S

@@ -65,8 +65,7 @@ def test_a_call_that_always_breaks_ends_the_copy(watchful: lithops.FunctionExecu
 def test_an_environment_killed_in_mid_copy(
     aws: lithops.FunctionExecutor, aws_service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On Lambda, an environment dies in mid-copy and its event is not delivered again: nobody hears of that call any more,
-    and the copy is complete all the same."""
+    """On Lambda an environment dies in mid-copy, and nobody hears of its call again: the copy is complete all the same."""
     monkeypatch.setattr(service, "EVENT_DELIVERIES", 1)
     monkeypatch.setitem(aws.config, "rdf_lithops", {"beat_s": 0.5, "silence_s": 5.0, "start_s": 60.0, "backoff_s": 0.0})
     folder = Path(aws_service.places.volume)
@@ -130,7 +129,7 @@ def test_a_source_is_never_its_own_target(how: str, fexec: Any, tmp_path: Path) 
 
 
 def test_files_of_others_stay_in_s3(s3_here: S3, fexec: Any, tmp_path: Path) -> None:  # noqa: F811
-    """So it is in S3: an object that no manifest knows, one that was changed, and the source itself stay."""
+    """In S3, too, an object that no manifest knows, one that was changed, and the source itself stay."""
     source = written(tmp_path, 0.3)
     with s3_here.bucket() as bucket, contextlib.closing(s3_here.client()) as client:
         place, target = {"Bucket": bucket, "Key": "copy/large.root"}, f"s3://{bucket}/copy"

@@ -110,7 +110,7 @@ def test_options_of_a_data_frame_are_those_of_its_processes(tmp_path: Path) -> N
 
 
 def test_options_of_a_data_frame_go_before_those_of_the_configuration(tmp_path: Path) -> None:
-    """So it is where the configuration says otherwise."""
+    """Where the configuration says otherwise, the processes have the options of the data frame."""
     assert not said(tmp_path, {"keep_warm": False}, {"keep_warm": True, "idle_limit_s": 2.0})["kept"]
 
 

@@ -70,7 +70,7 @@ def test_a_status_that_is_none(status: Any) -> None:
 
 
 def test_a_call_that_has_begun() -> None:
-    """Has not ended."""
+    """A call that has begun has not ended."""
     assert read_status({"type": "__init__"}, nothing) is None
 
 

@@ -127,7 +127,7 @@ def saved(tmp_path: Path) -> str:
 
 
 def test_a_saved_report_is_shown(saved: str) -> None:
-    """As text, as the JSON that it is, from a file or from standard input."""
+    """A report is shown as text or as the JSON that it is, from a file or from standard input."""
     runner = click.testing.CliRunner()
     assert f"{report_of(quiet_run())}\n" == runner.invoke(main, ["report", saved]).output
     shown = runner.invoke(main, ["report", "-", "--json"], input=Path(saved).read_text())

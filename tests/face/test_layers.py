@@ -241,9 +241,7 @@ def test_only_two_modules_make_transfers() -> None:
 
 
 def test_the_far_side_needs_only_what_every_worker_has() -> None:
-    """The worker's folders import the standard library and ROOT (NumPy comes with it); what opens credentials, which Lithops
-    itself requires; what Lithops uses for S3 and http; in one module, what reads remote data; on Lambda, its runtime
-    client's hooks. No other package must be installed there."""
+    """The worker's folders import the standard library, ROOT and what the list below has, and nothing else."""
     allowed = ("rdf_lithops", "ROOT", "numpy", "cryptography", "boto3", "botocore", "urllib3", "obstore")
     wrong = {
         (name_of(path), name)

@@ -72,8 +72,7 @@ def test_a_certificate_of_a_stranger(web: Web, files: datasets.Datasets) -> None
 def test_a_bearer_token(
     web: Web, files: datasets.Datasets, fexec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An https server that asks for a token gets the user's, on the driver and from workers; one that does not, or that
-    anybody can listen to, gets none; and without it the refusal says what to do."""
+    """An https server that asks for a token gets the user's; no other server does, and a refusal says what to do."""
     monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.certificate))
     object_stores.give_up_stores()  # other tests have met this server
     (web.root / "protected").mkdir(exist_ok=True)

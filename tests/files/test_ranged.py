@@ -107,8 +107,7 @@ def expected(web: Web, files: datasets.Datasets) -> dict[str, Any]:
 def test_remote_files_are_the_same_with_and_without_a_library(
     order: str, web: Web, files: datasets.Datasets, tmp_path: Path
 ) -> None:
-    """Trees and RNTuples have the bits of local ones, and errors their words, whether a compiler or Cling has compiled what
-    opens them, and whenever ROOT reads its own plug-ins, which would open the same URLs; files may be open at the end."""
+    """Remote files have the bits of local ones, and errors their words, whoever has compiled what opens them."""
     has_library = os.environ[library.VARIABLE] != library.OFF
     if order == "plug-ins first" and has_library:
         found, home = answers(web, files, tmp_path / "with", order)

@@ -59,8 +59,7 @@ def own_fexec() -> Iterator[lithops.FunctionExecutor]:
 @pytest.mark.parametrize("status", KINDS)
 @pytest.mark.parametrize("form", ["tree", "rntuple"])
 def test_refused_in_the_middle(form: str, status: int, server: Refusing, own_fexec: lithops.FunctionExecutor) -> None:
-    """A server that refuses part of a file's data: an error that names the file and says why, of a kind that is not tried
-    again, and the next query over another file is answered."""
+    """A server that refuses part of a file is an error that names the file and is not tried again; other files are read."""
     name = f"{form}_a.root"
     middle = (server.folder / name).stat().st_size // 4
     server.refuse(name, middle, middle + MIDDLE_BYTES, status)
@@ -78,7 +77,7 @@ def test_refused_in_the_middle(form: str, status: int, server: Refusing, own_fex
 def test_refused_where_a_file_begins_or_ends(
     form: str, which: str, where: str, server: Refusing, own_fexec: lithops.FunctionExecutor
 ) -> None:
-    """So does a file of a chain whose header or footer is refused: the first, and the next, which comes in mid-loop."""
+    """A file of a chain whose header or footer is refused is an error of the data, too: the first, and one in mid-loop."""
     name = f"{form}_{which}.root"
     size = (server.folder / name).stat().st_size
     server.refuse(name, *((0, HEAD_BYTES) if where == "head" else (size - HEAD_BYTES, size)), 403)
@@ -89,8 +88,7 @@ def test_refused_where_a_file_begins_or_ends(
 
 
 def test_refused_and_tried_again(server: Refusing, own_fexec: lithops.FunctionExecutor) -> None:
-    """A refusal that may pass (the server is out of order) is tried as often as the options say, and then told as that of
-    the data."""
+    """A refusal that may pass is tried as often as the options say, and then told as that of the data."""
     name = "rntuple_a.root"
     middle = (server.folder / name).stat().st_size // 4
     server.refuse(name, middle, middle + MIDDLE_BYTES, 418)

@@ -139,8 +139,7 @@ def test_specification_over_s3(s3_here: S3, bucket: Bucket, files: datasets.Data
 
 
 def test_a_second_query_moves_nothing(s3_here: S3, bucket: Bucket, fexec: Any, tmp_path: Path) -> None:
-    """What a machine has read is there for the next query, also where another slot asks: only the version is asked for, one
-    byte a file."""
+    """What a machine has read is there for the next query, in any slot: only the version is asked for, one byte a file."""
     path = datasets.write_main_file(tmp_path / "own.root", 0, 3000)
     url = bucket.put("cached/own.root", path)
     first = results(ROOT.RDataFrame("events", url, executor=fexec, npartitions=2))
@@ -241,8 +240,7 @@ def test_nobody_there(s3_here: S3, fexec: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_keys_are_given_up(s3: S3, bucket: Bucket, tmp_path: Path) -> None:
-    """A reader lets go of keys when nobody is granted anything any more: a grant that has ended opens nothing, and the next
-    one is served as the first."""
+    """A reader lets go of keys when nobody is granted anything any more, and serves the next grant as the first."""
     url, folder = bucket.url("data/main_a.root"), str(tmp_path)
     with contextlib.closing(access.hold(folder, {})) as control:
         for _ in range(2):
@@ -309,8 +307,7 @@ PLACES = ["s3", "anonymous", *(pytest.param(kind, marks=pytest.mark.slow) for ki
 
 @pytest.mark.parametrize("place", PLACES, indirect=True)
 def test_the_same_program_everywhere(place: list[str], sample: list[str], fexec: Any) -> None:
-    """The dimuon spectrum and its cut flow over S3, nginx with and without TLS, presigned URLs, XRootD in all its kinds and
-    XrdHttp are, in every bin, those of local files and local RDataFrame."""
+    """Over S3, nginx, presigned URLs, XRootD and XrdHttp the dimuon spectrum and its cut flow are local RDataFrame's."""
     expected = demo.measure(lambda: ROOT.RDataFrame(demo.TREE, sample))
     assert expected.entries > 0
     assert [] == demo.differences(

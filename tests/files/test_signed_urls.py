@@ -172,8 +172,7 @@ def test_secrets_of_urls_are_nowhere(
     talkative: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """By each road the answer is the local one. In mid-run and afterwards the secret is in no file but the private one of
-    the ROOT process, in no argument or environment, in no log; and neither in the plan, nor in the report."""
+    """By each road the answer is the local one, and the secret is in no plan, report, log, argument or file but one."""
     secrets, temporary = shapes(signed.secrets), Path(tempfile.gettempdir())
     expected = framed(road, files.main, files.friends, tmp_path).Sum("what").GetValue()
     given = framed(road, signed.of(files.main), signed.of(files.friends), tmp_path, executor=own_fexec, npartitions=2)
@@ -248,8 +247,7 @@ def test_patterns_with_a_token(
     files: Datasets,
     own_fexec: lithops.FunctionExecutor,  # noqa: F811
 ) -> None:
-    """A token behind a name is no part of a pattern, and behind a pattern it goes with each file; if nothing matches, the
-    error does not have it."""
+    """A token behind a pattern goes with each file that matches; if nothing matches, the error does not have it."""
     server = xrootd("anonymous")
     for path in files.main:
         server.put(path)
@@ -298,6 +296,6 @@ def test_snapshots_take_no_signed_targets(target: str, own_fexec: lithops.Functi
 
 
 def test_variables_that_travel_hold_no_password() -> None:
-    """Of the user's environment, none with a password in its URL is sent along."""
+    """No variable of the user's environment that has a password in its URL is sent along."""
     given = {"AWS_ENDPOINT_URL": "https://user:SECRET@host", "AWS_REGION": "here"}
     assert {"AWS_REGION": "here"} == dataset.variables(given)

@@ -129,7 +129,7 @@ def test_a_shelf_is_checked(tmp_path: Any) -> None:
 
 
 def test_a_sum_goes_where_its_partials_are(tmp_path: Any) -> None:
-    """To the same folder of the storage; nowhere, if no partial was on a shelf; what is no result yet stays."""
+    """A sum goes to the folder of its partials; nowhere, if none was on a shelf; what is no result yet stays."""
     storage, large = Folder(tmp_path), pack(Envelope((0,), 1, "6.40", b"a" * 100))
     assert shelf_of([unpack(large)]) is None
     found = shelf_of([unpack(large), unpack(Shelf("run/partials", 10).put(large, storage))])
@@ -292,8 +292,7 @@ def test_what_one_reducer_handed_on_is_told(fexec: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_a_tree_begins_without_a_reducer(aws: Any) -> None:
-    """Where a reducer that only hands on would be paid, there is none: the rounds of the tree begin when calls have ended,
-    and give the bits that they give on this machine."""
+    """Where a reducer that only hands on would be paid there is none, and the tree has the bits of this machine."""
 
     def sums(executor: Any) -> tuple[float, list[Any]]:
         frame = ROOT.RDataFrame(100, executor=executor, npartitions=5, options=SMALL)
@@ -312,8 +311,7 @@ def test_a_tree_begins_without_a_reducer(aws: Any) -> None:
 
 @pytest.mark.parametrize("graphs", [1, 2])
 def test_a_reducer_is_handed_what_the_driver_has(aws: Any, aws_service: Any, graphs: int) -> None:
-    """On Lambda nobody pays a reducer for fetching small partials that the driver has read: once it has begun no status
-    of a call is read any more, and the value is local ROOT's."""
+    """On Lambda a reducer reads no status of a call whose small partial the driver has, and the value is local ROOT's."""
 
     def framed() -> Any:
         return ROOT.RDataFrame(100, executor=aws, npartitions=5, options={"ranges_per_call": 1})

@@ -36,8 +36,7 @@ def summed(histogram: Any) -> list[float]:
 @pytest.mark.parametrize("npartitions", [1, 2, 4])
 @pytest.mark.parametrize("operation", BOOKED)
 def test_weights_that_cancel_in_a_range(operation: str, npartitions: int, fexec: Any) -> None:
-    """Mean and standard deviation of a histogram or profile are local ROOT's: ROOT's merge takes the centres of bins for the
-    values of a range whose weights cancel."""
+    """Mean and standard deviation are local ROOT's also where the weights of a range add up to nothing."""
     local = columns(ROOT.RDataFrame(8))
     distributed = columns(ROOT.RDataFrame(8, executor=fexec, npartitions=npartitions))
     expected, found = (getattr(frame, operation)(*BOOKED[operation]) for frame in (local, distributed))

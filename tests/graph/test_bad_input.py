@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ def test_zero_entries(fexec: Any) -> None:
     frame = ROOT.RDataFrame(0, executor=fexec, npartitions=2)
     count, histogram = frame.Count(), frame.Define("x", "1.0").Histo1D(("h", "", 4, 0, 4), "x")
     assert (0, 0.0) == (count.GetValue(), histogram.GetEntries())
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda frame: frame.Sum("nosuch"), lambda frame: frame.Histo1D(("h", "", 2, 0, 2), "nosuch")]
+)
+def test_a_wrong_graph_is_a_runtime_error(fexec: Any, files: Datasets, wrong: Callable[[Any], Any]) -> None:
+    """Programs catch what DistRDF ends in when a graph is wrong, a RuntimeError: so they do when it is seen at booking."""
+    frame = ROOT.RDataFrame("events", files.main, executor=fexec, npartitions=2)
+    with pytest.raises(RuntimeError, match="nosuch"):
+        wrong(frame).GetValue()
 
 
 @pytest.mark.filterwarnings("default")  # ROOT warns, too

@@ -56,8 +56,7 @@ def told(item: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_what_is_run_is_what_distrdf_would_run(files: Datasets, fexec: Any, source: str) -> None:
-    """Ranges, nodes, data frames and reducer are DistRDF's, of each kind of dataset; only the user's set-up is not in the
-    mapper, as it travels apart."""
+    """Of each kind of dataset, ranges, nodes, data frames and reducer are DistRDF's; the user's set-up travels apart."""
     frame = frame_of(source, files, fexec)
     booked = frame.Filter("x > 2").Histo1D(("h", "", 10, 0.0, 12.0), "x"), frame.Count()
     head = head_of(frame)

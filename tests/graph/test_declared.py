@@ -189,8 +189,7 @@ def test_compiled_macros_and_libraries(fexec: Any, tmp_path: Path, tag: str) -> 
 
 
 def test_values_that_change(fexec: Any, tag: str) -> None:
-    """A variable that was declared and has been given another value since, by Python or by a call, has it on workers:
-    numbers, truth values, texts, vectors, in a namespace; and again when it changes between two queries."""
+    """A variable that was declared, and has another value since, has it on workers, and again when it changes once more."""
     ROOT.gInterpreter.Declare(
         f"""
         enum class Kind_{tag} {{ one, two }}; Kind_{tag} kind_{tag} = Kind_{tag}::one;
@@ -238,8 +237,7 @@ def test_what_is_given_again_keeps_its_place(fexec: Any, tmp_path: Path, tag: st
 
 @pytest.mark.parametrize("first", ["from cppyy import gbl", "ROOT.Numba", "ROOT.gInterpreter", "import cppyy.ll"])
 def test_whatever_brings_root_up(first: str) -> None:
-    """What the program declares is seen, and nothing of what cppyy does for itself, however the program comes to ROOT first:
-    by cppyy, as correctionlib does, or by Numba."""
+    """What the program declares is seen, and nothing of cppyy's own, whether cppyy, Numba or ROOT comes first."""
     if first == "ROOT.Numba":
         pytest.importorskip("numba")
     program = f"""

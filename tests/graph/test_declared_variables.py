@@ -74,8 +74,7 @@ def given(spelling: str, folder: Path, tag: str) -> None:
     ],
 )
 def test_variables_of_files(spelling: str, fexec: Any, tmp_path: Path, tag: str) -> None:
-    """What Python, a statement and a call have set is so on workers, in namespaces too, and again when it changes; an object
-    that a statement has made is there."""
+    """What Python, a statement and a call have set is so on workers, in namespaces too, and again when it changes."""
     given(spelling, tmp_path, tag)
     expression = f"all_{tag}(rdfentry_)"
     before = total(expression)
@@ -95,8 +94,7 @@ def test_variables_of_files(spelling: str, fexec: Any, tmp_path: Path, tag: str)
 
 
 def test_changes_that_do_not_travel(fexec: Any, tag: str, caplog: Any) -> None:
-    """An object that cannot be sent, and that Python or a call has changed, is told of, once; not what a statement does that
-    workers repeat, and nothing where nothing has changed."""
+    """An object that cannot be sent and has changed is told of, once; where nothing has changed nothing is said."""
     ROOT.gInterpreter.Declare(
         f"""
         class Box_{tag} {{ double *held = nullptr; public: void put(double x) {{ held = new double(x); }}

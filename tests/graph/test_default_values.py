@@ -26,8 +26,7 @@ if __name__ == "__main__":
 
 
 def test_defaults_of_several_types_in_one_process(tmp_path: Path) -> None:
-    """A default is of its own type, also where another graph of the process had one of another: PyROOT takes that, and ROOT
-    reads a column of whole numbers as one of doubles."""
+    """A default is of its own type, also where another graph of the process had one of another type."""
     write(tmp_path / "d.root", 4, d="rdfentry_ + 0.5")
     write(tmp_path / "i.root", 4, i="(int)rdfentry_")
     write(tmp_path / "without.root", 2, x="1")
@@ -61,7 +60,7 @@ def test_a_type_in_brackets(kind: str, given: Any, npartitions: int, fexec: Any,
 
 @pytest.mark.parametrize(("kind", "value"), [("UInt_t", 1), ("Long64_t", 1), ("float", 1.0), ("int", 1.0), ("double", 1)])
 def test_a_default_of_another_type(kind: str, value: float, fexec: Any, tmp_path: Path) -> None:
-    """Is refused, with what to write: local ROOT gives it to all entries."""
+    """A default of another type than its column is refused, with what to write: local ROOT gives it to all entries."""
     files = [write(tmp_path / "with.root", 4, x=f"{kind}(rdfentry_ % 3)"), write(tmp_path / "without.root", 2, y="1")]
     frame = ROOT.RDataFrame("t", files, executor=fexec, npartitions=2)
     with pytest.raises(rdf_lithops.PlanError, match=r"""column 'x', which is .*write DefaultValueFor\[".*"\]\("x", ...\)"""):

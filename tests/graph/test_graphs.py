@@ -51,8 +51,7 @@ def values(results: list[list[Any]]) -> list[bytes]:
 
 
 def test_the_bits_are_those_of_each_graph_alone(fexec: Any) -> None:
-    """Whatever runs beside a graph and however it is packed, its results have the bits that it has alone, random numbers
-    too; the run is one: one bar's events, one submission."""
+    """However graphs are packed into one run, the results of each have the bits that it has alone, random numbers too."""
     alone = booked(fexec)[1]
     expected = values(alone)
     frames, together = booked(fexec)
@@ -171,8 +170,7 @@ def numbers(booked: list[list[Any]]) -> list[list[float]]:
 
 @pytest.mark.parametrize("options", [{}, pytest.param({"warm": False}, marks=pytest.mark.slow)], ids=["warm", "cold"])
 def test_graphs_of_all_kinds_of_datasets(options: dict[str, Any], files: Datasets, fexec: Any) -> None:
-    """Entries, trees, friends, RNTuples, specifications and datasets without entries, all in one run: the numbers are local
-    RDataFrame's, whether a ROOT process is there or each call starts its own."""
+    """Entries, trees, friends, RNTuples, specifications and nothing at all, in one run: the numbers are local ROOT's."""
     expected = numbers(of_all_kinds(files))
     booked = of_all_kinds(files, executor=fexec, npartitions=3, options=options)
     before = jobs_of(fexec)
@@ -194,8 +192,7 @@ def test_graphs_of_many_partials_are_folded_by_trees(fexec: Any) -> None:
 
 
 def test_files_in_one_cluster_are_one_range(fexec: Any, tmp_path: Path) -> None:
-    """No range is empty: a small file of one cluster is one range, however many workers there are and ranges are asked for;
-    a file without entries is in the last one that there is."""
+    """No range is empty: a small file of one cluster is one range, however many workers and ranges there are."""
     paths = [str(tmp_path / f"{entries}.root") for entries in (100, 0, 50)]
     for path in paths:
         ROOT.RDataFrame(int(Path(path).stem)).Define("x", "rdfentry_").Snapshot("t", path, ["x"])
@@ -262,8 +259,7 @@ def test_what_a_call_of_several_units_hands_back() -> None:
 
 
 def test_the_error_of_many_graphs_fits_on_a_screen() -> None:
-    """65 failures, one of them of thousands of lines: at most 60 lines, the first in full, the others by kind, and a topic
-    that there is."""
+    """65 failures, one of thousands of lines, are 60 lines at most: the first in full, the others by kind."""
     first = rdf_lithops.RangeError("range 0 failed: spoilt", where="call 0", why="\n".join(["x" * 9000] * 3000))
     others = [rdf_lithops.RangeError(f"range {i} failed: no column named pt_{i}") for i in range(60)]
     rest = [rdf_lithops.PlanError(f"kind {chr(65 + i)}") for i in range(20)]

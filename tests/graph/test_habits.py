@@ -75,8 +75,7 @@ ROOT.make(sys.argv[1])
 
 @pytest.mark.filterwarnings("default")  # ROOT warns of the class, of which it has no dictionary
 def test_a_column_that_cling_cannot_link(fexec: Any, tmp_path: Path) -> None:
-    """After a column of constant texts, as uproot's issue 1043 has, Cling fails in whatever comes: a worker's process is
-    replaced, where local ROOT has to be started again."""
+    """A worker's process in which Cling fails in whatever comes is replaced, where local ROOT has to be started again."""
     name = str(tmp_path / "constant.root")
     subprocess.run([sys.executable, "-W", "ignore", "-c", MADE, name], check=True, **CAPTURED)
     given = {"executor": fexec, "npartitions": 1, "options": {"attempts": 1}}
@@ -271,8 +270,7 @@ def indexed(folder: Path) -> Any:
 
 @pytest.mark.parametrize("npartitions", [1, 5])
 def test_friends_with_an_index(npartitions: int, fexec: Any, tmp_path: Path) -> None:
-    """Entries of a friend are found by the index, in each range, as locally; those that it lacks are passed over or get a
-    default."""
+    """Entries of a friend are found by the index, in each range, as locally; those that it lacks too."""
     chain = indexed(tmp_path)
     found = []
     for given in ({}, {"executor": fexec, "npartitions": npartitions}):
@@ -361,8 +359,7 @@ def filled_histogram() -> Any:
 
 
 def test_objects_that_change(fexec: Any, request: pytest.FixtureRequest) -> None:
-    """What a declared variable holds when a graph is run is what workers read, objects and what pointers lead to included;
-    and again what it holds at the next run."""
+    """What a declared variable holds when a graph is run, objects and what pointers lead to, is what workers read."""
     ROOT.TLorentzVector()  # its library is loaded here, and not on workers
     tag = f"habit{id(request)}"
     local, ours = ROOT.RDataFrame(100), ROOT.RDataFrame(100, executor=fexec, npartitions=2)

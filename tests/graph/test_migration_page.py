@@ -78,7 +78,7 @@ def expected(folder: Path) -> list[float]:
 
 @pytest.mark.parametrize("program", programs(), ids=str)
 def test_a_program_of_the_page_runs(program: Program, folder: Path, expected: list[float]) -> None:
-    """As it stands there, in a process of its own, it fills the histogram that local RDataFrame fills."""
+    """Each program, as it stands there, fills the histogram that local RDataFrame fills, in a process of its own."""
     search = [str(REPOSITORY), *([checkout(program.variable)] if program.variable else [])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(search), "PYTHONSAFEPATH": "1"}
     command = [sys.executable, "-W", "ignore", "-c", program.code + PRINT_BINS]

@@ -182,8 +182,7 @@ def test_cached_columns(fexec: Any, files: Datasets) -> None:
 
 
 def test_what_a_range_or_a_type_would_change_in_silence(fexec: Any, files: Datasets) -> None:
-    """A Report beside a Range that stops local ROOT's reading, another type than the column's and other collections are
-    refused; an iteration over a Report goes over its cuts."""
+    """A Report beside a Range, a type that is not the column's and other collections are refused."""
     _, ours = frames(files, fexec)
     cut = ours.Filter("n == 3", "three")
     assert ["three"] == [str(each.GetName()) for each in cut.Report()]

@@ -84,7 +84,7 @@ def test_cell_for_cell(fexec: Any, entries: int, names: list[str]) -> None:
 
 
 def test_collections_of_two_sizes(fexec: Any) -> None:
-    """Are the error that they are locally: no weight is taken for another value."""
+    """Values and weights of two sizes are the error that they are locally: no weight is taken for another value."""
     frame = with_columns(ROOT.RDataFrame(60))
     with pytest.raises(Exception, match="containers of different sizes"):
         frame.Histo1D("some", "weights").GetValue()

@@ -98,7 +98,7 @@ def test_names_from_before_the_import(how: str) -> None:
 
 
 def test_functions_kept_from_before_the_import() -> None:
-    """So do RunGraphs and FromSpec, and what is given to workers is looked at under names from before."""
+    """RunGraphs, FromSpec and what gives code to workers are ours under names from before the import, too."""
     program = f"""
         import ROOT, lithops
         from ROOT.RDF import RunGraphs
@@ -119,8 +119,7 @@ def test_functions_kept_from_before_the_import() -> None:
 
 @pytest.mark.parametrize(("place", "keyword"), [("Dask", "daskclient"), ("Spark", "sparkcontext")])
 def test_constructors_of_other_schedulers(place: str, keyword: str, fexec: Any) -> None:
-    """A program whose constructor is called after another scheduler runs where its executor says, under ROOT's old keyword
-    with a warning."""
+    """A program that calls another scheduler's constructor runs where its executor says, under ROOT's old keyword too."""
     make = getattr(ROOT.RDF.Distributed, place).RDataFrame
     assert 7 == make(7, executor=fexec, npartitions=2).Count().GetValue()
     with pytest.warns(FutureWarning, match=f"{keyword}= is ROOT's old keyword"):

@@ -164,7 +164,7 @@ def test_results_are_those_of_local(fexec: lithops.FunctionExecutor, cut: str) -
 
 @pytest.mark.parametrize("cut", ["nothing anywhere", "nothing in the middle"])
 def test_results_that_are_built_anew(fexec: lithops.FunctionExecutor, cut: str) -> None:
-    """So are histograms of many dimensions and cut flows."""
+    """Histograms of many dimensions and cut flows are the local ones, whatever the ranges select."""
     local = said(booked_anew(ROOT.RDataFrame(ENTRIES), CUTS[cut]))
     for npartitions in (2, 5):
         frame = ROOT.RDataFrame(ENTRIES, executor=fexec, npartitions=npartitions)
@@ -184,7 +184,7 @@ def varied(frame: Any, cut: str, variations_for: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("cut", ["x < -100", "x > 60", "x < 12", "x == 31.5", "x < 1000"])
 def test_variations_are_those_of_local(fexec: lithops.FunctionExecutor, cut: str) -> None:
-    """So is each variation of each kind of result, also where one of them selects nothing and another does."""
+    """Each variation of each kind of result is the local one, also where one selects nothing and another does."""
     local = varied(ROOT.RDataFrame(ENTRIES), cut, ROOT.RDF.Experimental.VariationsFor)
     for npartitions in RANGES:
         frame = ROOT.RDataFrame(ENTRIES, executor=fexec, npartitions=npartitions)

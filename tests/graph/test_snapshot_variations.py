@@ -34,7 +34,7 @@ def values(frame: Any) -> list[int]:
     ids=["one range", "five in one call", "merged"],
 )
 def test_masks_are_those_of_local_rdataframe(fexec: Any, tmp_path: Path, npartitions: int, options: dict[str, Any]) -> None:
-    """In the files, and in the frame that Snapshot returns."""
+    """Masks are local RDataFrame's in the files, and in the frame that Snapshot returns."""
     expected = values(snapshot(ROOT.RDataFrame(100), str(tmp_path / "local.root")))
     frame = ROOT.RDataFrame(100, executor=fexec, npartitions=npartitions, options=options)
     written = snapshot(frame, "skim.root")

@@ -47,7 +47,7 @@ def test_kinds_of_columns(fexec: Any, value: str, weight: str) -> None:
 
 @pytest.mark.parametrize("weight", ["positive", "n", "b"])
 def test_weights_that_cannot_cancel(fexec: Any, weight: str) -> None:
-    """One run, in which ranges are filled by themselves."""
+    """Weights that cannot cancel take one run, in which ranges are filled by themselves."""
     expected = columns(ROOT.RDataFrame(COUNT)).Stats("x", weight)
     frame = ROOT.RDataFrame(COUNT, executor=fexec, npartitions=3)
     found = columns(frame).Stats("x", weight)
@@ -71,7 +71,7 @@ def test_in_run_graphs_and_behind_filters(fexec: Any) -> None:
 
 @pytest.mark.parametrize(("column", "varied"), [("x", "ROOT::RVecD{x - 1, x + 1}"), ("positive", "ROOT::RVecD{1., 2.}")])
 def test_variations_of_positive_weights(fexec: Any, column: str, varied: str) -> None:
-    """As local ROOT's, whichever varies."""
+    """Variations of positive weights are local ROOT's, whichever varies."""
 
     def booked(frame: Any) -> Any:
         return ROOT.RDF.Experimental.VariationsFor(columns(frame).Vary(column, varied, 2).Stats("x", "positive"))
@@ -85,7 +85,7 @@ def test_variations_of_positive_weights(fexec: Any, column: str, varied: str) ->
 
 @pytest.mark.parametrize(("column", "varied"), [("x", "ROOT::RVecD{x - 1, x + 1}"), ("w", "ROOT::RVecD{1., -1.}")])
 def test_variations_of_weights_that_cancel(fexec: Any, column: str, varied: str) -> None:
-    """Are refused, with what works."""
+    """Variations of weights that may cancel are refused, with what works."""
     node = columns(ROOT.RDataFrame(COUNT, executor=fexec, npartitions=3)).Vary(column, varied, 2)
     found = ROOT.RDF.Experimental.VariationsFor(node.Stats("x", "w"))
     with pytest.raises(rdf_lithops.PlanError, match=r"Stats: .*weights.*below 0.*Histo1D"):

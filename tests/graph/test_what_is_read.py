@@ -120,7 +120,7 @@ def test_global_ranges(entry_range: tuple[int, int], paths: list[str], fexec: An
 
 
 def test_a_global_range_behind_the_end_is_an_error(paths: list[str], fexec: Any) -> None:
-    """As locally, and before anything runs."""
+    """A range behind the last entry is an error, as locally, and before anything runs."""
     with pytest.raises(Exception, match="TTreeReader"):
         ROOT.RDataFrame(spec_of(paths, (60, 61))).Count().GetValue()
     with pytest.raises(PlanError, match="60 entries"):
@@ -236,8 +236,7 @@ def renamed(path: Path, name: str, key: str) -> str:
 @pytest.mark.parametrize("npartitions", [1, 2])
 @pytest.mark.parametrize("kind", ["tree", "array", "friend"])
 def test_changing_types_are_refused(kind: str, npartitions: int, first: str, fexec: Any, tmp_path: Path) -> None:
-    """A column of another type, or length, in a later file is an error that names it, however files fall into ranges: local
-    ROOT reads the wrong bytes. What the graph does not name may change."""
+    """A column of another type or length in a later file is an error that names it, however files fall into ranges."""
     types = [first, "double" if first == "int" else "int"]
     given = {"executor": fexec, "npartitions": npartitions}
     files = [str(tmp_path / f"{number}.root") for number in range(2)]
@@ -263,8 +262,7 @@ def test_changing_types_are_refused(kind: str, npartitions: int, first: str, fex
 
 @pytest.mark.parametrize("order", ["with first", "without first", "without alone"])
 def test_columns_that_some_files_do_not_have(order: str, fexec: Any, tmp_path: Path) -> None:
-    """DefaultValueFor, FilterAvailable and FilterMissing are what they are locally, also where a range has no file with
-    the column; where local RDataFrame fails, so do we."""
+    """DefaultValueFor, FilterAvailable and FilterMissing are what they are locally, wherever files lack the column."""
     both, one = write(tmp_path / "b.root", 20, x="1", y="(int)rdfentry_"), write(tmp_path / "o.root", 30, x="2")
     files = {"with first": [both, one, one], "without first": [one, both, one], "without alone": [one, one]}[order]
 
@@ -289,8 +287,7 @@ def test_columns_that_some_files_do_not_have(order: str, fexec: Any, tmp_path: P
 
 @pytest.mark.parametrize("kind", ["files", "specification", "friends"])
 def test_ranges_that_end_where_a_file_does(kind: str, fexec: Any, tmp_path: Path) -> None:
-    """A range from which a later file gets no entry does not fail over what that file does not have: as locally, where a
-    column that nobody computes may be missing."""
+    """A range that takes no entry of a later file does not fail over what that file does not have, as locally."""
     sizes = (1, 2, 3, 2)
     files = [write(tmp_path / f"{n}.root", sizes[n], x="1", **({} if n in (1, 2) else {"y": "2"})) for n in range(4)]
     friends = [write(tmp_path / f"friend{n}.root", sizes[n], z=f"(int)rdfentry_ + {10 * n}") for n in range(4)]

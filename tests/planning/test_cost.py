@@ -17,7 +17,7 @@ import rdf_lithops
 from rdf_lithops.planning.cost import Bill, Offer, Speeds, Work, default_calls, prices_of
 from rdf_lithops.planning.limits import limits_of
 from rdf_lithops.planning.outlook import Outlook
-from rdf_lithops.reporting import Call, Report
+from rdf_lithops.reporting import Call
 from rdf_lithops.reporting.experience import STAYS_WARM_S, Experience
 
 LAMBDA = Offer("aws_lambda", "eu-central-1", is_local=False, workers=100, memory_mib=2048, timeout_s=300.0)
@@ -154,10 +154,10 @@ def a_call(number: int, work: Work, truth: Speeds, vcpus: float, starts: bool, c
     return Call("map", number, 1, pid=number, began_at=NOW, ended_at=ended, seen_at=ended, parts=parts, cold=starts)
 
 
-def a_report(calls: list[Call], truth: Speeds) -> Report:
-    """Of a run of these calls, and a reducer."""
+def calls_of(calls: list[Call], truth: Speeds) -> list[Call]:
+    """Those of a run of these, and a reducer."""
     reduce = Call("reduce", 0, 1, began_at=NOW, ended_at=NOW + truth.fold_handling_s, seen_at=NOW + 9, parts={})
-    return Report("", "", NOW, 9.0, 1, (*calls, reduce), {})
+    return [*calls, reduce]
 
 
 NOW = 1_800_000_000.0
@@ -177,9 +177,9 @@ def test_a_second_run_is_predicted(works: list[Work], truth: Speeds, vcpus: floa
     experience = Experience()
     earlier = [number for number in range(len(works)) if not compiles[number]]  # workers that have run the graph already
     warm = [a_call(number, works[number], truth, vcpus, False, False) for number in earlier]
-    experience.learn("graph", {}, a_report(warm, truth), vcpus)
+    experience.learn("graph", {}, calls_of(warm, truth), vcpus)
     assert not experience.speeds("graph").is_measured, "works were not known"
-    experience.learn("graph", dict(enumerate(works)), a_report(calls, truth), vcpus)
+    experience.learn("graph", dict(enumerate(works)), calls_of(calls, truth), vcpus)
     learned = experience.speeds("graph")
     for call, work, start, new in zip(calls, works, starts, compiles, strict=True):
         assert call.worker_s == pytest.approx(learned.call_s(work, vcpus, start, new), rel=0.02, abs=0.15)
@@ -193,7 +193,7 @@ def test_workers_are_remembered() -> None:
     """A plan counts on workers that ended a call minutes ago, and on graphs that they have compiled; not for longer."""
     experience, truth = Experience(), Speeds()
     calls = [a_call(number, Work(10, 0, 0), truth, 1.0, True, True) for number in range(3)]
-    experience.learn("graph", {}, a_report(calls, truth), 1.0)
+    experience.learn("graph", {}, calls_of(calls, truth), 1.0)
     soon, late = NOW + 60.0, NOW + STAYS_WARM_S + 60.0
     assert (0, 0) == experience.begins("graph", 3, 100, soon)
     assert (0, 3) == experience.begins("another", 8, 3, soon)

@@ -79,8 +79,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_the_second_run_brings_what_the_first_compiled(cache: Path, tmp_path: Path) -> None:
-    """A graph runs once on Lambda, and its instantiations are known; the plan of the next run says that they are compiled
-    first, and so it is: a new worker has Cling compile no action, and the report says what was done before."""
+    """What a graph had compiled on Lambda is compiled here before its next run, whose plan and report say so."""
     places = Places(None, variables={"XDG_CACHE_HOME": str(tmp_path / "worker")})
     with standing(places, quota=1) as made:
         options = {"usd_per_gb_s": 10.0, "ranges_per_call": 1}  # so dear that whatever is spared is worth a wait

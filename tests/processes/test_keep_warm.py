@@ -79,8 +79,7 @@ def expected(offset: int) -> float:
 
 @pytest.mark.slow
 def test_the_next_program_finds_its_graph_compiled(tmp_path: Path) -> None:
-    """The second program runs in the slots of the first, where its graph is compiled; a changed graph is its own; one with
-    another environment has processes of its own. All of them end when nobody came for the idle limit."""
+    """The second program runs in the slots of the first; another graph or environment has its own, and idle ones end."""
     config = configuration(tmp_path, keep_warm=True, idle_limit_s=6.0)
     first, second = ran(config, 7), ran(config, 7)
     assert set(second["pids"]) <= set(first["pids"])
@@ -183,8 +182,7 @@ def parents(folder: Path) -> list[psutil.Process]:
 
 
 def test_two_programs_at_a_time(tmp_path: Path) -> None:
-    """Programs that share the process run beside each other: when one of them is killed the other ends with its answer, and
-    the next one is served."""
+    """Programs that share the process run beside each other; when one is killed, the other and the next are served."""
     config = configuration(tmp_path, keep_warm=True, idle_limit_s=60.0)
     with at_work(config, tmp_path / "one") as killed, at_work(config, tmp_path / "two", seed=7) as other:
         assert 1 == len(parents(tmp_path))

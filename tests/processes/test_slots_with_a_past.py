@@ -32,7 +32,7 @@ def test_a_graph_that_fails_for_what_ran_before(kind: str, npartitions: int, fex
 
 
 def test_a_graph_that_fails_everywhere(fexec: Any) -> None:
-    """Fails as in a new program, with the compiler's words."""
+    """A graph that fails everywhere fails as in a new program, with the compiler's words."""
     spoil(fexec, 1)
     ROOT.RDataFrame(1).Define("one", RUNS.format("double rdf_lithops_known_here = 3;")).Sum("one").GetValue()
     result = ROOT.RDataFrame(6, executor=fexec, npartitions=1).Define("x", "rdf_lithops_known_here").Sum("x")

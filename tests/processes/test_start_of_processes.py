@@ -84,8 +84,7 @@ def test_one_that_dies_at_its_start_is_not_waited_for(folder: str, monkeypatch: 
 
 
 def test_a_root_that_does_not_start_says_why(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where ROOT cannot be imported, whoever asked meanwhile is answered so, who waits for its warm-up too, and who comes
-    later is told at once."""
+    """Where ROOT cannot be imported, whoever asked meanwhile, waits for its warm-up or comes later is told so at once."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     why = "ImportError: libCling.so: cannot open shared object file"
@@ -227,8 +226,7 @@ def test_the_one_that_serves_is_found_by_its_lock(folder: str) -> None:
 
 
 def test_a_launcher_that_is_gone_before_its_child_begins(folder: str) -> None:
-    """What was asked for by a launcher that is killed as its child is forked does not run: a run that was interrupted would
-    else wait for a call that nobody can end."""
+    """What was asked for by a launcher that is killed as its child is forked does not run: nobody could end it."""
     script = Path(folder, "stays.py")
     script.write_text("import time\ntime.sleep(600)\n")
     message = b"\0".join(os.fsencode(field) for field in (folder, "1", script))

@@ -120,8 +120,7 @@ def test_a_failure_of_both_copies_is_final(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_each_attempt_misses_another_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All partials are there, and neither of the two attempts can fold: what is there is folded, and nothing runs again
-    but the one call without which Lithops runs no reducer."""
+    """All partials are there, and neither of two attempts can fold: what is there is folded, and one call runs again."""
     script = {
         (6, 1): Life(ends_s=30.0),
         (7, 1): Life(ends_s=31.0, end=KILLED),
@@ -153,8 +152,7 @@ def test_a_straggler_beside_a_killed_call(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_calls_that_wait_for_a_worker_are_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With more calls than workers the last ones begin late: only one that has begun, and then takes much longer than they
-    did, gets a copy."""
+    """Only a call that has begun, and then takes much longer than the others did, gets a copy."""
     script = {(call_id, 1): Life(10.0 * call_id, 10.0 * call_id + 10.0) for call_id in range(7)}
     for last, attempts, backup_s in ((Life(500.0, 515.0), 1, None), (Life(500.0, 600.0), 2, 1520.0)):
         outcome, run = told(monkeypatch, inline.text_plan(8, beat_s=1.0), {**script, (7, 1): last}, options())
@@ -246,8 +244,7 @@ def test_backups_make_nothing_weaker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("calls_end_s", [100.0, 700.0])
 def test_a_network_that_is_away(monkeypatch: pytest.MonkeyPatch, calls_end_s: float) -> None:
-    """Nobody answers for ten minutes, thirty times as long as a call may be silent: nothing is given up, nothing runs again,
-    whether the calls, or their reducer, end meanwhile or later."""
+    """Nobody answers for ten minutes, thirty times as long as a call may be silent: nothing is given up or runs again."""
     monkeypatch.setattr(Told, "away_s", (50.0, 650.0))
     script = {(call, 1): Life(ends_s=calls_end_s) for call in range(4)} | {(-1, 1): Life(ends_s=30.0)}
     _, run = run_four(monkeypatch, script, start_s=100.0)

@@ -128,8 +128,7 @@ def run(
 
 
 def test_groups_begin_while_calls_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three of four groups are folded before the last call has ended; the round begins the fourth alone, its reducer waits
-    for nothing, and each fold is told of once, as one of the round."""
+    """Three of four groups are folded before the last call has ended; the round begins the fourth alone."""
     outcome, told = run(monkeypatch, [1.0] * 9 + [1.0, 1.0, 30.0], {})
     assert TREE == bytes(outcome.envelope.body)
     assert [list(range(CALLS)), [12, 13, 14], [15]] == told.attempts[:3]
@@ -165,8 +164,7 @@ def test_a_fold_that_comes_to_nothing_is_made_again(monkeypatch: pytest.MonkeyPa
 @given(st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_tree_is_the_same_whatever_becomes_of_them(monkeypatch: pytest.MonkeyPatch, data: st.DataObject) -> None:
-    """Calls end in any order, early folds well, late, badly or never: what is folded, and in which order, is what a run
-    without them folds, and no fold that delivered is made twice."""
+    """However calls and early folds end, what is folded, in which order, is what a run without early folds folds."""
     fates = st.sampled_from(
         [Life(), Life(ends_s=7.0), failing("fold", 0), Life(ends_s=None, silent_s=2.0), Life(ends_s=90.0)]
     )

@@ -1,5 +1,7 @@
-"""Every fault of the script, in Lithops' process and in the warm ROOT process, in the map and in the reducer: the answer has
-the bits of an undisturbed run, or an error says what happened."""
+"""Every fault of the script, wherever it strikes: the bits are those of an undisturbed run, or an error says what happened.
+
+It strikes in Lithops' process and in the warm ROOT process, in the map and in the reducer.
+"""
 
 from __future__ import annotations
 
@@ -202,8 +204,7 @@ def test_an_object_that_gets_lost(own: lithops.FunctionExecutor, undisturbed: fl
 
 
 def test_a_straggler_gets_a_backup(own: lithops.FunctionExecutor, tmp_path: Path) -> None:
-    """A call that sleeps while the others are done is run a second time; the first result counts, and nothing waits for the
-    sleeper. localhost-v1 runs jobs one after the other: there the backup cannot begin, and the deadline ends the run."""
+    """A call that sleeps while the others are done is run a second time, and nothing waits for the sleeper."""
     if 1 == own.config["localhost"].get("version"):
         pytest.skip("version 1 of Lithops' localhost backend runs one job at a time")
     mark = tmp_path / "slept"

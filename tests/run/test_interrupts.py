@@ -100,8 +100,7 @@ def slow_graphs(executor: lithops.FunctionExecutor, consumer: Any, graphs: int =
 @pytest.mark.parametrize("version", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("moment", [CallBegan, RunBegan, AttemptBegan])
 def test_run_graphs_is_interrupted(version: int, moment: type) -> None:
-    """The press meets graphs that run, that are being prepared, or that are being submitted: all end with it, what was asked
-    for is taken back, nothing is asked for after it, and the next query works."""
+    """The press meets graphs that run, are prepared or are submitted: all end with it, and the next query works."""
     heard: list[Event] = []
     pressed = threading.Event()
 
@@ -126,8 +125,7 @@ def test_run_graphs_is_interrupted(version: int, moment: type) -> None:
 
 
 def test_a_run_in_another_thread_ends_with_its_executor(tmp_path: Path) -> None:
-    """Ctrl-C reaches the main thread alone; when it has left the executor's block, runs of other threads end too, and are
-    not tried again."""
+    """When Ctrl-C has left the executor's block, runs of other threads end too, and are not tried again."""
     heard: list[Event] = []
     began = threading.Event()
 
@@ -168,8 +166,7 @@ with family.executor(int(sys.argv[1])) as fexec:
 
 
 def test_a_program_of_graphs_ends(tmp_path: Path) -> None:
-    """A whole program: it ends with KeyboardInterrupt, no attempt follows the press, and no process, object or
-    folder stays."""
+    """A whole program ends with KeyboardInterrupt, and no attempt follows, nor does a process, object or folder stay."""
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     environment.pop("PYTEST_XDIST_WORKER", None)  # conftest, which the program imports, would move it elsewhere half-way
     (tmp_path / "tmp").mkdir()

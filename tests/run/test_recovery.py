@@ -97,8 +97,7 @@ def test_killed_process_costs_time_alone(own_fexec: lithops.FunctionExecutor, vi
 
 
 def test_nothing_of_a_killed_job_goes_on(own_fexec: lithops.FunctionExecutor) -> None:
-    """When the process that started a job's workers is killed, they end with it: none of them begins the job's next call, or
-    writes an object that nobody deletes any more."""
+    """When the process that started a job's workers is killed, they end with it: no call begins, no object is written."""
     assert 40 == ROOT.RDataFrame(40, executor=own_fexec).Count().GetValue()
     options = Options(ranges_per_call=1, beat_s=2.0)  # what looks for its job at each beat alone would write after the run
     frame = ROOT.RDataFrame(40, executor=own_fexec, npartitions=8, options=options)

@@ -1,5 +1,4 @@
-"""What another driver has left when it was killed, on the tests' own clock: partials are kept, what is under way is waited
-for, and nothing runs twice that need not."""
+"""What a killed driver has left, on the tests' own clock: it is kept or waited for, and nothing runs twice that need not."""
 
 from __future__ import annotations
 

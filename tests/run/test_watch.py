@@ -43,8 +43,7 @@ class Submitted(Told):
 
 
 def test_ends_that_wait_to_be_read_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks that find nothing become rarer as they take longer; reading what has ended has to be done, and nothing waits for
-    it: the ends of two hundred calls, each of which takes a moment to read, are in after as many looks."""
+    """The ends of two hundred calls, each of which takes a moment to read, are in after as many looks."""
     clock = BusyClock()
     monkeypatch.setattr(running, "time", clock)
     monkeypatch.setattr(watch, "time", clock)

@@ -204,8 +204,7 @@ def _read_token(registries: Any) -> None:
 def test_secrets_are_found_nowhere_but_where_they_are_used(
     marked: Options, own_fexec: lithops.FunctionExecutor, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In mid-run the secrets are in private files of the ROOT process and nowhere else: not in the storage, job files, logs
-    at their most talkative, arguments or environments; afterwards they are nowhere, the report included."""
+    """In mid-run the secrets are in private files of the ROOT process alone; afterwards they are nowhere."""
     caplog.set_level(logging.DEBUG)
     logging.getLogger("lithops").setLevel(logging.DEBUG)
     logging.getLogger("lithops").addHandler(caplog.handler)
@@ -237,8 +236,7 @@ def test_secrets_are_found_nowhere_but_where_they_are_used(
 def test_next_run_without_credentials_meets_none(
     marked: Options, own_fexec: lithops.FunctionExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same graph on the same warm process, run without credentials, finds neither files nor variables of the run before,
-    and works in another process, where no connection of it can be open."""
+    """The same graph run without credentials finds none of the run before, and works in another process."""
     assert 2 * len(TOKEN) == token_query(own_fexec, marked).GetValue()
     assert 2 * len(TOKEN) == token_query(own_fexec, marked).GetValue()
     assert 0 == token_query(own_fexec, Options(credentials=())).GetValue()

@@ -176,8 +176,7 @@ OURS = """
 
 @needs_a_compiler
 def test_our_own_code_is_compiled_once(tmp_path: Path) -> None:
-    """C++ of the package's own is called in a library where one is made, and is compiled by Cling where none is or may be;
-    it says the same."""
+    """The package's own C++ comes from a library where one is made, else Cling compiles it, and it says the same."""
     expected = "{'stat_overflows': False, 'random': 'TRandom3'}"
     assert [expected, "False"] == run(OURS, tmp_path).splitlines()
     made = """
@@ -213,8 +212,7 @@ WARNED = """
 
 
 def test_a_warning_of_roots_ends_no_program(tmp_path: Path) -> None:
-    """What ROOT warns of while it looks into a file, and other threads of Python run, is a warning of Python's: the program
-    goes on."""
+    """What ROOT warns of while other threads of Python run is a warning of Python's, and the program goes on."""
     path = str(tmp_path / "half.root")
     said = run(WARNED.replace("sys.argv[1]", repr(path)), tmp_path, **{library.VARIABLE: library.OFF}).splitlines()
     assert said[-1] == "True"
@@ -246,8 +244,7 @@ TOLD = """
 
 
 def test_workers_elsewhere_tell_what_they_compiled(tmp_path: Path) -> None:
-    """Where nobody builds, nothing is left: what Cling instantiated goes back with the call's facts, and is left on the
-    driver's machine; what is not one instantiation is not."""
+    """Where nobody builds, what Cling instantiated goes back with the call's facts, and is left on the driver's machine."""
     assert ["4 [] []", "4"] == run(TOLD, tmp_path).splitlines()
 
 
@@ -264,8 +261,7 @@ STARTED = """
 
 @needs_a_compiler
 def test_root_asks_its_compiler_once(tmp_path: Path) -> None:
-    """What ROOT asks the compiler at each start is known from then on, it compiles as before, and the program's
-    environment is left as it was."""
+    """What ROOT asks the compiler at each start is known from then on, and the program's environment stays what it was."""
     asked, programs = tmp_path / "asked", tmp_path / "programs"
     programs.mkdir()
     (programs / "c++").write_text(f'#!/bin/sh\necho c++ >>{asked}\nexec {shutil.which("c++")} "$@"\n')
@@ -300,8 +296,7 @@ QUERY = f"""
 
 @needs_a_compiler
 def test_the_next_program_has_what_this_one_asked_for(cache: Path, tmp_path: Path) -> None:
-    """What a program's graphs had Cling instantiate is noted, and is in a library once it has been built; bits are the
-    same with and without, and the report says who compiled."""
+    """What a program's graphs had Cling instantiate is in a library once it has been built, and bits are the same."""
     shutil.copytree(cache, tmp_path / "cache")
     place = files_of(tmp_path / "cache")
     (place / "base.so").symlink_to("some.so")  # nothing builds a base library here: it would take a minute
@@ -363,8 +358,7 @@ STARTS = """
 
 @pytest.mark.skipif(os.environ[library.VARIABLE] == library.OFF, reason="no library was built for the tests")
 def test_a_start_looks_into_no_library_that_it_does_not_load(tmp_path: Path) -> None:
-    """From the start of ROOT to a first result nothing has Cling seek a symbol in all libraries of the system, which takes
-    a tenth of a second; what a user's own code asks for is sought."""
+    """From ROOT's start to a first result Cling seeks no symbol in all libraries; for a user's own code it does."""
     shutil.copy(str(ROOT.gSystem.DynamicPathName("libPhysics")), tmp_path / "libof_mine.so")
     variables = {library.VARIABLE: os.environ[library.VARIABLE], "LD_LIBRARY_PATH": str(tmp_path)}
     program = STARTS.replace("sys.argv[1], sys.argv[2]", repr((str(tmp_path), "libof_mine.so")))

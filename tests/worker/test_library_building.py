@@ -16,8 +16,7 @@ from rdf_lithops.compiled import instantiation_lines
 @pytest.mark.slow
 @needs_a_compiler
 def test_a_line_that_does_not_compile_costs_no_other(tmp_path: Path) -> None:
-    """What a graph asked for is compiled although another line next to it cannot be, as its type is only a program's; that
-    one is not tried again."""
+    """What a graph asked for is compiled although a line next to it cannot be, which is not tried again."""
     bad = instantiation_lines.action("Mean", ["TypeOfOneProgram"], "double")
     minimum = instantiation_lines.action("Min", ["short"], "short")
     program = f"""
@@ -41,8 +40,7 @@ def test_a_line_that_does_not_compile_costs_no_other(tmp_path: Path) -> None:
 @pytest.mark.skipif(not os.path.exists("/proc/self/autogroup"), reason="sessions are no groups of this scheduler's")
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_builder_comes_last_and_nobody_with_it(alone: bool) -> None:
-    """The scheduler takes a builder that has a session of its own for one that can wait; the session of a user who runs it
-    in a terminal stays what it was."""
+    """The scheduler takes a builder that has its own session for one that can wait; a user's session stays as it was."""
     code = "from rdf_lithops.compiled import build; build._be_humble(); print(open('/proc/self/autogroup').read())"
     shell = [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}], check=True)"]
     command = [sys.executable, "-c", code] if alone else shell
@@ -52,8 +50,7 @@ def test_a_builder_comes_last_and_nobody_with_it(alone: bool) -> None:
 
 @needs_a_compiler
 def test_what_a_killed_builder_left_goes(tmp_path: Path) -> None:
-    """One that was killed in the middle leaves its scratch folder; the next one that makes that library removes it, and not
-    that of a builder of another."""
+    """The scratch folder of a builder that was killed is removed by the next one of that library, and by no other."""
     place = tmp_path / "libraries"
     dead, others = place / ".build-some-x1", [place / ".build-other-x2", place / ".build-some-more-x3"]
     for folder in (dead, *others):

@@ -333,8 +333,7 @@ def bundle(name: str) -> tuple[dict[str, Any], Any]:
 
 
 def test_unpacked_code_does_not_pile_up(tmp_path: Path) -> None:
-    """Of what was unpacked for earlier runs two bundles stay, and those that somebody uses; the disk of a worker that is
-    reused does not fill."""
+    """Of what was unpacked for earlier runs two bundles stay, and those that somebody uses."""
     with contextlib.ExitStack() as using:
         used = using.enter_context(payload.at_hand(*bundle("used"), str(tmp_path)))
         for number in range(10):

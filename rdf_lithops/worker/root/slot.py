@@ -275,13 +275,9 @@ class _Slot:
 
     def _may_fork(self, message: Request) -> bool:
         """Whether a graph is new, others here want it too, and it is read without connections, which forks would share."""
-        names = adapter.files_of(message["call"]["ranges"], message["dataset"])
-        return (
-            message["shared"]
-            and message["graph_digest"] not in self.compiled
-            and not message["has_credentials"]
-            and not any(map(access.is_remote, names))
-        )
+        if not message["shared"] or message["graph_digest"] in self.compiled or message["has_credentials"]:
+            return False
+        return not any(map(access.is_remote, adapter.files_of(message["call"]["ranges"], message["dataset"])))
 
     def _compile_ahead(self, message: Request, initialisation: bytes, graph: bytes) -> bool:
         output_folder = own_folder(self.folder, snapshot_parts.FOLDER, os.getpid())
