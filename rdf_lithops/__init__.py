@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         RdfLithopsError,
         RunError,
     )
+    from .executor.asked_for import resume
     from .graph.asking import plan, report
     from .options import Options
     from .planning.plans import Plan
@@ -49,6 +50,7 @@ __all__ = [
     "parts",
     "plan",
     "report",
+    "resume",
 ]
 
 _HOMES = {
@@ -60,6 +62,7 @@ _HOMES = {
     "parts": "dataset.snapshots",
     "plan": "graph.asking",
     "report": "graph.asking",
+    "resume": "executor.asked_for",
 }
 
 

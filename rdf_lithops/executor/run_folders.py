@@ -23,6 +23,7 @@ from ..errors import RunError
 from ..options import Options
 from ..travels.sealed import KEY_VARIABLE, Sealed
 from ..worker.start import pre_run
+from . import first_look
 from .leftovers import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, LithopsFolders
 from .likeness import Likeness
 from .payload import Payload
@@ -77,6 +78,7 @@ def opened(session: Session, payload: Payload, outputs: Sequence[tuple[str, str,
         yield run_folder
     finally:
         session.jobs.withdraw(set(run_folder.job_keys), RunError("the run is over"))
+        session.jobs.release(run_folder.job_keys)
         try:
             session.jobs.delete_below(prefix)
         except Exception as problem:  # of the storage's own kind; it must not hide the result, or what the run ended in
@@ -150,6 +152,7 @@ def record(session: Session, run_folder: RunFolder, calls: Sequence[int] = ()) -
     run_folder.job_keys.extend(keys)
     run_folder.calls[keys[0]] = len(calls) if list(calls) == list(range(len(calls))) else list(calls)
     session.jobs.open(keys)
+    first_look.note_use(session)
     _write_record(session, run_folder)
 
 

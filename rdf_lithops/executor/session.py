@@ -46,6 +46,8 @@ class Session:
     experience: Experience = field(default_factory=Experience)
     asked: dict[str, set[str]] = field(default_factory=dict)  # what graphs, by shape, had Cling instantiate on workers
     offered: tuple[Any, Libraries] | None = None  # the instantiation libraries of this machine as of a look at them
+    first_look: Any = field(default=None, repr=False)  # a Future of what killed drivers have left
+    recorded: Any = field(default=None, repr=False)  # when its record was written last, and a Future of that
     makes_libraries: bool = False  # those that are missing, when it ends; on localhost the ROOT process does that
 
     @classmethod

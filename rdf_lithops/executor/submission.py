@@ -17,12 +17,13 @@ from lithops.wait import ALL_COMPLETED, ALWAYS
 from ..errors import RunError, SubmissionError
 from ..options import Options
 from ..planning.plans import Plan
+from ..processes.beats import BEAT_NAME
 from ..run import interrupts
 from ..run.books import CallEnd
 from ..travels.arrived import HANDED_BYTES, Arrived
 from .clearing import Clearing
 from .gate import Gate, submitting
-from .listings import Listing
+from .listings import INIT_ENDING, Listing
 from .localhost import LocalJobs
 from .looks import OUTAGE_PATIENCE_S, Looks, pause_s, rest_s
 from .pods import Pods
@@ -111,9 +112,14 @@ def _call_limit_s(plan: Plan, options: Options) -> float | None:
     return min((limit for limit in (plan.call_limit_s, options.deadline_s) if limit is not None), default=None)
 
 
+def _is_fold(plan: Plan) -> bool:
+    """Whether its calls fold partials, which nobody takes up."""
+    return "partials" in plan.iterdata[0]["call"]
+
+
 def _expected_s(plan: Plan) -> float:
     """How long the longest call of a plan is expected to take; 0 where nobody knows, or for folds, which are short."""
-    calls_s = None if plan.outlook is None or "partials" in plan.iterdata[0]["call"] else plan.outlook.calls_s
+    calls_s = None if plan.outlook is None or _is_fold(plan) else plan.outlook.calls_s
     return max(calls_s or (0.0,))
 
 
@@ -131,7 +137,7 @@ class LithopsSubmission:
         pods: Pods | None = None,
     ) -> None:
         self.session, self._run_folder, self.maps, self._reduce, self._gate = session, run_folder, maps, reduce, gate
-        self._pods = pods
+        self._pods, self._is_fold = pods, _is_fold(plan)
         self._expected_s, self._began_s, self._changed_s = _expected_s(plan), time.monotonic(), time.monotonic()
         self._usd_per_s = None if plan.outlook is None else plan.outlook.usd_per_s
         beats = plan.map_task.surroundings.beats
@@ -187,7 +193,7 @@ class LithopsSubmission:
         for call, end in ended.items():
             del self._open[call]
             if self._clearing is not None and self._is_read_by_nobody_else(end):
-                self._clearing.add(self._seen.names.get(call, ()))
+                self._clearing.add(self._of_no_use(call))
         if self._turns is not None:
             self._turns.give_back(ended)
         if ended:
@@ -195,9 +201,14 @@ class LithopsSubmission:
         return {self._positions[call]: end for call, end in ended.items()}
 
     def _is_read_by_nobody_else(self, end: CallEnd) -> bool:
-        """Whether the reducer is handed what a call gave, and no driver may take the run up."""
+        """Whether the reducer is handed what a call gave."""
         is_small = end.data is not None and len(end.data) <= CLEARED_BYTES
-        return is_small and self.holds_reducer and self._run_folder.resumes is None
+        return is_small and self.holds_reducer
+
+    def _of_no_use(self, call: str) -> list[str]:
+        """A call's objects that nobody asks for any more: not how it ended, where the next driver may take it up."""
+        names, resumes = self._seen.names.get(call, []), self._run_folder.resumes is not None and not self._is_fold
+        return [name for name in names if name.endswith((INIT_ENDING, BEAT_NAME))] if resumes else names
 
     def _look(self) -> None:
         """See which calls have ended: few that are left are asked after one by one, and listed only to hear who lives."""
@@ -303,7 +314,8 @@ class LithopsSubmission:
         self._looks.close()
         if self._clearing is not None:
             self._clearing.close()
-        self.session.jobs.forget(self._submitted, {future.job_key for future in self._submitted})
+        kept = [self.job_key] if self._run_folder.resumes is not None and not self._is_fold else []
+        self.session.jobs.forget(self._submitted, {future.job_key for future in self._submitted}, kept)
         before, _, number = self.job_key.rpartition("-M")
         self.session.jobs.discard(f"{before}-R{number}")  # of a reducer that was never submitted
 
