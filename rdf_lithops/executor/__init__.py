@@ -26,6 +26,7 @@ statuses          Lithops' status of a call that has ended, read
 localhost         what runs, waits or was lost in Lithops' local back end
 complaints        what Lithops says of jobs that we have stopped, which is no news
 jobs              Lithops' jobs that are ours, and the deletion of all that they leave
+messages          calls that have ended, as Lithops' own monitoring tells it by messages
 resuming          what a run has left whose driver was killed, taken up by the next
 first_look        before an executor's first run: its record, and what killed drivers have left
 asked_for         which run the program, or who has started it, wants to have taken up

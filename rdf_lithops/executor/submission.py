@@ -25,7 +25,7 @@ from .clearing import Clearing
 from .gate import Gate, submitting
 from .listings import INIT_ENDING, Listing
 from .localhost import LocalJobs
-from .looks import OUTAGE_PATIENCE_S, Looks, pause_s, rest_s
+from .looks import LONGEST_S, OUTAGE_PATIENCE_S, Looks, pause_s, rest_s
 from .pods import Pods
 from .registry import bring_up
 from .run_folders import RunFolder, call_off, record
@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 LOCAL_POLL_S, LONGEST_LOCAL_POLL_S = 0.004, 0.05
 POLL_SHARE = 0.001  # of the time since the submission: a long run is asked less often how it is
 READS_FOR_A_LIST, READ_S = 8, 0.15e-3  # of statuses, which cost about as much; and of the processor, for each
+TOLD_POLL_S = 0.05  # where messages tell what has ended, as this asks nobody
 AWAY_S = 1.0  # between two looks whether the network is there again
 CLEARED_BYTES = HANDED_BYTES / 2  # another copy of a call may be a little larger, and its partial be handed on
 MOST_ENDS = 512  # that are read before they are told
@@ -153,15 +154,19 @@ class LithopsSubmission:
         self._next_look_s, self._listed_s = 0.0, -math.inf
         self._beats_known: dict[str, object] = {}  # of a call: what its last one has changed
         self._beats_read: dict[str, int] = {}  # and in which turn it was read
-        self._listened = 0
+        self._listened, self._ask_reducer_s = 0, 0.0
 
     @property
     def poll_s(self) -> float:
         if self.session.local:
             return min(LONGEST_LOCAL_POLL_S, max(LOCAL_POLL_S, POLL_SHARE * (time.monotonic() - self._began_s)))
         own = getattr(self.session.executor.storage.storage_handler, "poll_s", None)  # a folder may be asked more often
+        pause = float(own or self._pause_s())
+        return min(pause, TOLD_POLL_S) if self.session.messages.arrive else pause
+
+    def _pause_s(self) -> float:
         now_s = time.monotonic()
-        return float(own or pause_s(now_s - self._began_s, self._expected_s, now_s - self._changed_s))
+        return pause_s(now_s - self._began_s, self._expected_s, now_s - self._changed_s)
 
     @property
     def is_deaf(self) -> bool:
@@ -184,6 +189,8 @@ class LithopsSubmission:
         if self._local_jobs is not None:
             with self.session.lock:
                 self._local_jobs.nudge()
+        if told := set(self.session.messages.ended(self.job_key)) & self._open.keys():
+            self._unread.extend(sorted(told.difference(self._unread)))
         if not self._unread and (self.session.local or time.monotonic() >= self._next_look_s):
             self._look()
         most = len(self._unread) if self.session.local else MOST_ENDS  # what is over there may be given up after this
@@ -221,7 +228,10 @@ class LithopsSubmission:
         else:
             cost_s = len(self._open) * READ_S
             self._unread.extend(sorted(self._open))
-        self._next_look_s = now_s + rest_s(cost_s, now_s - self._began_s, len(self._open) < len(self.maps))
+        rest = rest_s(cost_s, now_s - self._began_s, len(self._open) < len(self.maps))
+        if self.session.messages.arrive:  # then a look is for those who fall silent, and for a message that was lost
+            rest = max(rest, self._beat_s / 2, self._pause_s())
+        self._next_look_s = now_s + rest
 
     def begun(self) -> set[int]:
         return self._those_in(self._seen.begun)
@@ -276,7 +286,13 @@ class LithopsSubmission:
         self.session.check_open()  # a run in another thread ends with its executor
         if self._gate is not None and self._gate.error is not None:
             return CallEnd(why=f"the reducer could not be submitted: {self._gate.error!r}")
-        return None if self.reduce is None else self._looks.end(self.reduce)
+        if self.reduce is None:
+            return None
+        now_s, messages = time.monotonic(), self.session.messages
+        if messages.arrive and now_s < self._ask_reducer_s and not messages.ended(str(self.reduce.job_key)):
+            return None
+        self._ask_reducer_s = now_s + max(LONGEST_S, self._beat_s / 2)
+        return self._looks.end(self.reduce)
 
     def reduce_beat(self) -> int | None:
         if self.reduce is None:
