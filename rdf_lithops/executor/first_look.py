@@ -21,6 +21,7 @@ __all__ = ["begin", "forget", "left", "note_use"]
 logger = logging.getLogger(__name__)
 
 NEAR = "localhost"  # Lithops' name of a storage that is a folder of this machine
+NEWEST = 200  # runs that are looked at: many may share a storage
 USED_AGAIN_S = 3600.0  # after which a record is written again: it tells how long an executor has run nothing
 
 
@@ -64,7 +65,7 @@ def note_use(session: Session) -> None:
 
 def _runs(session: Session) -> list[leftovers.Leftover]:
     try:
-        return leftovers.runs(session.storage)
+        return leftovers.runs(session.storage, NEWEST)
     except Exception as problem:  # of the storage's own kind: a run that could do without must not fail for it
         logger.warning("whether a killed driver has left something is not known, as the storage did not say: %s", problem)
         return []

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import glob
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +41,7 @@ __all__ = [
 RUNS_PREFIX = "rdf_lithops/runs"
 RECORD_NAME = "run.json"
 EXECUTORS_PREFIX = "rdf_lithops/executors"  # a record of each, for what it keeps between its runs: its functions
+FEW, READERS = 4, 16  # records of runs, and threads that read more of them
 IDLE_S = 7 * 24 * 3600.0
 WARM_FOLDER_PREFIX = "rdf_lithops-"
 DRIVER_LOCK = "driver.lock"
@@ -99,10 +102,10 @@ def find(storage: Any, lithops_folders: LithopsFolders, older_than_s: float) -> 
     return sorted((each for each in found if each.age_s >= older_than_s), key=lambda each: -each.age_s)
 
 
-def runs(storage: Any) -> list[Leftover]:
+def runs(storage: Any, newest: int | None = None) -> list[Leftover]:
     """Runs whose driver does not live, as far as this machine can tell, oldest first, without what they have left in
-    Lithops' jobs: a list, and a look at each record."""
-    return [_run(run_id, record, tuple(own)) for run_id, record, own in _records(storage)]
+    Lithops' jobs: a list, and a look at each record, or at so many of the ``newest``."""
+    return [_run(run_id, record, tuple(own)) for run_id, record, own in _records(storage, newest)]
 
 
 def lives(storage: Any, name: str) -> bool:
@@ -111,17 +114,20 @@ def lives(storage: Any, name: str) -> bool:
     return driver_processes.lives(record) is True
 
 
-def _records(storage: Any) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
+def _records(storage: Any, newest: int | None = None) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
     """Of runs whose driver does not live: their name, record, and keys of their own."""
     by_run: dict[str, list[str]] = {}
     for key in storage.list_keys(storage.bucket, f"{RUNS_PREFIX}/"):
         run_id = key.split("/")[2]
         if run_id.partition("-")[0].isdigit():  # else not ours
             by_run.setdefault(run_id, []).append(key)
-    for run_id, own in sorted(by_run.items()):
-        record = _read_record(storage, f"{RUNS_PREFIX}/{run_id}/{RECORD_NAME}")
+    run_ids = sorted(by_run)[-(newest or len(by_run)) :]
+    records = [f"{RUNS_PREFIX}/{run_id}/{RECORD_NAME}" for run_id in run_ids]
+    with ThreadPoolExecutor(READERS if len(records) > FEW else 1) as readers:
+        found = list(readers.map(functools.partial(_read_record, storage), records))
+    for run_id, record in zip(run_ids, found, strict=True):
         if driver_processes.lives(record) is not True:
-            yield run_id, record, own
+            yield run_id, record, by_run[run_id]
 
 
 def _run(run_id: str, record: dict[str, Any], keys: tuple[str, ...], paths: tuple[str, ...] = ()) -> Leftover:
