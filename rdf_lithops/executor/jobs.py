@@ -45,6 +45,7 @@ class Jobs:
         self._undeleted: set[str] = set()  # forgotten while the storage did not answer
         self._functions: set[str] = set()  # of our functions, which lie in the storage until the end
         self.executor_record: str | None = None  # which goes after them
+        self._releasing: list[threading.Thread] = []
         self._kept: set[str] = set()  # forgotten, but what their calls have written is there until the run is delivered
 
     @property
@@ -107,11 +108,20 @@ class Jobs:
             later.daemon = True
             later.start()
 
-    def release(self, keys: Collection[str]) -> None:
-        """Nobody takes up what the calls of these jobs have done: their objects are deleted, too."""
-        released = self._kept & set(keys)
-        self._kept -= released
-        for key in sorted(released):
+    def release(self, keys: Collection[str], many: bool = False) -> None:
+        """Nobody takes up what the calls of these jobs have done: their objects are deleted, too. Of ``many`` calls beside
+        what goes on, where they lie in a store: nobody waits for an answer that is there."""
+        released = sorted(self._kept & set(keys))
+        self._kept.difference_update(released)
+        if not many or self._storage.backend == LOCALHOST:
+            self._delete_each(released)
+        elif released:
+            beside = threading.Thread(target=self._delete_each, args=(released,), name="rdf_lithops-release", daemon=True)
+            self._releasing.append(beside)
+            beside.start()
+
+    def _delete_each(self, keys: list[str]) -> None:
+        for key in keys:
             self._try_to_delete(key)
 
     def _try_to_delete(self, key: str) -> None:
@@ -175,6 +185,8 @@ class Jobs:
         """Delete what is left of all of them, our functions too; what the storage refuses is told, and ``gc`` finds it."""
         self.closed = True
         complaints.expect(self._open)
+        for beside in self._releasing:
+            beside.join(STUCK_S)
         kept = functools.partial(self.release, tuple(self._kept))
         for delete in (kept, self.sweep, self._delete_undeleted, self._delete_functions):
             try:

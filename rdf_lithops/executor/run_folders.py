@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 RUN_VARIABLE = "RDF_LITHOPS_RUN"  # which names a run's record to its calls
 RUN_FIRST = "PRE_RUN"  # Lithops' variable: the dotted name of a function
+MANY_CALLS = 500  # whose objects take longer to delete than anybody should wait
 LOCAL_BEAT_S = 0.5
 REMOTE_BEAT_S = 10.0
 
@@ -78,7 +79,8 @@ def opened(session: Session, payload: Payload, outputs: Sequence[tuple[str, str,
         yield run_folder
     finally:
         session.jobs.withdraw(set(run_folder.job_keys), RunError("the run is over"))
-        session.jobs.release(run_folder.job_keys)
+        calls = sum(given if isinstance(given, int) else len(given) for given in run_folder.calls.values())
+        session.jobs.release(run_folder.job_keys, many=calls > MANY_CALLS)
         try:
             session.jobs.delete_below(prefix)
         except Exception as problem:  # of the storage's own kind; it must not hide the result, or what the run ended in
