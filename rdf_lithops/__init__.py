@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         RdfLithopsError,
         RunError,
     )
+    from .executor.asked_for import resume
     from .graph.asking import plan, report
     from .options import Options
     from .planning.plans import Plan
@@ -62,6 +63,7 @@ __all__ = [
     "parts",
     "plan",
     "report",
+    "resume",
 ]
 
 _HOMES = {
@@ -73,6 +75,7 @@ _HOMES = {
     "parts": "dataset.snapshots",
     "plan": "graph.asking",
     "report": "graph.asking",
+    "resume": "executor.asked_for",
 }
 
 

@@ -97,9 +97,10 @@ class Options:
     are ended before they cost more."""
     usd_per_gb_s: float | None = _option(None, float, int)
     """Your price, instead of the table's."""
-    resume: bool = _option(False, bool)
-    """Partials lie in the storage until the run is delivered, and the same program started again after its driver was killed
-    takes them up (decision 270). Costs a list at the start and, of each call, a PUT and two GETs."""
+    resume: bool | None = _option(None, bool)
+    """The same program started again after its driver was killed takes up what its calls had done. None: where all is seen
+    that the answer depends on; True: also where C++, libraries or Python functions of yours could read something that may
+    have changed: you say that nothing has (decision 383)."""
     faults: dict[str, Any] | None = _option(None, dict, shown=False)  # noqa: RUF009  # makes a field
     """A script for tests, see ``worker.faults``."""
 

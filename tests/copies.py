@@ -219,7 +219,7 @@ def told(
     script: Script,
     options: Options,
     halve: Halve = never_halved,
-    kept: dict[int, bytes] | None = None,
+    kept: dict[int, tuple[bytes, ...]] | None = None,
     under_way: list[int] | None = None,
 ) -> tuple[running.Outcome | Exception, Told]:
     """Run ``plan`` to its outcome, or the error that it ends in; and what was done. ``kept`` and ``under_way`` are of

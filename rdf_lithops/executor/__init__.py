@@ -27,9 +27,12 @@ statuses          Lithops' status of a call that has ended, read
 localhost         what runs, waits or was lost in Lithops' local back end
 complaints        what Lithops says of jobs that we have stopped, which is no news
 jobs              Lithops' jobs that are ours, and the deletion of all that they leave
+messages          calls that have ended, as Lithops' own monitoring tells it by messages
 resuming          what a run has left whose driver was killed, taken up by the next
+first_look        before an executor's first run: its record, and what killed drivers have left
+asked_for         which run the program, or who has started it, wants to have taken up
 likeness          whether two runs compute the same, and if not, what is different
-under_way         calls of a killed driver that live on elsewhere, waited for by the next
+under_way         what calls of a killed driver have done, and those that live on elsewhere
 leftovers         what runs left whose driver was killed: found, and removed
 replay            a failed range, kept so that it can run here
 replication       ``replicate``: copies of a dataset, and their manifest

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from lithops.constants import JOBS_DIR, JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST, LOGS_DIR
@@ -43,6 +44,9 @@ class Jobs:
         self._cancelled: set[str] = set()
         self._undeleted: set[str] = set()  # forgotten while the storage did not answer
         self._functions: set[str] = set()  # of our functions, which lie in the storage until the end
+        self.executor_record: str | None = None  # which goes after them
+        self._releasing: list[threading.Thread] = []
+        self._kept: set[str] = set()  # forgotten, but what their calls have written is there until the run is delivered
 
     @property
     def objects(self) -> Objects:
@@ -83,8 +87,9 @@ class Jobs:
         self._is_stuck = False
         self._lock.release()
 
-    def forget(self, futures: list[Any], keys: set[str]) -> None:
-        """Take finished jobs out of the executor's books and delete their objects."""
+    def forget(self, futures: list[Any], keys: set[str], kept: Collection[str] = ()) -> None:
+        """Take finished jobs out of the executor's books and delete their objects; of those in ``kept``, when they are
+        released."""
         executor = self._executor
         complaints.expect(keys)
         executor.job_monitor.remove(futures)
@@ -95,12 +100,29 @@ class Jobs:
             self._open -= keys
         if hasattr(executor.invoker, "discard_pending"):  # the places that they hold among max_workers, if any, are free
             executor.invoker.discard_pending(sorted(keys), {future.job_id for future in futures})
-        for key in sorted(keys):
+        self._kept |= keys & set(kept)
+        for key in sorted(keys - self._kept):
             self._try_to_delete(key)
         if self._local and self._cancelled & keys:
             later = threading.Timer(SWEEP_AGAIN_S, self.sweep)  # a process that is being killed may write still
             later.daemon = True
             later.start()
+
+    def release(self, keys: Collection[str], many: bool = False) -> None:
+        """Nobody takes up what the calls of these jobs have done: their objects are deleted, too. Of ``many`` calls beside
+        what goes on, where they lie in a store: nobody waits for an answer that is there."""
+        released = sorted(self._kept & set(keys))
+        self._kept.difference_update(released)
+        if not many or self._storage.backend == LOCALHOST:
+            self._delete_each(released)
+        elif released:
+            beside = threading.Thread(target=self._delete_each, args=(released,), name="rdf_lithops-release", daemon=True)
+            self._releasing.append(beside)
+            beside.start()
+
+    def _delete_each(self, keys: list[str]) -> None:
+        for key in keys:
+            self._try_to_delete(key)
 
     def _try_to_delete(self, key: str) -> None:
         """Delete what a job has left; later, if the storage does not answer: that must not cost the run its result."""
@@ -139,7 +161,7 @@ class Jobs:
                 self.delete_job_file(key)
             self._forgotten.clear()
             # their processes were killed while they wrote, or could not be stopped; other threads add to them
-            for key in tuple(self._cancelled) if self._local or self.closed else ():
+            for key in tuple(self._cancelled - self._kept) if self._local or self.closed else ():
                 self._try_to_delete(key)
             if self.closed:
                 self._cancelled.clear()
@@ -164,7 +186,10 @@ class Jobs:
         """Delete what is left of all of them, our functions too; what the storage refuses is told, and ``gc`` finds it."""
         self.closed = True
         complaints.expect(self._open)
-        for delete in (self.sweep, self._delete_undeleted, self._delete_functions):
+        for beside in self._releasing:
+            beside.join(STUCK_S)
+        kept = functools.partial(self.release, tuple(self._kept))
+        for delete in (kept, self.sweep, self._delete_undeleted, self._delete_functions):
             try:
                 delete()
             except Exception as problem:  # of the storage's own kind: an end must end
@@ -200,6 +225,9 @@ class Jobs:
 
     def _delete_functions(self) -> None:
         keys, self._functions = sorted(self._functions), set()
+        if self.executor_record is not None:
+            keys.append(self.executor_record)
+            self.executor_record = None
         if keys:
             self._storage.delete_objects(self._storage.bucket, keys)
         if self._storage.backend == LOCALHOST:

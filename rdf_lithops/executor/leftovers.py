@@ -2,26 +2,30 @@
 
 A run keeps a record in Lithops' storage for as long as it lasts: ``rdf_lithops/runs/<second>-<random>/run.json`` says which
 driver it is of and which of Lithops' jobs are its own. A driver that ends takes the record away; so a record whose driver is
-gone, or is on another machine and older than the user says, names what may be deleted. On this machine there are also
-the folders in which drivers meet their ROOT processes, and keys of runs; a lock tells whether somebody lives there.
+gone, or is on another machine and older than the user says, names what may be deleted. So does the record that an executor
+has from its first run to its end, ``rdf_lithops/executors/<executor_id>``. On this machine there are also the folders in
+which drivers meet their ROOT processes, and keys of runs; a lock tells whether somebody lives there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
+import functools
+import glob
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..dataset import driver_processes
 
 __all__ = [
+    "EXECUTORS_PREFIX",
     "KEY_PREFIX",
     "RECORD_NAME",
     "RUNS_PREFIX",
@@ -29,11 +33,16 @@ __all__ = [
     "LithopsFolders",
     "claim",
     "find",
+    "lives",
     "remove",
+    "runs",
 ]
 
 RUNS_PREFIX = "rdf_lithops/runs"
 RECORD_NAME = "run.json"
+EXECUTORS_PREFIX = "rdf_lithops/executors"  # a record of each, for what it keeps between its runs: its functions
+FEW, READERS = 4, 16  # records of runs, and threads that read more of them
+IDLE_S = 7 * 24 * 3600.0
 WARM_FOLDER_PREFIX = "rdf_lithops-"
 DRIVER_LOCK = "driver.lock"
 _LOCKS_OF_A_FOLDER = (DRIVER_LOCK, "root.lock", "reader.lock")
@@ -55,8 +64,9 @@ class Leftover:
     """What one dead run or process left: a name, its age, keys in the storage, paths on this machine, and Snapshots that
     it was writing: folder, stem and run of each.
 
-    Of a run whose driver ran on this machine, and whose work may be taken up: ``resumes``, what it computes, as its record
-    has it (None otherwise); which of its ``calls`` each of its map jobs has, in order (or how many, if all); ``beat_s``."""
+    Of a run whose work may be taken up: ``resumes``, what it computes, as its record has it (None otherwise); which of its
+    ``calls`` each of its map jobs has, in order (or how many, if all); ``beat_s``; and of a driver that ran on another
+    machine its ``host``, as nobody knows here whether it lives."""
 
     name: str
     age_s: float
@@ -66,6 +76,7 @@ class Leftover:
     resumes: Any = field(default=None, repr=False)
     calls: dict[str, Any] = field(default_factory=dict, repr=False)
     beat_s: float = 0.0
+    host: str = ""
 
     @property
     def prefix(self) -> str:
@@ -91,36 +102,82 @@ def find(storage: Any, lithops_folders: LithopsFolders, older_than_s: float) -> 
     return sorted((each for each in found if each.age_s >= older_than_s), key=lambda each: -each.age_s)
 
 
+def runs(storage: Any, newest: int | None = None) -> list[Leftover]:
+    """Runs whose driver does not live, as far as this machine can tell, oldest first, without what they have left in
+    Lithops' jobs: a list, and a look at each record, or at so many of the ``newest``."""
+    return [_run(run_id, record, tuple(own)) for run_id, record, own in _records(storage, newest)]
+
+
+def lives(storage: Any, name: str) -> bool:
+    """Whether there is a run of this name whose driver lives on this machine."""
+    record = _read_record(storage, Leftover(name, 0.0).record)
+    return driver_processes.lives(record) is True
+
+
+def _records(storage: Any, newest: int | None = None) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
+    """Of runs whose driver does not live: their name, record, and keys of their own."""
+    by_run: dict[str, list[str]] = {}
+    for key in storage.list_keys(storage.bucket, f"{RUNS_PREFIX}/"):
+        run_id = key.split("/")[2]
+        if run_id.partition("-")[0].isdigit():  # else not ours
+            by_run.setdefault(run_id, []).append(key)
+    run_ids = sorted(by_run)[-(newest or len(by_run)) :]
+    records = [f"{RUNS_PREFIX}/{run_id}/{RECORD_NAME}" for run_id in run_ids]
+    with ThreadPoolExecutor(READERS if len(records) > FEW else 1) as readers:
+        found = list(readers.map(functools.partial(_read_record, storage), records))
+    for run_id, record in zip(run_ids, found, strict=True):
+        if driver_processes.lives(record) is not True:
+            yield run_id, record, by_run[run_id]
+
+
+def _run(run_id: str, record: dict[str, Any], keys: tuple[str, ...], paths: tuple[str, ...] = ()) -> Leftover:
+    outputs = tuple((str(folder), str(stem), str(run)) for folder, stem, run in record.get("outputs", ()))
+    calls = record.get("calls")
+    return Leftover(
+        f"run {run_id}",
+        time.time() - int(run_id.partition("-")[0]),
+        keys,
+        paths,
+        outputs,
+        resumes=record.get("resumes") or None,
+        calls=calls if isinstance(calls, dict) else {},
+        beat_s=float(record.get("beat_s") or 0.0),
+        host="" if driver_processes.lives(record) is False else str(record.get("host", "another machine")),
+    )
+
+
 def _dead_runs(storage: Any, lithops_folders: LithopsFolders) -> Iterator[Leftover]:
-    keys = storage.list_keys(storage.bucket, f"{RUNS_PREFIX}/")
-    for run_id in sorted({key.split("/")[2] for key in keys}):
-        began, _, _ = run_id.partition("-")
-        if not began.isdigit():
-            continue  # not ours
-        record = _read_record(storage, f"{RUNS_PREFIX}/{run_id}/{RECORD_NAME}")
-        if driver_processes.lives(record) is True:
-            continue
-        own = [key for key in keys if key.split("/")[2] == run_id]
+    records = {key.rpartition("/")[2]: key for key in storage.list_keys(storage.bucket, f"{EXECUTORS_PREFIX}/")}
+    for run_id, record, own in _records(storage):
         paths: list[str] = []
         for job_key in record.get("job_keys", ()):
             own += storage.list_keys(storage.bucket, f"{lithops_folders.jobs_prefix}/{job_key}/")
             paths += [os.path.join(folder, name) for folder in lithops_folders.job_folders for name in _names_of(job_key)]
         if record.get("executor_id"):  # its functions; only Lithops' own executors of that name use them
             own += storage.list_keys(storage.bucket, f"{lithops_folders.jobs_prefix}/{record['executor_id']}/")
-        there = tuple(path for path in paths if os.path.exists(path))
-        outputs = tuple((str(folder), str(stem), str(run)) for folder, stem, run in record.get("outputs", ()))
-        found = Leftover(f"run {run_id}", time.time() - int(began), tuple(own), there, outputs)
-        yield _resumable(found, record) if driver_processes.lives(record) is False else found
+            if known := records.pop(record["executor_id"], None):
+                own.append(known)
+        yield _run(run_id, record, tuple(own), tuple(path for path in paths if os.path.exists(path)))
+    for executor_id, key in sorted(records.items()):
+        yield from _dead_executor(storage, lithops_folders, executor_id, key)
 
 
-def _resumable(found: Leftover, record: dict[str, Any]) -> Leftover:
-    calls, beat_s = record.get("calls"), record.get("beat_s")
-    return dataclasses.replace(
-        found,
-        resumes=record.get("resumes") or None,
-        calls=calls if isinstance(calls, dict) else {},
-        beat_s=float(beat_s or 0.0),
-    )
+def _dead_executor(storage: Any, lithops_folders: LithopsFolders, executor_id: str, key: str) -> Iterator[Leftover]:
+    """What an executor has left whose driver was killed after its runs: functions, and what Lithops' local workers wrote
+    late. One of another machine may wait for its user with functions that it will not store again: it counts when it has
+    run nothing for a week."""
+    record = _read_record(storage, key)
+    is_alive, age_s = driver_processes.lives(record), time.time() - float(record.get("used_at") or 0.0)
+    if is_alive is False or (is_alive is None and age_s > IDLE_S):
+        jobs = f"{lithops_folders.jobs_prefix}/{executor_id}"
+        keys = [name for ending in "/-" for name in storage.list_keys(storage.bucket, f"{jobs}{ending}")]
+        beginning = glob.escape(f"{executor_id}-")
+        paths = [path for folder in lithops_folders.job_folders for path in _below(folder, f"{beginning}[MR][0-9]*")]
+        yield Leftover(f"executor {executor_id}", age_s, (*keys, key), tuple(paths))
+
+
+def _below(folder: str, pattern: str) -> list[str]:
+    return sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
 
 
 def _names_of(job_key: str) -> tuple[str, ...]:

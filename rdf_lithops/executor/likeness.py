@@ -5,6 +5,7 @@ One key decides. The digests beside it are for words alone, and so short that no
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -81,14 +82,20 @@ class Likeness:
 def likeness_of(known: Mapping[str, Any], program: tuple[str, str]) -> Likeness:
     """The likeness of a run that depends on ``known``: values that JSON can hold, or mappings of them, by the names that
     there are words for."""
-    digests = {name: _digests(value) for name, value in known.items()}
-    return Likeness(_digest(known), digests, program)
+    whole = {name: _digest(value) for name, value in known.items()}
+    digests = {name: _digests(value, whole[name]) for name, value in known.items()}
+    return Likeness(_digest(whole), digests, program)
 
 
-def _digests(value: Any) -> Any:
+def _digests(value: Any, whole: str) -> Any:
     if not isinstance(value, dict) or len(value) > MOST_NAMES:
-        return _digest(value)[:DIGITS]
-    return {str(inner): _digest(each)[:DIGITS] for inner, each in value.items()}
+        return whole[:DIGITS]
+    return {str(inner): _short(each) if isinstance(each, str) else _digest(each)[:DIGITS] for inner, each in value.items()}
+
+
+@functools.lru_cache(4096)  # a program's environment is the same from run to run
+def _short(value: str) -> str:
+    return _digest(value)[:DIGITS]
 
 
 def _digest(value: Any) -> str:

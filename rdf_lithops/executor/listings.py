@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ..processes.beats import BEAT_NAME, STATUS_NAME
 
-__all__ = ["FolderListing", "Listing", "StoreListing", "StretchListing", "beginnings", "stretches"]
+__all__ = ["INIT_ENDING", "FolderListing", "Listing", "StoreListing", "StretchListing", "beginnings", "stretches"]
 
 INIT_ENDING = ".init"  # of the object that Lithops writes when a call begins
 DIGITS = 5  # of a call's name

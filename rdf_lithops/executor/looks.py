@@ -22,7 +22,7 @@ from .objects import S3Objects
 from .session import Session
 from .statuses import read_status
 
-__all__ = ["OUTAGE_PATIENCE_S", "Looks", "pause_s", "rest_s"]
+__all__ = ["LONGEST_S", "OUTAGE_PATIENCE_S", "Looks", "pause_s", "rest_s"]
 
 logger = logging.getLogger(__name__)
 

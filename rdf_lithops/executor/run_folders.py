@@ -22,6 +22,7 @@ from ..dataset.credentials import Credential
 from ..options import Options
 from ..travels.sealed import KEY_VARIABLE, Sealed
 from ..worker.start import pre_run
+from . import first_look
 from .leftovers import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, LithopsFolders
 from .likeness import Likeness
 from .payload import Payload
@@ -37,6 +38,7 @@ RUN_VARIABLE = "RDF_LITHOPS_RUN"  # which names a run's record to its calls
 # the child whatever it does first. Over plain HTTP they get each other's answers, an object that was never stored counts as
 # stored, and the run waits. And a reducer sleeps over partials that are there, on this machine as well.
 FIRST_OF_ALL = {"PRE_RUN": f"{pre_run.__name__}.{pre_run.begin.__name__}"}
+MANY_CALLS = 500  # whose objects take longer to delete than anybody should wait
 LOCAL_BEAT_S = 0.5
 REMOTE_BEAT_S = 10.0
 
@@ -80,6 +82,8 @@ def opened(session: Session, payload: Payload, outputs: Sequence[tuple[str, str,
         yield run_folder
     finally:
         session.jobs.withdraw(set(run_folder.job_keys))
+        calls = sum(given if isinstance(given, int) else len(given) for given in run_folder.calls.values())
+        session.jobs.release(run_folder.job_keys, many=calls > MANY_CALLS)
         try:
             session.jobs.delete_below(prefix)
         except Exception as problem:  # of the storage's own kind; it must not hide the result, or what the run ended in
@@ -142,6 +146,7 @@ def record(session: Session, run_folder: RunFolder, calls: Sequence[int] = ()) -
     run_folder.job_keys.extend(keys)
     run_folder.calls[keys[0]] = len(calls) if list(calls) == list(range(len(calls))) else list(calls)
     session.jobs.open(keys)
+    first_look.note_use(session)
     _write_record(session, run_folder)
 
 

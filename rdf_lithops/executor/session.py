@@ -17,6 +17,7 @@ from ..reporting.experience import Experience
 from ..travels.libraries import Libraries
 from .jobs import Jobs
 from .local_processes import LocalProcesses
+from .messages import Messages, messages_of
 
 __all__ = ["Session"]
 
@@ -39,6 +40,7 @@ class Session:
     jobs: Jobs = field(repr=False)
     processes: LocalProcesses = field(repr=False)
     lock: threading.RLock
+    messages: Messages = field(repr=False)
     closed: bool = False
     gates: threading.local = field(default_factory=threading.local)
     keyring: Keyring = field(default_factory=Keyring, repr=False)
@@ -46,6 +48,8 @@ class Session:
     experience: Experience = field(default_factory=Experience)
     asked: dict[str, set[str]] = field(default_factory=dict)  # what graphs, by shape, had Cling instantiate on workers
     offered: tuple[Any, Libraries] | None = None  # the instantiation libraries of this machine as of a look at them
+    first_look: Any = field(default=None, repr=False)  # a Future of what killed drivers have left
+    recorded: Any = field(default=None, repr=False)  # when its record was written last, and a Future of that
     makes_libraries: bool = False  # those that are missing, when it ends; on localhost the ROOT process does that
 
     @classmethod
@@ -53,7 +57,7 @@ class Session:
         """A session for ``executor``, which only ``proxy`` reaches from here."""
         lock, storage = threading.RLock(), executor.storage
         jobs = Jobs(proxy, executor.executor_id, storage, local, lock)
-        return cls(proxy, local, storage, jobs, LocalProcesses(proxy), lock)
+        return cls(proxy, local, storage, jobs, LocalProcesses(proxy), lock, messages_of(executor, local))
 
     def may_compile(self) -> bool:  # decision 314
         """Whether a compiler may run on this machine for calls that run elsewhere: not on the login node of a batch system,

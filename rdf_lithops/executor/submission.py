@@ -17,14 +17,15 @@ from lithops.wait import ALL_COMPLETED, ALWAYS
 from ..errors import RunError, SubmissionError
 from ..options import Options
 from ..planning.plans import Plan
+from ..processes.beats import BEAT_NAME
 from ..run import interrupts
 from ..run.books import CallEnd
 from ..travels.arrived import HANDED_BYTES, Arrived
 from .clearing import Clearing
 from .gate import Gate, submitting
-from .listings import Listing
+from .listings import INIT_ENDING, Listing
 from .localhost import LocalJobs
-from .looks import OUTAGE_PATIENCE_S, Looks, pause_s, rest_s
+from .looks import LONGEST_S, OUTAGE_PATIENCE_S, Looks, pause_s, rest_s
 from .pods import Pods
 from .registry import bring_up
 from .run_folders import RunFolder, call_off, record
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 LOCAL_POLL_S, LONGEST_LOCAL_POLL_S = 0.004, 0.05
 POLL_SHARE = 0.001  # of the time since the submission: a long run is asked less often how it is
 READS_FOR_A_LIST, READ_S = 8, 0.15e-3  # of statuses, which cost about as much; and of the processor, for each
+TOLD_POLL_S = 0.05  # where messages tell what has ended, as this asks nobody
 AWAY_S = 1.0  # between two looks whether the network is there again
 CLEARED_BYTES = HANDED_BYTES / 2  # another copy of a call may be a little larger, and its partial be handed on
 MOST_ENDS = 512  # that are read before they are told
@@ -111,9 +113,14 @@ def _call_limit_s(plan: Plan, options: Options) -> float | None:
     return min((limit for limit in (plan.call_limit_s, options.deadline_s) if limit is not None), default=None)
 
 
+def _is_fold(plan: Plan) -> bool:
+    """Whether its calls fold partials, which nobody takes up."""
+    return "partials" in plan.iterdata[0]["call"]
+
+
 def _expected_s(plan: Plan) -> float:
     """How long the longest call of a plan is expected to take; 0 where nobody knows, or for folds, which are short."""
-    calls_s = None if plan.outlook is None or "partials" in plan.iterdata[0]["call"] else plan.outlook.calls_s
+    calls_s = None if plan.outlook is None or _is_fold(plan) else plan.outlook.calls_s
     return max(calls_s or (0.0,))
 
 
@@ -131,7 +138,7 @@ class LithopsSubmission:
         pods: Pods | None = None,
     ) -> None:
         self.session, self._run_folder, self.maps, self._reduce, self._gate = session, run_folder, maps, reduce, gate
-        self._pods = pods
+        self._pods, self._is_fold = pods, _is_fold(plan)
         self._outlook, self._began_s, self._changed_s = plan.outlook, time.monotonic(), time.monotonic()
         self._expected_s = 0.0 if session.local else _expected_s(plan)  # this machine is asked as often whatever is expected
         beats = plan.map_task.surroundings.beats
@@ -147,15 +154,19 @@ class LithopsSubmission:
         self._next_look_s, self._listed_s = 0.0, -math.inf
         self._beats_known: dict[str, object] = {}  # of a call: what its last one has changed
         self._beats_read: dict[str, int] = {}  # and in which turn it was read
-        self._listened = 0
+        self._listened, self._ask_reducer_s = 0, 0.0
 
     @property
     def poll_s(self) -> float:
         if self.session.local:
             return min(LONGEST_LOCAL_POLL_S, max(LOCAL_POLL_S, POLL_SHARE * (time.monotonic() - self._began_s)))
         own = getattr(self.session.executor.storage.storage_handler, "poll_s", None)  # a folder may be asked more often
+        pause = float(own or self._pause_s())
+        return min(pause, TOLD_POLL_S) if self.session.messages.arrive else pause
+
+    def _pause_s(self) -> float:
         now_s = time.monotonic()
-        return float(own or pause_s(now_s - self._began_s, self._expected_s, now_s - self._changed_s))
+        return pause_s(now_s - self._began_s, self._expected_s, now_s - self._changed_s)
 
     @property
     def is_deaf(self) -> bool:
@@ -178,6 +189,8 @@ class LithopsSubmission:
         if self._local_jobs is not None:
             with self.session.lock:
                 self._local_jobs.nudge()
+        if told := set(self.session.messages.ended(self.job_key)) & self._open.keys():
+            self._unread.extend(sorted(told.difference(self._unread)))
         if not self._unread and (self.session.local or time.monotonic() >= self._next_look_s):
             self._look()
         most = len(self._unread) if self.session.local else MOST_ENDS  # what is over there may be given up after this
@@ -187,7 +200,7 @@ class LithopsSubmission:
         for call, end in ended.items():
             del self._open[call]
             if self._clearing is not None and self._is_read_by_nobody_else(end):
-                self._clearing.add(self._seen.names.get(call, ()))
+                self._clearing.add(self._of_no_use(call))
         if self._turns is not None:
             self._turns.give_back(ended)
         if ended:
@@ -195,9 +208,14 @@ class LithopsSubmission:
         return {self._positions[call]: end for call, end in ended.items()}
 
     def _is_read_by_nobody_else(self, end: CallEnd) -> bool:
-        """Whether the reducer is handed what a call gave, and no driver may take the run up."""
+        """Whether the reducer is handed what a call gave."""
         is_small = end.data is not None and len(end.data) <= CLEARED_BYTES
-        return is_small and self.holds_reducer and self._run_folder.resumes is None
+        return is_small and self.holds_reducer
+
+    def _of_no_use(self, call: str) -> list[str]:
+        """A call's objects that nobody asks for any more: not how it ended, where the next driver may take it up."""
+        names, resumes = self._seen.names.get(call, []), self._run_folder.resumes is not None and not self._is_fold
+        return [name for name in names if name.endswith((INIT_ENDING, BEAT_NAME))] if resumes else names
 
     def _look(self) -> None:
         """See which calls have ended: few that are left are asked after one by one, and listed only to hear who lives."""
@@ -214,7 +232,10 @@ class LithopsSubmission:
         else:
             cost_s = len(self._open) * READ_S
             self._unread.extend(sorted(self._open))
-        self._next_look_s = now_s + rest_s(cost_s, now_s - self._began_s, len(self._open) < len(self.maps))
+        rest = rest_s(cost_s, now_s - self._began_s, len(self._open) < len(self.maps))
+        if self.session.messages.arrive:  # then a look is for those who fall silent, and for a message that was lost
+            rest = max(rest, self._beat_s / 2, self._pause_s())
+        self._next_look_s = now_s + rest
 
     def begun(self) -> set[int]:
         return self._those_in(self._seen.begun)
@@ -269,7 +290,13 @@ class LithopsSubmission:
         self.session.check_open()  # a run in another thread ends with its executor
         if self._gate is not None and self._gate.error is not None:
             return CallEnd(why=f"the reducer could not be submitted: {self._gate.error!r}")
-        return None if self.reduce is None else self._looks.end(self.reduce)
+        if self.reduce is None:
+            return None
+        now_s, messages = time.monotonic(), self.session.messages
+        if messages.arrive and now_s < self._ask_reducer_s and not messages.ended(str(self.reduce.job_key)):
+            return None
+        self._ask_reducer_s = now_s + max(LONGEST_S, self._beat_s / 2)
+        return self._looks.end(self.reduce)
 
     def reduce_beat(self) -> int | None:
         if self.reduce is None:
@@ -309,7 +336,8 @@ class LithopsSubmission:
         if self._clearing is not None:
             self._clearing.close()
         submitted = self._submitted
-        self.session.jobs.forget(submitted, {future.job_key for future in submitted})
+        kept = [self.job_key] if self._run_folder.resumes is not None and not self._is_fold else []
+        self.session.jobs.forget(submitted, {future.job_key for future in submitted}, kept)
         if len(submitted) == len(self.maps):  # the reducer was never submitted
             before, _, number = self.job_key.rpartition("-M")
             self.session.jobs.discard(f"{before}-R{number}")

@@ -6,6 +6,7 @@ graphs         RunGraphs: what DistRDF would run of many graphs, as one run
 computation    what DistRDF would run of a graph, as a value; whom its result fills
 execution      runs what is wanted, one graph or several in one run
 sameness       whether a program that is started again asks for the same
+unseen         what its answer may depend on that nobody sees
 preparing      from what DistRDF was about to run to a run that can go
 foreseeing     what the driver does with a result, done once before there is one
 delivering     what comes back, as DistRDF wants it

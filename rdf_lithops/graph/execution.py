@@ -17,8 +17,7 @@ from typing import Any, TypeVar
 from ..dataset import credentials, halving, snapshots
 from ..dataset import names as dataset
 from ..errors import DataAccessError, RunError
-from ..executor import registry, replay, resuming, run_folders
-from ..executor.likeness import Likeness
+from ..executor import asked_for, first_look, registry, replay, resuming, run_folders
 from ..executor.session import Session
 from ..planning.plans import Plan, work_of
 from ..reporting import Recorder
@@ -27,7 +26,7 @@ from ..run import interrupts, outcomes, running
 from ..run.events import AttemptBegan, Consumer, Event
 from ..travels.envelope import Envelope
 from ..worker.task import MapTask
-from . import foreseeing, kept_instantiations, libraries_first, undeclared
+from . import foreseeing, kept_instantiations, libraries_first, sameness, undeclared, unseen
 from .computation import Computation
 from .delivering import received
 from .preparing import Ready, coded, compiling_ahead, prepared, taken, user_code_of
@@ -66,6 +65,7 @@ def _ready(computations: Sequence[Computation], stack: contextlib.ExitStack, fai
     None if there is nothing to run; of one alone, what is wrong is raised."""
     for backend in {id(each.backend): each.backend for each in computations}.values():
         backend.session = registry.session_for(backend.executor, backend.options)
+        first_look.begin(backend.session, looks=backend.options.resume is not False)
     stack.enter_context(interrupts.heard())
     with in_root, dataset.counted(computations[0].backend.account):
         user_code = user_code_of(computations[0].backend)
@@ -109,7 +109,7 @@ def _run(ready: Ready, recorder: Any, live: Consumer | None = None) -> list[Any]
         for consumer in consumers:
             consumer(event)
     submit = functools.partial(leader.submit, ready.run_folder)
-    taken_up = None if ready.run_folder.resumes is None else _taken_up(ready, run_plan, ready.run_folder.resumes)
+    taken_up = _taken_up(ready, run_plan)
     left = (taken_up.partials, taken_up.under_way) if taken_up is not None else (None, None)
     given = consumers, ready.run_folder.run_id, halving.halves, ready.account, *left
     try:
@@ -129,13 +129,21 @@ def _run(ready: Ready, recorder: Any, live: Consumer | None = None) -> list[Any]
     return results
 
 
-def _taken_up(ready: Ready, run_plan: Plan, likeness: Likeness) -> resuming.Taken | None:
-    """What a run of this ``likeness``, whose driver was killed, has left for this one."""
-    if not isinstance(run_plan.map_task, MapTask) or run_plan.map_task.shelf is None:
+def _taken_up(ready: Ready, run_plan: Plan) -> resuming.Taken | None:
+    """What a run of this likeness, whose driver was killed, has left for this one."""
+    likeness, options = ready.run_folder.resumes, ready.taken[0].backend.options
+    if likeness is None and not asked_for.is_any():
         return None
-    session = ready.taken[0].backend.session
-    where = session, run_folders.lithops_folders(session.executor)
-    return resuming.take_up(*where, likeness, run_plan.map_task.shelf, run_plan.iterdata)
+    travelling = [each.travelling for each in ready.taken]
+    wanting = resuming.Wanting(
+        likeness,
+        functools.partial(sameness.why_not, run_plan, travelling, options),
+        getattr(run_plan.map_task, "shelf", None),
+        run_plan.iterdata,
+        options.resume is True,
+        functools.partial(unseen.in_run, [each.graph.nodes for each in travelling], ready.user_code, options.declared),
+    )
+    return resuming.take_up(ready.taken[0].backend.session, wanting)
 
 
 def _unshelved(run_plan: Plan) -> Plan:

@@ -22,7 +22,7 @@ from ..dataset import credentials, identity, signed_sources, snapshots
 from ..dataset import names as dataset
 from ..dataset.columns import shape_of
 from ..errors import OutputError
-from ..executor import library_store, local_processes, payload, run_folders
+from ..executor import asked_for, library_store, local_processes, payload, run_folders
 from ..executor.session import Session
 from ..files import access
 from ..fold.order import FoldLimits, one_fold_s
@@ -104,6 +104,7 @@ class Ready:
     alone: tuple[Plan, ...]
     account: Account
     destinations: list[snapshots.Destination]
+    user_code: payload.Payload
 
 
 def coded(computation: Computation) -> Coded:
@@ -167,15 +168,13 @@ def prepared(graphs: Sequence[Taken], user_code: payload.Payload) -> Iterator[Re
         with payload.user_modules_by_value():
             alone = tuple(planner.plan(each, number) for number, each in enumerate(graphs))
         run_plan = dataclasses.replace(alone[0] if len(alone) == 1 else planner.together(alone), extra_env=extra_env)
-        if leader.options.resume and len(graphs) == 1:
-            like = sameness.likeness(run_plan, travelling[0], user_code, session, leader.options)
+        if leader.options.resume is not False or asked_for.is_any():
+            like = sameness.likeness(run_plan, travelling, user_code, session, leader.options)
             beats = surroundings.beats or {}
             run_folder = dataclasses.replace(run_folder, resumes=like, beat_s=float(beats.get("every_s", 0.0)))
-        if run_folder.resumes is not None:
-            run_plan = _all_shelved(run_plan, run_folder)
         try:
             alone = tuple(dataclasses.replace(each, extra_env=extra_env) for each in alone)
-            yield Ready(run_plan, run_folder, tuple(graphs), alone, Account(run_plan.outlook), destinations)
+            yield Ready(run_plan, run_folder, tuple(graphs), alone, Account(run_plan.outlook), destinations, user_code)
         except (Exception, KeyboardInterrupt):
             snapshots.discard(destinations)
             raise
@@ -305,13 +304,6 @@ def _shelf(run_folder: run_folders.RunFolder, calls: int, limits: FoldLimits) ->
     return Shelf(
         f"{run_folder.prefix}/partials", limits.bytes // calls if few else min(limits.bytes // calls, SHELVED_BYTES)
     )
-
-
-def _all_shelved(run_plan: Plan, run_folder: run_folders.RunFolder) -> Plan:
-    """The plan, with calls that put every partial into the storage, where the next run finds it if this driver is killed."""
-    assert isinstance(run_plan.map_task, MapTask)
-    shelf = Shelf(f"{run_folder.prefix}/partials", 0)
-    return dataclasses.replace(run_plan, map_task=dataclasses.replace(run_plan.map_task, shelf=shelf))
 
 
 def groups_of(iterdata: list[dict[str, Any]]) -> tuple[tuple[int, ...], ...]:

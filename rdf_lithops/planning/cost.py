@@ -18,8 +18,9 @@ from typing import Any
 from . import list_prices
 from .limits import limits_of
 
-__all__ = ["CORE_HOURS", "RESTORE_S", "Bill", "Offer", "Prices", "Speeds", "Work", "default_calls", "prices_of"]
+__all__ = ["CORE_HOURS", "QUEUES", "RESTORE_S", "Bill", "Offer", "Prices", "Speeds", "Work", "default_calls", "prices_of"]
 
+QUEUES = ("slurm", "htcondor", "k8s", "aws_batch", "code_engine")  # where each submission is a job that waits its turn
 CORE_HOURS = ("slurm", "htcondor")  # where nobody asks for money, but time on a processor is what one is granted
 RESTORE_S = 1.0  # a guess until one was seen: what a worker takes that is a copy of a snapshot; 3 s from nothing
 TARGET_S = 10.0  # the least that a call works where calls are paid: three times what it takes to start and compile

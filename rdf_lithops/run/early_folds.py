@@ -22,6 +22,7 @@ from typing import Any
 
 from ..errors import RunError, SubmissionError
 from ..fold.shelf import size_of
+from ..planning.cost import QUEUES
 from ..planning.plans import Plan
 from ..travels.arrived import HANDED_BYTES
 from ..travels.envelope import unpack
@@ -39,6 +40,7 @@ SEEN_SHARE = 0.5  # of the calls must have delivered before anybody says what tr
 MAY_DIFFER = 1.25  # the mean of all partials from that of those
 DELETERS = 4
 EVERY_S = 1.0  # jobs are begun, each with all groups that are ready
+JOBS_IN_A_QUEUE = 3  # at most, with about as many groups each
 
 
 @dataclass
@@ -59,6 +61,7 @@ class EarlyFolds:
         # a budget sets aside the most that each submission can cost; sums that lie on no shelf would go by way of the driver
         is_on = isinstance(task, ReduceTask) and bool(task.groups) and plan.map_task.shelf is not None and budget is None
         self._submit, self._plan, self._is_on = submit, plan, is_on
+        self._queues = plan.outlook is not None and plan.outlook.offer.backend in QUEUES
         self._calls: tuple[tuple[int, ...], ...] = task.groups if is_on else ()  # type: ignore[union-attr]
         self._call_of = {range_id: number for number, range_ids in enumerate(self._calls) for range_id in range_ids}
         self._partials: dict[int, dict[tuple[int, ...], bytes]] = {}  # of each call of the plan
@@ -120,7 +123,7 @@ class EarlyFolds:
         for number, (start, end) in enumerate(itertools.pairwise(self._edges)):
             if number not in self._begun and all(map(self._is_whole, range(start, end))):
                 ready[number] = [packed for call in range(start, end) for _, packed in sorted(self._partials[call].items())]
-        if not ready:
+        if not ready or (self._queues and not self._is_worth_a_job(len(ready))):
             return
         try:
             submission = self._submit(self._folding(ready))
@@ -130,6 +133,11 @@ class EarlyFolds:
             return
         self._begun.update(ready)
         self._jobs.append(_Job(submission, list(ready)))
+
+    def _is_worth_a_job(self, ready: int) -> bool:  # decision 387
+        """Whether so many groups may stand in a queue on their own."""
+        share = (len(self._edges) - 1) / (JOBS_IN_A_QUEUE + 1)
+        return len(self._jobs) < JOBS_IN_A_QUEUE and ready >= share
 
     def _folding(self, groups: dict[int, list[bytes]]) -> Plan:
         """The plan that folds these groups. Small sums travel in their envelopes, as what is said of so many calls does."""

@@ -66,7 +66,7 @@ def run(
     run_id: str = "",
     halve: Halve = never_halved,
     account: Account | None = None,
-    kept: Mapping[int, bytes] | None = None,
+    kept: Mapping[int, tuple[bytes, ...]] | None = None,
     under_way: Adopted | None = None,
 ) -> Outcome:
     """Run ``plan`` with as many attempts as ``options`` allows; ``submit`` starts one ``map_reduce`` of a plan.
@@ -79,7 +79,7 @@ def run(
     account = account or Account(plan.outlook)
     early = EarlyFolds(submit, plan) if plan.calls >= FEWEST_CALLS else None
     running = _Run(submit, plan, options, Books(plan, consumers, halve), account, early)
-    running.books.kept.update({call_id: (packed,) for call_id, packed in (kept or {}).items()})
+    running.books.kept.update(kept or {})
     error: str | None = "interrupted"
     failed: dict[int, str] = {}
     try:
@@ -388,7 +388,7 @@ class _Run:
                 self._stop(attempt, why)
 
 
-def _taken_up(kept: Mapping[int, bytes]) -> CallsTakenUp:
-    envelopes = [unpack(packed) for packed in kept.values()]
+def _taken_up(kept: Mapping[int, tuple[bytes, ...]]) -> CallsTakenUp:
+    envelopes = [unpack(packed) for some in kept.values() for packed in some]
     entries = [envelope.entries for envelope in envelopes if envelope.entries is not None]
     return CallsTakenUp(tuple(kept), sum(entries) if len(entries) == len(envelopes) else None)

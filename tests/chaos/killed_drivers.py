@@ -2,16 +2,19 @@
 
 After each kill the same program is started again: it must print the bits of an undisturbed run, compute again no range whose
 partial was there, and leave neither objects nor processes nor folders. A kill counts only if it fell between the submission
-of the calls and the delivery of the result; others are drawn again, and counted as well. Half of the moments are drawn from
-the time of a run, most of which is compilation, the others from its progress: up to a second after so many partials were
-there. A driver that was stopped goes on by itself.
+of the calls and the delivery of the result; others are drawn again, and counted as well, and what they leave goes by ``gc``.
+Half of the moments are drawn from the time of a run, most of which is compilation, the others from its progress: up to a
+second after so many partials were there. A driver that was stopped goes on by itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
+import json
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -21,35 +24,39 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ROOT
 
 from chaos import family
 from rdf_lithops.travels.envelope import EnvelopeError, unpack
 
-__all__ = ["ALL", "Drivers", "Kill"]
+__all__ = ["ALL", "Drivers", "Kill", "ended_well", "files_of", "kill_at_random", "stop_at_random"]
 
 RANGES, ENTRIES = 8, 100  # and entries of each
 ALL = frozenset(range(0, RANGES * ENTRIES, ENTRIES))  # the first entries of the ranges
+STEPS = 200_000  # of each entry: some 0.2 s a range
 LIMIT_S = 120.0
 PROGRAM = f"""
 import hashlib, os, pathlib, sys, lithops, numpy, ROOT, rdf_lithops
 from rdf_lithops.run.events import AttemptBegan, RunEnded
 
 def hear(event):
+    if isinstance(event, AttemptBegan):
+        with open("begun", "a") as begun:
+            print(*({ENTRIES} * call_id for call_id in event.call_ids), file=begun)
     for kind, name in ((AttemptBegan, "submitted"), (RunEnded, "delivered")):
         if isinstance(event, kind):
             pathlib.Path(name).touch()
 
 near = {{"backend": "localhost", "storage": "localhost"}}
 config = {{"lithops": near, "localhost": {{"version": 1, "worker_processes": 2}}}}
-options = {{"resume": True, "ranges_per_call": 1, "survey": False}}
+options = {{"ranges_per_call": 1, "survey": False}}
 with lithops.FunctionExecutor(config=config, log_level=None) as fexec:
     frame = ROOT.RDataFrame("t", "data.root", executor=fexec, npartitions={RANGES}, options=options)
     frame._headnode.backend.consumers = (hear,)
-    mark = f'std::ofstream("{{os.getcwd()}}/begun", std::ios::app) << rdfentry_ << std::endl;'
-    begin = f'if (rdfentry_ % {ENTRIES} == 0) {{{{ {{mark}} gSystem->Sleep(200); }}}}'
-    frame = frame.Define("y", f'{{begin}} return x * 0.1 + 1.0 / (3.0 + rdfentry_);')
+    slow = "double slow = 0; for (int step = 0; step < {STEPS}; ++step) slow += std::sqrt(step + x);"
+    frame = frame.Define("y", slow + "return x * 0.1 + 1.0 / (3.0 + rdfentry_) + 1e-15 * slow;")
     total, drawn = frame.Sum("y"), frame.Histo1D(("h", "", 50, 0.0, 90.0), "y", "y")
     bins = numpy.array([drawn.GetBinContent(number) for number in range(52)])
     print("bits", total.GetValue().hex(), hashlib.sha256(bins.tobytes()).hexdigest()[:16], flush=True)
@@ -75,10 +82,10 @@ class Kill:
 class Drivers:
     """Programs of a folder, one after the other, with all their temporary files below it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: str = PROGRAM) -> None:
         self.folder, self.temporary = folder, folder / "tmp"
         self.temporary.mkdir()
-        (folder / "program.py").write_text(PROGRAM)
+        (folder / "program.py").write_text(program)
         options = ROOT.RDF.RSnapshotOptions()
         options.fAutoFlush = ENTRIES
         data = str(folder / "data.root")
@@ -114,7 +121,7 @@ class Drivers:
         return found[0]
 
     def computed(self) -> frozenset[int]:
-        """The first entries of the ranges that the last program computed, each once."""
+        """The first entries of the ranges that the last program had computed, each once."""
         path = self.folder / "begun"
         begun = [int(line) for line in path.read_text().split()] if path.exists() else []
         assert len(begun) == len(set(begun)), f"ranges were computed twice: {sorted(begun)}"
@@ -144,9 +151,18 @@ class Drivers:
             program.wait(LIMIT_S)
             missed = (self.folder / "delivered").exists()
         self._wait_until_alone()
-        there = frozenset() if missed else self.there()
+        if missed:
+            return None
+        there = self.there()
         bits, again = self.bits(), self.computed()
-        return None if missed else Kill(there, again, bits, self.left())
+        return Kill(there, again, bits, self.left())
+
+    def collect(self) -> tuple[str, ...]:
+        """Have what the last driver has left removed as users would; what is there afterwards."""
+        command = [sys.executable, "-W", "ignore", "-m", "rdf_lithops", "gc", "--older-than", "0", "--remove"]
+        environment = {**os.environ, "TMPDIR": str(self.temporary)}
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=LIMIT_S)
+        return self.left()
 
     def stop(self, after_s: float, stopped_s: float) -> tuple[str, bool]:
         """Stop the driver so long after it has submitted its calls, let it go on after ``stopped_s``; what it prints, and
@@ -163,10 +179,18 @@ class Drivers:
         return out.strip(), missed
 
     def there(self) -> frozenset[int]:
-        """The first entries of ranges whose partials lie in the storage."""
-        found = [(top, names) for top, _, names in os.walk(self.temporary) if "rdf_lithops/runs" in top]
-        partials = [Path(top) / name for top, names in found if top.endswith("/partials") for name in names]
-        return frozenset(ENTRIES * int(path.name.partition("-")[0]) for path in partials if _is_whole(path))
+        """The first entries of ranges whose partials lie in the storage: those of calls that say that they ended well."""
+        found = set()
+        for record in files_of(self.temporary, "run.json"):
+            jobs = {
+                key: range(given) if isinstance(given, int) else given
+                for key, given in _read(record).get("calls", {}).items()
+            }
+            calls = set(next(iter(jobs.values()), ()))  # of the run; later jobs may fold
+            for job_key, ids in jobs.items():
+                for status in record.parents[3].glob(f"lithops.jobs/{job_key}/*/status.json"):
+                    found.update(calls & {ids[int(status.parent.name)]} if ended_well(status) else ())
+        return frozenset(ENTRIES * call_id for call_id in found)
 
     def _wait_until_alone(self) -> None:
         until = time.monotonic() + LIMIT_S
@@ -180,10 +204,27 @@ class Drivers:
         return tuple(family.left_on_disk(str(self.temporary)))
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a partial is none that was being written when its writer was killed."""
-    with contextlib.suppress(EnvelopeError):
-        return bool(unpack(path.read_bytes()).range_ids)
+def files_of(folder: Path, name: str) -> list[Path]:
+    """Files of that name below a folder, in which others work meanwhile."""
+    return [Path(top) / name for top, _, names in os.walk(folder) if name in names]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object; nothing of one that was being written when its writer was killed, or is gone."""
+    with contextlib.suppress(ValueError, FileNotFoundError):
+        found = json.loads(path.read_text())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def ended_well(path: Path) -> bool:
+    """Whether a call's status says so, and has what the call gave, or that lies beside it as a whole."""
+    status = _read(path)
+    if status.get("type") != "__end__" or status.get("exception"):
+        return False
+    with contextlib.suppress(pickle.UnpicklingError, EOFError, FileNotFoundError, EnvelopeError):
+        data = ast.literal_eval(status["result"]) if "result" in status else (path.parent / "output.pickle").read_bytes()
+        return bool(unpack(pickle.loads(data)).range_ids)
     return False
 
 
@@ -197,6 +238,9 @@ def kill_at_random(drivers: Drivers, kills: int, dice: random.Random, expected: 
         if kill is None:
             missed += 1
             assert missed < 5 * kills, "runs end before they can be killed"
+            if left := drivers.collect():
+                wrong += 1
+                print(f"a kill that came too late: WRONG: gc leaves {left}", flush=True)
             continue
         done += 1
         is_right = kill.is_right and kill.bits == expected

@@ -60,6 +60,37 @@ def test_each_status_is_read_once(fexec: lithops.FunctionExecutor) -> None:
     assert many["os.scandir"] + many["os.listdir"] <= deletion + MANY / 4, (few, many)
 
 
+def requests_of(executor: Any, monkeypatch: pytest.MonkeyPatch, resume: bool | None) -> Counter[str]:
+    """What the driver writes and lists for a run of two calls."""
+    counted: Counter[str] = Counter()
+    handler = executor.storage.storage_handler
+
+    def counting(name: str) -> Callable[..., Any]:
+        ask = getattr(handler, name)
+
+        def ask_and_count(*given: Any, **named: Any) -> Any:
+            counted[name] += 1
+            return ask(*given, **named)
+
+        return ask_and_count
+
+    with monkeypatch.context() as patch:
+        for name in ("put_object", "list_keys", "list_objects"):
+            patch.setattr(handler, name, counting(name))
+        options = Options(ranges_per_call=1, progress=False, resume=resume)
+        assert 2 == ROOT.RDataFrame(2, executor=executor, npartitions=2, options=options).Count().GetValue()
+    return counted
+
+
+def test_that_it_may_be_taken_up_costs_no_request(fexec: lithops.FunctionExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that another driver could take up lists nothing, after the first one of its executor, and writes as many objects
+    as a run that nobody could."""
+    count(fexec, 2)
+    found = requests_of(fexec, monkeypatch, None)
+    assert {"put_object"} == set(found)
+    assert requests_of(fexec, monkeypatch, False) == found
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_both_versions(version: int) -> None:
     """Both versions of Lithops' back end run more calls than there are processes, each once."""

@@ -6,12 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ROOT
 from conftest import REPOSITORY
 from lambda_standin import Service, Standing, account, image
 from waiting import until
+
+from rdf_lithops.executor import run_folders
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
@@ -55,6 +60,12 @@ def begun(folder: Path) -> list[int]:
     return sorted(int(line) for line in path.read_text().split()) if path.exists() else []
 
 
+def ended(storage: Any) -> int:
+    """How many calls have written down how they ended."""
+    keys = storage.list_keys(storage.bucket, "lithops.jobs/")
+    return sum("-M" in key and key.endswith("/status.json") for key in keys)
+
+
 @pytest.mark.skipif(image() is not None, reason="the calls look for a file of this machine")
 def test_calls_under_way_are_waited_for(tmp_path: Path, standing_lambda: Standing, aws_service: Service) -> None:
     """SIGKILL of the driver while a call on Lambda works, and the program again while it does still: that call is waited
@@ -63,7 +74,7 @@ def test_calls_under_way_are_waited_for(tmp_path: Path, standing_lambda: Standin
     storage = standing_lambda.executor.storage
     first = started(tmp_path, standing_lambda)
     try:
-        assert until(lambda: sum("/partials/" in key for key in storage.list_keys(storage.bucket, "rdf_lithops/runs/")) == 3)
+        assert until(lambda: ended(storage) == 3)
         assert until(lambda: begun(tmp_path) == [0, 1, 2, 3])
     finally:
         first.kill()
@@ -87,3 +98,21 @@ def test_calls_under_way_are_waited_for(tmp_path: Path, standing_lambda: Standin
     assert [0, 1, 2, 3] == begun(tmp_path)
     assert 2 == sum(each.kind == "Event" for each in aws_service.invocations[before:])  # the fold, and its reducer
     assert [] == storage.list_keys(storage.bucket, "rdf_lithops/runs/")
+
+
+def test_many_calls_are_tidied_up_beside_what_goes_on(
+    standing_lambda: Standing, aws_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Objects of calls that a driver could take up are deleted when the answer is there, of many calls beside what follows,
+    and at the latest when the executor ends."""
+    monkeypatch.setattr(run_folders, "MANY_CALLS", 1)
+    role = standing_lambda.executor.config["aws_lambda"]["execution_role"]
+    settings = account.config(role, max_workers=8, runtime=account.RUNTIME, runtime_timeout=60)
+    with account.executor(types.SimpleNamespace(endpoint=aws_service.endpoint), settings) as executor:  # type: ignore[arg-type]
+        storage, own = executor.storage, f"lithops.jobs/{executor.executor_id}"
+        frame = ROOT.RDataFrame(4, executor=executor, npartitions=2, options={"ranges_per_call": 1, "progress": False})
+        assert 4 == frame.Count().GetValue()
+        assert until(lambda: not [key for key in storage.list_keys(storage.bucket, f"{own}-") if "-M" in key])
+        assert 4 == frame.Count().GetValue()
+    assert [] == storage.list_keys(storage.bucket, own)
+    assert [] == storage.list_keys(storage.bucket, "rdf_lithops/executors/" + executor.executor_id)

@@ -20,6 +20,9 @@ from rdf_lithops.errors import RunError
 from rdf_lithops.fold.order import FoldLimits, fold_order
 from rdf_lithops.fold.shelf import Shelf
 from rdf_lithops.options import Options
+from rdf_lithops.planning.cost import Offer, Speeds
+from rdf_lithops.planning.limits import limits_of
+from rdf_lithops.planning.outlook import Outlook
 from rdf_lithops.planning.plans import Plan
 from rdf_lithops.run import early_folds, fold_rounds, outcomes, running, watch
 from rdf_lithops.run.books import CallEnd
@@ -135,6 +138,19 @@ def test_groups_begin_while_calls_run(monkeypatch: pytest.MonkeyPatch) -> None:
     first = next(event for event in told.events if isinstance(event, FoldRoundEnded))
     assert [12, 13, 14, 15] == sorted(event.call_id for event in first.events if isinstance(event, CallEnded))
     assert 4 == first.calls
+
+
+@pytest.mark.parametrize(
+    ("backend", "early"), [("aws_lambda", [[12, 13, 14], [15], [16]]), ("slurm", [[12, 13, 14], [15, 16]])]
+)
+def test_few_jobs_in_a_queue(monkeypatch: pytest.MonkeyPatch, backend: str, early: list[list[int]]) -> None:
+    """Where each submission waits its turn in a queue, groups of which few are ready wait for others; elsewhere whatever is
+    ready begins."""
+    outlook = Outlook(Offer(backend), limits_of(backend), Speeds(), None, CALLS, None, 3, None, None, (6,))
+    maps = [1.0] * 6 + [4.0, 4.0, 8.0, 8.0, 30.0, 30.0]
+    outcome, told = run(monkeypatch, maps, {}, most=2, outlook=outlook)
+    assert CALLS == outcome.envelope.entries
+    assert [list(range(CALLS)), *early, [17]] == told.attempts[: len(early) + 2]
 
 
 def test_a_fold_that_is_under_way_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import ROOT
-from chaos.killed_drivers import Drivers, kill_at_random, stop_at_random
+from chaos import family
+from chaos.killed_drivers import Drivers, ended_well, files_of, kill_at_random, stop_at_random
 from conftest import CAPTURED, LOCALHOST_CONFIG
 
 LIMIT_S = 90.0
@@ -23,7 +24,10 @@ PROGRAM = """
 import os, sys, lithops, ROOT, rdf_lithops, pathlib
 cut, here, data = sys.argv[2], os.getcwd(), sys.argv[3]
 ROOT.gInterpreter.Declare(pathlib.Path("code.C").read_text())
-options = {"resume": True, "ranges_per_call": 1, "survey": False, "seed": int(sys.argv[4])}
+options = {"ranges_per_call": 1, "survey": False, "seed": int(sys.argv[4])}
+options |= {} if "MY_DEFAULT" in os.environ else {"resume": True}
+if "MY_LITHOPS_RUN" in os.environ:
+    rdf_lithops.resume(os.environ["MY_LITHOPS_RUN"])
 with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
     frame = ROOT.RDataFrame("t", data, executor=fexec, npartitions=4, options=options)
     mark = f'gSystem->Exec(TString::Format("echo %llu >> {here}/begun", rdfentry_)); '
@@ -31,6 +35,8 @@ with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
     body = f'if (rdfentry_ % 250 == 0) {{ {mark} }} {slow} return scaled(x) + {cut};'
     total = frame.Define("y", body).Sum("y").GetValue()
     print("total", total.hex(), flush=True)
+    if "MY_WAIT" in os.environ:
+        input()
 """
 
 
@@ -48,14 +54,20 @@ def write(path: Path, factor: float) -> None:
     ROOT.RDataFrame(1000).Define("x", f"rdfentry_ * {factor}").Snapshot("t", str(path), "", options)
 
 
-def start(folder: Path, cut: str = "0.5", seed: str = "1", **variables: str) -> subprocess.Popen[str]:
+def words(folder: Path, cut: str = "0.5", seed: str = "1") -> list[str]:
+    """The command that starts the program."""
     (folder / "program.py").write_text(PROGRAM)
-    (folder / "tmp").mkdir(exist_ok=True)
     given = [str(LOCALHOST_CONFIG), cut, str(folder / "data.root"), seed]
+    return [sys.executable, "-W", "ignore", "program.py", *given]
+
+
+def start(folder: Path, cut: str = "0.5", seed: str = "1", **variables: str) -> subprocess.Popen[str]:
+    (folder / "tmp").mkdir(exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "program.py", *given],
+        words(folder, cut, seed),
         env={**os.environ, **variables, "TMPDIR": str(folder / "tmp")},
         cwd=folder,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -63,12 +75,12 @@ def start(folder: Path, cut: str = "0.5", seed: str = "1", **variables: str) -> 
     )
 
 
-def kill_with_partials(folder: Path, number: int = 3) -> None:
+def kill_with_partials(folder: Path, number: int = 3, **variables: str) -> None:
     """A run of four calls of which so many have delivered, whose driver is killed then."""
     (folder / "go").unlink(missing_ok=True)
     if number == 4:
         (folder / "go").touch()
-    driver = start(folder)
+    driver = start(folder, **variables)
     until = time.monotonic() + LIMIT_S
     try:
         while len(partials(folder)) < number:
@@ -82,8 +94,9 @@ def kill_with_partials(folder: Path, number: int = 3) -> None:
 
 
 def partials(folder: Path) -> list[Path]:
-    found = [(top, names) for top, _, names in os.walk(folder / "tmp") if "rdf_lithops/runs" in top]
-    return [Path(top) / name for top, names in found if top.endswith("/partials") for name in names]
+    """The statuses of calls that have delivered."""
+    found = files_of(folder / "tmp", "status.json")
+    return [path for path in found if "-M" in path.parts[-3] and ended_well(path)]
 
 
 def total(folder: Path, cut: str = "0.5", seed: str = "1", **variables: str) -> tuple[str, set[int]]:
@@ -116,8 +129,19 @@ def test_what_is_there_is_not_computed_again(data: Path) -> None:
     assert undisturbed == resumed
 
 
+def test_what_reaches_out_is_not_taken_up_by_itself(data: Path) -> None:
+    """By default nothing is taken up of a run whose C++ asks for what nobody sees here: it is said what that is, and how the
+    user can say that it answers as before."""
+    kill_with_partials(data, MY_DEFAULT="")
+    _, computed, said = run(data, MY_DEFAULT="")
+    assert ALL == computed
+    assert re.search("not taken up by itself, .*: gSystem in an expression of Define.*rdf-lithops resume [0-9]+-", said), (
+        said
+    )
+
+
 SAID = {
-    "seed": "run .*, whose driver was killed, has 3 partials that are not taken up, as .* not the same: .*options.seed",
+    "seed": "what run .* has left, whose driver was killed, is not taken up, as .* not the same: .*options.seed",
     "data": "not taken up, as this is not the same: file .*data.root",
     "code": "not taken up, as this is not the same: the C\\+\\+, headers",
     "environment": "not taken up, as this is not the same: environment variable MY_ANALYSIS$",
@@ -180,6 +204,23 @@ def test_runs_that_go_on_are_listed(data: Path) -> None:
     assert run["name"] == found["name"]
     told(data, "gc", "--older-than", "0", "--remove")
     assert [] == told(data, "resume", "--json")["runs"]
+
+
+def test_what_is_left_between_runs_is_named(data: Path) -> None:
+    """A driver that is killed when its run is delivered, and its executor open, leaves functions: ``gc`` finds them."""
+    (data / "go").touch()
+    driver = start(data, MY_WAIT="")
+    try:
+        assert driver.stdout is not None
+        assert driver.stdout.readline().startswith("total ")
+    finally:
+        driver.kill()
+        driver.communicate(timeout=LIMIT_S)
+    assert family.left_on_disk(str(data / "tmp"))
+    (found,) = [each for each in told(data, "gc", "--json", "--older-than", "0")["leftovers"] if each["objects"]]
+    assert found["name"].startswith("executor ")
+    told(data, "gc", "--older-than", "0", "--remove")
+    assert [] == family.left_on_disk(str(data / "tmp"))
 
 
 def told(folder: Path, *words: str) -> Any:

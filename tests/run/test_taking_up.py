@@ -46,7 +46,7 @@ def attempted(
 ) -> tuple[outcomes.Outcome | Exception, Told]:
     monkeypatch.setattr(fold_rounds, "FoldTask", TextRound)
     options = Options(**{"silence_s": 20.0, "progress": False, **more})
-    partials = {call: pack(Envelope((call,), 1, "6", str(call).encode())) for call in kept}
+    partials = {call: (pack(Envelope((call,), 1, "6", str(call).encode())),) for call in kept}
     plan = inline.text_plan(CALLS, beat_s=1.0)
     folding = dataclasses.replace(plan.reduce_task, groups=tuple((call,) for call in range(CALLS)))
     plan = dataclasses.replace(plan, reduce_task=folding)

@@ -1,0 +1,67 @@
+"""Lithops' monitoring by messages, on Lambda's stand-in with moto's SQS: a call that ends wakes the driver."""
+
+from __future__ import annotations
+
+import types
+from collections import Counter
+from typing import Any
+
+import pytest
+import ROOT
+from lambda_standin import Service, Standing, account
+
+from rdf_lithops.executor import registry
+from rdf_lithops.executor.looks import Looks
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+CALLS, SLEEP_MS = 4, 3000
+
+
+def settings(standing: Standing, **lithops: str) -> dict[str, Any]:
+    role = standing.executor.config["aws_lambda"]["execution_role"]
+    given = account.config(role, max_workers=8, runtime=account.RUNTIME, runtime_timeout=60)
+    return {**given, "lithops": {**given["lithops"], **lithops}, "aws_sqs": {"region": account.REGION}}
+
+
+def total(executor: Any, sleep_ms: int) -> float:
+    options = {"ranges_per_call": 1, "progress": False}
+    frame = ROOT.RDataFrame(CALLS, executor=executor, npartitions=CALLS, options=options)
+    frame = frame.Define("x", f"gSystem->Sleep({sleep_ms}); return 1.0 / (3.0 + rdfentry_);")
+    return float(frame.Sum("x").GetValue())
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often the driver asks the storage whether a call has ended, as it goes on."""
+    counted: Counter[str] = Counter()
+    end = Looks.end
+
+    def end_and_count(self: Looks, future: Any) -> Any:
+        counted["asked"] += 1
+        return end(self, future)
+
+    monkeypatch.setattr(Looks, "end", end_and_count)
+    return counted
+
+
+def test_a_message_wakes_the_driver(standing_lambda: Standing, aws_service: Service, asked: Counter[str]) -> None:
+    """With ``monitoring: aws_sqs`` answers are the same, and the driver hardly asks for what has not ended: it is told. What
+    the user runs beside it is told as ever."""
+    expected = sum(1.0 / (3.0 + entry) for entry in range(CALLS))
+    at = types.SimpleNamespace(endpoint=aws_service.endpoint)
+    with account.executor(at, settings(standing_lambda)) as executor:
+        assert expected == pytest.approx(total(executor, 0), rel=1e-12)
+        asked.clear()
+        total(executor, SLEEP_MS)
+        without = asked["asked"]
+    with account.executor(at, settings(standing_lambda, monitoring="aws_sqs")) as executor:
+        assert expected == pytest.approx(total(executor, 0), rel=1e-12)
+        session = registry.session_of(executor)
+        assert session is not None
+        assert session.messages.arrive
+        asked.clear()
+        assert expected == pytest.approx(total(executor, SLEEP_MS), rel=1e-12)
+        print("asked", asked, without)
+        assert asked["asked"] <= 2 * (CALLS + 1) < without, (asked, without)
+        assert [4, 9] == executor.get_result(executor.map(lambda x: x * x, [2, 3]))
