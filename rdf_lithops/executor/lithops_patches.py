@@ -40,10 +40,9 @@ def make_safe(executor: Any, session: Session) -> None:
     programs that one program has started share its session, so two of them would use the same names in the storage. A
     ``clear`` without job keys is how an executor ends: our processes end with it. ``wait``: the one inside our own
     ``map_reduce`` is ours, and so is what watches its calls: Lithops' monitor would list them, and read the status of each,
-    a second time (see ``turns``); where it is sent messages, it hears them for us (``messages``). localhost version 2
-    copies the whole job for each of its calls. Lithops writes its whole configuration, keys included, into each local job's
-    file and, inside the futures that it hands to the reducer, into the storage: the local folder is made private, and
-    futures travel without keys.
+    a second time (see ``turns``); messages it hears for us. localhost version 2 copies the whole job for each of its calls.
+    Lithops writes its whole configuration, keys included, into each local job's file and, inside the futures that it hands
+    to the reducer, into the storage: the local folder is made private, and futures travel without keys.
     """
     if session.local:
         make_private(LITHOPS_TEMP_DIR)
@@ -73,8 +72,8 @@ def make_safe(executor: Any, session: Session) -> None:
         return run_job(job)
 
     def monitor_or_not(*given: Any, **named: Any) -> Any:
-        is_ours = getattr(session.gates, "submitting", False)
-        return session.messages.of_job(jobs, monitor, given, named) if is_ours else monitor(*given, **named)
+        ours = getattr(session.gates, "submitting", False)
+        return session.messages.of_job(jobs, monitor, given, named) if ours else monitor(*given, **named)
 
     def wait_or_gate(fs: Any = None, *given: Any, **named: Any) -> Any:
         gate = getattr(session.gates, "current", None)
