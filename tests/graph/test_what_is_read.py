@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,14 @@ from rdf_lithops.errors import PlanError, RunError
 from rdf_lithops.frame.selection import packed, unpacked
 
 _kept: list[Any] = []  # what ROOT refers to
+
+
+@pytest.fixture(scope="module", autouse=True)
+def let_go() -> Iterator[None]:
+    """Chains end before the lists that they refer to: at its own end Python would take them in the other order."""
+    yield
+    while _kept:
+        del _kept[0]
 
 
 def write(path: Path, entries: int, tree: str = "t", **columns: str) -> str:
