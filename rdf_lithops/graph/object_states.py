@@ -164,7 +164,8 @@ def _has_whole_members(described: Any) -> bool:
 def _is_whole_member(member: Any) -> bool:
     if not member.IsPersistent() or member.IsaPointer():
         return False
-    kind = str(member.GetTrueTypeName())
+    # asked for a constant collection ROOT makes an emulated class, and reads others of this type through it from then on
+    kind = re.sub(r"^(?:(?:const|volatile) )+", "", str(member.GetTrueTypeName()))
     if member.IsBasic() or member.IsEnum() or kind in ("string", "std::string", "TString"):
         return True
     described = ROOT.TClass.GetClass(kind)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +137,20 @@ def test_lambdas_are_declared_without_a_word(fexec: Any, tag: str, capfd: Any) -
     ROOT.gInterpreter.Declare(f"auto square_{tag} = [](double x) {{ return x * x; }};")
     assert total(f"square_{tag}(rdfentry_)") == total(f"square_{tag}(rdfentry_)", fexec)
     assert "error" not in capfd.readouterr().err
+
+
+TABLE = """
+import pickle, ROOT, rdf_lithops
+ROOT.RDataFrame(1)  # from which on declarations are listened to
+ROOT.TClass.GetClass("vector<double>")  # as once anything that has one was read
+ROOT.gInterpreter.Declare("struct Table { const std::vector<double> x{1., 2., 4.}; }; Table table;")
+print(pickle.loads(pickle.dumps(ROOT.RDF.TH1DModel("h", "", 8, -2.0, 2.0))).fNbinsX)
+"""
+
+
+def test_an_object_with_constant_collections() -> None:
+    """A variable whose class has collections that are constant, as a table has, spoils nothing that is read after it."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", TABLE], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (0, "8") == (done.returncode, done.stdout.strip()), done.stderr[-1000:]
