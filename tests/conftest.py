@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import tempfile
@@ -24,7 +25,6 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.makedirs(tempfile.tempdir, exist_ok=True)
 
 import datasets
-import hypothesis
 import lambda_standin
 import lithops
 import pytest
@@ -37,10 +37,6 @@ import rdf_lithops  # noqa: F401  # registers Lithops executors with ROOT
 
 ROOT.gROOT.SetBatch(True)
 ROOT.TH1.AddDirectory(False)
-
-# no test measures time, hypothesis' own included
-hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOCALHOST_CONFIG = REPOSITORY / "configs" / "localhost.yaml"
@@ -57,6 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
     files of modules in which it looks for what a function imports."""
     config.addinivalue_line("filterwarnings", "ignore:unclosed file .*/dev/null:ResourceWarning")
     config.addinivalue_line("filterwarnings", r"ignore:unclosed file .*/tests/.*\.py:ResourceWarning")
+    # no test measures time, hypothesis' own included; by its name, as Lithops looks for modules in what is imported here
+    hypothesis = importlib.import_module("hypothesis")
+    hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rdf_lithops
+from rdf_lithops.executor.leftovers import RUNS_PREFIX
 from rdf_lithops.fold.order import FoldLimits, one_fold_s
 from rdf_lithops.fold.shelf import Shelf, Shelved, bundle, shelf_of, size_of, unbundle
 from rdf_lithops.planning.outlook import fold_shape
@@ -195,10 +196,10 @@ def test_the_same_tree_gives_the_same_bits(fexec: Any) -> None:
 
 def test_nothing_is_left_on_the_shelf(fexec: Any) -> None:
     """Partials that lay in the storage are deleted with the run."""
-    before = fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")  # of drivers that other tests have killed
+    before = fexec.storage.list_keys(fexec.storage.bucket, f"{RUNS_PREFIX}/")  # of drivers that other tests have killed
     frame = ROOT.RDataFrame(100, executor=fexec, npartitions=8, options={**SMALL, "fold_mib": 0.001})
     frame.Histo1D(("h", "", 2000, 0.0, 100.0), "rdfentry_").GetValue()
-    assert before == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")
+    assert before == fexec.storage.list_keys(fexec.storage.bucket, f"{RUNS_PREFIX}/")
 
 
 def test_a_large_result_comes_past_lithops(fexec: Any) -> None:
@@ -211,7 +212,7 @@ def test_a_large_result_comes_past_lithops(fexec: Any) -> None:
     rounds = [event for event in events if isinstance(event, FoldRoundEnded)]
     *_, end = [event for event in rounds[-1].events if isinstance(event, ReduceEnded)]
     assert end.facts["stored_bytes"] > 64 * 2**20
-    assert [] == fexec.storage.list_keys(fexec.storage.bucket, "rdf_lithops/")
+    assert [] == fexec.storage.list_keys(fexec.storage.bucket, f"{RUNS_PREFIX}/")
 
 
 def test_a_tree_driven_by_hand(fexec: Any) -> None:
