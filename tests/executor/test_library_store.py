@@ -301,7 +301,8 @@ def test_no_compiler_runs_on_a_login_node(
         monkeypatch.delenv(name, raising=False)
     if variable is not None:
         monkeypatch.setenv(variable, "1")
-    executor = SimpleNamespace(config={"lithops": {"backend": backend}}, executor_id="x", storage=None)
+    monitor = SimpleNamespace(type="storage")
+    executor = SimpleNamespace(config={"lithops": {"backend": backend}}, executor_id="x", storage=None, job_monitor=monitor)
     found = Session.of(executor, executor, local=False)
     assert expected == found.may_compile()
     assert expected == ("login node" not in library_store._why_not(found, Options()))

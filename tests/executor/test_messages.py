@@ -12,10 +12,12 @@ from lambda_standin import Service, Standing, account
 
 from rdf_lithops.executor import registry
 from rdf_lithops.executor.looks import Looks
+from rdf_lithops.executor.submission import LithopsSubmission
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 CALLS, SLEEP_MS = 4, 3000
+BEAT_S = 60.0  # half of it passes between two lists where messages come
 
 
 def settings(standing: Standing, **lithops: str) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def settings(standing: Standing, **lithops: str) -> dict[str, Any]:
 
 
 def total(executor: Any, sleep_ms: int) -> float:
-    options = {"ranges_per_call": 1, "progress": False}
+    options = {"ranges_per_call": 1, "progress": False, "beat_s": BEAT_S}
     frame = ROOT.RDataFrame(CALLS, executor=executor, npartitions=CALLS, options=options)
     frame = frame.Define("x", f"gSystem->Sleep({sleep_ms}); return 1.0 / (3.0 + rdfentry_);")
     return float(frame.Sum("x").GetValue())
@@ -33,9 +35,15 @@ def total(executor: Any, sleep_ms: int) -> float:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often the driver asks the storage whether a call has ended, as it goes on."""
+    """How often the driver asks the storage whether a call has ended, and how often it looks after all, as it goes on."""
     counted: Counter[str] = Counter()
-    end = Looks.end
+    end, look = Looks.end, LithopsSubmission._look
+
+    def look_and_count(self: LithopsSubmission) -> None:
+        counted["looks"] += 1
+        look(self)
+
+    monkeypatch.setattr(LithopsSubmission, "_look", look_and_count)
 
     def end_and_count(self: Looks, future: Any) -> Any:
         counted["asked"] += 1
@@ -54,7 +62,7 @@ def test_a_message_wakes_the_driver(standing_lambda: Standing, aws_service: Serv
         assert expected == pytest.approx(total(executor, 0), rel=1e-12)
         asked.clear()
         total(executor, SLEEP_MS)
-        without = asked["asked"]
+        without = Counter(asked)
     with account.executor(at, settings(standing_lambda, monitoring="aws_sqs")) as executor:
         assert expected == pytest.approx(total(executor, 0), rel=1e-12)
         session = registry.session_of(executor)
@@ -62,6 +70,6 @@ def test_a_message_wakes_the_driver(standing_lambda: Standing, aws_service: Serv
         assert session.messages.arrive
         asked.clear()
         assert expected == pytest.approx(total(executor, SLEEP_MS), rel=1e-12)
-        print("asked", asked, without)
-        assert asked["asked"] <= 2 * (CALLS + 1) < without, (asked, without)
+        assert asked["asked"] <= 2 * (CALLS + 1) < without["asked"], (asked, without)
+        assert 1 == asked["looks"] < without["looks"], (asked, without)  # before any has ended
         assert [4, 9] == executor.get_result(executor.map(lambda x: x * x, [2, 3]))
