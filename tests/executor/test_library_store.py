@@ -115,7 +115,9 @@ def test_what_is_missing_is_made_when_the_program_ends(
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     before = set(psutil.Process().children())
-    session = Session.of(SimpleNamespace(executor_id="x", storage=fexec.storage), None, local=False)
+    session = Session.of(
+        SimpleNamespace(executor_id="x", storage=fexec.storage, job_monitor=fexec.job_monitor), None, local=False
+    )
     session.makes_libraries = True
     assert not said.exists()
     session.close()
