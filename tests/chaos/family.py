@@ -10,7 +10,7 @@ from typing import Any
 import lithops
 import psutil
 
-from rdf_lithops.executor import library_store
+from rdf_lithops.executor import leftovers, library_store
 
 __all__ = ["descendants", "executor", "left_in_storage", "left_on_disk", "name", "of"]
 
@@ -53,10 +53,10 @@ def name(process: psutil.Process) -> str:
 
 
 def left_in_storage(fexec: Any) -> list[str]:
-    """Objects that a run which is over should have taken with it; the functions stay until the executor ends, what Lithops
-    knows of a runtime and this machine's instantiation libraries for good."""
+    """Objects that a run which is over should have taken with it; the functions and a record stay until the executor ends,
+    what Lithops knows of a runtime and this machine's instantiation libraries for good."""
     keys = fexec.storage.list_keys(fexec.storage.bucket)
-    kept = (f"{library_store.LIBRARIES_PREFIX}/",)
+    kept = (f"{library_store.LIBRARIES_PREFIX}/", f"{leftovers.EXECUTORS_PREFIX}/")
     return [key for key in keys if not key.endswith((".func.pickle", ".meta.json")) and not key.startswith(kept)]
 
 
