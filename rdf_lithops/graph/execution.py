@@ -196,7 +196,7 @@ def _foresees(ready: Ready) -> Consumer:
     def foresee(event: Event) -> None:
         if isinstance(event, AttemptBegan):
             nodes = [node for each in ready.taken for node in each.coded.graph.nodes]
-            with in_root:
+            with in_root, interrupts.held():
                 foreseeing.prepare({getattr(node.operation, "name", "") for node in nodes})
 
     return foresee

@@ -97,6 +97,17 @@ def slow_graphs(executor: lithops.FunctionExecutor, consumer: Any, graphs: int =
     return booked
 
 
+def test_a_press_that_is_held() -> None:
+    """Ctrl-C ends nothing in the middle of what must not be interrupted, and what comes after it at once."""
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt), interrupts.heard():
+        with interrupts.held():
+            press()
+            done.append("held")
+        done.append("after")
+    assert ["held"] == done
+
+
 @pytest.mark.parametrize("version", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("moment", [CallBegan, RunBegan, AttemptBegan])
 def test_run_graphs_is_interrupted(version: int, moment: type) -> None:
