@@ -15,6 +15,7 @@ import functools
 import glob
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ __all__ = [
     "LithopsFolders",
     "claim",
     "find",
+    "job_number",
     "lives",
     "remove",
     "runs",
@@ -43,6 +45,7 @@ RECORD_NAME = "run.json"
 EXECUTORS_PREFIX = "rdf_lithops/executors"  # a record of each, for what it keeps between its runs: its functions
 FEW, READERS = 4, 16  # records of runs, and threads that read more of them
 IDLE_S = 7 * 24 * 3600.0
+JOB_DIGITS = 12  # of the numbers of our jobs: Lithops' own, of the user's jobs on the same executor, have at most ten
 WARM_FOLDER_PREFIX = "rdf_lithops-"
 DRIVER_LOCK = "driver.lock"
 _LOCKS_OF_A_FOLDER = (DRIVER_LOCK, "root.lock", "reader.lock")
@@ -87,6 +90,11 @@ class Leftover:
     def record(self) -> str:
         """The key of a run's record."""
         return f"{self.prefix}/{RECORD_NAME}"
+
+
+def job_number(number: int) -> str:
+    """The number that a job of ours has in its name, which tells it from the user's own, whose results stay."""
+    return str(number).zfill(JOB_DIGITS)
 
 
 def claim(folder: str) -> Any:
@@ -167,12 +175,16 @@ def _dead_executor(storage: Any, lithops_folders: LithopsFolders, executor_id: s
     late. One of another machine may wait for its user with functions that it will not store again: it counts when it has
     run nothing for a week."""
     record = _read_record(storage, key)
+    if not record:  # it cannot be read now, and its driver may live
+        return
     is_alive, age_s = driver_processes.lives(record), time.time() - float(record.get("used_at") or 0.0)
     if is_alive is False or (is_alive is None and age_s > IDLE_S):
         jobs = f"{lithops_folders.jobs_prefix}/{executor_id}"
-        keys = [name for ending in "/-" for name in storage.list_keys(storage.bucket, f"{jobs}{ending}")]
-        beginning = glob.escape(f"{executor_id}-")
-        paths = [path for folder in lithops_folders.job_folders for path in _below(folder, f"{beginning}[MR][0-9]*")]
+        ours = re.compile(rf"{re.escape(jobs)}-[MR]\d{{{JOB_DIGITS}}}/")
+        keys = storage.list_keys(storage.bucket, f"{jobs}/")
+        keys += filter(ours.match, storage.list_keys(storage.bucket, f"{jobs}-"))
+        pattern = f"{glob.escape(executor_id)}-[MR]{'[0-9]' * JOB_DIGITS}*"
+        paths = [path for folder in lithops_folders.job_folders for path in _below(folder, pattern)]
         yield Leftover(f"executor {executor_id}", age_s, (*keys, key), tuple(paths))
 
 

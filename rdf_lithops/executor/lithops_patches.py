@@ -24,6 +24,7 @@ from lithops.utils import CountDownLatch
 from ..errors import PlanError, RunError
 from . import aliases, complaints
 from .invoking import REFUSED, PatientInvoke
+from .leftovers import job_number
 from .releasing import release_with
 from .session import Session
 
@@ -57,7 +58,8 @@ def make_safe(executor: Any, session: Session) -> None:
 
     def create_job_id(call_type: str) -> str:
         with session.lock:
-            return str(number(call_type))
+            given, count = str(number(call_type)), executor.total_jobs - 1
+        return f"{call_type}{job_number(count)}" if getattr(session.gates, "submitting", False) else given
 
     def clear_and_close(job_keys: Any = None, **given: Any) -> Any:
         if job_keys is None:

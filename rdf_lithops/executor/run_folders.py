@@ -23,7 +23,7 @@ from ..options import Options
 from ..travels.sealed import KEY_VARIABLE, Sealed
 from ..worker.start import pre_run
 from . import first_look
-from .leftovers import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, LithopsFolders
+from .leftovers import KEY_PREFIX, RECORD_NAME, RUNS_PREFIX, LithopsFolders, job_number
 from .likeness import Likeness
 from .payload import Payload
 from .session import Session
@@ -141,7 +141,7 @@ def lithops_folders(executor: Any) -> LithopsFolders:
 def record(session: Session, run_folder: RunFolder, calls: Sequence[int] = ()) -> None:
     """Before an attempt at ``calls`` is submitted, write down which of Lithops' jobs it will be, for the case that we are
     killed."""
-    number = str(session.executor.total_jobs).zfill(3)
+    number = job_number(session.executor.total_jobs)
     keys = [f"{session.executor.executor_id}-{kind}{number}" for kind in "MR"]
     run_folder.job_keys.extend(keys)
     run_folder.calls[keys[0]] = len(calls) if list(calls) == list(range(len(calls))) else list(calls)
