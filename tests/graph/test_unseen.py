@@ -99,8 +99,7 @@ def test_code_of_the_program_is_read(fexec: object) -> None:
 @pytest.mark.usefixtures("alone")
 def test_python_functions_are_unseen(fexec: object) -> None:
     """Nobody reads Python."""
-    (said,) = unseen_of(fexec, "1.0 * x")[:1] or [""]
-    assert "" == said
+    assert [] == unseen_of(fexec, "1.0 * x")
 
     def twice(x: float) -> float:
         return 2.0 * x
