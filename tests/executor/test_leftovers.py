@@ -27,10 +27,6 @@ RECORD = f"{leftovers.EXECUTORS_PREFIX}/{DEAD}"
 DRIVER = "import json; from rdf_lithops.dataset import driver_processes as d; print(json.dumps(d.describe()))"
 
 
-def _square(number: int) -> int:
-    return number * number
-
-
 def gone() -> dict[str, Any]:
     """A driver of this machine that has ended."""
     done = subprocess.run([sys.executable, "-c", DRIVER], capture_output=True, text=True, timeout=120, check=True)
@@ -90,6 +86,6 @@ def test_our_jobs_are_told_from_the_users(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(executor.invoker, "run_job", lambda job: (names.append(job.job_id), run_job(job))[1])
         assert 10 == ROOT.RDataFrame(10, executor=executor, npartitions=2).Count().GetValue()
         ours, before = set(names), len(names)
-        assert [4, 9] == executor.get_result(executor.map(_square, [2, 3]))
+        assert [4, 9] == executor.get_result(executor.map(lambda number: number**2, [2, 3], include_modules=None))
     assert {len(OURS) + 1} == {len(name) for name in ours}
     assert max(len(name) for name in names[before:]) < len(OURS)
