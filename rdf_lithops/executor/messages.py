@@ -1,9 +1,9 @@
 """Calls that have ended, as Lithops' own monitoring tells it by messages, where the user's configuration has that.
 
-With ``lithops: monitoring: aws_sqs`` (or redis, rabbitmq, gcp_pubsub, azure_queue) a call writes its status into the storage
-and then sends a message. Lithops' monitor hears it in a thread, and what it notes is noted here: the driver reads that
-status at once, and lists the storage less often. A message that is lost, or a channel that is broken, costs the time until
-the next list, and nothing else.
+With ``lithops: monitoring: aws_sqs`` (or redis, rabbitmq, gcp_pubsub, azure_queue) a call sends a message and then writes
+its status into the storage. Lithops' monitor hears it in a thread, and what it notes is noted here: the driver asks for that
+status at once, and again until it is there, and lists the storage less often. A message that is lost, or a channel that is
+broken, costs the time until the next list, and nothing else.
 """
 
 from __future__ import annotations

@@ -155,6 +155,8 @@ class LithopsSubmission:
         self._beats_known: dict[str, object] = {}  # of a call: what its last one has changed
         self._beats_read: dict[str, int] = {}  # and in which turn it was read
         self._listened, self._ask_reducer_s = 0, 0.0
+        self._told: set[str] = set()  # calls that have ended as a message says: Lithops writes their statuses after it
+        self._is_reducer_told = False
 
     @property
     def poll_s(self) -> float:
@@ -189,10 +191,10 @@ class LithopsSubmission:
         if self._local_jobs is not None:
             with self.session.lock:
                 self._local_jobs.nudge()
-        if told := set(self.session.messages.ended(self.job_key)) & self._open.keys():
-            self._unread.extend(sorted(told.difference(self._unread)))
         if not self._unread and (self.session.local or time.monotonic() >= self._next_look_s):
             self._look()
+        self._told = self._open.keys() & self._told.union(self.session.messages.ended(self.job_key))
+        self._unread.extend(sorted(self._told.difference(self._unread)))
         most = len(self._unread) if self.session.local else MOST_ENDS  # what is over there may be given up after this
         calls = [self._unread.popleft() for _ in range(min(most, len(self._unread)))]
         ends = self._looks.ends([self._open[call] for call in calls])
@@ -293,7 +295,8 @@ class LithopsSubmission:
         if self.reduce is None:
             return None
         now_s, messages = time.monotonic(), self.session.messages
-        if messages.arrive and now_s < self._ask_reducer_s and not messages.ended(str(self.reduce.job_key)):
+        self._is_reducer_told |= bool(messages.ended(str(self.reduce.job_key)))
+        if messages.arrive and now_s < self._ask_reducer_s and not self._is_reducer_told:
             return None
         self._ask_reducer_s = now_s + max(LONGEST_S, self._beat_s / 2)
         return self._looks.end(self.reduce)
