@@ -5,7 +5,7 @@
     graph 2: a unit of 1 s        ─┘
 
 Units of the same code stay together as long as that leaves no worker idle: it is compiled once then, and where it is split,
-once in each call that has some of it.
+once in each call that has some of it. Units of one graph that a call has from the graph's first one on are summed there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .cost import Offer, Work, default_calls
 from .outlook import Outlook
 from .plans import Plan, work_of
 
-__all__ = ["Unit", "pack_units", "together"]
+__all__ = ["Unit", "pack_units", "summed_units", "together"]
 
 SPLIT = 1.1  # times its share of all work: code that has more to do is split
 
@@ -88,7 +88,7 @@ def together(
     calls = len(units) if each_alone else min(len(units), max(least, default_calls(whole_s, offer, target_s)))
     packed = [[unit] for unit in units] if each_alone else pack_units(units, calls)
     iterdata = [
-        {"call": {"id": number, "ranges": [fields for unit in some for fields in unit.ranges]}}
+        {"call": {"id": number, "ranges": [fields for unit in summed_units(some) for fields in unit]}}
         for number, some in enumerate(packed)
     ]
     tasks = [dataclasses.replace(_map_task(plan), shared=_map_task(plan).shared or len(packed) > 1) for plan in plans]
@@ -97,6 +97,21 @@ def together(
     reduce_task = GraphsReduce(tuple(reduces), tuple(range(len(plans))))
     outlook = _outlook([plan.outlook for plan in plans if plan.outlook is not None], packed, iterdata)
     return dataclasses.replace(plans[0], iterdata=iterdata, map_task=map_task, reduce_task=reduce_task, outlook=outlook)
+
+
+def summed_units(units: Sequence[Unit]) -> list[list[dict[str, Any]]]:  # decision 394
+    """The ranges of a call's units, in which those of a graph from its first one on are one unit: its sum is what the fold
+    begins with, however the others are spread. ``summand`` says which unit a range was of."""
+    joined, following = list[list[dict[str, Any]]](), None
+    for unit in units:
+        graph, number = unit.ranges[0]["graph"], unit.ranges[0]["unit"]
+        if (graph, number) == following:
+            joined[-1] += [{**fields, "unit": 0, "summand": number} for fields in unit.ranges]
+        else:
+            joined.append(list(unit.ranges))
+        follows = number == 0 or (graph, number) == following
+        following = (graph, number + 1) if follows else None
+    return joined
 
 
 def _map_task(plan: Plan) -> MapTask:

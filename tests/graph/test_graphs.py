@@ -13,7 +13,7 @@ from datasets import Datasets
 
 import rdf_lithops
 from rdf_lithops.errors import GraphsError
-from rdf_lithops.planning.packing import Unit, pack_units
+from rdf_lithops.planning.packing import Unit, pack_units, summed_units
 from rdf_lithops.run.events import AttemptBegan, Event, RunBegan, RunEnded
 from rdf_lithops.travels.envelope import Envelope, pack, unpack
 from rdf_lithops.worker.together import joined, opened, renumbered
@@ -30,9 +30,9 @@ def told(frames: list[Any]) -> list[Event]:
     return events
 
 
-def booked(fexec: Any, graphs: int = 6, **options: Any) -> tuple[list[Any], list[Any]]:
-    """Data frames of 100, 101, … entries in two ranges, and of each a histogram, a sum and the mean of random numbers."""
-    frames = [ROOT.RDataFrame(100 + i, executor=fexec, npartitions=2, options=options) for i in range(graphs)]
+def booked(fexec: Any, graphs: int = 6, npartitions: int = 2, **options: Any) -> tuple[list[Any], list[Any]]:
+    """Frames of 100, 101, … entries in so many ranges, and of each a histogram, a sum, a mean of random numbers."""
+    frames = [ROOT.RDataFrame(100 + i, executor=fexec, npartitions=npartitions, options=options) for i in range(graphs)]
     results = []
     for frame in frames:
         node = frame.Define("x", "double(rdfentry_) / 3").Define("r", "gRandom->Gaus()")
@@ -63,6 +63,15 @@ def test_the_bits_are_those_of_each_graph_alone(fexec: Any) -> None:
     one_by_one = booked(fexec, ranges_per_call=1)
     ROOT.RDF.RunGraphs([results[0] for results in one_by_one[1]])
     assert expected == values(one_by_one[1])
+
+
+@pytest.mark.parametrize("script", [{}, {"slot": {"12": ["exit"]}}, {"task": {"12": ["lose", "lose"]}}], ids=str)
+def test_bits_of_units_that_are_summed_in_their_call(script: dict[str, Any], fexec: Any) -> None:
+    """A graph of several calls' ranges, of which one call has all, or the first: sums are made in the order of the plan."""
+    expected = values(booked(fexec, npartitions=5)[1])
+    together = booked(fexec, npartitions=5, faults=script)[1]
+    ROOT.RDF.RunGraphs([results[0] for results in together])
+    assert expected == values(together)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +243,15 @@ def test_units_are_packed_evenly() -> None:
     assert [6.0, 6.0, 6.0] == [sum(unit.seconds for unit in some) for some in calls]
     assert list(range(9)) == sorted(unit.ranges[0]["id"] for some in calls for unit in some)
     assert all(ids == sorted(ids) for ids in ([unit.ranges[0]["id"] for unit in some] for some in calls))
+
+
+def test_units_of_one_graph_are_summed_in_their_call() -> None:
+    """From its first one on, where the fold of all would begin with the same sum; others are partials of their own."""
+    given = [(0, 1), (0, 3), (1, 0), (1, 1), (1, 3), (2, 0), (3, 1), (3, 2)]
+    units = [Unit(({"id": i, "graph": graph, "unit": unit},), 1.0, "a") for i, (graph, unit) in enumerate(given)]
+    found = [[(fields["graph"], fields.get("summand", 0)) for fields in ranges] for ranges in summed_units(units)]
+    assert [[(0, 0)], [(0, 0)], [(1, 0), (1, 1)], [(1, 0)], [(2, 0)], [(3, 0)], [(3, 0)]] == found
+    assert [1, 3, 0, 3, 0, 1, 2] == [ranges[0]["unit"] for ranges in summed_units(units)]
 
 
 def test_code_is_compiled_in_as_few_calls_as_can_be() -> None:

@@ -120,9 +120,9 @@ def _run_ranges(
     folder: str,
     before_range: Callable[[int], None] | None,
 ) -> tuple[Any, int | None]:
-    """The merged result of the call's ranges, and the entries that they had."""
+    """The merged result of the call's ranges, summand by summand, and the entries that they had."""
     watch, counter = graphs.current.watch, graphs.current.counter
-    partial: Any = None
+    whole = partial = summand = None
     entries: int | None = 0
     for fields in sorted(call["ranges"], key=lambda fields: fields["id"]):
         watch.counts_system_reads |= bool(fields.get("rntuple"))
@@ -138,8 +138,15 @@ def _run_ranges(
         if counter is not None and entries is not None:
             counter.set(entries)
         with watch.part("merge_s"):
-            partial = result if partial is None else runner.reducer(partial, result)
-    return partial, entries
+            if fields.get("summand") != summand:  # the one before is whole
+                whole, partial, summand = _merged(runner, whole, partial), None, fields.get("summand")
+            partial = _merged(runner, partial, result)
+    with watch.part("merge_s"):
+        return _merged(runner, whole, partial), entries
+
+
+def _merged(runner: graphs.Graph, into: Any, other: Any) -> Any:
+    return other if into is None else runner.reducer(into, other)
 
 
 def merge_files(call: dict[str, Any], folder: str, began: Began) -> bytes:
