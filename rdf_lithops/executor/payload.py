@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -25,7 +26,7 @@ import cloudpickle
 
 from ..errors import PayloadError
 
-__all__ = ["Payload", "dumps", "gather", "user_modules_by_value"]
+__all__ = ["Payload", "dumped_call", "dumps", "gather", "user_modules_by_value"]
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class _Work:
 
     def _add_call(self, what: str, call: Callable[[], Any]) -> None:
         self.steps.append({"do": "call", "what": what, "number": len(self.calls)})
-        self.calls.append(dumps(call))
+        self.calls.append(dumped_call(what, call))
 
     def _add_recorded(self, step: Recorded) -> None:
         self.files.update({f"code{path}": data for path, data in step.files.items()})
@@ -233,6 +234,36 @@ def dumps(value: Any) -> bytes:
     """Cloudpickle ``value``, taking the user's own modules (those not installed) by value: a worker cannot import them."""
     with user_modules_by_value():
         return bytes(cloudpickle.dumps(value))
+
+
+def dumped_call(what: str, call: Callable[[], Any]) -> bytes:
+    """``call`` as ``dumps`` has it. PayloadError where it cannot be pickled, which names what of it cannot."""
+    try:
+        return dumps(call)
+    except Exception as error:  # whatever an object's own pickling raises
+        refused = f"it cannot travel to workers: {error}"
+    found = f": {part}" if (part := _part_that_stays(call)) else ""
+    raise PayloadError(what, f"{refused}{found}; let it make its own on each worker")
+
+
+def _part_that_stays(call: Any) -> str:
+    """What of a function, or of its arguments, cannot be pickled: its name and type, and where the function is."""
+    function = getattr(call, "func", call)
+    parts = {repr(argument): argument for argument in getattr(call, "args", ())} | getattr(call, "keywords", {})
+    place = ""
+    if inspect.isfunction(function):
+        used = inspect.getclosurevars(function)
+        parts |= {**used.globals, **used.nonlocals}
+        place = f" of {function.__name__} ({function.__code__.co_filename}:{function.__code__.co_firstlineno})"
+    return next((f"{name}, a {type(part).__name__},{place}" for name, part in parts.items() if not _travels(part)), "")
+
+
+def _travels(part: Any) -> bool:
+    try:
+        dumps(part)
+    except Exception:  # whatever an object's own pickling raises
+        return False
+    return True
 
 
 @contextmanager

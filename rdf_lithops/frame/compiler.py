@@ -28,8 +28,9 @@ class Said:
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[Said]:
-    """Hear what this process prints to its standard error in this block; it goes there afterwards, as it would have."""
+def heard(aloud: bool = True) -> Iterator[Said]:
+    """Hear what this process prints to its standard error in this block; ``aloud``, it goes there afterwards, as it would
+    have."""
     said = Said()
     with _hearing, tempfile.TemporaryFile() as printed:
         sys.stderr.flush()
@@ -43,7 +44,7 @@ def heard() -> Iterator[Said]:
                 os.dup2(before, 2)
                 printed.seek(0)
                 said.text = printed.read().decode(errors="replace")
-                os.write(2, said.text.encode())
+                os.write(2, said.text.encode() if aloud else b"")
         finally:
             os.close(before)
 

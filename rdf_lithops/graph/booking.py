@@ -10,7 +10,7 @@ from ..errors import PlanError
 
 __all__ = ["check", "check_varied", "listed", "with_expressions"]
 
-_CALLABLE_AT = {"Filter": 0, "Define": 1}
+_CALLABLE_AT = {"Filter": 0, "Define": 1, "Redefine": 1}
 _NAME = re.compile(r"([\w:]+)\(")
 
 
@@ -25,19 +25,22 @@ def with_expressions(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
     Raises PlanError for those of which nobody knows how to call them: a ``std::function``, a template.
     """
-    at = _CALLABLE_AT.get(name, -1)
-    function = args[at] if 0 <= at < len(args) else None
-    kind = type(function).__name__
-    if kind not in ("CPPOverload", "TemplateProxy") and not kind.startswith("function<"):
+    at = next((number for number, given in enumerate(args) if _is_function(given)), -1)
+    if at < 0:
         return args
     columns = args[at + 1] if len(args) > at + 1 and not isinstance(args[at + 1], str) else ()
-    called = _NAME.search(next(iter(getattr(function, "func_overloads_types", None) or ()), ""))
-    if not called or not columns:
+    called = _NAME.search(next(iter(getattr(args[at], "func_overloads_types", None) or ()), ""))
+    if not called or not columns or at != _CALLABLE_AT.get(name, -1):
         raise PlanError(
-            f"{name}: expected an expression, or a function of C++ and its columns, got a {kind}, which cannot travel to "
-            'workers: write the call as a text, "function(column)"'
+            f"{name}: expected an expression, or (in Filter, Define, Redefine) a function of C++ and its columns, got a "
+            f'{type(args[at]).__name__}, which cannot travel to workers: write the call as a text, "function(column)"'
         )
     return (*args[:at], f"{called[1]}({', '.join(map(str, columns))})", *args[at + 2 :])
+
+
+def _is_function(given: Any) -> bool:
+    kind = type(given).__name__
+    return kind in ("CPPOverload", "TemplateProxy") or kind.startswith("function<")
 
 
 def check_varied(operation: Any) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import PayloadError
+from ..executor import payload
 from ..frame import compiler
 from . import recording, variables
 from .included import included
@@ -130,7 +131,8 @@ def distribute_libraries(paths: str | Iterable[str]) -> None:
 
 
 def initialize(fun: Callable[..., Any], *args: Any, **given: Any) -> None:
-    """As DistRDF's; where ``fun`` raises here, or its C++ does not compile, what was to be done before stays."""
+    """As DistRDF's; where ``fun`` raises here, its C++ does not compile or it cannot travel, what was to be done before
+    stays."""
     before = vars(Base.BaseBackend)["initialization"]
     try:
         with recording.paused(), compiler.heard() as said:  # workers do what it does by calling it
@@ -138,6 +140,7 @@ def initialize(fun: Callable[..., Any], *args: Any, **given: Any) -> None:
         if problem := compiler.first_error(said.text):
             shown = "\n".join(f"    {line}" for line in problem.splitlines())
             raise PayloadError("the function given to initialize", f"its C++ does not compile, and it is not kept:\n{shown}")
+        payload.dumped_call("the function given to initialize", Base.BaseBackend.initialization)
     except BaseException:
         Base.BaseBackend.initialization = before
         raise

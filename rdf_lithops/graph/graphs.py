@@ -49,8 +49,8 @@ def run_graphs(handles: list[Any], run_others: Callable[[list[Any]], int]) -> in
     failures = [failed[id(node)] for node in waiting if id(node) in failed]
     if len(failures) == 1:
         raise failures[0]
-    if failures:
-        raise GraphsError(failures, len(graphs)) from failures[0]
+    if failures:  # it tells of the first itself, and no longer than a screen: so it has no cause
+        raise GraphsError(failures, len(graphs))
     return others_ran + (len(graphs) if waiting else 0)
 
 

@@ -23,6 +23,8 @@ from . import (
     first_entries,
     operations,
     own_axis,
+    python_functions,
+    uncompiled,
     unknown_columns,
     weighted_statistics,
 )
@@ -205,6 +207,7 @@ def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = ()
         operation.template = ", ".join(map(default_values.type_name, template))
     parent = proxy.proxied_node
     booking.check(operation)
+    python_functions.check(operation)
     unknown_columns.check(operation, parent)
     if name == default_values.NAME:
         default_types.check(parent.rdf_node, operation)
@@ -219,8 +222,10 @@ def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = ()
             node.rdf_node = default_values.defined(parent.rdf_node, operation)
             return Proxy.NodeProxy(node)
         return Proxy.get_proxy_for(operation, node)
-    except BaseException:  # of a transformation that does not compile, or an action that ran at once
+    except BaseException as problem:  # of a transformation that does not compile, or an action that ran at once
         _forget(node)
+        if isinstance(problem, Exception) and (refusal := uncompiled.told(problem, operation, parent.rdf_node)):
+            raise refusal from None
         raise
 
 

@@ -11,7 +11,15 @@ from ..errors import PlanError
 from ..executor import payload
 from .rewriting import made_node
 
-__all__ = ["unadorned", "with_bare_functions"]
+__all__ = ["check", "unadorned", "with_bare_functions"]
+
+
+def check(operation: Any) -> None:
+    """Raise PlanError if a Python function of ``operation`` (DistRDF's) cannot be pickled: known when booked, it spoils
+    no later query of the data frame."""
+    for given in operation.args:
+        if isinstance(given, types.FunctionType):
+            _bare(given, operation.name)
 
 
 def with_bare_functions(nodes: dict[int, Any]) -> dict[int, Any]:

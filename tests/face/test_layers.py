@@ -114,6 +114,7 @@ USERS_OF_ROOT = {
     "graph/selecting.py",
     "graph/travelling.py",
     "graph/variables.py",
+    "graph/uncompiled.py",
     "graph/undeclared.py",
     "graph/weighted_statistics.py",
     "graph/weighted_values.py",

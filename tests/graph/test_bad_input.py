@@ -115,10 +115,12 @@ def test_arguments_of_no_constructor(fexec: Any) -> None:
 
 
 def test_column_that_does_not_exist(fexec: Any, files: Datasets) -> None:
-    """It is an error at booking, as locally: in an expression ROOT's, in an action one that names it."""
+    """It is an error at booking, as locally, that names it: in an expression with the column that is near."""
     given = {"executor": fexec, "npartitions": 2, "options": {"ranges_per_call": 2}}
-    with pytest.raises(Exception, match="just-in-time compilation"):
+    with pytest.raises(rdf_lithops.PlanError, match=r"(?s)identifier 'no_such_column'.* is no column"):
         ROOT.RDataFrame("events", files.main, **given).Filter("no_such_column > 1")
+    with pytest.raises(rdf_lithops.PlanError, match="did you mean the column 'weight'"):
+        ROOT.RDataFrame(9, **given).Define("weight", "1.").Filter("wieght > 1")
     with pytest.raises(rdf_lithops.PlanError, match=r"Histo1D: unknown column 'no_such_column'"):
         ROOT.RDataFrame("events", files.main, **given).Histo1D(("h", "", 10, 0.0, 1.0), "no_such_column")
 
@@ -152,9 +154,20 @@ def test_exception_in_a_filter(fexec: Any) -> None:
 
 
 def test_code_that_does_not_compile(fexec: Any) -> None:
-    """C++ that does not compile is an error when it is booked, as local RDataFrame's."""
-    with pytest.raises(Exception, match=r"Filter|compil|no_such_function"):
-        ROOT.RDataFrame(10, executor=fexec).Filter("no_such_function(1)")
+    """C++ that does not compile is an error when it is booked, with the compiler's line and caret, and what to do."""
+    frame = ROOT.RDataFrame(10, executor=fexec)
+    for book in (
+        lambda: frame.Filter("no_such_function(1)", "a cut"),
+        lambda: frame.Define("y", "no_such_function(1)"),
+        lambda: frame.Define("x", "1.").Vary("x", "ROOT::RVecD{no_such_function(1), 1.}", 2),
+    ):
+        with pytest.raises(rdf_lithops.PlanError, match=r"no_such_function\(.* does not compile: use of undecl") as caught:
+            book()
+        lines = str(caught.value).splitlines()
+        assert any(line.strip() == "^" for line in lines)
+        assert any(line.startswith("  next: ") and "ROOT.gInterpreter.Declare" in line for line in lines)
+        assert "all RDF objects" not in str(caught.value).lower()
+    assert 10 == frame.Count().GetValue()
 
 
 def test_exception_in_initialize(fexec: Any, registries: Any) -> None:

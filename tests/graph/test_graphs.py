@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,19 @@ def test_a_poisoned_range_ends_its_graph_alone(fexec: Any) -> None:
     report = rdf_lithops.report(frames[0])
     assert [False, False, False, True, False, False] == [share.error is not None for share in report.graphs]
     assert expected[:3] + expected[4:] == values(results[:3] + results[4:])
+
+
+def test_what_is_printed_of_many_failures_fits_on_a_screen(fexec: Any) -> None:
+    """What a terminal shows of many graphs that fail is the first in full, once, and the others by kind."""
+    bad = [
+        ROOT.RDataFrame(4, executor=fexec, npartitions=1).Filter(THROWS.format(entry=i % 4, why=f"spoilt {i}")).Count()
+        for i in range(5)
+    ]
+    with pytest.raises(GraphsError, match="5 of 5 graphs failed; the first:") as caught:
+        ROOT.RDF.RunGraphs(bad)
+    printed = "".join(traceback.format_exception(caught.value))
+    assert 1 == printed.count("range 0 failed: C++ exception thrown:\n")
+    assert len(printed.splitlines()) <= 60
 
 
 def test_failures_of_some(fexec: Any, tmp_path: Path) -> None:

@@ -140,12 +140,19 @@ def test_cpp_functions_as_arguments(fexec: Any, request: pytest.FixtureRequest) 
     for given in ({}, {"executor": fexec, "npartitions": 2}):
         frame = ROOT.RDataFrame(10, **given).Define("x", "double(rdfentry_)")
         filtered = frame.Filter(space.large, ["x"], "large").Define("h", space.half, ["x"]).Define("t", times, ["x"])
-        cuts, sums = filtered.Report(), [filtered.Sum(name) for name in ("h", "t")]
+        again = filtered.Redefine("h", space.half, ["h"])
+        cuts, sums = filtered.Report(), [node.Sum(name) for node in (filtered, again) for name in ("h", "t")]
         found.append([*(value.GetValue() for value in sums), *((str(cut.GetName()), cut.GetPass()) for cut in cuts)])
-    assert found[0] == found[1] == [19.5, 195.0, ("large", 6)]
+    assert found[0] == found[1] == [19.5, 195.0, 9.75, 195.0, ("large", 6)]
     standing = ROOT.std.function["double(double)"](space.half)
-    with pytest.raises(rdf_lithops.PlanError, match="expected an expression, or a function of C"):
-        frame.Define("z", standing, ["x"])
+    for book in (
+        lambda: frame.Define("z", standing, ["x"]),
+        lambda: frame.Vary("x", space.half, ["x"], 2),
+        lambda: frame.DefinePerSample("z", space.half),
+    ):
+        with pytest.raises(rdf_lithops.PlanError, match=r"expected an expression, or .* a function of C"):
+            book()
+    assert 45.0 == frame.Sum("x").GetValue()
 
 
 def test_implicit_mt_in_the_program(fexec: Any) -> None:

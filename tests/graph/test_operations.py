@@ -181,6 +181,22 @@ def test_cached_columns(fexec: Any, files: Datasets) -> None:
         ours.Cache(["v"])
 
 
+def test_columns_of_slots(fexec: Any, files: Datasets, tag: str) -> None:
+    """Functions of slots, and of the dataset's entries, are called as with one thread, for columns that are there, too."""
+    ROOT.gInterpreter.Declare(
+        f"double slot_{tag}(unsigned int slot, double x) {{ return 1000 * slot + 2 * x; }}"
+        f"double entry_{tag}(unsigned int slot, ULong64_t entry, double x) {{ return 1000 * slot + 3 * entry + x; }}"
+    )
+    by_slot, by_entry = getattr(ROOT, f"slot_{tag}"), getattr(ROOT, f"entry_{tag}")
+    found = []
+    for frame in frames(files, fexec):
+        node = frame.DefineSlot("one", by_slot, ["x"]).DefineSlotEntry("two", by_entry, ["x"])
+        again = node.RedefineSlot("one", by_slot, ["one"]).RedefineSlotEntry("two", by_entry, ["two"])
+        arrays = [each.AsNumpy(["one", "two"], lazy=True) for each in (node, again)]
+        found.append([array.GetValue()[name].tolist() for array in arrays for name in ("one", "two")])
+    assert found[0] == found[1]
+
+
 def test_what_a_range_or_a_type_would_change_in_silence(fexec: Any, files: Datasets) -> None:
     """A Report beside a Range, a type that is not the column's and other collections are refused."""
     _, ours = frames(files, fexec)
