@@ -249,7 +249,8 @@ def dumped_call(what: str, call: Callable[[], Any]) -> bytes:
 def _part_that_stays(call: Any) -> str:
     """What of a function, or of its arguments, cannot be pickled: its name and type, and where the function is."""
     function = getattr(call, "func", call)
-    parts = {repr(argument): argument for argument in getattr(call, "args", ())} | getattr(call, "keywords", {})
+    given = [*enumerate(getattr(call, "args", ())), *getattr(call, "keywords", {}).items()]
+    parts = {f"argument {name}": argument for name, argument in given}  # whose values may be secrets
     place = ""
     if inspect.isfunction(function):
         used = inspect.getclosurevars(function)

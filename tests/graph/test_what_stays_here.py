@@ -57,7 +57,7 @@ def test_initialize_that_cannot_travel(fexec: Any, registries: Any) -> None:
     why = rf"initialize: it cannot travel to workers: .*: lock, a lock, of prepare \(.*{HERE}"
     with pytest.raises(rdf_lithops.PayloadError, match=why):
         ROOT.RDF.Distributed.initialize(prepare)
-    with pytest.raises(rdf_lithops.PayloadError, match=r"initialize: it cannot travel to workers: .*a lock"):
+    with pytest.raises(rdf_lithops.PayloadError, match=r"initialize: it cannot travel to workers: .*argument 0, a lock"):
         ROOT.RDF.Distributed.initialize(print, threading.Lock())
     assert 10 == ROOT.RDataFrame(10, executor=fexec).Count().GetValue()
     registries.initialization = staticmethod(prepare)  # whoever put it there
