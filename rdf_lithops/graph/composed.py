@@ -25,6 +25,13 @@ __all__ = [
 ]
 
 
+_CHARS = {
+    "std::vector<char>": "short({})",
+    "std::vector<ROOT::VecOps::RVec<char> >": "ROOT::RVec<short>({0}.begin(), {0}.end())",
+}
+"""By what Take gives, the numbers of characters."""
+
+
 class Derived(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type information
     """A result handle whose value is made, once, of that of another one's node."""
 
@@ -66,10 +73,21 @@ def take(proxy: Any, *args: Any, template: list[Any] | tuple[Any, ...] = ()) -> 
     if _name_of_vector(kind) != _name_of_vector(known):
         raise PlanError(f"Take: expected the type of column {column!r}, {known}, got {kind}")
 
-    def vector(arrays: Any) -> Any:
-        return _vector(kind, _values_of(arrays)[column])
+    name, node = _fetched(proxy, column, kind)
 
-    return Derived(proxy.AsNumpy([column], lazy=True), vector)
+    def vector(arrays: Any) -> Any:
+        return _vector(kind, _values_of(arrays)[name])
+
+    return Derived(node.AsNumpy([name], lazy=True), vector)
+
+
+def _fetched(proxy: Any, column: str, kind: Any) -> tuple[str, Any]:
+    """Return the name of what is fetched for a ``column``, and its node: PyROOT makes texts of characters, and cannot of
+    those of 128 and more, so they travel as numbers."""
+    if not (number := _CHARS.get(_name_of_vector(kind))):
+        return column, proxy
+    hidden = f"rdf_lithops_{re.sub(r'[^0-9A-Za-z_]', '_', column)}_"
+    return hidden, proxy.Define(hidden, number.format(column))
 
 
 def _has_several(types: str) -> bool:
@@ -95,6 +113,8 @@ def default_column(proxy: Any, name: str) -> str:
 
 
 def _vector(kind: Any, array: Any) -> Any:
+    if _name_of_vector(kind) in _CHARS:
+        return _vector_of_characters(kind, array)
     made = ROOT.std.vector[kind]()
     if array.dtype != object and array.dtype != bool:
         return ROOT.std.vector[kind](array)
@@ -102,6 +122,22 @@ def _vector(kind: Any, array: Any) -> Any:
     for value in array.tolist() if array.dtype == bool else array:
         made.push_back(ROOT.VecOps.AsRVec(value) if hasattr(value, "__array_interface__") else value)
     return made
+
+
+def _vector_of_characters(kind: Any, array: Any) -> Any:
+    if array.dtype != object:
+        return _characters(ROOT.std.vector[kind], array)
+    made = ROOT.std.vector[kind]()
+    made.reserve(len(array))
+    for value in array:
+        made.push_back(_characters(ROOT.VecOps.RVec["char"], value))
+    return made
+
+
+def _characters(kind: Any, array: Any) -> Any:
+    """Return an object of ``kind`` with the characters of these numbers."""
+    numbers = ROOT.std.vector["short"](array)
+    return kind(numbers.begin(), numbers.end())
 
 
 def cache(proxy: Any, columns: Any = "") -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import cppyy
 import pytest
 import ROOT
-from conftest import CAPTURED
+from conftest import CAPTURED, LOCALHOST_CONFIG
 from ROOT._jupyroot.helpers import utils as jupyter
 
 import rdf_lithops
@@ -255,3 +255,29 @@ def test_whatever_brings_root_up(first: str) -> None:
     assert 0 == done.returncode, done.stderr
     expected = ["double thrice(double x) { return 3 * x; }"] + (["Numba::twice"] if "Numba" in first else [])
     assert sorted(expected) == ast.literal_eval(done.stdout.splitlines()[-1])
+
+
+def test_what_came_before_the_import() -> None:
+    """What the program declared before nobody saw: the error says so, with what carries it; given again, it is there."""
+    program = f"""
+        import ROOT
+        code = "double early(double x) {{ return 3 * x; }}"
+        ROOT.gInterpreter.Declare(code)
+        import lithops, rdf_lithops
+        with lithops.FunctionExecutor(config_file={str(LOCALHOST_CONFIG)!r}, log_level="ERROR") as executor:
+            def total():
+                frame = ROOT.RDataFrame(4, executor=executor, npartitions=1)
+                return frame.Define("y", "early(rdfentry_)").Sum("y").GetValue()
+            try:
+                total()
+            except rdf_lithops.RangeError as error:
+                print(error.next_command)
+            ROOT.RDF.Distributed.DistributeCppCode(code)
+            print(total())
+    """
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)], **CAPTURED)
+    assert 0 == done.returncode, done.stderr
+    advice, total = done.stdout.splitlines()[-2:]
+    assert "early is known to this process, which did not see where it comes from: import rdf_lithops before" in advice
+    assert "DistributeCppCode" in advice
+    assert "18.0" == total

@@ -171,6 +171,22 @@ def test_values_of_a_column(fexec: Any, files: Datasets) -> None:
         ours.Take("x")
 
 
+def test_characters_of_a_column(fexec: Any, tag: str) -> None:
+    """Take gives characters of 128 and more as well, and collections of them, which Python cannot make texts of."""
+    ROOT.gInterpreter.Declare(
+        f"int sum_{tag}(const std::vector<char> &v) {{ int s = 0; for (char c : v) s = (3 * s + c) % 10007; return s; }}"
+        f"int sum_{tag}(const std::vector<ROOT::RVec<char>> &v) {{ int s = 0;"
+        f" for (auto &c : v) s = (5 * s + sum_{tag}(std::vector<char>(c.begin(), c.end())) + c.size()) % 10007; return s; }}"
+    )
+    found = []
+    for given in ({}, {"executor": fexec, "npartitions": 3}):
+        frame = ROOT.RDataFrame(20, **given).Define("c", "char(rdfentry_ * 13)")
+        frame = frame.Define("cs", "ROOT::RVec<char> v(rdfentry_ % 4, c); if (v.size()) v[0] += 1; return v;")
+        taken = [frame.Take["char"]("c"), frame.Take["ROOT::RVec<char>"]("cs")]
+        found.append([getattr(ROOT, f"sum_{tag}")(each.GetValue()) for each in taken])
+    assert found[0] == found[1] and all(found[0])
+
+
 def test_cached_columns(fexec: Any, files: Datasets) -> None:
     """Cache keeps what columns are now, for a data frame on the same executor; vectors are refused with a way."""
     local, ours = (frame.Range(90).Filter("n > 1") for frame in frames(files, fexec))
@@ -214,7 +230,7 @@ def test_what_a_range_or_a_type_would_change_in_silence(fexec: Any, files: Datas
 
 
 def test_arrays(fexec: Any) -> None:
-    """FromNumpy and FromPandas with an executor give what they give locally, rows cut into ranges."""
+    """FromNumpy with an executor gives what it gives locally, rows cut into ranges."""
     arrays = {
         "x": numpy.arange(50.0) / 3,
         "k": numpy.arange(50),
@@ -236,6 +252,15 @@ def test_arrays(fexec: Any) -> None:
     assert 0 == ROOT.RDF.FromNumpy({"x": arrays["x"][:0]}, executor=fexec).Count().GetValue()
 
 
+def test_a_table_of_pandas(fexec: Any) -> None:
+    """FromPandas with an executor gives what it gives locally."""
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"x": numpy.arange(20.0) / 4, "k": numpy.arange(20), "odd": numpy.arange(20) % 2 == 1})
+    local, ours = ROOT.RDF.FromPandas(table), ROOT.RDF.FromPandas(table, executor=fexec, npartitions=3)
+    for ask in (lambda d: d.Filter("odd && x > 1").Sum("k").GetValue(), lambda d: d.AsNumpy(["x"])["x"].tolist()):
+        assert ask(local) == ask(ours)
+
+
 def test_a_csv_file(fexec: Any, tmp_path: pathlib.Path) -> None:
     """FromCSV with an executor reads on the driver what it reads locally, with ROOT's own options."""
     path = tmp_path / "table.csv"
@@ -249,8 +274,9 @@ def test_what_does_not_travel(fexec: Any) -> None:
     """Arrays that are too large for a graph, and other sources, are refused with a way."""
     with pytest.raises(PlanError, match=r"at most 64 MiB in memory.*Snapshot"):
         ROOT.RDF.FromNumpy({"x": numpy.zeros(9 * 2**20)}, executor=fexec)
-    with pytest.raises(PlanError, match="FromSqlite does not run in ranges"):
-        ROOT.RDF.FromSqlite("file.db", "select 1", executor=fexec)
+    for name in ("FromSqlite", "FromArrow"):
+        with pytest.raises(PlanError, match=rf"{name} does not run in ranges.*give these to FromNumpy"):
+            getattr(ROOT.RDF, name)("file", [], executor=fexec)
 
 
 def test_names_of_files(fexec: Any, files: Datasets) -> None:
