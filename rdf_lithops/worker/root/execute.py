@@ -216,7 +216,7 @@ def _restore_entry_columns(result: Any) -> None:
     for mergeable in getattr(result, "mergeables", None) or ():
         arrays = getattr(mergeable, "_py_arrays", None)
         if arrays:
-            mergeable._py_arrays = {_HELPER.sub("", name): array for name, array in arrays.items()}
+            mergeable._py_arrays = {_HELPER.sub("", str(name)): array for name, array in arrays.items()}
 
 
 def range_seed(seed: int, range_id: int, half: Sequence[int] = ()) -> int:
