@@ -32,6 +32,9 @@ _CHARS = {
 """By what Take gives, the numbers of characters."""
 
 
+_UNFETCHED = re.compile(r"\b(?:variant|pair)<|RVec<(?:std::)?tuple<")  # PyROOT fails in taking them apart, or crashes
+
+
 class Derived(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type information
     """A result handle whose value is made, once, of that of another one's node."""
 
@@ -73,6 +76,8 @@ def take(proxy: Any, *args: Any, template: list[Any] | tuple[Any, ...] = ()) -> 
     if _name_of_vector(kind) != _name_of_vector(known):
         raise PlanError(f"Take: expected the type of column {column!r}, {known}, got {kind}")
 
+    if _UNFETCHED.search(known):
+        raise PlanError(f"Take: ranges cannot hand out values of {known}: Define what you need of them, numbers or texts")
     name, node = _fetched(proxy, column, kind)
 
     def vector(arrays: Any) -> Any:

@@ -43,7 +43,7 @@ _OURS: dict[str, tuple[Callable[..., Any], str]] = {
     "Range": (first_entries.range_of, "after a Filter it costs a run that finds out which entries pass"),
     "RedefineSlot": (composed.redefine_slot, "each range has one slot, number 0"),
     "RedefineSlotEntry": (composed.redefine_slot_entry, "each range has one slot, number 0"),
-    "Take": (composed.take, "the values of the whole dataset come to the driver, in order"),
+    "Take": (composed.take, "the values of the whole dataset come to the driver, in order; not pairs and variants"),
 }
 _NOTES = {
     "AsNumpy": "",

@@ -187,6 +187,14 @@ def test_characters_of_a_column(fexec: Any, tag: str) -> None:
     assert found[0] == found[1] and all(found[0])
 
 
+@pytest.mark.parametrize("value", ["std::pair<int, double>(1, 2.)", "std::variant<int, double>(2.)"])
+def test_values_that_cannot_be_fetched(value: str, fexec: Any) -> None:
+    """Take of pairs and variants, at which PyROOT fails or crashes, is refused when it is booked."""
+    frame = ROOT.RDataFrame(2, executor=fexec).Define("p", value)
+    with pytest.raises(PlanError, match=r"Take: ranges cannot hand out values of .*: Define what you need"):
+        frame.Take[value.partition("(")[0]]("p")
+
+
 def test_cached_columns(fexec: Any, files: Datasets) -> None:
     """Cache keeps what columns are now, for a data frame on the same executor; vectors are refused with a way."""
     local, ours = (frame.Range(90).Filter("n > 1") for frame in frames(files, fexec))
