@@ -5,7 +5,7 @@
     graph 2: a unit of 1 s        ─┘
 
 Units of the same code stay together as long as that leaves no worker idle: it is compiled once then, and where it is split,
-once in each call that has some of it. Units of one graph that a call has from the graph's first one on are summed there.
+once in each call that has some of it. A call that has both units of a graph of two sums them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import dataclasses
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,8 +87,9 @@ def together(
     whole_s = sum(unit.seconds for unit in units)
     calls = len(units) if each_alone else min(len(units), max(least, default_calls(whole_s, offer, target_s)))
     packed = [[unit] for unit in units] if each_alone else pack_units(units, calls)
+    pairs = {graph for graph, plan in enumerate(plans) if len(plan.iterdata) == 2}
     iterdata = [
-        {"call": {"id": number, "ranges": [fields for unit in summed_units(some) for fields in unit]}}
+        {"call": {"id": number, "ranges": [fields for unit in summed_units(some, pairs) for fields in unit]}}
         for number, some in enumerate(packed)
     ]
     tasks = [dataclasses.replace(_map_task(plan), shared=_map_task(plan).shared or len(packed) > 1) for plan in plans]
@@ -99,19 +100,16 @@ def together(
     return dataclasses.replace(plans[0], iterdata=iterdata, map_task=map_task, reduce_task=reduce_task, outlook=outlook)
 
 
-def summed_units(units: Sequence[Unit]) -> list[list[dict[str, Any]]]:  # decision 394
-    """The ranges of a call's units, in which those of a graph from its first one on are one unit: its sum is what the fold
-    begins with, however the others are spread. ``summand`` says which unit a range was of."""
-    joined, following = list[list[dict[str, Any]]](), None
-    for unit in units:
-        graph, number = unit.ranges[0]["graph"], unit.ranges[0]["unit"]
-        if (graph, number) == following:
-            joined[-1] += [{**fields, "unit": 0, "summand": number} for fields in unit.ranges]
-        else:
-            joined.append(list(unit.ranges))
-        follows = number == 0 or (graph, number) == following
-        following = (graph, number + 1) if follows else None
-    return joined
+def summed_units(units: Sequence[Unit], pairs: Collection[int]) -> list[list[dict[str, Any]]]:  # decision 394
+    """The ranges of a call's units, in which both units of a graph of ``pairs``, which has no other, are one: their sum is
+    that of the fold, which makes no tree of two. ``summand`` says which unit a range was of."""
+    found: list[list[dict[str, Any]]] = []
+    for graph, some in itertools.groupby(units, key=lambda unit: int(unit.ranges[0]["graph"])):
+        each = [list(unit.ranges) for unit in some]
+        if graph in pairs and len(each) == 2:
+            each = [each[0] + [{**fields, "unit": 0, "summand": 1} for fields in each[1]]]
+        found += each
+    return found
 
 
 def _map_task(plan: Plan) -> MapTask:

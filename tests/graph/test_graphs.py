@@ -68,7 +68,7 @@ def test_the_bits_are_those_of_each_graph_alone(fexec: Any) -> None:
 
 @pytest.mark.parametrize("script", [{}, {"slot": {"12": ["exit"]}}, {"task": {"12": ["lose", "lose"]}}], ids=str)
 def test_bits_of_units_that_are_summed_in_their_call(script: dict[str, Any], fexec: Any) -> None:
-    """A graph of several calls' ranges, of which one call has all, or the first: sums are made in the order of the plan."""
+    """A graph of two calls' ranges that one call has: sums are made in the order of the plan, whatever is lost."""
     expected = values(booked(fexec, npartitions=5)[1])
     together = booked(fexec, npartitions=5, faults=script)[1]
     ROOT.RDF.RunGraphs([results[0] for results in together])
@@ -259,13 +259,16 @@ def test_units_are_packed_evenly() -> None:
     assert all(ids == sorted(ids) for ids in ([unit.ranges[0]["id"] for unit in some] for some in calls))
 
 
-def test_units_of_one_graph_are_summed_in_their_call() -> None:
-    """From its first one on, where the fold of all would begin with the same sum; others are partials of their own."""
-    given = [(0, 1), (0, 3), (1, 0), (1, 1), (1, 3), (2, 0), (3, 1), (3, 2)]
+def test_two_units_of_one_graph_are_summed_in_their_call() -> None:
+    """Where the graph has no other: more partials may be folded by a tree, in which their sum would have other bits."""
+    given = [(0, 1), (1, 0), (1, 1), (2, 0), (3, 0), (3, 1), (4, 0), (4, 1), (4, 2)]
     units = [Unit(({"id": i, "graph": graph, "unit": unit},), 1.0, "a") for i, (graph, unit) in enumerate(given)]
-    found = [[(fields["graph"], fields.get("summand", 0)) for fields in ranges] for ranges in summed_units(units)]
-    assert [[(0, 0)], [(0, 0)], [(1, 0), (1, 1)], [(1, 0)], [(2, 0)], [(3, 0)], [(3, 0)]] == found
-    assert [1, 3, 0, 3, 0, 1, 2] == [ranges[0]["unit"] for ranges in summed_units(units)]
+    found = [
+        [(fields["graph"], fields["unit"], fields.get("summand")) for fields in ranges]
+        for ranges in summed_units(units, {0, 1, 2})
+    ]
+    alone = [[(graph, unit, None)] for graph, unit in given[3:]]
+    assert [[(0, 1, None)], [(1, 0, None), (1, 0, 1)], *alone] == found
 
 
 def test_code_is_compiled_in_as_few_calls_as_can_be() -> None:
