@@ -220,21 +220,27 @@ class LithopsSubmission:
         return [name for name in names if name.endswith((INIT_ENDING, BEAT_NAME))] if resumes else names
 
     def _look(self) -> None:
-        """See which calls have ended: few that are left are asked after one by one, and listed only to hear who lives."""
+        """See which calls have ended: few that are left are asked after one by one, and listed only to hear who lives. While
+        none has ended, only some of many are looked at, but all now and then, to hear who lives."""  # decision 395
         now_s = time.monotonic()
         if self.session.local:
             self._seen = self._listing.look(self._open, self._is_over())
             self._unread.extend(sorted(self._seen.ended & self._open.keys()))
             return
         is_many = len(self._open) > READS_FOR_A_LIST * self._listing.lists(self._open)
-        if is_many or now_s - self._listed_s > self._beat_s / 2:
+        is_ending, listed_s_ago = len(self._open) < len(self.maps), now_s - self._listed_s
+        if is_many and not is_ending and listed_s_ago < self._beat_s:
+            self._seen = self._seen.and_then(self._listing.glance(self._open))
+            cost_s = self._seen.cost_s
+            self._unread.extend(sorted(self._seen.ended & self._open.keys()))
+        elif is_many or listed_s_ago > self._beat_s / 2:
             self._seen, self._listed_s = self._listing.look(self._open), now_s
             cost_s = self._seen.cost_s
             self._unread.extend(sorted(self._seen.ended & self._open.keys()))
         else:
             cost_s = len(self._open) * READ_S
             self._unread.extend(sorted(self._open))
-        rest = rest_s(cost_s, now_s - self._began_s, len(self._open) < len(self.maps))
+        rest = rest_s(cost_s, now_s - self._began_s, is_ending)
         if self.session.messages.arrive:  # then a look is for those who fall silent, and for a message that was lost
             rest = max(rest, self._beat_s / 2, self._pause_s())
         self._next_look_s = now_s + rest

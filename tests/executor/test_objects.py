@@ -94,6 +94,36 @@ def test_a_look_at_s3(storage: Any) -> None:
     assert {"00001", "00300"} == again.begun
 
 
+def test_glances_at_s3_take_turns(storage: Any) -> None:
+    """While nothing has ended, a glance is one list, and as many of them as there are stretches miss no call; what another
+    look had found of the others stays known."""
+    objects = objects_of(storage)
+    assert isinstance(objects, S3Objects)
+    there = (0, STRETCH, 2 * STRETCH)
+    for call in there:
+        put(storage, call, "abc.init")
+    calls = [f"{call:05d}" for call in range(3 * STRETCH)]
+    asked: list[tuple[str, ...]] = []
+
+    def between(*given: str) -> dict[str, object]:
+        asked.append(given)
+        return objects.between(*given)
+
+    listing = StretchListing(FOLDER, calls, between, map)
+    seen = listing.look(calls)
+    assert 3 == len(asked)
+    for call in there:
+        put(storage, call, "status.json")
+    found: list[str] = []
+    for number in range(3):
+        seen = seen.and_then(listing.glance(calls))
+        assert 4 + number == len(asked)
+        assert {f"{call:05d}" for call in there} == seen.begun
+        found += seen.ended
+    assert [f"{call:05d}" for call in there] == sorted(found)
+    assert set() == listing.glance([]).begun
+
+
 def test_a_folder_is_deleted_and_its_neighbour_is_not(storage: Any) -> None:
     """More objects than one answer names; another folder whose name begins so stays."""
     objects, client = objects_of(storage), storage.storage_handler.s3_client
