@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-FIRST_LINES, KINDS, LINE_CHARACTERS = 44, 10, 400  # of what is told of many failures: a screen
+FIRST_LINES, KINDS, LINE_CHARACTERS, MOST_NAMES = 44, 10, 400, 8  # of what is told of many failures: a screen
 
 
 class RdfLithopsError(Exception):
@@ -128,23 +128,25 @@ class LostRangesError(RunError):
 
 
 class GraphsError(RunError):
-    """Several graphs of one RunGraphs that failed: ``failures`` has the error of each. The first is told in full, of the
-    others how many there are of a kind."""
+    """Several graphs of one RunGraphs that failed: ``failures`` has the error of each, ``names`` a result of each, as
+    "Histo1D pt". The first is told in full, of the others which and how many there are of a kind."""
 
-    def __init__(self, failures: Sequence[Exception], graphs: int = 0) -> None:
+    def __init__(self, failures: Sequence[Exception], graphs: int = 0, names: Sequence[str] = ()) -> None:
         super().__init__(f"{len(failures)} of {graphs} graphs failed")
         self.failures = tuple(failures)
+        self.names = tuple(names) or tuple(f"no. {number + 1}" for number in range(len(failures)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt_graphs, (self.what, self.failures)
+        return _rebuilt_graphs, (self.what, self.failures, self.names)
 
     def _text(self) -> str:
-        first, *others = self.failures
-        return "\n".join([f"{self.what}; the first:", *_fitted(str(first).splitlines(), FIRST_LINES), *_by_kind(others)])
+        first, others = self.failures[0], list(zip(self.failures, self.names, strict=True))[1:]
+        head = f"{self.what}; the first, of {self.names[0]}:"
+        return "\n".join([head, *_fitted(str(first).splitlines(), FIRST_LINES), *_by_kind(others)])
 
 
-def _rebuilt_graphs(what: str, failures: tuple[Exception, ...]) -> GraphsError:
-    error = GraphsError(failures)
+def _rebuilt_graphs(what: str, failures: tuple[Exception, ...], names: tuple[str, ...]) -> GraphsError:
+    error = GraphsError(failures, names=names)
     error.what = what
     return error
 
@@ -157,15 +159,21 @@ def _fitted(lines: Sequence[str], most: int) -> list[str]:
     return [f"  {line}" if len(line) <= LINE_CHARACTERS else f"  {line[:LINE_CHARACTERS]} …" for line in lines]
 
 
-def _by_kind(failures: Sequence[Exception]) -> list[str]:
-    """A line for each kind of failure: how many there are, and one of them."""
-    kinds: dict[tuple[str, str], list[str]] = {}
-    for failure in failures:
+def _by_kind(failures: Sequence[tuple[Exception, str]]) -> list[str]:
+    """A line for each kind of failure: how many there are, one of them, and the results that are not there."""
+    kinds: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for failure, result in failures:
         said = " ".join(getattr(failure, "what", str(failure).partition("\n  help:")[0]).split())
-        kinds.setdefault((type(failure).__name__, re.sub(r"\d+", "0", said)), []).append(said)
-    lines = [f"{len(some)} x {name}: {some[0]}" for (name, _), some in sorted(kinds.items(), key=lambda kind: -len(kind[1]))]
+        kinds.setdefault((type(failure).__name__, re.sub(r"\d+", "0", said)), []).append((said, result))
+    ordered = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
+    lines = [f"{len(some)} x {name}: {some[0][0]} ({_some([each for _, each in some])})" for (name, _), some in ordered]
     more = [f"and {len(lines) - KINDS} kinds more"] if len(lines) > KINDS else []
     return ["the others:", *_fitted([*lines[:KINDS], *more], KINDS + 1)] if lines else []
+
+
+def _some(names: Sequence[str]) -> str:
+    left_out = len(names) - MOST_NAMES
+    return ", ".join([*names[:MOST_NAMES], *([f"{left_out} more"] if left_out > 0 else [])])
 
 
 class OutputError(RunError):

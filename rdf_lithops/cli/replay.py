@@ -35,6 +35,7 @@ def command(context: click.Context, path: str, as_json: bool) -> None:
         entries = "" if envelope.entries is None else f", {envelope.entries} entries"
         _options.say(f"range {ranges} ran without an error{entries}, {envelope.facts['call_s']:.2f} s")
         return
-    click.echo(envelope.error.get("traceback") or envelope.error.get("log_tail", ""), err=True)
+    if told := envelope.error.get("traceback") or envelope.error.get("log_tail"):
+        click.echo(told, err=True)
     click.echo(f"range {ranges} failed: {envelope.error['message']}", err=True)
     context.exit(FAILED)

@@ -50,8 +50,15 @@ def run_graphs(handles: list[Any], run_others: Callable[[list[Any]], int]) -> in
     if len(failures) == 1:
         raise failures[0]
     if failures:  # it tells of the first itself, and no longer than a screen: so it has no cause
-        raise GraphsError(failures, len(graphs))
+        raise GraphsError(failures, len(graphs), [_name_of(node) for node in waiting if id(node) in failed])
     return others_ran + (len(graphs) if waiting else 0)
+
+
+def _name_of(node: Any) -> str:
+    """A result as a user would call it: its operation with the name of its histogram, or its first column."""
+    first = next(iter(node.operation.args), "")
+    first = first[0] if isinstance(first, (tuple, list)) and first else getattr(first, "fName", first)
+    return f"{node.operation.name} {first}".strip()
 
 
 def _runs(nodes: Sequence[Any]) -> list[list[Any]]:

@@ -15,6 +15,8 @@ __all__ = [
     "store_failure_described",
 ]
 
+_CPP = "C++ exception thrown:"  # what DistRDF's mapper says of one, with its name and text
+
 
 class RangeFailure(Exception):
     """Something that the user's graph or data did: which range, and the original exception as ``__cause__``."""
@@ -62,9 +64,23 @@ def described(failure: RangeFailure, call: dict[str, Any], dataset: dict[str, An
         "range_ids": [failure.range_id],
         "where": adapter.describe(fields, dataset),
         "type": type(cause).__name__,
-        "message": str(cause) or type(cause).__name__,
-        "traceback": "".join(traceback.format_exception(type(cause), cause, cause.__traceback__)),
+        "message": _message(cause),
+        "traceback": "" if _is_of_cpp(cause) else "".join(traceback.format_exception(cause)),
     }
+
+
+def _is_of_cpp(cause: BaseException) -> bool:
+    """Whether the user's C++ threw it: then no line of Python's has a part in it."""
+    return str(cause).startswith(_CPP) or type(cause).__module__.startswith("cppyy.gbl")
+
+
+def _message(cause: BaseException) -> str:
+    """What an exception says; one of C++ in one line with its name, without the function of ROOT's that it came through."""
+    said = str(cause) or type(cause).__name__
+    if not _is_of_cpp(cause):
+        return said
+    name_and_text = said.removeprefix(_CPP) if said.startswith(_CPP) else said.partition("=>\n")[2] or said
+    return f"{_CPP} {name_and_text.strip()}"
 
 
 def store_failure_described(failure: stores.StoreFailure, call: dict[str, Any]) -> dict[str, Any]:
