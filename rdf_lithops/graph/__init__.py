@@ -27,6 +27,7 @@ undeclared     why a worker does not know a name that the driver knows
 proxies        each attribute that is taken of a node stands for itself
 booking        what is refused when it is booked
 unknown_columns  columns that are not there
+unfetched      columns whose values ranges cannot hand out
 uncompiled     what does not compile when it is booked
 default_types  defaults of another type than their column
 own_axis       Histo1D without limits

@@ -12,6 +12,8 @@ from ..errors import PlanError
 import ROOT
 from ROOT._distrdf import Proxy
 
+from . import unfetched
+
 __all__ = [
     "Derived",
     "cache",
@@ -30,9 +32,6 @@ _CHARS = {
     "std::vector<ROOT::VecOps::RVec<char> >": "ROOT::RVec<short>({0}.begin(), {0}.end())",
 }
 """By what Take gives, the numbers of characters."""
-
-
-_UNFETCHED = re.compile(r"\b(?:variant|pair)<|RVec<(?:std::)?tuple<")  # PyROOT fails in taking them apart, or crashes
 
 
 class Derived(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type information
@@ -75,9 +74,7 @@ def take(proxy: Any, *args: Any, template: list[Any] | tuple[Any, ...] = ()) -> 
     known = str(proxy.proxied_node.rdf_node.GetColumnType(column))
     if _name_of_vector(kind) != _name_of_vector(known):
         raise PlanError(f"Take: expected the type of column {column!r}, {known}, got {kind}")
-
-    if _UNFETCHED.search(known):
-        raise PlanError(f"Take: ranges cannot hand out values of {known}: Define what you need of them, numbers or texts")
+    unfetched.refuse("Take", column, known)
     name, node = _fetched(proxy, column, kind)
 
     def vector(arrays: Any) -> Any:

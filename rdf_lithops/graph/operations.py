@@ -43,10 +43,13 @@ _OURS: dict[str, tuple[Callable[..., Any], str]] = {
     "Range": (first_entries.range_of, "after a Filter it costs a run that finds out which entries pass"),
     "RedefineSlot": (composed.redefine_slot, "each range has one slot, number 0"),
     "RedefineSlotEntry": (composed.redefine_slot_entry, "each range has one slot, number 0"),
-    "Take": (composed.take, "the values of the whole dataset come to the driver, in order; not pairs and variants"),
+    "Take": (
+        composed.take,
+        "the values of the whole dataset come to the driver, in order; not of types of which ROOT loses something",
+    ),
 }
 _NOTES = {
-    "AsNumpy": "",
+    "AsNumpy": "not of types of which ROOT loses something (a map without a dictionary, optional values, pointers)",
     "Histo1D": "without limits its values come to the driver, which finds the axis as local ROOT does: not for many of them",
     "Display": "read by the driver from the dataset's beginning, after a Filter until there are as many rows",
     "GetNRuns": "the runs of this data frame",

@@ -25,6 +25,7 @@ from . import (
     own_axis,
     python_functions,
     uncompiled,
+    unfetched,
     unknown_columns,
     weighted_statistics,
 )
@@ -209,6 +210,7 @@ def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = ()
     booking.check(operation)
     python_functions.check(operation)
     unknown_columns.check(operation, parent)
+    unfetched.check(operation, parent)
     if name == default_values.NAME:
         default_types.check(parent.rdf_node, operation)
     first_entries.check_report(operation, parent.get_head())

@@ -115,6 +115,7 @@ USERS_OF_ROOT = {
     "graph/travelling.py",
     "graph/variables.py",
     "graph/uncompiled.py",
+    "graph/unfetched.py",
     "graph/undeclared.py",
     "graph/weighted_statistics.py",
     "graph/weighted_values.py",
