@@ -51,8 +51,13 @@ def _columns(operation: Any, node: Any) -> Iterator[str]:
 
 def _lost(kind: str) -> str:
     """The first of the types that make up ``kind`` whose values ROOT loses, or nothing."""
-    known = ROOT.TClass.GetClass(kind)  # none of numbers and enumerations
+    known = _class_of(kind)  # none of numbers and enumerations
     return _lost_of(known, set(), is_member=False) if known else ""
+
+
+def _class_of(kind: str) -> Any:
+    """ROOT's class of that name; asked for a constant collection, it would make another, and use it from then on."""
+    return ROOT.TClass.GetClass(re.sub(r"^(?:(?:const|volatile) )+", "", kind))
 
 
 def _lost_of(known: Any, seen: set[str], is_member: bool) -> str:
@@ -85,5 +90,5 @@ def _lost_members(known: Any, seen: set[str]) -> Iterator[str]:
             yield f"{known.GetName()}::{member.GetName()}"
         elif not member.IsBasic() and not member.IsEnum():
             kind = str(member.GetTrueTypeName())
-            inner = ROOT.TClass.GetClass(kind)
+            inner = _class_of(kind)
             yield _lost_of(inner, seen, is_member=True) if inner else kind
