@@ -81,9 +81,10 @@ def _lost_of(known: Any, seen: set[str], is_member: bool) -> str:
 
 def _lost_members(known: Any, seen: set[str]) -> Iterator[str]:
     """What is lost of a class that ROOT writes member by member."""
-    for base in known.GetListOfBases():
-        yield _lost_of(base.GetClassPointer(), seen, is_member=True)
-    for member in known.GetListOfDataMembers():
+    for base in known.GetListOfBases() or ():
+        described = base.GetClassPointer()
+        yield _lost_of(described, seen, is_member=True) if described else str(base.GetName())
+    for member in known.GetListOfDataMembers() or ():
         if member.Property() & ROOT.kIsStatic or not member.IsPersistent():
             continue
         if member.IsaPointer():
