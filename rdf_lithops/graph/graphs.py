@@ -56,6 +56,8 @@ def run_graphs(handles: list[Any], run_others: Callable[[list[Any]], int]) -> in
 
 def _name_of(node: Any) -> str:
     """A result as a user would call it: its operation with the name of its histogram, or its first column."""
+    if node.operation.name == "VariationsFor":
+        return f"VariationsFor {_name_of(node.parent)}"
     first = next(iter(node.operation.args), "")
     first = first[0] if isinstance(first, (tuple, list)) and first else getattr(first, "fName", first)
     return f"{node.operation.name} {first}".strip()

@@ -1,4 +1,4 @@
-"""Lithops' monitoring by messages, on Lambda's stand-in with moto's SQS: a call that ends wakes the driver."""
+"""How the driver hears of calls on Lambda's stand-in: by Lithops' messages, with moto's SQS, or by looking."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import ROOT
 from lambda_standin import Service, Standing, account
 
-from rdf_lithops.executor import registry
+from rdf_lithops.executor import listings, registry, submission
 from rdf_lithops.executor.looks import Looks
+from rdf_lithops.executor.objects import S3Objects
 from rdf_lithops.executor.submission import LithopsSubmission
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -26,8 +27,8 @@ def settings(standing: Standing, **lithops: str) -> dict[str, Any]:
     return {**given, "lithops": {**given["lithops"], **lithops}, "aws_sqs": {"region": account.REGION}}
 
 
-def total(executor: Any, sleep_ms: int) -> float:
-    options = {"ranges_per_call": 1, "progress": False, "beat_s": BEAT_S}
+def total(executor: Any, sleep_ms: int, beat_s: float = BEAT_S) -> float:
+    options = {"ranges_per_call": 1, "progress": False, "beat_s": beat_s}
     frame = ROOT.RDataFrame(CALLS, executor=executor, npartitions=CALLS, options=options)
     frame = frame.Define("x", f"gSystem->Sleep({sleep_ms}); return 1.0 / (3.0 + rdfentry_);")
     return float(frame.Sum("x").GetValue())
@@ -95,3 +96,32 @@ def test_a_message_before_its_status(
         monkeypatch.setattr(Looks, "end", not_yet)
         assert total(executor, 100) == pytest.approx(sum(1.0 / (3.0 + entry) for entry in range(CALLS)), rel=1e-12)
     assert len(early) > CALLS
+
+
+def test_a_look_is_at_some_of_the_calls_and_now_and_then_at_all(
+    standing_lambda: Standing, aws_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many calls on S3 one stretch is listed until the first call ends, and all once in a beat; the answer stays."""
+    lists, looked, look, between = list[int](), list[int](), LithopsSubmission._look, S3Objects.between
+
+    def look_and_count(self: LithopsSubmission) -> None:
+        lists.clear()
+        look(self)
+        if len(self._open) == CALLS:
+            looked.append(len(lists))
+
+    def between_and_count(self: S3Objects, folder: str, first: str, last: str) -> dict[str, object]:
+        lists.append(1)
+        return between(self, folder, first, last)
+
+    monkeypatch.setattr(LithopsSubmission, "_look", look_and_count)
+    monkeypatch.setattr(S3Objects, "between", between_and_count)
+    monkeypatch.setattr(listings, "STRETCH", 1)
+    monkeypatch.setattr(submission, "READS_FOR_A_LIST", 0)
+    at = types.SimpleNamespace(endpoint=aws_service.endpoint)
+    with account.executor(at, settings(standing_lambda)) as executor:
+        total(executor, 0)
+        looked.clear()
+        assert total(executor, SLEEP_MS, beat_s=1.0) == pytest.approx(sum(1.0 / (3.0 + e) for e in range(CALLS)), rel=1e-12)
+    assert {1, CALLS} <= set(looked), looked
+    assert looked.count(1) < len(looked) - 1, looked

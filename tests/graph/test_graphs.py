@@ -129,11 +129,13 @@ def test_which_graphs_failed_is_said(fexec: Any) -> None:
     frames = [frame.Define("x", "1.0") for frame in frames]
     model = ROOT.RDF.TH1DModel("mass", "", 1, 0.0, 2.0)
     first, second, third, fourth = frames
-    bad = [first.Count(), second.Histo1D(model, "x"), third.Histo1D(("pt", "", 1, 0.0, 2.0), "x"), fourth.Sum("x")]
+    varied = third.Vary("x", "ROOT::RVecD{x, x}", ["down", "up"])
+    pt = ROOT.RDF.Experimental.VariationsFor(varied.Histo1D(("pt", "", 1, 0.0, 2.0), "x"))
+    bad = [first.Count(), second.Histo1D(model, "x"), pt, fourth.Sum("x")]
     with pytest.raises(GraphsError) as caught:
         ROOT.RDF.RunGraphs(bad)
-    assert ("Count", "Histo1D mass", "Histo1D pt", "Sum x") == caught.value.names
-    assert "(Histo1D mass, Histo1D pt, Sum x)" in str(caught.value)
+    assert ("Count", "Histo1D mass", "VariationsFor Histo1D pt", "Sum x") == caught.value.names
+    assert "(Histo1D mass, VariationsFor Histo1D pt, Sum x)" in str(caught.value)
     assert str(caught.value) == str(pickle.loads(pickle.dumps(caught.value)))
 
 
