@@ -152,7 +152,9 @@ def place(name: str, work: Path) -> Iterator[Place]:
         try:
             folder = stack.enter_context(_FOLDERS[name](work / "server"))
             command = [sys.executable, "-W", "ignore", "-m", "chaos.overwrite", "--programs"]
-            programs = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            own = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))  # for what killed ones leave
+            environment = {**os.environ, "TMPDIR": own}
+            programs = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
             made = Place(name, folder, work, stack.enter_context(programs))
             stack.callback(programs.kill)
             made.begin()
