@@ -18,7 +18,7 @@ pods              what keeps a pod of Lithops' Kubernetes back end from starting
 turns             whose turn it is among max_workers
 aliases           calls through the alias of a published version, which has a snapshot (SnapStart)
 invoking          invocations that are throttled or refused
-invocations       how they go to AWS Lambda: a connection for each thread
+invocations       how they go to AWS Lambda: a connection for each thread, by libcurl
 looks             how the storage is asked what became of calls
 objects           objects of Lithops' storage, read, listed and deleted for the driver
 listings          which calls have begun, beaten and ended, in one look

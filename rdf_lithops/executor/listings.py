@@ -110,11 +110,11 @@ class StoreListing:
         return self.look(calls)
 
     def _read(self, lists: Iterable[dict[str, object]]) -> Listing:
-        found = Listing()
+        found, skipped = Listing(), len(self._folder) + 1
         for names in lists:
             found.cost_s += LIST_S + len(names) * self.name_s
             for name, change in names.items():
-                call, _, rest = name.removeprefix(f"{self._folder}/").partition("/")
+                call, _, rest = name[skipped:].partition("/")
                 found.names.setdefault(call, []).append(name)
                 if rest.endswith(INIT_ENDING):
                     found.begun.add(call)
@@ -147,17 +147,24 @@ class StretchListing(StoreListing):
     ) -> None:
         super().__init__(folder, calls, lambda beginning: {})
         self._between, self._each, self._glances = between, each, 0
+        self._known: tuple[int, list[tuple[str, str]]] = 0, []  # of how many calls, and their stretches
 
     def glance(self, calls: Collection[str]) -> Listing:  # decision 395
-        parts = stretches(calls)
+        parts = self._stretches(calls)
         self._glances += 1
         return self._read([self._between(self._folder, *parts[self._glances % len(parts)])] if parts else [])
 
     def lists(self, calls: Collection[str]) -> int:
-        return len(stretches(calls))
+        return len(self._stretches(calls))
 
     def _lists(self, calls: Collection[str]) -> Iterable[dict[str, object]]:
-        return self._each(lambda ends: self._between(self._folder, *ends), stretches(calls))
+        return self._each(lambda ends: self._between(self._folder, *ends), self._stretches(calls))
+
+    def _stretches(self, calls: Collection[str]) -> list[tuple[str, str]]:
+        """Those of ``calls``, which become fewer and never others: as many are the same."""
+        if self._known[0] != len(calls):
+            self._known = len(calls), stretches(calls)
+        return self._known[1]
 
 
 def stretches(calls: Collection[str]) -> list[tuple[str, str]]:

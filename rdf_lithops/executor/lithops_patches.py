@@ -101,11 +101,11 @@ def _invoke_and_look(invoke: Callable[[dict[str, Any]], Any], session: Session, 
 
 
 def _of_other_machines(executor: Any, session: Session) -> None:
-    aliases.invoke_published(executor)
+    backend = aliases.invoke_published(executor)
     if "botocore.httpsession" in sys.modules:  # which Lithops has imported if it invokes with it
         from .invocations import keep_connections
 
-        keep_connections(executor)
+        keep_connections(executor, backend)
     invoke = functools.partial(_invoke_and_look, executor.compute_handler.invoke, session)
     executor.compute_handler.invoke = PatientInvoke(invoke, functools.partial(_end_refused, executor.internal_storage))
 

@@ -68,6 +68,7 @@ class Looks:
         self._on_this_machine = session.local
         readers = S3_READERS if isinstance(self._objects, S3Objects) else READERS  # decision 349
         self._readers = concurrent.futures.ThreadPoolExecutor(readers)  # starts no thread before it is needed
+        self._at_a_time = readers
         self._silent_since_s: float | None = None
         self._unreadable_since_s: dict[tuple[str, ...], float] = {}
 
@@ -128,8 +129,13 @@ class Looks:
 
     def _each(self, read: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         """``read`` of each item, some at a time where the storage is far."""
-        alone = self.is_near or len(items) == 1
-        return [read(item) for item in items] if alone else list(self._readers.map(read, items))
+        if self.is_near or len(items) <= 1:
+            return [read(item) for item in items]
+        shares = [items[first :: self._at_a_time] for first in range(min(self._at_a_time, len(items)))]
+        found: list[Any] = [None] * len(items)
+        for first, some in enumerate(self._readers.map(lambda share: [read(item) for item in share], shares)):
+            found[first :: self._at_a_time] = some
+        return found
 
     def _ask(self, read: Callable[[], Any]) -> Any:
         """What the storage says, or None where it has no such object or does not answer; raises if it stays silent."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from ..travels.envelope import Envelope, EnvelopeError
 
@@ -82,11 +81,11 @@ def _bare(branch: Tree) -> int | Tree:
 
 def check_each_range_once(expected: Sequence[int], envelopes: Sequence[Envelope]) -> None:
     """Raise EnvelopeError, naming the ranges, unless the partials are those of ``expected``, each one once and whole."""
-    shares: dict[int, Fraction] = {}
+    shares: dict[int, float] = {}  # sums of powers of two, which are exact
     for envelope in envelopes:
         for range_id in envelope.range_ids:
-            shares[range_id] = shares.get(range_id, Fraction(0)) + Fraction(1, 2 ** len(envelope.half))
-    missing = sorted(range_id for range_id in set(expected) if shares.get(range_id, Fraction(0)) < 1)
+            shares[range_id] = shares.get(range_id, 0.0) + 0.5 ** len(envelope.half)
+    missing = sorted(range_id for range_id in set(expected) if shares.get(range_id, 0.0) < 1)
     doubled = sorted(range_id for range_id, share in shares.items() if share > 1)
     unknown = sorted(set(shares) - set(expected))
     if missing or doubled or unknown:

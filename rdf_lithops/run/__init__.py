@@ -9,5 +9,6 @@ early_folds   groups of the first round that are folded while the last calls run
 outcomes      what a run has come to, and the error that a result carries
 account       what a run has set aside of its budget
 events        what happens in a run, as values for whoever shows or counts
+heap          what a program has in memory already, which Python leaves alone while many calls run
 interrupts    a Ctrl-C that nobody drops
 """

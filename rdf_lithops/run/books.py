@@ -113,6 +113,8 @@ class Books:
 
     def _missing(self, call_id: int) -> list[Fields]:
         """The ranges of a call that are still to be had."""
+        if call_id not in self._partly and not self.folded and not self.failed:
+            return list(self.calls[call_id]["ranges"])
         there = {range_id for range_ids, _ in self._partly.get(call_id, ()) for range_id in range_ids}
         ended = self.folded.keys() | self.failed.keys()
         ranges = self.calls[call_id]["ranges"]

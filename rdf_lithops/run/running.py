@@ -29,7 +29,7 @@ from ..options import Options
 from ..planning.plans import Plan
 from ..travels.arrived import HANDED_BYTES
 from ..travels.envelope import Envelope, unpack
-from . import interrupts
+from . import heap, interrupts
 from .account import Account
 from .attempts import Attempt, Submission
 from .books import ADOPTED, REDUCER, Books, CallEnd, Halve, Trouble, never_halved, reducer_trouble
@@ -88,7 +88,8 @@ def run(
             running.books.tell(_taken_up(kept))
         if under_way is not None:
             running.adopt(*under_way)
-        outcome = finish(submit, plan, options, running.until_done(), consumers, account, early)
+        with heap.set_aside(plan.calls):
+            outcome = finish(submit, plan, options, running.until_done(), consumers, account, early)
         error = outcome.failure
         failed = outcome.failures if len(outcome.results) > 1 else {}
         return outcome
