@@ -8,6 +8,7 @@ in stretches of one answer each, several at a time.
 
 from __future__ import annotations
 
+import bisect
 import os
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -22,6 +23,7 @@ DIGITS = 5  # of a call's name
 LIST_KEYS = 100  # so many names in a list take as long as asking for it
 KEYS_OF_A_CALL = 4
 LIST_S = 1e-3  # of the processor, for a list of nothing
+LISTS_OF_ONE = 2.0  # a list of many names may take so much longer than lists of one call each, which cost more
 STRETCH = 240  # calls whose names come in one answer of a store, of at most 1000
 SCAN_S = 1.0  # between two scans of a folder, where a call may have begun out of its turn
 
@@ -161,9 +163,16 @@ class StretchListing(StoreListing):
         return self._each(lambda ends: self._between(self._folder, *ends), self._stretches(calls))
 
     def _stretches(self, calls: Collection[str]) -> list[tuple[str, str]]:
-        """Those of ``calls``, which become fewer and never others: as many are the same."""
+        """Those of ``calls``, which become fewer and never others: as many are the same. A few calls that are far from each
+        other are stretches of one: between them lie the names of all that have ended."""  # decision 397
         if self._known[0] != len(calls):
-            self._known = len(calls), stretches(calls)
+            ordered, found = sorted(calls), list[tuple[str, str]]()
+            for first, last in stretches(ordered):
+                some = ordered[bisect.bisect_left(ordered, first) : bisect.bisect_right(ordered, last)]
+                together_s = LIST_S + KEYS_OF_A_CALL * (int(last) - int(first)) * self.name_s
+                alone = LISTS_OF_ONE * len(some) * LIST_S < together_s
+                found += [(call, call) for call in some] if alone else [(first, last)]
+            self._known = len(calls), found
         return self._known[1]
 
 

@@ -6,6 +6,7 @@ Lithops' storage is a client of boto3, its endpoint, region and credentials are 
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from ..files import object_stores
@@ -60,6 +61,9 @@ class S3Objects(Objects):
 
     def between(self, folder: str, first: str, last: str) -> dict[str, object]:
         """Names of the objects of ``folder`` in its folders ``first`` to ``last``, as in ``below``."""
+        if first == last:  # no names of others come along
+            own = itertools.chain.from_iterable(self._store.list(f"{folder}/{first}", chunk_size=PAGE))
+            return {each["path"]: each["e_tag"] or each["last_modified"] for each in own}
         found: dict[str, object] = {}
         for page in self._store.list(folder, offset=f"{folder}/{first}", chunk_size=PAGE):
             for each in page:

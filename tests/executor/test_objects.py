@@ -124,6 +124,33 @@ def test_glances_at_s3_take_turns(storage: Any) -> None:
     assert set() == listing.glance([]).begun
 
 
+@pytest.mark.parametrize(
+    ("left", "lists"), [((7, 150, 230), 3), ((7, 8, 9, 10), 1), ((7,), 1), (tuple(range(0, STRETCH, 8)), 1)]
+)
+def test_a_few_calls_far_from_each_other(storage: Any, left: tuple[int, ...], lists: int) -> None:
+    """The last calls of many are listed each by itself, without the names of all that have ended between them; those beside
+    each other, and many, in one list."""
+    objects = objects_of(storage)
+    assert isinstance(objects, S3Objects)
+    for call in range(STRETCH):
+        put(storage, call, "abc.init")
+        put(storage, call, "status.json" if call not in left or call == left[0] else "beat.json")
+    heard: list[int] = []
+
+    def between(*given: str) -> dict[str, object]:
+        found = objects.between(*given)
+        heard.append(len(found))
+        return found
+
+    names = [f"{call:05d}" for call in left]
+    seen = StretchListing(FOLDER, [f"{call:05d}" for call in range(STRETCH)], between, map).look(names)
+    assert lists == len(heard)
+    assert lists == 1 or 2 * len(left) == sum(heard)
+    assert {names[0]} == seen.ended & {*names}
+    assert {*names} <= seen.begun
+    assert {*names[1:]} == seen.beaten.keys() & {*names}
+
+
 def test_a_folder_is_deleted_and_its_neighbour_is_not(storage: Any) -> None:
     """More objects than one answer names; another folder whose name begins so stays."""
     objects, client = objects_of(storage), storage.storage_handler.s3_client
