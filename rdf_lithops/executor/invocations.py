@@ -43,10 +43,11 @@ class RoomySession(URLLib3Session):  # type: ignore[misc]  # botocore has no typ
 
     def __init__(self, threads: int) -> None:
         super().__init__(verify=_trusted(), max_pool_connections=threads)
+        self._endpoint = _endpoint()
 
     def send(self, request: Any) -> Any:
         """The response to a prepared request. One to which nobody answers is an error after a pause."""
-        request.url = _where(request.url)
+        request.url = _at(self._endpoint, request.url)
         try:
             return super().send(request)
         except BotoCoreError:
@@ -65,13 +66,13 @@ class LibcurlInvoke:  # decision 392
 
     def __init__(self, backend: Any, libcurl: ModuleType) -> None:
         self._backend, self._libcurl, self._own = backend, libcurl, threading.local()
-        self._trusted = _trusted()
+        self._trusted, self._endpoint = _trusted(), _endpoint()
         self._final = {getattr(libcurl, name) for name in NOT_TRUSTED if hasattr(libcurl, name)}
 
     def __call__(self, runtime_name: str, runtime_memory: int, payload: dict[str, Any]) -> str:
         """The name that Lambda gives the invocation of ``payload``; RuntimeError, with what Lambda said, if it refuses."""
         name = self._backend._format_function_name(runtime_name, runtime_memory)
-        url = _where(f"https://{self._backend.host}/2015-03-31/functions/{name}/invocations")
+        url = _at(self._endpoint, f"https://{self._backend.host}/2015-03-31/functions/{name}/invocations")
         body = json.dumps(payload, default=str).encode()
         while True:
             try:
@@ -132,9 +133,13 @@ def _trusted() -> str:
     return str(get_cert_path(os.environ.get("AWS_CA_BUNDLE") or True))
 
 
-def _where(url: str) -> str:
-    """``url``, at the endpoint that the environment names."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_LAMBDA") or os.environ.get("AWS_ENDPOINT_URL")
+def _endpoint() -> str:
+    """Where the environment has invocations go, or nothing."""
+    return os.environ.get("AWS_ENDPOINT_URL_LAMBDA") or os.environ.get("AWS_ENDPOINT_URL", "")
+
+
+def _at(endpoint: str, url: str) -> str:
+    """``url``, at ``endpoint`` if there is one."""
     if not endpoint:
         return url
     host = urllib.parse.urlsplit(endpoint)
