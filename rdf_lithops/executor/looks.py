@@ -32,7 +32,7 @@ OUTAGE_PATIENCE_S = 1800.0  # of a network that is away, or a server that fails:
 LONGEST_S, SHORTEST_S = 0.5, 0.04  # between two looks at a storage that is far: each is a request that is paid for
 BEFORE_THE_END = 0.8  # of the expected time there is little to be seen
 PATIENCE = 0.2  # of the time that something has been due, it may be late
-LOOKING_SHARE, WAITING_SHARE = 0.06, 0.005  # of the driver's time, once calls end and before
+LOOKING_SHARE, WAITING_SHARE = 0.15, 0.005  # of the driver's time, once calls end and before
 READERS, S3_READERS = 16, 64  # threads that read objects of a remote storage at a time; not all clients have so many ways
 
 
