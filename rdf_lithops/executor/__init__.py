@@ -20,6 +20,7 @@ aliases           calls through the alias of a published version, which has a sn
 invoking          invocations that are throttled or refused
 invocations       how they go to AWS Lambda: a connection for each thread, by libcurl
 looks             how the storage is asked what became of calls
+reads             statuses of calls that may have ended, read in the background
 objects           objects of Lithops' storage, read, listed and deleted for the driver
 listings          which calls have begun, beaten and ended, in one look
 clearing          objects of calls that have been read, deleted while others run

@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from lithops.constants import JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 from lithops.storage.utils import StorageNoSuchKeyError, create_output_key, create_status_key
@@ -25,6 +25,7 @@ from .statuses import read_status
 __all__ = ["LONGEST_S", "OUTAGE_PATIENCE_S", "Looks", "pause_s", "rest_s"]
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 HALF_WRITTEN_S = 2.0  # longer is damaged
 STORAGE_PATIENCE_S = 60.0  # of refusals in a row, beyond the storage client's own repetitions
@@ -34,6 +35,7 @@ BEFORE_THE_END = 0.8  # of the expected time there is little to be seen
 PATIENCE = 0.2  # of the time that something has been due, it may be late
 LOOKING_SHARE, WAITING_SHARE = 0.15, 0.005  # of the driver's time, once calls end and before
 READERS, S3_READERS = 16, 64  # threads that read objects of a remote storage at a time; not all clients have so many ways
+LISTERS = 32  # and threads that list them
 
 
 def pause_s(elapsed_s: float, expected_s: float, unchanged_s: float) -> float:  # decision 164
@@ -69,6 +71,7 @@ class Looks:
         readers = S3_READERS if isinstance(self._objects, S3Objects) else READERS  # decision 349
         self._readers = concurrent.futures.ThreadPoolExecutor(readers)  # starts no thread before it is needed
         self._at_a_time = readers
+        self._listers = concurrent.futures.ThreadPoolExecutor(LISTERS)  # a look does not wait for what is being read
         self._silent_since_s: float | None = None
         self._unreadable_since_s: dict[tuple[str, ...], float] = {}
 
@@ -84,12 +87,28 @@ class Looks:
         folder, objects = f"{JOBS_PREFIX}/{job_key}", self._objects
         if isinstance(objects, S3Objects):
             between = objects.between
-            return StretchListing(folder, calls, lambda *ends: self._ask(lambda: between(*ends)) or {}, self._readers.map)
+            return StretchListing(folder, calls, lambda *ends: self._ask(lambda: between(*ends)) or {}, self._listers.map)
         return StoreListing(folder, calls, lambda beginning: self._ask(lambda: objects.below(beginning)) or {})
 
     def ends(self, futures: Sequence[Any]) -> list[CallEnd | None]:
         """How calls ended; None of one that has not."""
         return self._each(self.end, futures)
+
+    def shares(self, items: Sequence[T], most: int) -> list[Sequence[T]]:
+        """``items``, dealt to as many threads as may read, ``most`` to each at a time; all of them where the storage is
+        near."""
+        if self.is_near or not items:
+            return [items] if items else []
+        count = max(min(self._at_a_time, len(items)), -(-len(items) // most))
+        return [items[first::count] for first in range(count)]
+
+    def begin_ends(self, futures: Sequence[Any]) -> concurrent.futures.Future[list[CallEnd | None]]:
+        """The same as ``ends``, read by one thread in the background; at once where the storage is near."""
+        if not self.is_near:
+            return self._readers.submit(lambda: [self.end(future) for future in futures])
+        found: concurrent.futures.Future[list[CallEnd | None]] = concurrent.futures.Future()
+        found.set_result([self.end(future) for future in futures])
+        return found
 
     def beats(self, futures: Sequence[Any]) -> list[dict[str, Any] | None]:
         """The latest sign of life of calls; None of one that has given none."""
@@ -125,16 +144,17 @@ class Looks:
 
     def close(self) -> None:
         """Nothing more is asked."""
-        self._readers.shutdown()
+        self._readers.shutdown(cancel_futures=True)
+        self._listers.shutdown()
 
     def _each(self, read: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         """``read`` of each item, some at a time where the storage is far."""
         if self.is_near or len(items) <= 1:
             return [read(item) for item in items]
-        shares = [items[first :: self._at_a_time] for first in range(min(self._at_a_time, len(items)))]
+        shares = self.shares(items, len(items))
         found: list[Any] = [None] * len(items)
         for first, some in enumerate(self._readers.map(lambda share: [read(item) for item in share], shares)):
-            found[first :: self._at_a_time] = some
+            found[first :: len(shares)] = some
         return found
 
     def _ask(self, read: Callable[[], Any]) -> Any:

@@ -8,8 +8,7 @@ import itertools
 import logging
 import math
 import time
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from lithops.wait import ALL_COMPLETED, ALWAYS
@@ -27,6 +26,7 @@ from .listings import INIT_ENDING, Listing
 from .localhost import LocalJobs
 from .looks import LONGEST_S, OUTAGE_PATIENCE_S, Looks, pause_s, rest_s
 from .pods import Pods
+from .reads import Reads
 from .registry import bring_up
 from .run_folders import RunFolder, call_off, record
 from .session import Session
@@ -42,7 +42,6 @@ READS_FOR_A_LIST, READ_S = 8, 0.15e-3  # of statuses, which cost about as much; 
 TOLD_POLL_S = 0.05  # where messages tell what has ended, as this asks nobody
 AWAY_S = 1.0  # between two looks whether the network is there again
 CLEARED_BYTES = HANDED_BYTES / 2  # another copy of a call may be a little larger, and its partial be handed on
-MOST_ENDS = 512  # that are read before they are told
 MOST_BEATS = 128  # that are read at a time; of the others it is known that they have beaten
 
 
@@ -150,7 +149,7 @@ class LithopsSubmission:
         self._listing = self._looks.listing(self.job_key, self._open, session.workers())
         self._clearing = None if session.local else Clearing(session.jobs.objects)
         self._turns = None if session.local else Turns(session.executor, len(maps))
-        self._seen, self._unread = Listing(), deque[str]()
+        self._seen, self._reads = Listing(), Reads(self._looks)
         self._next_look_s, self._listed_s = 0.0, -math.inf
         self._beats_known: dict[str, object] = {}  # of a call: what its last one has changed
         self._beats_read: dict[str, int] = {}  # and in which turn it was read
@@ -191,14 +190,10 @@ class LithopsSubmission:
         if self._local_jobs is not None:
             with self.session.lock:
                 self._local_jobs.nudge()
-        if not self._unread and (self.session.local or time.monotonic() >= self._next_look_s):
-            self._look()
+        ended_calls = self._look() if self.session.local or time.monotonic() >= self._next_look_s else set()
         self._told = self._open.keys() & self._told.union(self.session.messages.ended(self.job_key))
-        self._unread.extend(sorted(self._told.difference(self._unread)))
-        most = len(self._unread) if self.session.local else MOST_ENDS  # what is over there may be given up after this
-        calls = [self._unread.popleft() for _ in range(min(most, len(self._unread)))]
-        ends = self._looks.ends([self._open[call] for call in calls])
-        ended = {call: end for call, end in zip(calls, ends, strict=True) if end is not None}
+        self._reads.begin({call: self._open[call] for call in sorted(self._open.keys() & (ended_calls | self._told))})
+        ended = self._reads.arrived()
         for call, end in ended.items():
             del self._open[call]
             if self._clearing is not None and self._is_read_by_nobody_else(end):
@@ -219,31 +214,31 @@ class LithopsSubmission:
         names, resumes = self._seen.names.get(call, []), self._run_folder.resumes is not None and not self._is_fold
         return [name for name in names if name.endswith((INIT_ENDING, BEAT_NAME))] if resumes else names
 
-    def _look(self) -> None:
-        """See which calls have ended: few that are left are asked after one by one, and listed only to hear who lives. While
-        none has ended, only some of many are looked at, but all now and then, to hear who lives."""  # decision 395
+    def _look(self) -> Set[str]:
+        """The calls that seem to have ended: few that are left are asked after one by one, and listed only to hear who lives.
+        While none has ended, only some of many are looked at, but all now and then, to hear who lives."""  # decision 395
         now_s = time.monotonic()
         if self.session.local:
             self._seen = self._listing.look(self._open, self._is_over())
-            self._unread.extend(sorted(self._seen.ended & self._open.keys()))
-            return
-        is_many = len(self._open) > READS_FOR_A_LIST * self._listing.lists(self._open)
+            return self._seen.ended
+        left = self._open.keys() - self._reads.under_way
+        if not left:
+            return left
+        is_many = len(left) > READS_FOR_A_LIST * self._listing.lists(self._open)
         is_ending, listed_s_ago = len(self._open) < len(self.maps), now_s - self._listed_s
         if is_many and not is_ending and listed_s_ago < self._beat_s:
             self._seen = self._seen.and_then(self._listing.glance(self._open))
-            cost_s = self._seen.cost_s
-            self._unread.extend(sorted(self._seen.ended & self._open.keys()))
+            cost_s, ended = self._seen.cost_s, self._seen.ended
         elif is_many or listed_s_ago > self._beat_s / 2:
             self._seen, self._listed_s = self._listing.look(self._open), now_s
-            cost_s = self._seen.cost_s
-            self._unread.extend(sorted(self._seen.ended & self._open.keys()))
+            cost_s, ended = self._seen.cost_s, self._seen.ended
         else:
-            cost_s = len(self._open) * READ_S
-            self._unread.extend(sorted(self._open))
+            cost_s, ended = len(left) * READ_S, left
         rest = rest_s(cost_s, now_s - self._began_s, is_ending)
         if self.session.messages.arrive:  # then a look is for those who fall silent, and for a message that was lost
             rest = max(rest, self._beat_s / 2, self._pause_s())
         self._next_look_s = now_s + rest
+        return ended
 
     def begun(self) -> set[int]:
         return self._those_in(self._seen.begun)

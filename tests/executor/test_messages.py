@@ -41,9 +41,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counted: Counter[str] = Counter()
     end, look = Looks.end, LithopsSubmission._look
 
-    def look_and_count(self: LithopsSubmission) -> None:
+    def look_and_count(self: LithopsSubmission) -> Any:
         counted["later looks" if self._next_look_s else "first looks"] += 1
-        look(self)
+        return look(self)
 
     monkeypatch.setattr(LithopsSubmission, "_look", look_and_count)
 
@@ -104,11 +104,12 @@ def test_a_look_is_at_some_of_the_calls_and_now_and_then_at_all(
     """Of many calls on S3 one stretch is listed until the first call ends, and all once in a beat; the answer stays."""
     lists, looked, look, between = list[int](), list[int](), LithopsSubmission._look, S3Objects.between
 
-    def look_and_count(self: LithopsSubmission) -> None:
+    def look_and_count(self: LithopsSubmission) -> Any:
         lists.clear()
-        look(self)
+        found = look(self)
         if len(self._open) == CALLS:
             looked.append(len(lists))
+        return found
 
     def between_and_count(self: S3Objects, folder: str, first: str, last: str) -> dict[str, object]:
         lists.append(1)
