@@ -7,7 +7,6 @@ what it can tell of its last run. It imports what it needs when it is opened, as
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -108,37 +107,27 @@ def _rdf_lithops(cores: int, **options: Any) -> Iterator[Opened]:
     config = {**yaml.safe_load(LOCALHOST_CONFIG.read_text()), "rdf_lithops": options}
     with lithops.FunctionExecutor(config=config) as executor:
 
+        latest = _LatestFacts()
+
         def frame(source: Source) -> Any:
             options = {"ranges_per_call": source.ranges_per_call}
-            return ROOT.RDataFrame(*source.args, executor=executor, npartitions=source.ranges, options=options)
+            found = ROOT.RDataFrame(*source.args, executor=executor, npartitions=source.ranges, options=options)
+            found._headnode.backend.consumers = (latest,)
+            return found
 
-        yield Opened(frame, _logged_facts())
-
-
-def _logged_facts() -> dict[str, float]:
-    """A dictionary that always holds the facts of the last run, which rdf_lithops logs for those who debug it."""
-    latest = _LatestFacts()
-    logger = logging.getLogger("rdf_lithops")
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
-    logger.addHandler(latest)
-    return latest.facts
+        yield Opened(frame, latest)
 
 
-class _LatestFacts(logging.Handler):
-    """Keeps, of the seconds that each call of a run reports, the largest."""
+class _LatestFacts(dict[str, float]):
+    """Of the seconds that each call of the last run reports, the largest."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.facts: dict[str, float] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        for given in record.args if isinstance(record.args, tuple) else ():
-            facts = getattr(getattr(given, "envelope", None), "facts", None)
-            if facts:
-                calls = facts.get("calls", [facts])
-                self.facts.clear()
-                self.facts.update({name: max(call.get(name, 0.0) for call in calls) for name in ("compile_s", "loop_s")})
+    def __call__(self, event: Any) -> None:
+        """Note ``event``."""
+        kind = type(event).__name__
+        if kind == "RunBegan":
+            self.clear()
+        elif kind == "CallEnded":
+            self.update({name: max(self.get(name, 0.0), event.facts.get(name, 0.0)) for name in ("compile_s", "loop_s")})
 
 
 PLACES = {

@@ -198,7 +198,7 @@ class Scripted(Service):
                 status = json.loads(body)
                 if isinstance(status, dict) and status.get("type") == "__end__" and "result" in status:
                     envelope = unpack(pickle.loads(ast.literal_eval(status["result"])))
-                    if len(envelope.range_ids) == 1 and "calls" not in envelope.facts:
+                    if len(envelope.range_ids) == 1 and "call_s" in envelope.facts:
                         self.recorded = Recorded(status, envelope)
                         return True
         return False

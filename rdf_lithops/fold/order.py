@@ -48,6 +48,10 @@ class FoldLimits:
         in_turn = math.ceil(count / AT_A_TIME) * math.ceil(partials / count) + count
         return (partials - in_turn) * one_s > self.round_s
 
+    def allow_at_once(self, partials: int, all_bytes: float, one_s: float) -> bool:
+        """Return whether one call may fold so many partials of several groups, sooner than a round of calls would begin."""
+        return partials <= self.partials and all_bytes <= self.bytes and partials * one_s <= self.round_s
+
     def groups(self, partials: int, partial_bytes: float) -> int:
         """Return into how many groups to put partials, so that groups, and what comes of them, are alike and within the
         limits."""

@@ -191,7 +191,6 @@ def fold(reducer: bytes, partials: Iterable[bytes], order: list[Any], began: Beg
         **whereabouts(began),
         "fold_s": time.perf_counter() - started,
         "peak_memory_mib": peak_memory_mib(sum(map(len, pickles))),
-        "calls": _facts_of_calls(heads),
     }
     entries = None if None in counts else sum(count for count in counts if count is not None)
     return pack(Envelope(range_ids, entries, version, facts=facts), pickles)
@@ -212,7 +211,3 @@ def _add(fold_two: Reducer, sum_of: Any, envelope: Envelope) -> Any:
     sum_of.mergeables = into
     return sum_of
 
-
-def _facts_of_calls(envelopes: list[Envelope]) -> list[Facts]:
-    """Return the facts of the calls that ran ranges, in range order, whether their partials were folded before or not."""
-    return [fact for envelope in envelopes for fact in envelope.facts.get("calls", [envelope.facts])]

@@ -6,11 +6,13 @@
 The tree is that of ``fold_rounds.next_round``, so the bits are: a group is begun only where it is clear from half of the
 partials that there will be a tree, and which; each fold begins with all of its partials there, so that none waits and is
 paid for it. When the last call has delivered, the first round takes over what was begun, if it is what the round would have
-begun: as calls that are under way, as those of a killed driver are (see ``running``). What is not goes unused.
+begun: as calls that are under way, as those of a killed driver are (see ``running``). What is not goes unused. Where little
+is left to fold, there is no round: the reducer gets the sums that there are, and folds the other groups itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import logging
@@ -21,14 +23,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RunError, SubmissionError
-from ..fold.shelf import size_of
+from ..fold.order import one_fold_s
+from ..fold.shelf import bundle, size_of
 from ..planning.cost import QUEUES
 from ..planning.plans import Plan
 from ..travels.arrived import HANDED_BYTES
-from ..travels.envelope import unpack
+from ..travels.envelope import EnvelopeError, unpack
+from ..travels.facts import Facts
 from ..worker.fold_task import ReduceTask
 from .attempts import Submission, WithoutReducer
 from .books import Books, CallEnd
+from .events import CallEnded, Event, FoldRoundEnded
 from .fold_rounds import group_edges, round_of
 
 __all__ = ["FEWEST_CALLS", "EarlyFolds", "Joint"]
@@ -50,6 +55,7 @@ class _Job:
     submission: Submission
     groups: list[int]
     ends: dict[int, CallEnd] = field(default_factory=dict)
+    seen_at: dict[int, float] = field(default_factory=dict)  # Unix seconds
     is_over: bool = False
 
 
@@ -70,6 +76,7 @@ class EarlyFolds:
         self._begun: dict[int, list[bytes]] = {}  # by group: what it folds
         self._jobs: list[_Job] = []
         self._next_s = 0.0
+        self._is_rest_given = False
         self._deleter = ThreadPoolExecutor(DELETERS)  # starts no thread before it is needed
         self._deleting: list[Future[None]] = []
 
@@ -106,23 +113,23 @@ class EarlyFolds:
 
     def _clear_edges(self) -> list[int]:
         """The edges of the groups; empty where it is not clear yet that there will be a tree, or which."""
-        task: Any = self._plan.reduce_task
-        calls, limits = len(self._calls), task.limits
-        mean, here = self._bytes / self._whole, self._here_bytes / self._whole
-        found = [
-            group_edges(calls, mean * factor, limits)
-            if task.tree_for(calls, self._results, mean * factor * calls, here * factor * calls)
-            else []
-            for factor in (1 / MAY_DIFFER, 1.0, MAY_DIFFER)
-        ]
+        found = [self._edges_if(factor) for factor in (1 / MAY_DIFFER, 1.0, MAY_DIFFER)]
         return found[0] if found[0] == found[1] == found[2] else []
+
+    def _edges_if(self, factor: float) -> list[int]:
+        """The same where the mean of all partials is that of those which have come, times ``factor``."""
+        task: Any = self._plan.reduce_task
+        calls = len(self._calls)
+        mean, here = factor * self._bytes / self._whole, factor * self._here_bytes / self._whole
+        is_tree = task.tree_for(calls, self._results, mean * calls, here * calls)
+        return group_edges(calls, mean, task.limits) if is_tree else []
 
     def _begin(self) -> None:
         """Begin the folds of all groups that are ready."""
         ready: dict[int, list[bytes]] = {}
         for number, (start, end) in enumerate(itertools.pairwise(self._edges)):
             if number not in self._begun and all(map(self._is_whole, range(start, end))):
-                ready[number] = [packed for call in range(start, end) for _, packed in sorted(self._partials[call].items())]
+                ready[number] = self._group(number)
         if not ready or (self._queues and not self._is_worth_a_job(len(ready))):
             return
         try:
@@ -150,9 +157,66 @@ class EarlyFolds:
         """See which folds have ended; of a job that is over nothing is left but how they did."""
         for job in self._jobs:
             if len(job.ends) < len(job.groups):
-                job.ends.update(job.submission.map_ends())
+                new = job.submission.map_ends()
+                job.ends.update(new)
+                job.seen_at.update(dict.fromkeys(new, time.time()))
                 if len(job.ends) == len(job.groups):
                     self._end(job)
+
+    def rest(self, books: Books) -> list[bytes] | None:  # decision 399
+        """What a reducer needs to end the fold without a round, once all partials are there: of each group the sum, or its
+        partials in a bundle. None where it is too much, or no tree, or another one."""
+        if not self._is_on or not self._edges or books.owed:
+            return None
+        self._note(books)
+        if self._whole < len(self._calls) or self._edges_if(1.0) != self._edges:
+            return None
+        if any(len(given) != 1 for given in self._partials.values()):  # of calls that came in parts
+            return None
+        self._collect()
+        sums, task = self._sums(), self._plan.reduce_task
+        assert isinstance(task, ReduceTask)
+        left = {number: self._group(number) for number in range(len(self._edges) - 1) if number not in sums}
+        packed = [each for group in left.values() for each in group]
+        mean = self._bytes / self._whole
+        one_s = one_fold_s(self._results, mean)
+        is_little = task.limits.allow_at_once(len(packed) + len(sums), mean * (len(packed) + len(sums)), one_s)
+        if not is_little or not all(len(each) <= HANDED_BYTES for each in (*packed, *sums.values())):
+            return None
+        self._is_rest_given = True
+        return [*sums.values(), *(bundle(group, Facts()) for group in left.values())]
+
+    def _group(self, number: int) -> list[bytes]:
+        """The partials of a group, in order."""
+        calls = range(self._edges[number], self._edges[number + 1])
+        return [packed for call in calls for _, packed in sorted(self._partials[call].items())]
+
+    def _sums(self) -> dict[int, bytes]:
+        """Of each group that has been folded its sum."""
+        found: dict[int, bytes] = {}
+        for job in self._jobs:
+            for local, end in job.ends.items():
+                number = job.groups[local]
+                if self._begun[number] == self._group(number) and (packed := _sum_of(end, self._begun[number])) is not None:
+                    found[number] = packed
+        return found
+
+    def tell(self, books: Books) -> None:
+        """Tell what the folds were of which a reducer was given the sums (see ``rest``), or for which it did not wait."""
+        if not self._is_rest_given:
+            return
+        with contextlib.suppress(RunError):  # of a storage that does not answer any more
+            self._collect()
+        first = 1 + max(item["call"]["id"] for item in self._plan.iterdata)
+        events = list[Event]()
+        for job in self._jobs:
+            for local, end in job.ends.items():
+                number = job.groups[local]
+                if (packed := _sum_of(end, self._begun[number])) is not None:
+                    envelope = unpack(packed)
+                    told = envelope.range_ids, envelope.entries, envelope.facts, end.status, b""
+                    events.append(CallEnded(first + number, 1, *told, at=job.seen_at[local]))
+        books.tell(FoldRoundEnded(0, len(events), tuple(events)))
 
     def taken_over_by(self, plan: Plan) -> tuple[list[int], Joint] | None:
         """The calls of the round ``plan`` that were begun already, and what tells of them; None where there are none."""
@@ -196,6 +260,17 @@ class EarlyFolds:
     def partials(self) -> Iterator[bytes]:
         """Those that have come and been seen, but for halves of ranges."""
         return (packed for given in self._partials.values() for packed in given.values() if packed)
+
+
+def _sum_of(end: CallEnd, partials: list[bytes]) -> bytes | None:
+    """What a call that folded ``partials`` has handed back; None if that is not their sum."""
+    try:
+        envelope = unpack(end.data or b"")
+    except EnvelopeError:
+        return None
+    wanted = {range_id for packed in partials for range_id in unpack(packed).range_ids}
+    is_sum = envelope.error is None and not envelope.inner and set(envelope.range_ids) == wanted
+    return end.data if is_sum else None
 
 
 class Joint(WithoutReducer):

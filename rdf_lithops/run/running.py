@@ -89,7 +89,10 @@ def run(
         if under_way is not None:
             running.adopt(*under_way)
         with heap.set_aside(plan.calls):
-            outcome = finish(submit, plan, options, running.until_done(), consumers, account, early)
+            outcome = running.until_done()
+            if early is not None:
+                early.tell(running.books)
+            outcome = finish(submit, plan, options, outcome, consumers, account, early)
         error = outcome.failure
         failed = outcome.failures if len(outcome.results) > 1 else {}
         return outcome
@@ -97,8 +100,8 @@ def run(
         error = str(failure).partition("\n")[0]
         raise
     finally:
-        if early is not None:
-            with contextlib.suppress(RunError):  # of a storage that does not answer: what is left goes with the executor
+        with contextlib.suppress(RunError):  # of a storage that does not answer: what is left goes with the executor
+            if early is not None:
                 early.close()
         over = RunEnded(running.attempts, time.perf_counter() - running.began, error, tuple(failed.items()))
         running.books.tell(over)
@@ -220,9 +223,8 @@ class _Run:
 
     def _has_idle_calls(self) -> bool:
         """Whether calls are owed that nobody works at, while nothing runs but what another driver has begun."""
-        if any(attempt.number != ADOPTED for attempt in self.live) or (self.attempts and not self.books.trouble):
-            return False
-        return any(not self.books.copies[call_id] for call_id in self.books.owed)
+        is_busy = any(attempt.number != ADOPTED for attempt in self.live) or (self.attempts and not self.books.trouble)
+        return not is_busy and any(not self.books.copies[call_id] for call_id in self.books.owed)
 
     def _outcome(self) -> Outcome:
         wait_s = time.perf_counter() - self.began - self.submit_s
@@ -305,9 +307,10 @@ class _Run:
             attempt.is_asked = True
             given: tuple[dict[int, tuple[bytes, ...]], list[bytes]] = {}, []
             if attempt.submission.holds_reducer:
-                if self._hand_on(attempt):
+                rest = self.early.rest(self.books) if self.early is not None and not attempt.given else None
+                if rest is None and self._hand_on(attempt):
                     return
-                given = self._for_the_reducer(attempt), self._more(attempt)
+                given = self._for_the_reducer(attempt, rest), self._more(attempt) if rest is None else rest
             attempt.submission.maps_delivered(*given)
         is_over = not self.books.unfinished or self.watch.is_over(attempt, self.books, end is not None)
         if not self.books.unfinished:  # what ends the run may have been seen just now, in the last look at what was gone
@@ -333,9 +336,11 @@ class _Run:
         self._close(attempt, None, hurry=True)
         return True
 
-    def _for_the_reducer(self, attempt: Attempt) -> dict[int, tuple[bytes, ...]]:  # decision 346
+    def _for_the_reducer(self, attempt: Attempt, rest: list[bytes] | None) -> dict[int, tuple[bytes, ...]]:  # decision 346
         """By position, the partials that its reducer would fetch and that are small, as handing them on is less trouble; of
-        a call that nobody wants any more, none."""
+        a call that nobody wants any more, or whose partial is in the ``rest`` that it is given, none."""
+        if rest is not None:
+            return dict.fromkeys(range(len(attempt.calls)), ())
         found = {position: self.books.kept.get(call_id, ()) for position, call_id in enumerate(attempt.calls)}
         return {position: some for position, some in found.items() if all(len(each) <= HANDED_BYTES for each in some)}
 

@@ -53,7 +53,6 @@ class Facts(TypedDict, total=False):
     fold_s: float  # of a call that folds
     in_line: bool  # of partials that are handed on together: whether one call folds them all, in a line
     units: list[UnitFacts]  # of a call of several graphs
-    calls: list[Facts]  # of a fold: those of the calls that ran its ranges, in range order
 
 
 class UnitFacts(Facts, total=False):

@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..fold import partials
 from ..fold.order import FoldLimits, check_each_range_once, flat, fold_order, one_fold_s
-from ..fold.shelf import Shelf, Shelved, bundle, shelf_of, size_of
+from ..fold.shelf import Shelf, Shelved, bundle, shelf_of, size_of, unbundle
 from ..processes import warm
 from ..processes.beats import STATUS_NAME
 from ..processes.seconds import began_here, whereabouts
 from ..travels import sealed as credentials
 from ..travels.envelope import Envelope, pack, unpack
-from ..travels.facts import Began, Facts
+from ..travels.facts import Began
 from . import faults
 from .messages import Request
 from .root.initialisation import initialise
@@ -61,7 +62,8 @@ class ReduceTask(Reducing):
     ``reducer`` is cloudpickled; ``range_ids`` are all that the plan has: a shortfall is an error that names them;
     ``kept`` are packed partials of earlier attempts, to be folded with those of this one; ``groups`` the range ids of each
     call of the plan (none: the calls are those whose partials come). What is more than the ``limits`` say is not folded here
-    but handed on together, for a round of ``FoldTask``. A large result goes to the shelf on which its partials lay.
+    but handed on together, for a round of ``FoldTask``. Partials that come bundled are a group of such a round, and are
+    folded first. A large result goes to the shelf on which its partials lay.
     """
 
     reducer: bytes
@@ -73,18 +75,27 @@ class ReduceTask(Reducing):
     limits: FoldLimits = field(default_factory=FoldLimits)
 
     def _fold(self, results: list[bytes], storage: Any, began: Began) -> bytes:
-        packed = self.gathered([*self.kept, *results], began)
+        def summed(group: Envelope) -> bytes:
+            return fold_here(self.reducer, self.surroundings, unbundle(group), self.groups, self.attempt, storage, began)
+
+        packed = self.gathered([*self.kept, *results], began, summed)
         if isinstance(packed, bytes):
             return packed
         folded = fold_here(self.reducer, self.surroundings, packed, self.groups, self.attempt, storage, began)
         return self.surroundings.shelved(folded, shelf_of(map(unpack, packed)), storage)
 
-    def gathered(self, results: list[bytes], began: Began) -> bytes | list[bytes]:
+    def gathered(
+        self, results: list[bytes], began: Began, summed: Callable[[Envelope], bytes] | None = None
+    ) -> bytes | list[bytes]:
         """The partials among ``results``, each once; or what comes of them without a fold: a failure, or all of them
-        together where they are too much for one call. Raises EnvelopeError unless each range is there once."""
+        together where they are too much for one call. Of a group its sum, as ``summed`` makes it. Raises EnvelopeError
+        unless each range is there once."""
         arrived: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Envelope, bytes]] = {}
         for data in results:
             envelope = unpack(data)
+            if envelope.inner and summed is not None:  # decision 399
+                data = summed(envelope)
+                envelope = unpack(data)
             if envelope.error is not None:
                 return data
             # a partial that was delivered twice counts once
@@ -158,8 +169,7 @@ def fold_here(
     """Take partials down from the shelf and fold them in a warm ROOT process, or in this one."""
     if len(packed) == 1:
         alone = unpack(next(iter(Shelved(packed, storage))))
-        facts: Facts = {"calls": alone.facts.get("calls", [alone.facts]), **whereabouts(began)}
-        return pack(dataclasses.replace(alone, facts=facts))
+        return pack(dataclasses.replace(alone, facts=whereabouts(began)))
     order = fold_order([unpack(each) for each in packed], groups)
     taken = Shelved([packed[position] for position in flat(order)], storage)
     if surroundings.warm:

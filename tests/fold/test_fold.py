@@ -24,6 +24,7 @@ from rdf_lithops.planning.outlook import fold_shape
 from rdf_lithops.processes import warm, wire
 from rdf_lithops.processes.beats import Pulse
 from rdf_lithops.run.events import Event, FoldRoundEnded, ReduceEnded
+from rdf_lithops.run.fold_rounds import next_round
 from rdf_lithops.travels.envelope import Envelope, EnvelopeError, pack, unpack
 
 PROGRAM = """
@@ -288,8 +289,24 @@ def test_what_one_reducer_handed_on_is_told(fexec: Any) -> None:
     assert 1 == sum(isinstance(event, ReduceEnded) for event in events)
     last = next(event for event in reversed(events) if isinstance(event, FoldRoundEnded))
     assert any(isinstance(event, ReduceEnded) and "fold_s" in event.facts for event in last.events)
-    facts = next(event.facts for event in last.events if isinstance(event, ReduceEnded))
-    assert 5 == len(facts["calls"])
+
+
+@pytest.mark.parametrize("summed", [(), (0,), (1, 2), (0, 1, 2)])
+def test_a_reducer_folds_groups_first(fexec: Any, summed: tuple[int, ...]) -> None:
+    """Whichever groups come as their sums, and which as their partials in a bundle: the bits are those of the tree."""
+    options = {"ranges_per_call": 1, "fold_partials": 3}
+    frame = ROOT.RDataFrame(70, executor=fexec, npartitions=7, options=options)
+    plan = rdf_lithops.plan(frame.Define("x", "1.0 / (3 + rdfentry_)").Sum("x"))
+    outputs = [plan.map_task(**item) for item in plan.iterdata]
+    handed_on = unpack(plan.reduce_task(outputs))
+    assert len(handed_on.inner) == 7
+    first = next_round(plan, handed_on)
+    sums = [first.map_task(**item) for item in first.iterdata]
+    bundles = [bundle(item["call"]["partials"], {}) for item in first.iterdata]
+    given = [sums[number] if number in summed else bundles[number] for number in reversed(range(len(sums)))]
+    assert len(given) == 3
+    expected, found = (unpack(task(some)) for task, some in ((first.reduce_task, sums), (plan.reduce_task, given)))
+    assert (bytes(expected.body), expected.entries) == (bytes(found.body), found.entries)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -306,7 +323,7 @@ def test_a_tree_begins_without_a_reducer(aws: Any) -> None:
     with lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG), log_level=None) as own:
         here, _ = sums(own)
     assert here.hex() == there.hex()
-    assert [] == [event for event in events if isinstance(event, ReduceEnded)]
+    assert [] == [event for event in events if isinstance(event, ReduceEnded) and "fold_s" not in event.facts]
     assert any(isinstance(event, FoldRoundEnded) for event in events)
     assert 5 == sum(type(event).__name__ == "CallEnded" for event in events)
 

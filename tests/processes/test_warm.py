@@ -24,6 +24,7 @@ from rdf_lithops.executor import registry, run_folders, submission
 from rdf_lithops.executor.payload import Payload
 from rdf_lithops.processes import warm
 from rdf_lithops.run import running
+from rdf_lithops.run.events import CallEnded
 from rdf_lithops.travels.envelope import pack, unpack
 
 CONFIG = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"version": 1}}
@@ -105,10 +106,13 @@ def facts_of(node: Any, fexec: lithops.FunctionExecutor) -> list[dict[str, Any]]
     plan = rdf_lithops.plan(node)
     options = rdf_lithops.Options()
     session = registry.session_of(fexec)
+    told: list[Any] = []
     with run_folders.opened(session, Payload({}, b"", None)) as run_folder:
-        outcome = running.run(lambda part: submission.submit(session, part, options, run_folder), plan, options)
+        outcome = running.run(
+            lambda part: submission.submit(session, part, options, run_folder), plan, options, (told.append,)
+        )
     plan.deliver(pack(outcome.envelope))
-    return list(outcome.envelope.facts["calls"])
+    return [dict(event.facts) for event in told if isinstance(event, CallEnded)]
 
 
 def test_graph_compiles_once_per_slot(own_fexec: lithops.FunctionExecutor) -> None:

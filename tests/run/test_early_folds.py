@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from rdf_lithops.errors import RunError
 from rdf_lithops.fold.order import FoldLimits, fold_order
-from rdf_lithops.fold.shelf import Shelf
+from rdf_lithops.fold.shelf import Shelf, unbundle
 from rdf_lithops.options import Options
 from rdf_lithops.planning.cost import Offer, Speeds
 from rdf_lithops.planning.limits import limits_of
@@ -32,6 +32,8 @@ from rdf_lithops.worker.fold_task import FoldTask, ReduceTask
 
 CALLS = 12
 GROUPS = range(CALLS, CALLS + 4)  # the calls of the first round: four groups of three
+AT_ONCE = 8  # that one call folds: three sums and a group of three partials, or two of each
+FLAT = b"((0 1 2) (3 4 5) (6 7 8) (9 10 11))"
 TREE = b"(((0 1 2) (3 4 5)) ((6 7 8) (9 10 11)))"
 
 
@@ -44,8 +46,7 @@ def text_sum(packed: Sequence[bytes], groups: Sequence[tuple[int, ...]]) -> byte
         return bytes(envelopes[branch].body).decode() if isinstance(branch, int) else f"({' '.join(map(said, branch))})"
 
     range_ids = tuple(sorted(range_id for each in envelopes for range_id in each.range_ids))
-    facts: Any = {"calls": []}
-    return pack(Envelope(range_ids, sum(each.entries or 0 for each in envelopes), "6", said(order).encode(), facts=facts))
+    return pack(Envelope(range_ids, sum(each.entries or 0 for each in envelopes), "6", said(order).encode()))
 
 
 class TextRound(FoldTask):
@@ -59,7 +60,8 @@ class TextReduce(ReduceTask):
     """A reducer that hands on what is too much for it."""
 
     def __call__(self, results: list[bytes], storage: Any = None) -> bytes:
-        packed = self.gathered([*self.kept, *results], {"process": 0, "process_at": 0.0, "invoked_at": 0.0})
+        began: Any = {"process": 0, "process_at": 0.0, "invoked_at": 0.0}
+        packed = self.gathered([*self.kept, *results], began, lambda group: text_sum(unbundle(group), self.groups))
         return packed if isinstance(packed, bytes) else text_sum(packed, self.groups)
 
 
@@ -177,6 +179,38 @@ def test_a_fold_that_comes_to_nothing_is_made_again(monkeypatch: pytest.MonkeyPa
     assert [2, 1, 1] == [sum(group in attempt for attempt in told.attempts[:5]) for group in (13, 12, 14)]
 
 
+def test_the_reducer_folds_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where little is left when the last call has ended there is no round: the reducer gets three sums, and the partials of
+    the fourth group; the early folds are told of."""
+    outcome, told = run(monkeypatch, [1.0] * 11 + [30.0], {}, most=AT_ONCE)
+    assert FLAT == bytes(outcome.envelope.body)
+    assert [list(range(CALLS)), [12, 13, 14]] == told.attempts
+    (folds,) = (event for event in told.events if isinstance(event, FoldRoundEnded))
+    assert (0, [12, 13, 14]) == (folds.number, sorted(event.call_id for event in folds.events if isinstance(event, CallEnded)))
+
+
+@pytest.mark.parametrize("life", [failing("fold", 13), Life(ends_s=60.0), Life(ends_s=None, lost_s=3.0)])
+def test_the_reducer_folds_what_did_not_come(monkeypatch: pytest.MonkeyPatch, life: Life) -> None:
+    """It waits for no early fold that failed or takes long, where it may fold as much itself."""
+    outcome, told = run(monkeypatch, [1.0] * 11 + [5.0], {13: life}, most=AT_ONCE)
+    assert FLAT == bytes(outcome.envelope.body)
+    assert [list(range(CALLS)), [12, 13, 14]] == told.attempts
+
+
+def test_a_reducer_that_dies_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it was given is folded by the next attempt, with the same tree."""
+
+    class Dying(Held):
+        def reduce_end(self) -> CallEnd | None:
+            is_first = self.complete_s is not None and any(unpack(each).inner for each in self.handed)
+            return CallEnd(why="killed", kind="killed") if is_first else super().reduce_end()
+
+    monkeypatch.setattr(Submitted, "kind", Dying)
+    outcome, told = run(monkeypatch, [1.0] * 11 + [30.0], {}, most=AT_ONCE)
+    assert FLAT == bytes(outcome.envelope.body)
+    assert outcome.attempts > 1
+
+
 @given(st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_tree_is_the_same_whatever_becomes_of_them(monkeypatch: pytest.MonkeyPatch, data: st.DataObject) -> None:
@@ -186,9 +220,10 @@ def test_the_tree_is_the_same_whatever_becomes_of_them(monkeypatch: pytest.Monke
     )
     maps = data.draw(st.lists(st.floats(0.1, 20.0), min_size=CALLS, max_size=CALLS))
     folds = data.draw(st.dictionaries(st.sampled_from(GROUPS), fates))
-    outcome, told = run(monkeypatch, maps, folds)
-    assert TREE == bytes(outcome.envelope.body)
-    for group in GROUPS:
+    most = data.draw(st.sampled_from([3, AT_ONCE, 11]))
+    outcome, told = run(monkeypatch, maps, folds, most)
+    assert (TREE if most == 3 else FLAT) == bytes(outcome.envelope.body)
+    for group in GROUPS if most == 3 else ():
         if folds.get(group, Life()).end is None and folds.get(group, Life()).ends_s is not None:
             assert 1 == sum(group in attempt for attempt in told.attempts)
 
@@ -217,14 +252,16 @@ def test_none_where_one_reducer_suffices(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("most", "number"), [(3, 1), (AT_ONCE, 0)], ids=["round", "at once"])
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-def test_on_lambda(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On Lambda folds have begun when the last call ends, and the bits are those of the tree on this machine."""
+def test_on_lambda(aws: Any, monkeypatch: pytest.MonkeyPatch, most: int, number: int) -> None:
+    """On Lambda folds have begun when the last call ends, and the bits are those of the tree on this machine; where little
+    is left no round follows."""
     monkeypatch.setattr(early_folds, "EVERY_S", 0.2)
     code = "if (rdfentry_ == 119) gSystem->Sleep({}); return 1.0 / (1 + rdfentry_);"
 
     def sums(executor: Any, sleep_ms: int) -> tuple[float, list[Event]]:
-        options = {"ranges_per_call": 1, "fold_partials": 3, "beat_s": 0.5, "backups": False}
+        options = {"ranges_per_call": 1, "fold_partials": most, "beat_s": 0.5, "backups": False}
         frame = ROOT.RDataFrame(120, executor=executor, npartitions=CALLS, options=options)
         events: list[Event] = []
         frame._headnode.backend.consumers = (events.append,)
@@ -238,7 +275,7 @@ def test_on_lambda(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     last = max(event.status["worker_end_tstamp"] for event in events if isinstance(event, CallEnded))
     first = next(event for event in events if isinstance(event, FoldRoundEnded))
     began = [event.status["worker_start_tstamp"] for event in first.events if isinstance(event, CallEnded)]
-    assert 4 == len(began)
+    assert (number, 4 if number else 3) == (first.number, len(began))
     assert min(began) < last
     left = aws.storage.list_keys(aws.storage.bucket, "")
     assert [] == [key for key in left if key not in before and ("-M" in key or "-R" in key or "/runs/" in key)]
