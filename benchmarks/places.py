@@ -106,7 +106,6 @@ def _rdf_lithops(cores: int, **options: Any) -> Iterator[Opened]:
 
     config = {**yaml.safe_load(LOCALHOST_CONFIG.read_text()), "rdf_lithops": options}
     with lithops.FunctionExecutor(config=config) as executor:
-
         latest = _LatestFacts()
 
         def frame(source: Source) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 __all__ = ["Cores", "SlowTime"]
 
 HOME = Path("/sys/fs/cgroup")
-PERIOD_US = 20_000
+PERIOD_US = 100_000  # a share of a shorter one is less than Python lets a thread run, and its threads wait for each other
 
 
 class Cores:

@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from lithops.constants import JOBS_PREFIX, LITHOPS_TEMP_DIR, LOCALHOST
 from lithops.storage.utils import StorageNoSuchKeyError, create_output_key, create_status_key
@@ -25,7 +25,6 @@ from .statuses import read_status
 __all__ = ["LONGEST_S", "OUTAGE_PATIENCE_S", "Looks", "pause_s", "rest_s"]
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 HALF_WRITTEN_S = 2.0  # longer is damaged
 STORAGE_PATIENCE_S = 60.0  # of refusals in a row, beyond the storage client's own repetitions
@@ -70,7 +69,7 @@ class Looks:
         self._on_this_machine = session.local
         readers = S3_READERS if isinstance(self._objects, S3Objects) else READERS  # decision 349
         self._readers = concurrent.futures.ThreadPoolExecutor(readers)  # starts no thread before it is needed
-        self._at_a_time = readers
+        self.readers = readers  # that read at a time
         self._listers = concurrent.futures.ThreadPoolExecutor(LISTERS)  # a look does not wait for what is being read
         self._silent_since_s: float | None = None
         self._unreadable_since_s: dict[tuple[str, ...], float] = {}
@@ -93,14 +92,6 @@ class Looks:
     def ends(self, futures: Sequence[Any]) -> list[CallEnd | None]:
         """How calls ended; None of one that has not."""
         return self._each(self.end, futures)
-
-    def shares(self, items: Sequence[T], most: int) -> list[Sequence[T]]:
-        """``items``, dealt to as many threads as may read, ``most`` to each at a time; all of them where the storage is
-        near."""
-        if self.is_near or not items:
-            return [items] if items else []
-        count = max(min(self._at_a_time, len(items)), -(-len(items) // most))
-        return [items[first::count] for first in range(count)]
 
     def begin_ends(self, futures: Sequence[Any]) -> concurrent.futures.Future[list[CallEnd | None]]:
         """The same as ``ends``, read by one thread in the background; at once where the storage is near."""
@@ -151,10 +142,10 @@ class Looks:
         """``read`` of each item, some at a time where the storage is far."""
         if self.is_near or len(items) <= 1:
             return [read(item) for item in items]
-        shares = self.shares(items, len(items))
+        shares = [items[first :: self.readers] for first in range(min(self.readers, len(items)))]
         found: list[Any] = [None] * len(items)
         for first, some in enumerate(self._readers.map(lambda share: [read(item) for item in share], shares)):
-            found[first :: len(shares)] = some
+            found[first :: self.readers] = some
         return found
 
     def _ask(self, read: Callable[[], Any]) -> Any:

@@ -32,7 +32,9 @@ class Reads:
         """Read of each call how it has ended; those that are being read are not read twice."""
         new = [call for call in futures if call not in self._under_way]
         self._under_way.update(new)
-        for calls in self._looks.shares(new, AT_ONCE):
+        size = max(1, min(AT_ONCE, len(new) // self._looks.readers))
+        for first in range(0, len(new), size):  # neighbours together, as they are folded together
+            calls = new[first : first + size]
             self._parts[self._looks.begin_ends([futures[call] for call in calls])] = calls
 
     def arrived(self) -> dict[str, CallEnd]:

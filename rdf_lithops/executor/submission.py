@@ -215,8 +215,8 @@ class LithopsSubmission:
         return [name for name in names if name.endswith((INIT_ENDING, BEAT_NAME))] if resumes else names
 
     def _look(self) -> Set[str]:
-        """The calls that seem to have ended: few that are left are asked after one by one, and listed only to hear who lives.
-        While none has ended, only some of many are looked at, but all now and then, to hear who lives."""  # decision 395
+        """Calls that may have ended: few that are left are asked after one by one, and listed only to hear who lives. While
+        none has ended, only some of many are looked at, but all now and then, to hear who lives."""  # decision 395
         now_s = time.monotonic()
         if self.session.local:
             self._seen = self._listing.look(self._open, self._is_over())

@@ -210,4 +210,3 @@ def _add(fold_two: Reducer, sum_of: Any, envelope: Envelope) -> Any:
         into[index] = fold_two(two, dataclasses.replace(two, mergeables=[_load(pickled)])).mergeables[0]
     sum_of.mergeables = into
     return sum_of
-

@@ -18,7 +18,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,9 @@ FEWEST_CALLS = 3  # of fewer no tree is made
 SEEN_SHARE = 0.5  # of the calls must have delivered before anybody says what tree it will be
 MAY_DIFFER = 1.25  # the mean of all partials from that of those
 DELETERS = 4
-EVERY_S = 1.0  # jobs are begun, each with all groups that are ready
+EVERY_S = 0.5  # jobs are begun, each with all groups that are ready
+LAST_SHARE = 0.02  # of the calls end while a job would begin
+START_S = 0.05  # so long the driver waits for a submission before it goes on
 JOBS_IN_A_QUEUE = 3  # at most, with about as many groups each
 
 
@@ -77,6 +79,8 @@ class EarlyFolds:
         self._jobs: list[_Job] = []
         self._next_s = 0.0
         self._is_rest_given = False
+        self._starter = ThreadPoolExecutor(1)
+        self._starting: tuple[Future[Submission], list[int]] | None = None
         self._deleter = ThreadPoolExecutor(DELETERS)  # starts no thread before it is needed
         self._deleting: list[Future[None]] = []
 
@@ -125,21 +129,47 @@ class EarlyFolds:
         return group_edges(calls, mean, task.limits) if is_tree else []
 
     def _begin(self) -> None:
-        """Begin the folds of all groups that are ready."""
+        """Begin the folds of all groups that are ready, one submission after the other."""
+        if self._starting is not None:
+            return
         ready: dict[int, list[bytes]] = {}
         for number, (start, end) in enumerate(itertools.pairwise(self._edges)):
             if number not in self._begun and all(map(self._is_whole, range(start, end))):
                 ready[number] = self._group(number)
-        if not ready or (self._queues and not self._is_worth_a_job(len(ready))):
-            return
-        try:
-            submission = self._submit(self._folding(ready))
-        except (SubmissionError, RunError) as problem:  # the round will do it, or say why it cannot
-            logger.info("folds begin when all calls have ended: %s", problem)
-            self._is_on = False
+        if not ready or self._is_about_to_end() or (self._queues and not self._is_worth_a_job(len(ready))):
             return
         self._begun.update(ready)
-        self._jobs.append(_Job(submission, list(ready)))
+        self._starting = self._starter.submit(self._submit, self._folding(ready)), list(ready)
+        self._note_start(START_S)
+
+    def settle(self) -> None:
+        """Wait until what is being submitted is: two submissions of one run at a time would take each other's jobs down."""
+        self._note_start(None)
+
+    def _note_start(self, wait_s: float | None = 0.0) -> None:  # decision 399
+        """Take down that a job has begun, which is submitted while the driver goes on."""
+        if self._starting is None or not wait([self._starting[0]], wait_s).done:
+            return
+        (started, groups), self._starting = self._starting, None
+        try:
+            self._jobs.append(_Job(started.result(), groups))
+        except (SubmissionError, RunError, KeyboardInterrupt) as problem:  # the round will do it, or say why it cannot
+            logger.info("folds begin when all calls have ended: %s", problem)
+            self._is_on = False
+            for number in groups:
+                del self._begun[number]
+
+    def _is_about_to_end(self) -> bool:
+        """Whether the last calls may have ended before a job begins, and the reducer may fold what is left then."""
+        groups = enumerate(itertools.pairwise(self._edges))
+        left = sum(end - start for number, (start, end) in groups if number not in self._begun)
+        return self._whole > (1 - LAST_SHARE) * len(self._calls) and self._is_little(left, len(self._begun))
+
+    def _is_little(self, partials: int, sums: int) -> bool:
+        """Whether a reducer may fold so many partials, of groups that have not been folded, and sums of the others."""
+        task, mean = self._plan.reduce_task, self._bytes / self._whole
+        assert isinstance(task, ReduceTask)
+        return task.limits.allow_at_once(partials + sums, mean * (partials + sums), one_fold_s(self._results, mean))
 
     def _is_worth_a_job(self, ready: int) -> bool:  # decision 387
         """Whether so many groups may stand in a queue on their own."""
@@ -155,6 +185,7 @@ class EarlyFolds:
 
     def _collect(self) -> None:
         """See which folds have ended; of a job that is over nothing is left but how they did."""
+        self._note_start()
         for job in self._jobs:
             if len(job.ends) < len(job.groups):
                 new = job.submission.map_ends()
@@ -174,14 +205,11 @@ class EarlyFolds:
         if any(len(given) != 1 for given in self._partials.values()):  # of calls that came in parts
             return None
         self._collect()
-        sums, task = self._sums(), self._plan.reduce_task
-        assert isinstance(task, ReduceTask)
+        sums = self._sums()
         left = {number: self._group(number) for number in range(len(self._edges) - 1) if number not in sums}
         packed = [each for group in left.values() for each in group]
-        mean = self._bytes / self._whole
-        one_s = one_fold_s(self._results, mean)
-        is_little = task.limits.allow_at_once(len(packed) + len(sums), mean * (len(packed) + len(sums)), one_s)
-        if not is_little or not all(len(each) <= HANDED_BYTES for each in (*packed, *sums.values())):
+        is_small = all(len(each) <= HANDED_BYTES for each in (*packed, *sums.values()))
+        if not is_small or not self._is_little(len(packed), len(sums)):
             return None
         self._is_rest_given = True
         return [*sums.values(), *(bundle(group, Facts()) for group in left.values())]
@@ -220,6 +248,7 @@ class EarlyFolds:
 
     def taken_over_by(self, plan: Plan) -> tuple[list[int], Joint] | None:
         """The calls of the round ``plan`` that were begun already, and what tells of them; None where there are none."""
+        self.settle()
         call_ids: list[int] = []
         asked: list[tuple[Submission, dict[int, int], dict[int, CallEnd]]] = []
         own = {number: item["call"] for number, item in enumerate(plan.iterdata)}
@@ -238,6 +267,8 @@ class EarlyFolds:
     def close(self) -> None:
         """End what was begun and is not over, and delete what it wrote."""
         self._is_on = False
+        self.settle()
+        self._starter.shutdown()
         with self._deleter:
             for job in self._jobs:
                 self._end(job)

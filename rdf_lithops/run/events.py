@@ -160,7 +160,7 @@ class FoldRoundEnded(_Happened):
     """A round of the fold is over, in which ``calls`` calls each folded a group of partials and a reducer what came of them.
 
     ``events`` are those of the round's own attempts and calls, which are not part of the run's. A ReduceEnded before the
-    first round is of a reducer that folded nothing, as there was too much for it. Number 0 are folds that began early, and of
+    first round is of a reducer that folded nothing, as there was too much for it. Number 0 are folds that began early, of
     which the run's own reducer got the sums.
     """
 

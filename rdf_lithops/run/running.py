@@ -272,12 +272,13 @@ class _Run:
         self.repeated += len(part.iterdata) if self.attempts > 1 else 0
         submitting = time.perf_counter()
         try:
+            if self.early is not None:
+                self.early.settle()
             submission = self.submit(part)
         except SubmissionError as trouble:
             self.books.trouble[REDUCER, self.attempts] = Trouble("submit", str(trouble))
             return
-        submit_s = time.perf_counter() - submitting
-        self.submit_s += submit_s
+        self.submit_s += (submit_s := time.perf_counter() - submitting)
         calls = [item["call"]["id"] for item in part.iterdata]
         given = frozenset(self.books.kept.keys() - set(calls))
         self.live.append(Attempt(self.attempts, calls, submission, given, lacks=lacks))
@@ -395,6 +396,5 @@ class _Run:
 
 
 def _taken_up(kept: Mapping[int, tuple[bytes, ...]]) -> CallsTakenUp:
-    envelopes = [unpack(packed) for some in kept.values() for packed in some]
-    entries = [envelope.entries for envelope in envelopes if envelope.entries is not None]
-    return CallsTakenUp(tuple(kept), sum(entries) if len(entries) == len(envelopes) else None)
+    entries = [unpack(packed).entries for some in kept.values() for packed in some]
+    return CallsTakenUp(tuple(kept), None if None in entries else sum(filter(None, entries)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from rdf_lithops.executor.looks import LONGEST_S, SHORTEST_S, Looks, pause_s, rest_s
 from rdf_lithops.executor.objects import S3Objects
+from rdf_lithops.executor.reads import Reads
 
 
 def looks(took_s: float, expected_s: float) -> list[float]:
@@ -50,6 +52,14 @@ def test_looks_that_take_long_are_rare(cost_s: float) -> None:
     assert rest_s(cost_s, 0.0, False) <= LONGEST_S
 
 
+STORAGE = SimpleNamespace(bucket="bucket", backend="aws_s3")
+
+
+def session_of(objects: S3Objects) -> Any:
+    """What looks ask of a session whose storage has these objects."""
+    return SimpleNamespace(executor=SimpleNamespace(storage=STORAGE), jobs=SimpleNamespace(objects=objects), local=False)
+
+
 def test_statuses_on_s3_are_read_side_by_side() -> None:
     """A thousand calls that end in a second, each status 30 ms away: dozens are asked for at a time."""
     together = threading.Barrier(48, timeout=20.0)
@@ -59,12 +69,40 @@ def test_statuses_on_s3_are_read_side_by_side() -> None:
             together.wait()
             return json.dumps({"type": "__init__"}).encode()
 
-    storage = SimpleNamespace(bucket="bucket", backend="aws_s3")
-    session: Any = SimpleNamespace(
-        executor=SimpleNamespace(storage=storage), jobs=SimpleNamespace(objects=Far(storage, None)), local=False
-    )
-    looks = Looks(session)
+    looks = Looks(session_of(Far(STORAGE, None)))
     futures = [SimpleNamespace(executor_id="a", job_id="M1", call_id=f"{call:05d}") for call in range(96)]
     assert [None] * 96 == looks.ends(futures)
     looks.close()
     assert not together.broken
+
+
+def test_what_is_slow_to_read_holds_up_nothing() -> None:
+    """A status that takes long is waited for a little, and told when it has come; nobody asks for it twice meanwhile."""
+    slow, asked = threading.Event(), Counter[str]()
+
+    class Far(S3Objects):
+        def get(self, key: str) -> bytes:
+            asked[key] += 1
+            if "00009" in key and not slow.wait(20.0):
+                raise TimeoutError(key)
+            if "00005" in key:
+                raise FileNotFoundError(key)
+            return json.dumps({"type": "__end__", "exception": True, "exc_info": "None"}).encode()
+
+    looks = Looks(session_of(Far(STORAGE, None)))
+    reads = Reads(looks)
+    futures = {f"{call:05d}": SimpleNamespace(executor_id="a", job_id="M1", call_id=f"{call:05d}") for call in range(10)}
+    reads.begin(futures)
+    reads.begin(futures)
+    first = reads.arrived()
+    while len(first) < 8:
+        first |= reads.arrived()
+    assert futures.keys() - {"00005", "00009"} == first.keys()
+    assert {"00009"} == set(reads.under_way)
+    slow.set()
+    last: dict[str, Any] = {}
+    while not last:
+        last = reads.arrived()
+    assert {"00009"} == last.keys()
+    assert {1} == set(asked.values())
+    looks.close()

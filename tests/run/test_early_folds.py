@@ -186,7 +186,8 @@ def test_the_reducer_folds_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None
     assert FLAT == bytes(outcome.envelope.body)
     assert [list(range(CALLS)), [12, 13, 14]] == told.attempts
     (folds,) = (event for event in told.events if isinstance(event, FoldRoundEnded))
-    assert (0, [12, 13, 14]) == (folds.number, sorted(event.call_id for event in folds.events if isinstance(event, CallEnded)))
+    ended = sorted(event.call_id for event in folds.events if isinstance(event, CallEnded))
+    assert (0, [12, 13, 14]) == (folds.number, ended)
 
 
 @pytest.mark.parametrize("life", [failing("fold", 13), Life(ends_s=60.0), Life(ends_s=None, lost_s=3.0)])
@@ -206,7 +207,7 @@ def test_a_reducer_that_dies_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> N
             return CallEnd(why="killed", kind="killed") if is_first else super().reduce_end()
 
     monkeypatch.setattr(Submitted, "kind", Dying)
-    outcome, told = run(monkeypatch, [1.0] * 11 + [30.0], {}, most=AT_ONCE)
+    outcome, _ = run(monkeypatch, [1.0] * 11 + [30.0], {}, most=AT_ONCE)
     assert FLAT == bytes(outcome.envelope.body)
     assert outcome.attempts > 1
 
