@@ -24,7 +24,7 @@ MEASURED = json.loads(Path(__file__).with_name("new_environment.json").read_text
 
 REDELIVERY_S = 60.0  # Lambda's, of an event whose environment died
 PREPARE_S = 0.3  # until the first invocation
-INVOKE_S = 0.002  # between two invocations
+INVOKE_S = 0.0006  # between two invocations
 LOOK_S = 0.5  # from the end of the last call until it is seen, and its status read
 STATUS_S = 0.001  # of the driver, for each status
 FOLD_S = 0.8  # the start and end of a call that folds

@@ -11,7 +11,7 @@ from __future__ import annotations
 import bisect
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Set
 from dataclasses import dataclass, field
 
 from ..processes.beats import BEAT_NAME, STATUS_NAME
@@ -149,7 +149,7 @@ class StretchListing(StoreListing):
     ) -> None:
         super().__init__(folder, calls, lambda beginning: {})
         self._between, self._each, self._glances = between, each, 0
-        self._known: tuple[int, list[tuple[str, str]]] = 0, []  # of how many calls, and their stretches
+        self._known: tuple[Set[str], list[tuple[str, str]]] = set(), []  # calls, and their stretches
 
     def glance(self, calls: Collection[str]) -> Listing:  # decision 395
         parts = self._stretches(calls)
@@ -163,16 +163,16 @@ class StretchListing(StoreListing):
         return self._each(lambda ends: self._between(self._folder, *ends), self._stretches(calls))
 
     def _stretches(self, calls: Collection[str]) -> list[tuple[str, str]]:
-        """Those of ``calls``, which become fewer and never others: as many are the same. A few calls that are far from each
-        other are stretches of one: between them lie the names of all that have ended."""  # decision 397
-        if self._known[0] != len(calls):
+        """Those of ``calls``. A few that are far from each other are stretches of one: between them lie the names of all
+        that have ended."""  # decision 397
+        if self._known[0] != calls:
             ordered, found = sorted(calls), list[tuple[str, str]]()
             for first, last in stretches(ordered):
                 some = ordered[bisect.bisect_left(ordered, first) : bisect.bisect_right(ordered, last)]
                 together_s = LIST_S + KEYS_OF_A_CALL * (int(last) - int(first)) * self.name_s
                 alone = LISTS_OF_ONE * len(some) * LIST_S < together_s
                 found += [(call, call) for call in some] if alone else [(first, last)]
-            self._known = len(calls), found
+            self._known = frozenset(calls), found
         return self._known[1]
 
 

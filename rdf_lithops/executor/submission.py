@@ -224,13 +224,13 @@ class LithopsSubmission:
         left = self._open.keys() - self._reads.under_way
         if not left:
             return left
-        is_many = len(left) > READS_FOR_A_LIST * self._listing.lists(self._open)
+        is_many = len(left) > READS_FOR_A_LIST * self._listing.lists(left)
         is_ending, listed_s_ago = len(self._open) < len(self.maps), now_s - self._listed_s
         if is_many and not is_ending and listed_s_ago < self._beat_s:
-            self._seen = self._seen.and_then(self._listing.glance(self._open))
+            self._seen = self._seen.and_then(self._listing.glance(left))
             cost_s, ended = self._seen.cost_s, self._seen.ended
         elif is_many or listed_s_ago > self._beat_s / 2:
-            self._seen, self._listed_s = self._listing.look(self._open), now_s
+            self._seen, self._listed_s = self._seen.and_then(self._listing.look(left)), now_s
             cost_s, ended = self._seen.cost_s, self._seen.ended
         else:
             cost_s, ended = len(left) * READ_S, left

@@ -17,6 +17,7 @@ __all__ = ["FoldLimits", "Tree", "check_each_range_once", "flat", "fold_order", 
 
 Tree = list["int | Tree"]
 PARTIAL_S, RESULT_S, BYTES_PER_S = 1e-3, 0.19e-3, 200e6  # what folding takes (benchmarks/fold.py, benchmarks/large.py)
+SMALL_S = 0.1e-3  # of a small partial, beside its results, where many come together (decision 345)
 AT_A_TIME = 2  # calls that fold beside each other at least: the choice must not depend on the place, as the bits do
 
 
@@ -48,9 +49,11 @@ class FoldLimits:
         in_turn = math.ceil(count / AT_A_TIME) * math.ceil(partials / count) + count
         return (partials - in_turn) * one_s > self.round_s
 
-    def allow_at_once(self, partials: int, all_bytes: float, one_s: float) -> bool:
-        """Return whether one call may fold so many partials of several groups, sooner than a round of calls would begin."""
-        return partials <= self.partials and all_bytes <= self.bytes and partials * one_s <= self.round_s
+    def allow_at_once(self, partials: int, all_bytes: float, results: int) -> bool:
+        """Return whether one call may fold so many small partials of several groups, each of so many results, sooner than a
+        round of calls would end."""
+        all_s = partials * (SMALL_S + RESULT_S * results)
+        return partials <= self.partials and all_bytes <= self.bytes and all_s <= self.round_s
 
     def groups(self, partials: int, partial_bytes: float) -> int:
         """Return into how many groups to put partials, so that groups, and what comes of them, are alike and within the

@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RunError, SubmissionError
-from ..fold.order import one_fold_s
 from ..fold.shelf import bundle, size_of
 from ..planning.cost import QUEUES
 from ..planning.plans import Plan
@@ -169,7 +168,7 @@ class EarlyFolds:
         """Whether a reducer may fold so many partials, of groups that have not been folded, and sums of the others."""
         task, mean = self._plan.reduce_task, self._bytes / self._whole
         assert isinstance(task, ReduceTask)
-        return task.limits.allow_at_once(partials + sums, mean * (partials + sums), one_fold_s(self._results, mean))
+        return task.limits.allow_at_once(partials + sums, mean * (partials + sums), self._results)
 
     def _is_worth_a_job(self, ready: int) -> bool:  # decision 387
         """Whether so many groups may stand in a queue on their own."""

@@ -92,6 +92,7 @@ def test_a_look_at_s3(storage: Any) -> None:
     assert {"00300"} == set(seen.beaten) == set(again.beaten)
     assert seen.beaten != again.beaten
     assert {"00001", "00300"} == again.begun
+    assert {"00000", "00301"} == listing.look(["00000", "00301"]).begun, "as many, but others"
 
 
 def test_glances_at_s3_take_turns(storage: Any) -> None:

@@ -15,6 +15,7 @@ from conftest import LOCALHOST_CONFIG
 from copies import Clock, Life, Told, failing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from waiting import until
 
 from rdf_lithops.errors import RunError
 from rdf_lithops.fold.order import FoldLimits, fold_order
@@ -188,6 +189,21 @@ def test_the_reducer_folds_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None
     (folds,) = (event for event in told.events if isinstance(event, FoldRoundEnded))
     ended = sorted(event.call_id for event in folds.events if isinstance(event, CallEnded))
     assert (0, [12, 13, 14]) == (folds.number, ended)
+
+
+def test_a_submission_that_takes_long_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While early folds are submitted the driver goes on to hear of the calls, here until the last one has ended."""
+    submit = Submitted.submit
+
+    def slow(self: Submitted, part: Plan) -> Held:
+        if 12 in (item["call"]["id"] for item in part.iterdata):
+            until(lambda: any(isinstance(event, CallEnded) and event.call_id == CALLS - 1 for event in self.events), 20.0)
+        return submit(self, part)
+
+    monkeypatch.setattr(Submitted, "submit", slow)
+    outcome, told = run(monkeypatch, [1.0] * 11 + [30.0], {})
+    assert TREE == bytes(outcome.envelope.body)
+    assert [list(range(CALLS)), [12, 13, 14], [15]] == told.attempts[:3]
 
 
 @pytest.mark.parametrize("life", [failing("fold", 13), Life(ends_s=60.0), Life(ends_s=None, lost_s=3.0)])
