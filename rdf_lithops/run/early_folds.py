@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -30,6 +31,7 @@ from ..travels.arrived import HANDED_BYTES
 from ..travels.envelope import EnvelopeError, unpack
 from ..travels.facts import Facts
 from ..worker.fold_task import ReduceTask
+from . import interrupts
 from .attempts import Submission, WithoutReducer
 from .books import Books, CallEnd
 from .events import CallEnded, Event, FoldRoundEnded
@@ -80,6 +82,7 @@ class EarlyFolds:
         self._is_rest_given = False
         self._starter = ThreadPoolExecutor(1)
         self._starting: tuple[Future[Submission], list[int]] | None = None
+        self._is_over = threading.Event()
         self._deleter = ThreadPoolExecutor(DELETERS)  # starts no thread before it is needed
         self._deleting: list[Future[None]] = []
 
@@ -138,14 +141,18 @@ class EarlyFolds:
         if not ready or self._is_about_to_end() or (self._queues and not self._is_worth_a_job(len(ready))):
             return
         self._begun.update(ready)
-        self._starting = self._starter.submit(self._submit, self._folding(ready)), list(ready)
+        plan = self._folding(ready)
+        started = self._starter.submit(interrupts.until, self._is_over, lambda: self._submit(plan))
+        self._starting = started, list(ready)
         self._note_start(START_S)
 
     def settle(self) -> None:
         """Wait until what is being submitted is: two submissions of one run at a time would take each other's jobs down."""
-        self._note_start(None)
+        while self._starting is not None:
+            interrupts.check()
+            self._note_start(interrupts.POLL_S)
 
-    def _note_start(self, wait_s: float | None = 0.0) -> None:  # decision 399
+    def _note_start(self, wait_s: float = 0.0) -> None:  # decision 399
         """Take down that a job has begun, which is submitted while the driver goes on."""
         if self._starting is None or not wait([self._starting[0]], wait_s).done:
             return
@@ -243,7 +250,8 @@ class EarlyFolds:
                     envelope = unpack(packed)
                     told = envelope.range_ids, envelope.entries, envelope.facts, end.status, b""
                     events.append(CallEnded(first + number, 1, *told, at=job.seen_at[local]))
-        books.tell(FoldRoundEnded(0, len(events), tuple(events)))
+        if events:
+            books.tell(FoldRoundEnded(0, len(events), tuple(events)))
 
     def taken_over_by(self, plan: Plan) -> tuple[list[int], Joint] | None:
         """The calls of the round ``plan`` that were begun already, and what tells of them; None where there are none."""
@@ -261,12 +269,18 @@ class EarlyFolds:
                     positions[local] = len(call_ids)
                     call_ids.append(own[number]["id"])
             asked.append((job.submission, positions, job.ends))
-        return (call_ids, Joint(asked)) if call_ids else None
+        if not call_ids:
+            return None
+        self._is_rest_given = False  # it came to nothing
+        return call_ids, Joint(asked)
 
     def close(self) -> None:
         """End what was begun and is not over, and delete what it wrote."""
         self._is_on = False
-        self.settle()
+        self._is_over.set()
+        if self._starting is not None:
+            wait([self._starting[0]])
+            self._note_start()
         self._starter.shutdown()
         with self._deleter:
             for job in self._jobs:

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["at_once", "check", "heard", "held"]
+__all__ = ["POLL_S", "at_once", "check", "heard", "held", "until"]
 
+T = TypeVar("T")
 POLL_S = 0.1
 _pressed = threading.Event()
 _holding: list[bool] = []  # one for each block that is held
@@ -98,10 +99,17 @@ def at_once(tasks: Sequence[Callable[[], Any]]) -> list[Future[Any]]:
 def _under(flag: threading.Event, begun: list[threading.Event], task: Callable[[], Any]) -> Any:
     over = threading.Event()
     begun.append(over)  # before the flag is looked at: either it is waited for, or it does nothing
+    try:
+        return until(flag, task)
+    finally:
+        over.set()
+
+
+def until(flag: threading.Event, task: Callable[[], T]) -> T:
+    """What ``task`` gives, in a thread other than the main one: its next ``check`` raises once ``flag`` is set."""
     _shared.flag = flag
     try:
         check()
         return task()
     finally:
         _shared.flag = None
-        over.set()

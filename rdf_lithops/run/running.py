@@ -89,10 +89,9 @@ def run(
         if under_way is not None:
             running.adopt(*under_way)
         with heap.set_aside(plan.calls):
-            outcome = running.until_done()
-            if early is not None:
-                early.tell(running.books)
-            outcome = finish(submit, plan, options, outcome, consumers, account, early)
+            outcome = finish(submit, plan, options, running.until_done(), consumers, account, early)
+        if early is not None:
+            early.tell(running.books)
         error = outcome.failure
         failed = outcome.failures if len(outcome.results) > 1 else {}
         return outcome

@@ -25,7 +25,7 @@ from rdf_lithops.planning.cost import Offer, Speeds
 from rdf_lithops.planning.limits import limits_of
 from rdf_lithops.planning.outlook import Outlook
 from rdf_lithops.planning.plans import Plan
-from rdf_lithops.run import early_folds, fold_rounds, outcomes, running, watch
+from rdf_lithops.run import early_folds, fold_rounds, interrupts, outcomes, running, watch
 from rdf_lithops.run.books import CallEnd
 from rdf_lithops.run.events import CallEnded, Event, FoldRoundEnded, RunEnded
 from rdf_lithops.travels.envelope import Envelope, pack, unpack
@@ -108,7 +108,12 @@ class Submitted(Told):
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, maps: Sequence[float], folds: Mapping[int, Life], most: int = 3, **changes: Any
+    monkeypatch: pytest.MonkeyPatch,
+    maps: Sequence[float],
+    folds: Mapping[int, Life],
+    most: int = 3,
+    deadline_s: float | None = None,
+    **changes: Any,
 ) -> tuple[outcomes.Outcome, Submitted]:
     """A run of twelve calls of which ``most`` are folded by one, and all that was submitted for it."""
     clock = Clock()
@@ -127,7 +132,7 @@ def run(
         plan, reduce_task=reduce, map_task=dataclasses.replace(plan.map_task, shelf=Shelf("run", 2**20)), **changes
     )
     told = Submitted(clock, Fates(maps, folds))
-    options = Options(silence_s=20.0, progress=False)
+    options = Options(silence_s=20.0, progress=False, deadline_s=deadline_s)
     outcome = running.run(told.submit, plan, options, (told.events.append,))
     assert sorted(told.forgotten) == list(range(1, len(told.attempts) + 1)), "each submission is forgotten once"
     return outcome, told
@@ -204,6 +209,31 @@ def test_a_submission_that_takes_long_holds_up_nothing(monkeypatch: pytest.Monke
     outcome, told = run(monkeypatch, [1.0] * 11 + [30.0], {})
     assert TREE == bytes(outcome.envelope.body)
     assert [list(range(CALLS)), [12, 13, 14], [15]] == told.attempts[:3]
+
+
+def test_a_submission_without_end_is_called_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ends the run, what is being submitted then hears of it, as if it had been interrupted itself."""
+    submit, called_off = Submitted.submit, list[bool]()
+
+    def endless(self: Submitted, part: Plan) -> Held:
+        if 12 in (item["call"]["id"] for item in part.iterdata):
+            called_off.append(False)
+            until(interrupts.check, 20.0)  # as a submission does while the network is away
+        return submit(self, part)
+
+    def check() -> None:
+        try:
+            checked()
+        except KeyboardInterrupt:
+            called_off[0] = True
+            raise
+
+    checked = interrupts.check
+    monkeypatch.setattr(interrupts, "check", check)
+    monkeypatch.setattr(Submitted, "submit", endless)
+    with pytest.raises(RunError, match="no result after the deadline"):
+        run(monkeypatch, [1.0] * 11 + [1e9], {}, deadline_s=50.0)
+    assert called_off == [True]
 
 
 @pytest.mark.parametrize("life", [failing("fold", 13), Life(ends_s=60.0), Life(ends_s=None, lost_s=3.0)])
