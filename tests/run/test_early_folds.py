@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -196,19 +197,25 @@ def test_the_reducer_folds_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None
     assert (0, [12, 13, 14]) == (folds.number, ended)
 
 
+def has_ended(events: list[Event], call_id: int) -> bool:
+    """Whether the driver has told that a call ended."""
+    return any(isinstance(event, CallEnded) and event.call_id == call_id for event in events)
+
+
 def test_a_submission_that_takes_long_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """While early folds are submitted the driver goes on to hear of the calls, here until the last one has ended."""
-    submit = Submitted.submit
+    submit, heard = Submitted.submit, list[bool]()
 
     def slow(self: Submitted, part: Plan) -> Held:
         if 12 in (item["call"]["id"] for item in part.iterdata):
-            until(lambda: any(isinstance(event, CallEnded) and event.call_id == CALLS - 1 for event in self.events), 20.0)
+            heard.append(until(functools.partial(has_ended, self.events, CALLS - 1), 10.0))
         return submit(self, part)
 
     monkeypatch.setattr(Submitted, "submit", slow)
     outcome, told = run(monkeypatch, [1.0] * 11 + [30.0], {})
     assert TREE == bytes(outcome.envelope.body)
     assert [list(range(CALLS)), [12, 13, 14], [15]] == told.attempts[:3]
+    assert heard == [True]
 
 
 def test_a_submission_without_end_is_called_off(monkeypatch: pytest.MonkeyPatch) -> None:
