@@ -1,4 +1,4 @@
-"""Where ``map_reduce`` waits between maps and reducer, everywhere but on localhost: a reducer that waits would be billed."""
+"""Where ``map_reduce`` waits between maps and reducer: a reducer that waits would be billed."""
 
 from __future__ import annotations
 

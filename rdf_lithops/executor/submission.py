@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from lithops.wait import ALL_COMPLETED, ALWAYS
+from lithops.wait import ALL_COMPLETED
 
 from ..errors import RunError, SubmissionError
 from ..options import Options
@@ -21,7 +21,7 @@ from ..run import interrupts
 from ..run.books import CallEnd
 from ..travels.arrived import HANDED_BYTES, Arrived
 from .clearing import Clearing
-from .gate import Gate, submitting
+from .gate import Gate
 from .listings import INIT_ENDING, Listing
 from .localhost import LocalJobs
 from .looks import LONGEST_S, OUTAGE_PATIENCE_S, Looks, pause_s, rest_s
@@ -48,9 +48,8 @@ MOST_BEATS = 128  # that are read at a time; of the others it is known that they
 def submit(session: Session, plan: Plan, options: Options, run_folder: RunFolder) -> LithopsSubmission:
     """Start ``plan`` through the executor's ``map_reduce``; raises SubmissionError where trying again may help.
 
-    localhost bills nobody and queues the reducer behind the maps. Elsewhere ``map_reduce`` itself waits until the reducer
-    should start, so it runs in a thread, and its wait is ours (see ``Gate``). What was submitted when it fails in the
-    middle, or when the user interrupts it, is stopped and deleted.
+    ``map_reduce`` itself waits until the reducer should start, so it runs in a thread, and its wait is ours (see ``Gate``).
+    What was submitted when it fails in the middle, or when the user interrupts it, is stopped and deleted.
     """
     given = {"include_modules": None, "timeout": _call_limit_s(plan, options), "extra_env": plan.extra_env}
     functions = plan.map_task, plan.iterdata, plan.reduce_task
@@ -65,12 +64,6 @@ def submit(session: Session, plan: Plan, options: Options, run_folder: RunFolder
         if session.local:
             bring_up(session, options)
             session.processes.await_preloaded()
-            with session.lock:
-                interrupts.check()
-                prepare()
-                with submitting(session):
-                    futures = session.executor.map_reduce(*functions, spawn_reducer=ALWAYS, **given)
-            return LithopsSubmission(session, plan, run_folder, futures[:-1], futures[-1])
         interrupts.check()
         session.check_open()
         session.jobs.check_free()
@@ -78,7 +71,7 @@ def submit(session: Session, plan: Plan, options: Options, run_folder: RunFolder
         limits_s = {} if options.deadline_s is None else {"deadline_s": options.deadline_s}
         map_reduce = functools.partial(session.executor.map_reduce, *functions, spawn_reducer=ALL_COMPLETED, **given)
         maps = gate.start(map_reduce, limits_s, pods.check)
-        return LithopsSubmission(session, plan, run_folder, maps, None, gate, pods)
+        return LithopsSubmission(session, plan, run_folder, maps, gate, pods)
     except BaseException as error:
         session.jobs.withdraw(set(run_folder.job_keys) - before, error)
         if isinstance(error, Exception) and _may_pass(error):
@@ -132,11 +125,10 @@ class LithopsSubmission:
         plan: Plan,
         run_folder: RunFolder,
         maps: list[Any],
-        reduce: Any,
-        gate: Gate | None = None,
-        pods: Pods | None = None,
+        gate: Gate,
+        pods: Pods,
     ) -> None:
-        self.session, self._run_folder, self.maps, self._reduce, self._gate = session, run_folder, maps, reduce, gate
+        self.session, self._run_folder, self.maps, self._gate = session, run_folder, maps, gate
         self._pods, self._is_fold = pods, _is_fold(plan)
         self._outlook, self._began_s, self._changed_s = plan.outlook, time.monotonic(), time.monotonic()
         self._expected_s = 0.0 if session.local else _expected_s(plan)  # this machine is asked as often whatever is expected
@@ -180,12 +172,10 @@ class LithopsSubmission:
     @property
     def reduce(self) -> Any:
         """The reducer's future; None while its job is not submitted."""
-        if self._reduce is None and self._gate is not None and self._gate.futures is not None:
-            self._reduce = self._gate.futures[-1]
-        return self._reduce
+        return None if self._gate.futures is None else self._gate.futures[-1]
 
     def map_ends(self) -> dict[int, CallEnd]:
-        if self._pods is not None and not self._seen.begun:
+        if not self._seen.begun:
             self._pods.check()
         if self._local_jobs is not None:
             with self.session.lock:
@@ -279,11 +269,9 @@ class LithopsSubmission:
 
     @property
     def holds_reducer(self) -> bool:
-        return self._gate is not None and self._gate.futures is None
+        return self._gate.futures is None
 
     def maps_delivered(self, partials: Mapping[int, Sequence[bytes]], more: Sequence[bytes] = ()) -> None:
-        if self._gate is None:
-            return
         fetched = [future for position, future in enumerate(self.maps) if position not in partials]
         given = [*itertools.chain.from_iterable(partials.values()), *more]
         named = self.maps[0].executor_id, self.maps[0].job_id
@@ -291,7 +279,7 @@ class LithopsSubmission:
 
     def reduce_end(self) -> CallEnd | None:
         self.session.check_open()  # a run in another thread ends with its executor
-        if self._gate is not None and self._gate.error is not None:
+        if self._gate.error is not None:
             return CallEnd(why=f"the reducer could not be submitted: {self._gate.error!r}")
         if self.reduce is None:
             return None
@@ -313,13 +301,12 @@ class LithopsSubmission:
         return 0 if beat is None else int(beat["beat"])
 
     def reduce_lost(self) -> bool:
-        return self._local_jobs is not None and self._local_jobs.is_over(self.reduce.job_key)
+        return self.reduce is not None and self._local_jobs is not None and self._local_jobs.is_over(self.reduce.job_key)
 
     def cancel(self, error: BaseException) -> None:
-        if self._gate is not None:
-            self._gate.abandon()
-            if self._open or self.reduce is not None:
-                self._call_off()
+        self._gate.abandon()
+        if not self.session.local and (self._open or self.reduce is not None):
+            self._call_off()
         self.session.jobs.stop({future.job_key for future in self._submitted}, error)
 
     def _call_off(self) -> None:

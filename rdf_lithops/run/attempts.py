@@ -96,7 +96,8 @@ class Attempt:
     """One submission of some of the calls. ``calls`` are their ids, by position; ``given`` those whose partials its
     reducer's task has; ``delivered`` those that gave a partial.
 
-    ``lacks``: the partials of other calls come too late for its reducer, if it has one."""
+    ``lacks``: the partials of other calls come too late for its reducer, if it has one. ``why``: of a reducer that never
+    ended."""
 
     number: int
     calls: list[int]
@@ -106,6 +107,7 @@ class Attempt:
     merged: bytes | None = None
     lacks: bool = False
     is_asked: bool = False  # whether one reducer can fold what it delivered, which is asked once
+    why: str = "the reducer never ended: what ran it is gone"
 
     @property
     def has_delivered(self) -> bool:

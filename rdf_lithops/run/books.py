@@ -375,10 +375,10 @@ def _trouble(envelope: Envelope, packed: bytes) -> Trouble:
     return Trouble(*found, envelope.facts, packed)
 
 
-def reducer_trouble(end: CallEnd | None) -> Trouble:
-    """Why an attempt gave no result although no call is to blame."""
+def reducer_trouble(end: CallEnd | None, why: str) -> Trouble:
+    """Why an attempt gave no result although no call is to blame; ``why`` of a reducer that never ended."""
     if end is None:
-        return Trouble("lost", "the reducer never ended: what ran it is gone")
+        return Trouble("lost", why)
     if end.data is None:
         return Trouble(end.kind, end.why, end.log_tail)
     try:

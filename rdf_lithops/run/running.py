@@ -364,7 +364,7 @@ class _Run:
             for call_id in attempt.calls:
                 self.books.lose(call_id, attempt.number, "it never ended: what ran it is gone")
             if had_reducer:
-                self.books.trouble[REDUCER, attempt.number] = reducer_trouble(end)
+                self.books.trouble[REDUCER, attempt.number] = reducer_trouble(end, attempt.why)
         self.live.remove(attempt)
         self._stop(attempt, "this attempt is over", hurry)
         missing = tuple(call_id for call_id in attempt.calls if self.books.owes(call_id))

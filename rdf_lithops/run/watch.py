@@ -173,12 +173,15 @@ class Watch:
         beat = attempt.submission.reduce_beat()
         if attempt.submission.is_deaf:
             return False
-        if beat is None:
-            return now_s - self._last_news_s > self.options.start_s
-        sign = self._reducers.setdefault(attempt.number, _Sign(beat, now_s))
-        if sign.beat != beat:
-            sign.beat, sign.at_s = beat, now_s
-        return now_s - sign.at_s > self._silence_s
+        since_s, limit_s, why = self._last_news_s, self.options.start_s, "no worker began the reducer within"
+        if beat is not None:
+            sign = self._reducers.setdefault(attempt.number, _Sign(beat, now_s))
+            if sign.beat != beat:
+                sign.beat, sign.at_s = beat, now_s
+            since_s, limit_s, why = sign.at_s, self._silence_s, "the reducer has not said that it lives for"
+        if is_silent := now_s - since_s > limit_s:
+            attempt.why = f"{why} {limit_s:g} s"
+        return is_silent
 
     def is_straggling(self, attempt: Attempt, books: Books) -> bool:
         """Whether most calls have delivered and each of the others takes much longer than they did.

@@ -130,3 +130,10 @@ def test_a_run_that_waits_does_not_go_through_its_calls(monkeypatch: pytest.Monk
     folder = os.path.join("rdf_lithops", "run", "")
     few, many = (steps(lambda: one_after_another(calls), folder) for calls in (FEW, MANY))  # noqa: B023
     assert many / MANY <= 1.5 * few / FEW
+
+
+def test_the_reducer_is_given_what_the_driver_has(fexec: lithops.FunctionExecutor) -> None:
+    """Of hundreds of calls, the reducer does not fetch what the driver has read already: that would take it longer than it
+    may be silent for."""
+    options = Options(ranges_per_call=1, progress=False, beat_s=0.05, silence_s=0.3, attempts=1)
+    assert 400 == ROOT.RDataFrame(400, executor=fexec, npartitions=400, options=options).Count().GetValue()

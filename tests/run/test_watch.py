@@ -5,8 +5,9 @@ from __future__ import annotations
 import copies
 import inline
 import pytest
-from copies import Clock, Told
+from copies import Clock, Life, Told, told
 
+from rdf_lithops.errors import RunError
 from rdf_lithops.options import Options
 from rdf_lithops.planning.plans import Plan
 from rdf_lithops.run import running, watch
@@ -51,3 +52,19 @@ def test_ends_that_wait_to_be_read_are_read_at_once(monkeypatch: pytest.MonkeyPa
     outcome = running.run(told.submit, inline.text_plan(CALLS, beat_s=60.0), Options(progress=False), (told.events.append,))
     assert 1 == outcome.attempts
     assert clock.now_s - copies.BEGAN_S < 1.0 + 2 * CALLS * watch.SHOWN_WATCH_S
+
+
+@pytest.mark.parametrize(
+    ("life", "why"),
+    [
+        (Life(begins_s=None, ends_s=None), "no worker began the reducer within 40 s"),
+        (Life(ends_s=None, silent_s=3.0), "the reducer has not said that it lives for 20 s"),
+        (Life(ends_s=None, lost_s=3.0), "the reducer never ended: what ran it is gone"),
+    ],
+)
+def test_a_reducer_that_gives_nothing(monkeypatch: pytest.MonkeyPatch, life: Life, why: str) -> None:
+    """Why a reducer was given up is said as it was: nobody began it, it fell silent, or what ran it is gone."""
+    options = Options(attempts=1, start_s=40.0)
+    error, _ = told(monkeypatch, inline.text_plan(4, beat_s=1.0), {(-1, 1): life}, options)
+    assert isinstance(error, RunError)
+    assert why in str(error)
