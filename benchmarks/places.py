@@ -111,7 +111,7 @@ def _rdf_lithops(cores: int, **options: Any) -> Iterator[Opened]:
         def frame(source: Source) -> Any:
             options = {"ranges_per_call": source.ranges_per_call}
             found = ROOT.RDataFrame(*source.args, executor=executor, npartitions=source.ranges, options=options)
-            found._headnode.backend.consumers = (latest,)
+            found._headnode.backend.consumers = (latest.note,)
             return found
 
         yield Opened(frame, latest)
@@ -120,7 +120,7 @@ def _rdf_lithops(cores: int, **options: Any) -> Iterator[Opened]:
 class _LatestFacts(dict[str, float]):
     """Of the seconds that each call of the last run reports, the largest."""
 
-    def __call__(self, event: Any) -> None:
+    def note(self, event: Any) -> None:
         """Note ``event``."""
         kind = type(event).__name__
         if kind == "RunBegan":

@@ -33,6 +33,7 @@ PRELOADED = (
     "lithops.localhost",
     "lithops.monitoring.backends.storage",
     "multiprocessing.popen_fork",
+    "rdf_lithops.travels.arrived",
     "rdf_lithops.worker.start.pre_run",
     "rdf_lithops.worker.together",
 )

@@ -28,7 +28,7 @@ from .events import CallBegan, CallProgressed
 
 __all__ = ["Watch"]
 
-WATCH_S = 0.25  # how often the calls themselves are looked at when nobody wants to see them arrive
+WATCH_S = 0.25  # how often the calls themselves are looked at when nobody wants to see them arrive, and no reducer waits
 SHOWN_WATCH_S = 0.05  # and when somebody does
 LOOKING_SHARE = 0.05  # of the driver's time at most goes into looks: they become rarer as they take longer
 SILENT_BEATS = 20  # missing ones after which a call is given up, unless options.silence_s says otherwise
@@ -88,7 +88,9 @@ class Watch:
             self._next_beats_s[attempt.number] = now_s + self.beat_s
             self._listen(attempt, books, now_s)
         pause_s = (time.thread_time() - busy_s) / LOOKING_SHARE
-        self._next_look_s[attempt.number] = now_s + max(pause_s, SHOWN_WATCH_S if books.consumers else WATCH_S)
+        if not attempt.submission.holds_reducer:
+            pause_s = max(pause_s, SHOWN_WATCH_S if books.consumers else WATCH_S)
+        self._next_look_s[attempt.number] = now_s + pause_s
 
     def _enter(self, attempt: Attempt, call_id: int, end: CallEnd, books: Books, now_s: float) -> None:
         self._last_news_s = now_s

@@ -8,9 +8,10 @@ modules to import are arguments. It lives as long as its standard input stays op
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
+import importlib.machinery
 import os
-import runpy
 import select
 import signal
 import socket
@@ -18,6 +19,7 @@ import struct
 import sys
 import threading
 import traceback
+import types
 from typing import NoReturn
 
 from ...processes import wire
@@ -42,6 +44,7 @@ def main() -> None:
     listener = wire.listen(folder, SOCKET_NAME)
     for name in modules:
         importlib.import_module(name)
+    gc.freeze()  # a child that collects touches, and so copies, nothing of what it has from here
     running: dict[int, socket.socket] = {}  # child's process id: the launcher that waits for it
     try:
         _serve(listener, signals, running)
@@ -148,7 +151,7 @@ def _become(parent: int, plug: socket.socket, message: bytes, descriptors: list[
             name, _, value = field.partition("=")
             os.environ[name] = value
         sys.argv = fields[: int(count)]
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        _run(sys.argv[0])
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -159,6 +162,15 @@ def _become(parent: int, plug: socket.socket, message: bytes, descriptors: list[
             with contextlib.suppress(Exception):
                 stream.flush()  # type: ignore[union-attr]  # a stream may be None
         os._exit(code)
+
+
+def _run(path: str) -> None:
+    """A script as ``__main__``, whose compiled form is kept beside it: that takes longer than what it does."""
+    code = importlib.machinery.SourceFileLoader("__main__", path).get_code("__main__")
+    assert code is not None, "a source file has code"
+    script = sys.modules["__main__"] = types.ModuleType("__main__")
+    script.__file__ = path
+    exec(code, vars(script))
 
 
 def _reap(epoll: select.epoll, running: dict[int, socket.socket]) -> None:
