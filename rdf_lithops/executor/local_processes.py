@@ -64,6 +64,7 @@ class LocalProcesses:
         self.anticipated: Options | None = None  # with which the ROOT process was started before there was a data frame
         self.prefork: subprocess.Popen[bytes] | None = None
         self._warned: set[str] = set()  # options that came too late
+        self._foreseen: set[str] = set()  # hints that were given
         self._alive: Any = None  # the lock of a folder that no process of ours keeps alive
         self._hold: Connection[Any, Any] | None = None
         self._reader_folder: str | None = None
@@ -127,10 +128,11 @@ class LocalProcesses:
                 settings = {"lingers": 1} if kept else {"owns_folder": 1}
                 self._hold = warm.hold(self.warm_folder, {**process_settings(options), **settings})
 
-    def foresee_variations(self) -> None:
-        """Tell the ROOT process, which has time while this program books, that the graph to come has some."""
-        if self.warm_folder is not None:
-            hints.give(self.warm_folder, hints.VARIATIONS)
+    def foresee(self, hint: str | None) -> None:
+        """Tell the ROOT process, which has time while this program books, what the graph to come uses (see ``hints``)."""
+        if self.warm_folder is not None and hint is not None and hint not in self._foreseen:
+            self._foreseen.add(hint)
+            hints.give(self.warm_folder, hint)
 
     def preload(self) -> None:
         """Have Lithops start ``launcher`` as its interpreter, and the Python with its imports behind it, unless it is up.

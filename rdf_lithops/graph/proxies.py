@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import PlanError, RdfLithopsError
 from ..frame import default_values, settings
+from ..processes import hints
 from . import (
     answers,
     booking,
@@ -215,8 +216,7 @@ def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = ()
         default_types.check(parent.rdf_node, operation)
     first_entries.check_report(operation, parent.get_head())
     settings.note(operation)
-    if name == "Vary":
-        parent.get_head().backend.session.processes.foresee_variations()
+    _foresee(operation, parent)
     with _booking:
         node = Proxy._create_new_node(parent, operation)
     try:
@@ -229,6 +229,14 @@ def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = ()
         if isinstance(problem, Exception) and (refusal := uncompiled.told(problem, operation, parent.rdf_node)):
             raise refusal from None
         raise
+
+
+def _foresee(operation: Any, parent: Any) -> None:  # decision 405
+    processes = parent.get_head().backend.session.processes
+    above = hints.names_upwards(parent, lambda node: node.parent)
+    processes.foresee(hints.first_use(operation.name, operation.args, operation.kwargs, above))
+    if operation.name == "Vary":
+        processes.foresee(hints.VARIATIONS_FOR)
 
 
 def _forget(node: Any) -> None:  # decision 322

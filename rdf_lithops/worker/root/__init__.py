@@ -6,6 +6,7 @@ leases          what it knows of slots and of who asks for one
 renewal         what it makes anew where it is a copy of a snapshot
 slot            a fork that has loaded one payload and serves one call at a time
 initialisation  ROOT is brought up, and what every graph needs made ready
+first_uses      what Python compiles for the first use of a method, done beforehand
 graphs          graphs that were compiled, kept and run again
 execute         what a slot does with a call: each range, and the result of all
 failures        what is said of a call that failed

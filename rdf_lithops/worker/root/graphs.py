@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +18,11 @@ from ...files import snapshot_parts
 from ...frame import compiler, default_values, opening, samples, selection, settings
 from ...frame import ranges as adapter
 from ...processes.beats import Counter
+from ...processes.hints import first_uses
 from ...processes.seconds import Stopwatch
 from ..payload import PayloadFailure
 from .failures import NotCompiled
-from .initialisation import entries_counter, instantiated
+from .initialisation import entries_counter, foreseen, instantiated
 
 __all__ = [
     "Graph",
@@ -122,11 +123,14 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
 
     node = ROOT.RDF.AsRNode(start)
     if _compiles_only:
+        deque(foreseen(first_uses(graph), runs=False), 0)
         with _noted(), _compiled():
             _booked(graph, start, range_id)
             ROOT.RDF.SaveGraph(node)
         raise _Compiled
     if exec_id not in _ACTIONS_REGISTER or exec_id.rdf_uuid == "RNTuple":
+        with current.watch.part("compile_s"):
+            deque(foreseen(first_uses(graph), runs=False), 0)
         with _noted(), _compiled():
             with current.watch.part("graph_s"):
                 _ACTIONS_REGISTER[exec_id] = _booked(graph, start, range_id)

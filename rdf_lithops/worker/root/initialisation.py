@@ -7,7 +7,7 @@ import ctypes
 import faulthandler
 import functools
 import pickle
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from ...compiled import library, ours
@@ -17,9 +17,11 @@ from ...fold import arrays
 from ...frame import settings
 from ...processes import restored
 from ...processes.seconds import watch_reads
+from . import first_uses
 
 __all__ = [
     "entries_counter",
+    "foreseen",
     "initialise",
     "instantiated",
     "leave_crashes_to_the_kernel",
@@ -71,60 +73,27 @@ def entries_counter() -> Any:
     return ours.function("loop", "count_entries", None, ctypes.c_void_p, ctypes.c_ulonglong, ctypes.c_void_p)
 
 
-def warm_up(at_once: bool = False, varies: Callable[[], bool] = lambda: False) -> Generator[None]:
-    """Compile and run, in steps, what most graphs share; the caller may stop after any of them. ``varies`` is asked late
-    whether the graph to come has variations."""
-    with compiling_quickly() if instantiated or at_once else contextlib.nullcontext():
-        yield from _called_from_python() if instantiated else _instantiated_here(at_once)
+def warm_up(at_once: bool = False, hints: Iterable[str] = ()) -> Generator[None]:
+    """Compile and run, in steps, what most graphs share, and what ``hints`` say of the one to come, once that is done; the
+    caller may stop after any of them."""
+    if instantiated:
+        yield from first_uses.make(first_uses.COMMON)
+        yield from first_uses.make(hints)
         ranged.install()
-        yield
-        if instantiated and varies():
-            yield from _called_for_variations()
+    else:
+        with compiling_quickly() if at_once else contextlib.nullcontext():
+            yield from _instantiated_here(at_once)
+            ranged.install()
+    yield
     if not at_once or restored.is_snapshot():  # else a first call may do without
         ranged.read_plugins()
     yield
 
 
-def _called_from_python() -> Iterator[None]:
-    """With a library of instantiations: what is left are Python's ways into C++, which any graph takes."""
-    import ROOT
-
-    names = "rdf_lithops_warm_", "rdf_lithops_warmer_"
-    filtered = ROOT.RDF.AsRNode(ROOT.RDataFrame(1)).Define(names[0], "1.0").Filter(f"{names[0]} > 0")
-    yield
-    defined = filtered.Define(names[1], f"{names[0]} + 1")
-    histogram = defined.Histo1D(("warm_up", "", 2, 0.0, 2.0), names[1])
-    yield
-    node = ROOT.RDF.AsRNode(defined)
-    ROOT.RDF.SaveGraph(node)
-    yield
-    ROOT.Internal.RDF.TriggerRun(node)
-    pickle.loads(pickle.dumps(ROOT.Detail.RDF.GetMergeableValue(histogram)))
-    yield
-
-
-def _called_for_variations() -> Iterator[None]:
-    """The same for weighted histograms and for variations."""
-    import ROOT
-
-    number, numbers = "rdf_lithops_varied_", "rdf_lithops_all_varied_"
-    defined = ROOT.RDF.AsRNode(ROOT.RDataFrame(1)).Define(number, "1.0").Define(numbers, "ROOT::RVecF{1.0f}")
-    filtered = defined.Filter(f"{number} > 0")
-    weighted = filtered.Histo1D(("warm_up", "", 2, 0.0, 2.0), number, number)
-    yield
-    names = ["down", "up"]
-    varied = filtered.Vary(number, f"ROOT::RVecD{{{number}, {number}}}", names, "warm_up")
-    varied = varied.Vary(numbers, f"ROOT::RVec<ROOT::RVecF>{{{numbers}, {numbers}}}", names, "warm_up_again")
-    yield
-    histogram = varied.Histo1D(("warm_up", "", 2, 0.0, 2.0), number)
-    yield
-    variations = ROOT.RDF.Experimental.VariationsFor(histogram)
-    yield
-    ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(defined))
-    for result in (weighted, variations):
-        mergeable = ROOT.Detail.RDF.GetMergeableValue(result)
-        ROOT.Detail.RDF.MergeValues(mergeable, pickle.loads(pickle.dumps(mergeable)))
-    yield
+def foreseen(uses: Iterable[str], runs: bool = True) -> Generator[None]:
+    """Make first uses, in steps, where libraries have what that runs."""
+    if instantiated:
+        yield from first_uses.make(uses, runs)
 
 
 def _instantiated_here(at_once: bool) -> Iterator[None]:

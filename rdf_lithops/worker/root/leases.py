@@ -38,6 +38,7 @@ class Slot:
     client: Connection[Any, Any] | None = None
     log_start: int = 0
     retired: bool = False
+    done_s: float = 0.0  # when it had done its last lease (time.monotonic)
     copies: int = 0  # of the lease that it has now
     compiling: str = ""  # the graph of its lease, until it has said whether others may have twins of it
     queue: list[Lease] = field(default_factory=list)  # who waits for that

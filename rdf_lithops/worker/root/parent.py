@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import faulthandler
 import fcntl
-import functools
 import os
 import sys
 import traceback
@@ -23,7 +22,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
 from ...compiled import library
-from ...processes import hints, restored
+from ...processes import restored
 from ...processes.library_making import make_missing
 from . import graphs, initialisation, renewal
 from .slots import Parent
@@ -96,15 +95,11 @@ def main() -> None:
                 graphs.take_notes(told=not is_drivers)
             initialisation.leave_crashes_to_the_kernel()
             parent.wait_for_work(0.0 if given.eager or initialisation.instantiated else FIRST_GRAPH_S)
-            varies = functools.partial(hints.is_given, given.folder, hints.VARIATIONS)
-            steps = initialisation.warm_up(bool(given.eager), varies)
-            while not parent.is_wanted() and next(steps, "done") != "done":
-                pass
-            steps.close()
+            parent.work_while_idle(initialisation.warm_up(bool(given.eager), parent.hints()))
             if restored.is_snapshot():
                 renewal.prepare()
             parent.announce_warm(root)
-            parent.serve()
+            parent.serve(initialisation.foreseen)
             code = 0
         except BaseException:
             traceback.print_exc()

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any, cast
 
+from ...compiled.compiling import compiling_quickly
 from ...files import access, snapshot_parts
 from ...fold import partials
 from ...frame import ranges as adapter
@@ -64,8 +65,9 @@ def serve(control: socket.socket, folder: str, log: str) -> None:
     slot.begin(control, log)
     while True:
         if slot.has_run and not select.select([slot.control], [], [], IDLE_S)[0]:
-            graphs.settle_notes()
-            graphs.settle_clones()
+            with compiling_quickly():
+                graphs.settle_notes()
+                graphs.settle_clones()
         _, descriptors, _, _ = socket.recv_fds(slot.control, 8, 1)  # a slot that is spoiled gets none any more
         if not descriptors:
             return

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
@@ -49,6 +50,7 @@ class Parent:
         self.was_held = False
         self.newcomers: dict[int, Connection[Any, Any]] = {}  # who have not said yet what they want
         self.watchers: list[Connection[Any, Any]] = []  # told once that the warm-up is over
+        self._hints: deque[str] = deque()  # of what the first graph will use
         self.warm_as: str | None = None
         self.last_use = time.monotonic()
         self.forks = 0
@@ -82,12 +84,26 @@ class Parent:
             with self.watchers.pop() as watcher, contextlib.suppress(OSError):
                 wire.send(watcher, {"reply": "warm", "root": root})
 
-    def serve(self) -> None:
-        """Serve until idle for too long or until the last holder is gone."""
+    def work_while_idle(self, steps: Generator[None]) -> None:
+        """Go through ``steps`` until this process is wanted."""
+        with contextlib.closing(steps):
+            while not self.is_wanted() and next(steps, "done") != "done":
+                pass
+
+    def hints(self) -> Iterator[str]:
+        """What a driver has foreseen."""
+        while self._hints:
+            yield self._hints.popleft()
+
+    def serve(self, foreseen: Callable[[Iterable[str]], Generator[None]]) -> None:
+        """Serve until idle for too long or until the last holder is gone; do what is ``foreseen`` before a slot is."""
         while not self._finished():
             while self.waiting:
                 self._lease(self.waiting.popleft())
-            self._handle_events(min(self.idle_limit_s, 5.0))
+            if self._hints and not self.slots:
+                self.work_while_idle(foreseen(self.hints()))
+            else:
+                self._handle_events(min(self.idle_limit_s, 5.0))
 
     def _handle_events(self, timeout_s: float) -> None:
         for fd, _ in self.epoll.poll(timeout_s):
@@ -136,6 +152,9 @@ class Parent:
         self.last_use = time.monotonic()
         if message["op"] == "hold":
             self.hold(connection)
+        elif message["op"] == "hint":
+            connection.close()
+            self._hints.append(str(message["hint"]))
         elif message["op"] == "watch":
             self.watchers.append(connection)
             if self.warm_as is not None:
@@ -161,6 +180,7 @@ class Parent:
     def _lease(self, lease: Lease) -> None:
         fitting = [slot for slot in self.slots.values() if slot.payload_digest == lease.payload_digest]
         idle = [slot for slot in fitting if slot.client is None and not slot.retired]
+        idle.sort(key=lambda slot: -slot.done_s)  # those that ended before may be at their notes
         knowing = next((slot for slot in idle if lease.graph in slot.graphs), None)
         compiling = next((slot for slot in fitting if slot.prepares(lease.graph)), None)
         unborn = next((twin for twin in self.unborn.values() if twin.lease is None and twin.suits(lease)), None)
@@ -309,6 +329,7 @@ class Parent:
             return
         self._release_queue(slot)
         if said.startswith(b"done"):
+            slot.done_s = self.last_use
             self._detach(slot)
             if float(said.split()[-1]) > self.memory_limit_mib:
                 self._retire(slot)
