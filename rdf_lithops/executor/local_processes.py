@@ -39,6 +39,7 @@ PRELOADED = (
 )
 CONTAINERS = "containers"  # below a driver's folder: where the calls' ROOT processes are met that have containers
 PRELOAD_LIMIT_S = 2.0
+MOST_HINTS = 64  # a process that does not listen yet has room for twice as many who knock
 END_LIMIT_S = 10.0  # of the preloaded Python, once its input has ended
 OF_THE_EXECUTOR = (
     "keep_warm",
@@ -130,9 +131,10 @@ class LocalProcesses:
 
     def foresee(self, hint: str | None) -> None:
         """Tell the ROOT process, which has time while this program books, what the graph to come uses (see ``hints``)."""
-        if self.warm_folder is not None and hint is not None and hint not in self._foreseen:
-            self._foreseen.add(hint)
-            hints.give(self.warm_folder, hint)
+        if self.warm_folder is None or hint is None or hint in self._foreseen or len(self._foreseen) >= MOST_HINTS:
+            return
+        self._foreseen.add(hint)
+        hints.give(self.warm_folder, hint)
 
     def preload(self) -> None:
         """Have Lithops start ``launcher`` as its interpreter, and the Python with its imports behind it, unless it is up.

@@ -52,30 +52,41 @@ def make(uses: Iterable[str], runs: bool = True) -> Generator[None]:  # decision
     them, and take their results; else ROOT compiles what is booked with the next graph."""
     import ROOT
 
-    frame = ROOT.RDataFrame(1)
-    defined, results = frame.Define(_X, "1.0"), []
+    frame: Any = None
+    results: list[Any] = []
     with contextlib.suppress(Exception):  # then the graph itself says what is wrong
         for use in uses:
-            if use in USES and use not in _made:
-                _made.add(use)
-                of, _, method = use.partition(".")
-                with compiling_quickly():
-                    node = defined if of == "all" else defined.Filter(_CUT)
-                    result = _varied(node) if use == VARIATIONS_FOR else {**_TRANSFORMATIONS, **_ACTIONS}[method](node)
-                results += [] if method in _TRANSFORMATIONS else [result]
-                yield
-        if runs:
-            head = ROOT.RDF.AsRNode(frame)
-            with compiling_quickly():  # of this process's ways into it
-                ROOT.RDF.SaveGraph(ROOT.RDF.AsRNode(ROOT.RDataFrame(1)))
+            if use not in USES or use in _made:
+                continue
+            _made.add(use)
+            frame = ROOT.RDataFrame(1) if frame is None else frame
+            with compiling_quickly():
+                results += _booked(frame.Define(_X, "1.0"), use)
             yield
-            ROOT.Internal.RDF.TriggerRun(head)
-            yield
-        for result in results if runs else []:
+        if frame is None or not runs:
+            return
+        with compiling_quickly():  # its own first use: what is booked is compiled with the next
+            ROOT.RDF.SaveGraph(ROOT.RDF.AsRNode(ROOT.RDataFrame(1)))
+        yield
+        ROOT.Internal.RDF.TriggerRun(ROOT.RDF.AsRNode(frame))
+        yield
+        for result in results:
             with compiling_quickly():
                 mergeable = ROOT.Detail.RDF.GetMergeableValue(result)
                 ROOT.Detail.RDF.MergeValues(mergeable, pickle.loads(pickle.dumps(mergeable)))
             yield
+
+
+def _booked(node: Any, use: str) -> list[Any]:
+    """Make one of ``USES`` of what ``node`` gives; the results that it has."""
+    if use == VARIATIONS_FOR:
+        return [_varied(node)]
+    of, _, method = use.partition(".")
+    node = node if of == "all" else node.Filter(_CUT)
+    if method in _TRANSFORMATIONS:
+        _TRANSFORMATIONS[method](node)
+        return []
+    return [_ACTIONS[method](node)]
 
 
 def _varied(node: Any) -> Any:

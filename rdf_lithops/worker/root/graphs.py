@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -123,14 +123,14 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
 
     node = ROOT.RDF.AsRNode(start)
     if _compiles_only:
-        deque(foreseen(first_uses(graph), runs=False), 0)
+        _use_first(graph)
         with _noted(), _compiled():
             _booked(graph, start, range_id)
             ROOT.RDF.SaveGraph(node)
         raise _Compiled
     if exec_id not in _ACTIONS_REGISTER or exec_id.rdf_uuid == "RNTuple":
         with current.watch.part("compile_s"):
-            deque(foreseen(first_uses(graph), runs=False), 0)
+            _use_first(graph)
         with _noted(), _compiled():
             with current.watch.part("graph_s"):
                 _ACTIONS_REGISTER[exec_id] = _booked(graph, start, range_id)
@@ -145,6 +145,11 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
     with current.watch.part("loop_s"):
         ROOT.Internal.RDF.TriggerRun(node)
     return list(_ACTIONS_REGISTER[exec_id])
+
+
+def _use_first(graph: dict[int, Any]) -> None:
+    for _ in foreseen(first_uses(graph), runs=False):
+        pass
 
 
 def _booked(graph: dict[int, Any], start: Any, range_id: int) -> list[Any]:

@@ -96,7 +96,7 @@ class Parent:
             yield self._hints.popleft()
 
     def serve(self, foreseen: Callable[[Iterable[str]], Generator[None]]) -> None:
-        """Serve until idle for too long or until the last holder is gone; do what is ``foreseen`` before a slot is."""
+        """Serve until idle for too long or until the last holder is gone; without a slot, do what is ``foreseen``."""
         while not self._finished():
             while self.waiting:
                 self._lease(self.waiting.popleft())
