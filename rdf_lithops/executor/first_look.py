@@ -27,6 +27,8 @@ USED_AGAIN_S = 3600.0  # after which a record is written again: it tells how lon
 
 def begin(session: Session, looks: bool) -> None:
     """Begin with both, once, where the storage is far; with the looking if it ``looks``."""
+    if session.recorded is not None:  # and an earlier submission may have the lock for as long as it is stuck
+        return
     with session.lock:
         if session.storage.backend == NEAR or session.recorded is not None:
             return
