@@ -269,6 +269,7 @@ def test_a_part_that_comes_too_late_replaces_nothing(fexec: Any, tmp_path: Path)
     ("name", "kills"),
     [("folder", 8), *(pytest.param(name, 8, marks=pytest.mark.slow) for name in ("s3", "xrootd", "webdav"))],
 )
+@pytest.mark.timeout(600)
 def test_killed_at_each_step(name: str, kills: int, tmp_path: Path) -> None:
     """Whenever a driver that overwrites is killed, the old dataset is there or the new; the next run leaves nothing else."""
     tmp_path.chmod(0o755)  # servers have users of their own
