@@ -218,7 +218,7 @@ class _Run:
         if self.live:
             self._back_up()
             self.watch.check_deadline(self.books)
-            time.sleep(min(attempt.submission.poll_s for attempt in self.live))
+            time.sleep(self.watch.until_deadline_s(min(attempt.submission.poll_s for attempt in self.live)))
 
     def _has_idle_calls(self) -> bool:
         """Whether calls are owed that nobody works at, while nothing runs but what another driver has begun."""

@@ -14,6 +14,7 @@ the run as a whole                                      options.deadline_s
 from __future__ import annotations
 
 import bisect
+import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -214,6 +215,11 @@ class Watch:
             interrupts.check()
             self.check_deadline(books)
             time.sleep(min(left_s, 0.1))
+
+    def until_deadline_s(self, pause_s: float) -> float:
+        """So many seconds, or what is left: calls that end at the deadline, too, are not heard of before it is noticed."""
+        left_s = math.inf if self.options.deadline_s is None else self.began_s + self.options.deadline_s - time.monotonic()
+        return max(0.0, min(pause_s, left_s))
 
     def check_deadline(self, books: Books) -> None:
         """Raise once the run has taken longer than it may."""

@@ -68,3 +68,16 @@ def test_a_reducer_that_gives_nothing(monkeypatch: pytest.MonkeyPatch, life: Lif
     error, _ = told(monkeypatch, inline.text_plan(4, beat_s=1.0), {(-1, 1): life}, options)
     assert isinstance(error, RunError)
     assert why in str(error)
+
+
+def test_the_deadline_is_noticed_before_what_ends_at_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Calls have the deadline for their limit, too: the driver ends them, and does not tell that the platform has."""
+    monkeypatch.setattr(copies._Scripted, "poll_s", 0.5)
+    ended = Life(ends_s=20.3, end=CallEnd(None, "Function exceeded maximum time of 20.1 seconds"))
+    script = dict.fromkeys([(0, 1), (1, 1)], ended)
+    error, run = told(monkeypatch, inline.text_plan(2, beat_s=1.0), script, Options(deadline_s=20.1))
+    assert isinstance(error, RunError)
+    assert "no result after the deadline of 20.1 s" in str(error)
+    assert ([[0, 1]], [1], "") == (run.attempts, run.cancelled, caplog.text)
