@@ -154,7 +154,7 @@ class Parent:
             self.hold(connection)
         elif message["op"] == "hint":
             connection.close()
-            self._hints.append(str(message["hint"]))
+            self._hints += [] if self.slots else [str(message["hint"])]
         elif message["op"] == "watch":
             self.watchers.append(connection)
             if self.warm_as is not None:
