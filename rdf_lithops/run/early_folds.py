@@ -18,7 +18,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +48,7 @@ DELETERS = 4
 EVERY_S = 0.5  # jobs are begun, each with all groups that are ready
 LAST_SHARE = 0.02  # of the calls end while a job would begin
 START_S = 0.05  # so long the driver waits for a submission before it goes on
+AWAIT_S = 5.0  # and so long for folds that run when the last call has ended: one of them may have been killed
 JOBS_IN_A_QUEUE = 3  # at most, with about as many groups each
 
 
@@ -79,6 +80,7 @@ class EarlyFolds:
         self._begun: dict[int, list[bytes]] = {}  # by group: what it folds
         self._jobs: list[_Job] = []
         self._next_s = 0.0
+        self._await_until_s: float | None = None
         self._is_rest_given = False
         self._starter = ThreadPoolExecutor(1)
         self._starting: tuple[Future[Submission], list[int]] | None = None
@@ -167,9 +169,7 @@ class EarlyFolds:
 
     def _is_about_to_end(self) -> bool:
         """Whether the last calls may have ended before a job begins, and the reducer may fold what is left then."""
-        groups = enumerate(itertools.pairwise(self._edges))
-        left = sum(end - start for number, (start, end) in groups if number not in self._begun)
-        return self._whole > (1 - LAST_SHARE) * len(self._calls) and self._is_little(left, len(self._begun))
+        return self._whole > (1 - LAST_SHARE) * len(self._calls) and self._are_enough(self._begun)
 
     def _is_little(self, partials: int, sums: int) -> bool:
         """Whether a reducer may fold so many partials, of groups that have not been folded, and sums of the others."""
@@ -219,6 +219,23 @@ class EarlyFolds:
             return None
         self._is_rest_given = True
         return [*sums.values(), *(bundle(group, Facts()) for group in left.values())]
+
+    def is_awaited(self, books: Books) -> bool:  # decision 399
+        """Whether folds that run still, now that all partials are there, will leave so little that no round is needed."""
+        if not self._is_on or not self._edges or books.owed:
+            return False
+        self._note(books)
+        self._collect()
+        now_s = time.monotonic()
+        self._await_until_s = self._await_until_s or now_s + AWAIT_S
+        over = [job.groups[local] for job in self._jobs for local in job.ends]
+        is_some_running = len(over) < len(self._begun) and now_s < self._await_until_s
+        return is_some_running and not self._are_enough(over) and self._are_enough(self._begun)
+
+    def _are_enough(self, folded: Collection[int]) -> bool:
+        """Whether a reducer may fold what is left beside the sums of these groups."""
+        left = len(self._calls) - sum(self._edges[number + 1] - self._edges[number] for number in folded)
+        return self._is_little(left, len(folded))
 
     def _group(self, number: int) -> list[bytes]:
         """The partials of a group, in order."""

@@ -302,12 +302,13 @@ class _Run:
                 self._close(attempt, None)
             return
         if attempt.has_delivered and not attempt.is_asked:
-            if self.may_wait and self._lacks_others(attempt):
+            early = self.early if attempt.submission.holds_reducer and not attempt.given else None
+            if (self.may_wait and self._lacks_others(attempt)) or (early is not None and early.is_awaited(self.books)):
                 return
             attempt.is_asked = True
             given: tuple[dict[int, tuple[bytes, ...]], list[bytes]] = {}, []
             if attempt.submission.holds_reducer:
-                rest = self.early.rest(self.books) if self.early is not None and not attempt.given else None
+                rest = early.rest(self.books) if early is not None else None
                 if rest is None and self._hand_on(attempt):
                     return
                 given = self._for_the_reducer(attempt, rest), self._more(attempt) if rest is None else rest

@@ -251,6 +251,16 @@ def test_the_reducer_folds_what_did_not_come(monkeypatch: pytest.MonkeyPatch, li
     assert [list(range(CALLS)), [12, 13, 14]] == told.attempts
 
 
+@pytest.mark.parametrize(("ends_s", "rounds"), [(5.0, 0), (60.0, 1)], ids=["in a moment", "later"])
+def test_folds_that_run_are_awaited(monkeypatch: pytest.MonkeyPatch, ends_s: float, rounds: int) -> None:
+    """Where a reducer could end the tree if early folds had ended, those that run when the last call ends are waited for
+    and no round begins; for a few seconds, after which a round takes them over."""
+    folds = {group: Life(ends_s=ends_s) for group in (12, 13, 14)}
+    outcome, told = run(monkeypatch, [1.0] * 11 + [5.0], folds, most=AT_ONCE)
+    assert FLAT == bytes(outcome.envelope.body)
+    assert [[12, 13, 14], *[[15]] * rounds] == told.attempts[1:]
+
+
 def test_a_reducer_that_dies_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it was given is folded by the next attempt, with the same tree."""
 
