@@ -49,11 +49,11 @@ class FoldLimits:
         in_turn = math.ceil(count / AT_A_TIME) * math.ceil(partials / count) + count
         return (partials - in_turn) * one_s > self.round_s
 
-    def allow_at_once(self, partials: int, all_bytes: float, results: int) -> bool:
+    def allow_at_once(self, partials: int, all_bytes: float, results: int, within_s: float = math.inf) -> bool:
         """Return whether one call may fold so many small partials of several groups, each of so many results, sooner than a
-        round of calls would end."""
+        round of calls would end, and within so many seconds."""
         all_s = partials * (SMALL_S + RESULT_S * results)
-        return partials <= self.partials and all_bytes <= self.bytes and all_s <= self.round_s
+        return partials <= self.partials and all_bytes <= self.bytes and all_s <= min(self.round_s, within_s)
 
     def groups(self, partials: int, partial_bytes: float) -> int:
         """Return into how many groups to put partials, so that groups, and what comes of them, are alike and within the

@@ -6,6 +6,7 @@ books         what is known of each call: its partial, or what trouble it had, a
 watch         which calls have ended, which live, which never will
 fold_rounds   the rounds in which many or large partials are folded
 early_folds   groups of the first round that are folded while the last calls run
+joint         a round of the fold of which some calls were begun early, as one submission
 outcomes      what a run has come to, and the error that a result carries
 account       what a run has set aside of its budget
 events        what happens in a run, as values for whoever shows or counts

@@ -16,9 +16,10 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,12 +33,13 @@ from ..travels.envelope import EnvelopeError, unpack
 from ..travels.facts import Facts
 from ..worker.fold_task import ReduceTask
 from . import interrupts
-from .attempts import Submission, WithoutReducer
+from .attempts import Submission
 from .books import Books, CallEnd
 from .events import CallEnded, Event, FoldRoundEnded
 from .fold_rounds import group_edges, round_of
+from .joint import Joint
 
-__all__ = ["FEWEST_CALLS", "EarlyFolds", "Joint"]
+__all__ = ["FEWEST_CALLS", "EarlyFolds"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ EVERY_S = 0.5  # jobs are begun, each with all groups that are ready
 LAST_SHARE = 0.02  # of the calls end while a job would begin
 START_S = 0.05  # so long the driver waits for a submission before it goes on
 AWAIT_S = 5.0  # and so long for folds that run when the last call has ended: one of them may have been killed
+JOB_S = 1.0  # what the reducer folds sooner is not begun for its own sake
 JOBS_IN_A_QUEUE = 3  # at most, with about as many groups each
 
 
@@ -169,13 +172,13 @@ class EarlyFolds:
 
     def _is_about_to_end(self) -> bool:
         """Whether the last calls may have ended before a job begins, and the reducer may fold what is left then."""
-        return self._whole > (1 - LAST_SHARE) * len(self._calls) and self._are_enough(self._begun)
+        return self._whole > (1 - LAST_SHARE) * len(self._calls) and self._is_enough(self._begun)
 
-    def _is_little(self, partials: int, sums: int) -> bool:
+    def _is_little(self, partials: int, sums: int, within_s: float = math.inf) -> bool:
         """Whether a reducer may fold so many partials, of groups that have not been folded, and sums of the others."""
         task, mean = self._plan.reduce_task, self._bytes / self._whole
         assert isinstance(task, ReduceTask)
-        return task.limits.allow_at_once(partials + sums, mean * (partials + sums), self._results)
+        return task.limits.allow_at_once(partials + sums, mean * (partials + sums), self._results, within_s)
 
     def _is_worth_a_job(self, ready: int) -> bool:  # decision 387
         """Whether so many groups may stand in a queue on their own."""
@@ -221,21 +224,25 @@ class EarlyFolds:
         return [*sums.values(), *(bundle(group, Facts()) for group in left.values())]
 
     def is_awaited(self, books: Books) -> bool:  # decision 399
-        """Whether folds that run still, now that all partials are there, will leave so little that no round is needed."""
-        if not self._is_on or not self._edges or books.owed:
+        """Whether folds that run still, now that all partials are there, will leave so little that no round is needed. What
+        would take the reducer longer than a job is begun beside them."""
+        if not self._is_on or not self._begun or books.owed:
             return False
         self._note(books)
         self._collect()
         now_s = time.monotonic()
         self._await_until_s = self._await_until_s or now_s + AWAIT_S
         over = [job.groups[local] for job in self._jobs for local in job.ends]
-        is_some_running = len(over) < len(self._begun) and now_s < self._await_until_s
-        return is_some_running and not self._are_enough(over) and self._are_enough(self._begun)
+        if self._is_enough(over) or now_s > self._await_until_s or self._edges_if(1.0) != self._edges:
+            return False
+        if not self._is_enough(self._begun):
+            self._begin()
+        return len(over) < len(self._begun) and (self._starting is not None or self._is_enough(self._begun))
 
-    def _are_enough(self, folded: Collection[int]) -> bool:
-        """Whether a reducer may fold what is left beside the sums of these groups."""
+    def _is_enough(self, folded: Collection[int]) -> bool:
+        """Whether a reducer folds what is left beside the sums of these groups sooner than a job would."""
         left = len(self._calls) - sum(self._edges[number + 1] - self._edges[number] for number in folded)
-        return self._is_little(left, len(folded))
+        return self._is_little(left, len(folded), JOB_S)
 
     def _group(self, number: int) -> list[bytes]:
         """The partials of a group, in order."""
@@ -332,67 +339,3 @@ def _sum_of(end: CallEnd, partials: list[bytes]) -> bytes | None:
     wanted = {range_id for packed in partials for range_id in unpack(packed).range_ids}
     is_sum = envelope.error is None and not envelope.inner and set(envelope.range_ids) == wanted
     return end.data if is_sum else None
-
-
-class Joint(WithoutReducer):
-    """Several submissions as one, without a reducer (see ``attempts.Submission``): of each those positions that are wanted,
-    with the positions that they have here, and ends that are known already, to which those that come are added."""
-
-    def __init__(self, asked: Sequence[tuple[Submission, Mapping[int, int], dict[int, CallEnd]]]) -> None:
-        self._asked = [(submission, positions) for submission, positions, _ in asked]
-        self._ends = {id(submission): ends for submission, _, ends in asked}
-        found = [(positions.get(local), end) for _, positions, ends in asked for local, end in ends.items()]
-        self._known = {here: end for here, end in found if here is not None}
-        self._open = {here for _, positions in self._asked for here in positions.values()} - self._known.keys()
-
-    def _live(self) -> list[tuple[Submission, Mapping[int, int]]]:
-        """Those of which something has not ended."""
-        return [(submission, positions) for submission, positions in self._asked if self._open & set(positions.values())]
-
-    @property
-    def poll_s(self) -> float:
-        return min((submission.poll_s for submission, _ in self._live()), default=0.01)
-
-    @property
-    def is_deaf(self) -> bool:
-        return any(submission.is_deaf for submission, _ in self._live())
-
-    def map_ends(self) -> dict[int, CallEnd]:
-        found, self._known = self._known, {}
-        for submission, positions in self._live():
-            ends = submission.map_ends()
-            self._ends[id(submission)].update(ends)
-            found |= {positions[local]: end for local, end in ends.items() if local in positions}
-        self._open -= found.keys()
-        return found
-
-    def _those(self, ask: Callable[[Submission], Iterable[int]]) -> set[int]:
-        asked = [(positions, local) for submission, positions in self._live() for local in ask(submission)]
-        return {positions[local] for positions, local in asked if local in positions} & self._open
-
-    def begun(self) -> set[int]:
-        return self._those(lambda submission: submission.begun())
-
-    def beats(self) -> dict[int, dict[str, Any]]:
-        told: dict[int, dict[str, Any]] = {}
-        for submission, positions in self._live():
-            told |= {positions[local]: beat for local, beat in submission.beats().items() if local in positions}
-        return told
-
-    def given_up(self, positions: Iterable[int]) -> None:
-        gone = set(positions)
-        for submission, own in self._asked:
-            submission.given_up([local for local, here in own.items() if here in gone])
-        self._open -= gone
-
-    def lost(self) -> set[int]:
-        return self._those(lambda submission: submission.lost())
-
-    def queued(self) -> set[int]:
-        return self._those(lambda submission: submission.queued())
-
-    def cancel(self, error: BaseException) -> None:
-        """Who began them ends them."""
-
-    def forget(self) -> None:
-        """And deletes what they wrote."""

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from waiting import until
 
 from rdf_lithops.errors import RunError
-from rdf_lithops.fold.order import FoldLimits, fold_order
+from rdf_lithops.fold.order import SMALL_S, FoldLimits, fold_order
 from rdf_lithops.fold.shelf import Shelf, unbundle
 from rdf_lithops.options import Options
 from rdf_lithops.planning.cost import Offer, Speeds
@@ -259,6 +259,16 @@ def test_folds_that_run_are_awaited(monkeypatch: pytest.MonkeyPatch, ends_s: flo
     outcome, told = run(monkeypatch, [1.0] * 11 + [5.0], folds, most=AT_ONCE)
     assert FLAT == bytes(outcome.envelope.body)
     assert [[12, 13, 14], *[[15]] * rounds] == told.attempts[1:]
+
+
+def test_what_takes_the_reducer_long_is_begun_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it would fold more slowly than a job begins when the last call has ended, without a round."""
+    monkeypatch.setattr(early_folds, "JOB_S", 5.5 * SMALL_S)
+    outcome, told = run(monkeypatch, [1.0] * 11 + [30.0], {}, most=AT_ONCE)
+    assert FLAT == bytes(outcome.envelope.body)
+    assert [list(range(CALLS)), [12, 13, 14], [15]] == told.attempts
+    (folds,) = (event for event in told.events if isinstance(event, FoldRoundEnded))
+    assert (0, 4) == (folds.number, folds.calls)
 
 
 def test_a_reducer_that_dies_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
