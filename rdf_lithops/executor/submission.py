@@ -275,6 +275,7 @@ class LithopsSubmission:
         fetched = [future for position, future in enumerate(self.maps) if position not in partials]
         given = [*itertools.chain.from_iterable(partials.values()), *more]
         named = self.maps[0].executor_id, self.maps[0].job_id
+        self._changed_s = time.monotonic()
         self._gate.open([*fetched, *(Arrived(*named, f"given-{n}", each) for n, each in enumerate(given))])
 
     def reduce_end(self) -> CallEnd | None:

@@ -239,6 +239,12 @@ class EarlyFolds:
             self._begin()
         return len(over) < len(self._begun) and (self._starting is not None or self._is_enough(self._begun))
 
+    @property
+    def awaited(self) -> list[Submission]:
+        """Those of the folds for which the reducer waits."""
+        is_waiting = self._await_until_s is not None and not self._is_rest_given
+        return [job.submission for job in self._jobs if is_waiting and len(job.ends) < len(job.groups)]
+
     def _is_enough(self, folded: Collection[int]) -> bool:
         """Whether a reducer folds what is left beside the sums of these groups sooner than a job would."""
         left = len(self._calls) - sum(self._edges[number + 1] - self._edges[number] for number in folded)

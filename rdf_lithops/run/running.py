@@ -217,8 +217,8 @@ class _Run:
                 self.early.look(self.books)
         if self.live:
             self._back_up()
-            self.watch.check_deadline(self.books)
-            time.sleep(self.watch.until_deadline_s(min(attempt.submission.poll_s for attempt in self.live)))
+            asked = (*(attempt.submission for attempt in self.live), *(self.early.awaited if self.early is not None else ()))
+            self.watch.rest(min(submission.poll_s for submission in asked), self.books)
 
     def _has_idle_calls(self) -> bool:
         """Whether calls are owed that nobody works at, while nothing runs but what another driver has begun."""

@@ -216,10 +216,11 @@ class Watch:
             self.check_deadline(books)
             time.sleep(min(left_s, 0.1))
 
-    def until_deadline_s(self, pause_s: float) -> float:
-        """So many seconds, or what is left: calls that end at the deadline, too, are not heard of before it is noticed."""
+    def rest(self, pause_s: float, books: Books) -> None:
+        """Sleep so long, or until the deadline: calls that end then, too, are not heard of before it is noticed."""
+        self.check_deadline(books)
         left_s = math.inf if self.options.deadline_s is None else self.began_s + self.options.deadline_s - time.monotonic()
-        return max(0.0, min(pause_s, left_s))
+        time.sleep(max(0.0, min(pause_s, left_s)))
 
     def check_deadline(self, books: Books) -> None:
         """Raise once the run has taken longer than it may."""

@@ -261,6 +261,21 @@ def test_folds_that_run_are_awaited(monkeypatch: pytest.MonkeyPatch, ends_s: flo
     assert [[12, 13, 14], *[[15]] * rounds] == told.attempts[1:]
 
 
+def test_they_are_looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While folds are waited for it is their submission that says when to look, and not the calls', which have all ended."""
+
+    class Ended(Held):
+        @property
+        def poll_s(self) -> float:  # type: ignore[override]
+            has_nothing_to_tell = self.number == 1 and len(self.told) == CALLS and self.complete_s is None
+            return 10.0 if has_nothing_to_tell else copies.TICK_S
+
+    monkeypatch.setattr(Submitted, "kind", Ended)
+    _, told = run(monkeypatch, [1.0] * 11 + [4.0], {group: Life(ends_s=5.0) for group in (12, 13, 14)}, most=AT_ONCE)
+    assert [[12, 13, 14]] == told.attempts[1:]
+    assert told.clock.now_s < copies.BEGAN_S + 10.0
+
+
 def test_what_takes_the_reducer_long_is_begun_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it would fold more slowly than a job begins when the last call has ended, without a round."""
     monkeypatch.setattr(early_folds, "JOB_S", 5.5 * SMALL_S)
