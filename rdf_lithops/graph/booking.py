@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import PlanError
 
-__all__ = ["check", "check_varied", "listed", "with_expressions"]
+__all__ = ["check", "check_varied", "listed", "names_given", "with_expressions"]
 
 _CALLABLE_AT = {"Filter": 0, "Define": 1, "Redefine": 1}
 _NAME = re.compile(r"([\w:]+)\(")
@@ -18,6 +18,13 @@ def listed(argument: Any) -> Any:
     """Return an argument of a booking as a list where it is an iterator, a dictionary or a view of one: it travels, and may
     be looked at more than once."""
     return list(argument) if isinstance(argument, (Iterator, Mapping, KeysView, ValuesView)) else argument
+
+
+def names_given(operation: Any, keyword: str, position: int) -> list[str]:
+    """The names that ``operation`` (a DistRDF operation) was given by ``keyword`` or at ``position``, in whatever
+    collection, arrays of NumPy included; none where it was given none."""
+    found = operation.kwargs.get(keyword, operation.args[position] if len(operation.args) > position else None)
+    return [] if found is None else list(map(str, found))
 
 
 def with_expressions(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -307,6 +307,7 @@ def taking_columns(frame: Any, file: str) -> dict[str, Callable[[Any], Any]]:
     """What takes a collection of names, as functions of it; a Snapshot writes ``file``."""
     return {
         "snapshot": lambda columns: sorted(map(str, frame.Snapshot("t", file, columns).GetColumnNames())),
+        "columns": lambda columns: {name: list(array) for name, array in frame.AsNumpy(columns=columns).items()},
         "arrays": lambda columns: {name: list(array) for name, array in frame.AsNumpy(columns).items()},
         "exclude": lambda columns: {name: list(array) for name, array in frame.AsNumpy(exclude=columns).items()},
         "nd": lambda columns: frame.HistoND(("h", "", 2, [2, 2], [0.0] * 2, [9.0] * 2), columns).GetEntries(),
@@ -317,7 +318,7 @@ def taking_columns(frame: Any, file: str) -> dict[str, Callable[[Any], Any]]:
 @pytest.mark.parametrize(
     ("wanted", "takers"),
     [
-        pytest.param(["map"], ["exclude"], id="map, exclude"),
+        pytest.param(["map", "array"], ["exclude"], id="map or array, exclude"),
         pytest.param(["map", "keys", "generator"], None, marks=pytest.mark.slow, id="iterators"),
         pytest.param(["list", "tuple", "set", "dict", "array", "vector"], None, marks=pytest.mark.slow, id="collections"),
     ],
