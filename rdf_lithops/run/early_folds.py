@@ -229,6 +229,8 @@ class EarlyFolds:
         if not self._is_on or not self._begun or books.owed:
             return False
         self._note(books)
+        if self._here_bytes > HANDED_BYTES * self._whole:  # their sums would not be given to it
+            return False
         self._collect()
         now_s = time.monotonic()
         self._await_until_s = self._await_until_s or now_s + AWAIT_S

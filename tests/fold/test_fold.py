@@ -23,6 +23,7 @@ from rdf_lithops.fold.shelf import Shelf, Shelved, bundle, shelf_of, size_of, un
 from rdf_lithops.planning.outlook import fold_shape
 from rdf_lithops.processes import warm, wire
 from rdf_lithops.processes.beats import Pulse
+from rdf_lithops.run import early_folds
 from rdf_lithops.run.events import Event, FoldRoundEnded, ReduceEnded
 from rdf_lithops.run.fold_rounds import next_round
 from rdf_lithops.travels.envelope import Envelope, EnvelopeError, pack, unpack
@@ -78,6 +79,12 @@ def test_the_reducer_asks_for_a_tree(fexec: Any) -> None:
         booked = [frame.Histo1D((f"h{i}", "", 4, 0.0, 400.0), "rdfentry_") for i in range(histograms)]
         assert 400 == booked[-1].GetEntries()
         assert rounds == sum(isinstance(event, FoldRoundEnded) for event in events)
+
+
+@pytest.fixture
+def no_early_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree is folded in rounds, whenever its calls end."""
+    monkeypatch.setattr(early_folds, "SEEN_SHARE", 2.0)
 
 
 class Folder:
@@ -203,6 +210,7 @@ def test_nothing_is_left_on_the_shelf(fexec: Any) -> None:
     assert before == fexec.storage.list_keys(fexec.storage.bucket, f"{RUNS_PREFIX}/")
 
 
+@pytest.mark.usefixtures("no_early_folds")
 def test_a_large_result_comes_past_lithops(fexec: Any) -> None:
     """A sum of more than 64 MiB is put beside its partials and taken from there, bin for bin; nothing stays."""
     before = fexec.storage.list_keys(fexec.storage.bucket, f"{RUNS_PREFIX}/")  # of drivers that other tests have killed
@@ -279,6 +287,7 @@ def of_another_root(packed: bytes) -> bytes:
     return pack(Envelope(envelope.range_ids, envelope.entries, "5.34", envelope.body))
 
 
+@pytest.mark.usefixtures("no_early_folds")
 def test_the_rounds_of_a_tree_are_told(fexec: Any) -> None:
     """The events of a tree are its rounds; those of its calls, and of its reducer, are inside them, not among those of the
     ranges."""

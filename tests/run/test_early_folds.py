@@ -261,6 +261,14 @@ def test_folds_that_run_are_awaited(monkeypatch: pytest.MonkeyPatch, ends_s: flo
     assert [[12, 13, 14], *[[15]] * rounds] == told.attempts[1:]
 
 
+def test_large_sums_are_left_to_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums that do not go by way of the driver are not waited for: a round takes the folds over at once."""
+    monkeypatch.setattr(early_folds, "HANDED_BYTES", 0)
+    outcome, told = run(monkeypatch, [1.0] * 11 + [5.0], {group: Life(ends_s=5.0) for group in (12, 13, 14)}, most=AT_ONCE)
+    assert FLAT == bytes(outcome.envelope.body)
+    assert [[12, 13, 14], [15]] == told.attempts[1:3]
+
+
 def test_they_are_looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """While folds are waited for it is their submission that says when to look, and not the calls', which have all ended."""
 
