@@ -263,10 +263,19 @@ def test_folds_that_run_are_awaited(monkeypatch: pytest.MonkeyPatch, ends_s: flo
 
 def test_large_sums_are_left_to_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums that do not go by way of the driver are not waited for: a round takes the folds over at once."""
+    begun: dict[int, float] = {}  # when each submission was
+
+    class Noted(Held):
+        def __init__(self, part: Plan, run: Told, number: int) -> None:
+            super().__init__(part, run, number)
+            begun[number] = self.began_s
+
     monkeypatch.setattr(early_folds, "HANDED_BYTES", 0)
-    outcome, told = run(monkeypatch, [1.0] * 11 + [5.0], {group: Life(ends_s=5.0) for group in (12, 13, 14)}, most=AT_ONCE)
+    monkeypatch.setattr(Submitted, "kind", Noted)
+    outcome, told = run(monkeypatch, [1.0] * 11 + [5.0], {group: Life(ends_s=20.0) for group in (12, 13, 14)}, most=AT_ONCE)
     assert FLAT == bytes(outcome.envelope.body)
     assert [[12, 13, 14], [15]] == told.attempts[1:3]
+    assert begun[3] < copies.BEGAN_S + 6.0
 
 
 def test_they_are_looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
