@@ -84,6 +84,7 @@ class EarlyFolds:
         self._jobs: list[_Job] = []
         self._next_s = 0.0
         self._await_until_s: float | None = None
+        self._is_waiting = False
         self._is_rest_given = False
         self._starter = ThreadPoolExecutor(1)
         self._starting: tuple[Future[Submission], list[int]] | None = None
@@ -206,12 +207,7 @@ class EarlyFolds:
     def rest(self, books: Books) -> list[bytes] | None:  # decision 399
         """What a reducer needs to end the fold without a round, once all partials are there: of each group the sum, or its
         partials in a bundle. None where it is too much, or no tree, or another one."""
-        if not self._is_on or not self._edges or books.owed:
-            return None
-        self._note(books)
-        if self._whole < len(self._calls) or self._edges_if(1.0) != self._edges:
-            return None
-        if any(len(given) != 1 for given in self._partials.values()):  # of calls that came in parts
+        if not self._are_all_there(books):
             return None
         self._collect()
         sums = self._sums()
@@ -226,16 +222,17 @@ class EarlyFolds:
     def is_awaited(self, books: Books) -> bool:  # decision 399
         """Whether folds that run still, now that all partials are there, will leave so little that no round is needed. What
         would take the reducer longer than a job is begun beside them."""
-        if not self._is_on or not self._begun or books.owed:
-            return False
-        self._note(books)
-        if self._here_bytes > HANDED_BYTES * self._whole:  # their sums would not be given to it
-            return False
+        # nor where their sums would be too large to be given to it
+        may = self._begun and self._are_all_there(books) and self._here_bytes <= HANDED_BYTES * self._whole
+        self._is_waiting = bool(may) and self._is_worth_waiting()
+        return self._is_waiting
+
+    def _is_worth_waiting(self) -> bool:
         self._collect()
         now_s = time.monotonic()
         self._await_until_s = self._await_until_s or now_s + AWAIT_S
         over = [job.groups[local] for job in self._jobs for local in job.ends]
-        if self._is_enough(over) or now_s > self._await_until_s or self._edges_if(1.0) != self._edges:
+        if self._is_enough(over) or now_s > self._await_until_s:
             return False
         if not self._is_enough(self._begun):
             self._begin()
@@ -244,8 +241,15 @@ class EarlyFolds:
     @property
     def awaited(self) -> list[Submission]:
         """Those of the folds for which the reducer waits."""
-        is_waiting = self._await_until_s is not None and not self._is_rest_given
-        return [job.submission for job in self._jobs if is_waiting and len(job.ends) < len(job.groups)]
+        return [job.submission for job in self._jobs if self._is_waiting and len(job.ends) < len(job.groups)]
+
+    def _are_all_there(self, books: Books) -> bool:
+        """Whether each call has given its partial, in one part, and they ask for the tree of which folds have begun."""
+        if not self._is_on or not self._edges or books.owed:
+            return False
+        self._note(books)
+        is_whole = self._whole == len(self._calls) and all(len(given) == 1 for given in self._partials.values())
+        return is_whole and self._edges_if(1.0) == self._edges
 
     def _is_enough(self, folded: Collection[int]) -> bool:
         """Whether a reducer folds what is left beside the sums of these groups sooner than a job would."""

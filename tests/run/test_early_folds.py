@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from waiting import until
 
 from rdf_lithops.errors import RunError
 from rdf_lithops.fold.order import SMALL_S, FoldLimits, fold_order
-from rdf_lithops.fold.shelf import Shelf, unbundle
+from rdf_lithops.fold.shelf import Shelf, bundle, unbundle
 from rdf_lithops.options import Options
 from rdf_lithops.planning.cost import Offer, Speeds
 from rdf_lithops.planning.limits import limits_of
@@ -30,6 +31,7 @@ from rdf_lithops.run import early_folds, fold_rounds, interrupts, outcomes, runn
 from rdf_lithops.run.books import CallEnd
 from rdf_lithops.run.events import CallEnded, Event, FoldRoundEnded, RunEnded
 from rdf_lithops.travels.envelope import Envelope, pack, unpack
+from rdf_lithops.travels.facts import Facts
 from rdf_lithops.worker.fold_task import FoldTask, ReduceTask
 
 CALLS = 12
@@ -47,7 +49,7 @@ def text_sum(packed: Sequence[bytes], groups: Sequence[tuple[int, ...]]) -> byte
     def said(branch: Any) -> str:
         return bytes(envelopes[branch].body).decode() if isinstance(branch, int) else f"({' '.join(map(said, branch))})"
 
-    range_ids = tuple(sorted(range_id for each in envelopes for range_id in each.range_ids))
+    range_ids = tuple(sorted({range_id for each in envelopes for range_id in each.range_ids}))
     return pack(Envelope(range_ids, sum(each.entries or 0 for each in envelopes), "6", said(order).encode()))
 
 
@@ -261,8 +263,18 @@ def test_folds_that_run_are_awaited(monkeypatch: pytest.MonkeyPatch, ends_s: flo
     assert [[12, 13, 14], *[[15]] * rounds] == told.attempts[1:]
 
 
-def test_large_sums_are_left_to_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sums that do not go by way of the driver are not waited for: a round takes the folds over at once."""
+@pytest.mark.parametrize("why", ["large", "parts"])
+def test_sums_that_are_of_no_use_are_not_waited_for(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    """Those that do not go by way of the driver, and those of a tree in which a call came in parts: a round takes the folds
+    over at once."""
+    halves = [pack(Envelope((11,), count, "6", b"half", half=(half,))) for half, count in ((0, 1), (1, 0))]
+
+    class InParts(Fates):
+        def get(self, known: tuple[int, int], default: Any = None) -> Any:
+            life = super().get(known, default)
+            is_cut = why == "parts" and known[0] == 11
+            return dataclasses.replace(life, end=CallEnd(bundle(halves, Facts()))) if is_cut else life
+
     begun: dict[int, float] = {}  # when each submission was
 
     class Noted(Held):
@@ -270,10 +282,12 @@ def test_large_sums_are_left_to_a_round(monkeypatch: pytest.MonkeyPatch) -> None
             super().__init__(part, run, number)
             begun[number] = self.began_s
 
-    monkeypatch.setattr(early_folds, "HANDED_BYTES", 0)
+    if why == "large":
+        monkeypatch.setattr(early_folds, "HANDED_BYTES", 0)
     monkeypatch.setattr(Submitted, "kind", Noted)
+    monkeypatch.setattr(sys.modules[__name__], "Fates", InParts)
     outcome, told = run(monkeypatch, [1.0] * 11 + [5.0], {group: Life(ends_s=20.0) for group in (12, 13, 14)}, most=AT_ONCE)
-    assert FLAT == bytes(outcome.envelope.body)
+    assert CALLS == outcome.envelope.entries
     assert [[12, 13, 14], [15]] == told.attempts[1:3]
     assert begun[3] < copies.BEGAN_S + 6.0
 
