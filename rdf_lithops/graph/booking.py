@@ -8,23 +8,19 @@ from typing import Any
 
 from ..errors import PlanError
 
-__all__ = ["check", "check_varied", "listed", "names_given", "with_expressions"]
+__all__ = ["check", "check_varied", "listed", "with_expressions"]
 
 _CALLABLE_AT = {"Filter": 0, "Define": 1, "Redefine": 1}
+_TEXTS = ("U", "O")  # NumPy's kinds of arrays of them
 _NAME = re.compile(r"([\w:]+)\(")
 
 
 def listed(argument: Any) -> Any:
-    """Return an argument of a booking as a list where it is an iterator, a dictionary or a view of one: it travels, and may
-    be looked at more than once."""
+    """Return an argument of a booking as a list where it is an iterator, a dictionary, a view of one or an array of texts:
+    it travels, may be looked at more than once, and is true where it is not empty."""
+    if getattr(getattr(argument, "dtype", None), "kind", "") in _TEXTS:
+        return argument.tolist()
     return list(argument) if isinstance(argument, (Iterator, Mapping, KeysView, ValuesView)) else argument
-
-
-def names_given(operation: Any, keyword: str, position: int) -> list[str]:
-    """The names that ``operation`` (a DistRDF operation) was given by ``keyword`` or at ``position``, in whatever
-    collection, arrays of NumPy included; none where it was given none."""
-    found = operation.kwargs.get(keyword, operation.args[position] if len(operation.args) > position else None)
-    return [] if found is None else list(map(str, found))
 
 
 def with_expressions(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -64,3 +60,5 @@ def check(operation: Any) -> None:
     name, arguments, given = operation.name, operation.args, operation.kwargs
     if name == "Sum" and (len(arguments) > 1 or "initValue" in given):
         raise PlanError("Sum: expected a column, got an initial value too, which each range would add: add it to the result")
+    if name == "AsNumpy" and (texts := [each for each in (*arguments[:2], *given.values()) if isinstance(each, str)]):
+        raise PlanError(f"AsNumpy: expected a list of columns, got a text: [{texts[0]!r}]")

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import PlanError
-from .booking import names_given
 
 # isort: split
 import ROOT
@@ -43,8 +42,9 @@ def refuse(method: str, column: str, kind: str) -> None:  # decision 404
 
 def _columns(operation: Any, node: Any) -> Iterator[str]:
     """The columns that an AsNumpy is of, as far as they are there."""
-    excluded = names_given(operation, "exclude", 1)
-    for name in names_given(operation, "columns", 0) or map(str, node.GetColumnNames()):
+    given = operation.kwargs.get("columns") or (operation.args[0] if operation.args else ())
+    excluded = set(map(str, operation.kwargs.get("exclude") or (operation.args[1] if len(operation.args) > 1 else ()) or ()))
+    for name in map(str, given or node.GetColumnNames()):
         if name not in excluded and node.HasColumn(name):
             yield name
 

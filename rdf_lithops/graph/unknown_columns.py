@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import PlanError
-from .booking import names_given
 from .rewriting import COLUMNS_OF_ACTIONS
 
 __all__ = ["check"]
@@ -31,7 +30,7 @@ def _named(operation: Any) -> Iterator[str]:
         leading, _ = COLUMNS_OF_ACTIONS[operation.name]
         yield from (str(value) for value in args[leading:] if isinstance(value, str) and value)
     elif operation.name == "AsNumpy":
-        yield from names_given(operation, "columns", 0)
+        yield from map(str, operation.kwargs.get("columns") or (args[0] if args else ()) or ())
     elif operation.name == "Snapshot" and len(args) > 2 and not isinstance(args[2], str):
         yield from map(str, args[2])
 

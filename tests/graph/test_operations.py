@@ -307,12 +307,23 @@ def taking_columns(frame: Any, file: str) -> dict[str, Callable[[Any], Any]]:
     """What takes a collection of names, as functions of it; a Snapshot writes ``file``."""
     return {
         "snapshot": lambda columns: sorted(map(str, frame.Snapshot("t", file, columns).GetColumnNames())),
-        "columns": lambda columns: {name: list(array) for name, array in frame.AsNumpy(columns=columns).items()},
         "arrays": lambda columns: {name: list(array) for name, array in frame.AsNumpy(columns).items()},
         "exclude": lambda columns: {name: list(array) for name, array in frame.AsNumpy(exclude=columns).items()},
         "nd": lambda columns: frame.HistoND(("h", "", 2, [2, 2], [0.0] * 2, [9.0] * 2), columns).GetEntries(),
         "display": lambda columns: str(frame.Display(columns, 2).AsString()),
     }
+
+
+def test_arrays_of_names(fexec: Any) -> None:
+    """An array of NumPy is as good as a list of names, also where local RDataFrame stumbles over its truth value; a text in
+    place of a list is refused when it is booked."""
+    frame = ROOT.RDataFrame(4, executor=fexec, npartitions=2).Define("x", "1. * rdfentry_").Define("y", "2. * x")
+    for names in (["x", "y"], ["x"], []):
+        assert (names or ["x", "y"]) == sorted(frame.AsNumpy(columns=numpy.array(names, dtype=str)))
+    assert ["y"] == sorted(frame.AsNumpy(exclude=numpy.array(["x"], dtype=object)))
+    for given in ({"columns": "x"}, {"exclude": "x"}):
+        with pytest.raises(PlanError, match=r"AsNumpy: expected a list of columns, got a text: \['x'\]"):
+            frame.AsNumpy(**given)
 
 
 @pytest.mark.parametrize(
