@@ -40,6 +40,11 @@ ROOT.TH1.AddDirectory(False)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOCALHOST_CONFIG = REPOSITORY / "configs" / "localhost.yaml"
+WITHOUT_ROOT: dict[str, Any] = {  # of an executor whose calls need no ROOT: none starts beside it
+    "lithops": {"backend": "localhost", "storage": "localhost"},
+    "localhost": {"version": 1},
+    "rdf_lithops": {"warm": False},
+}
 CAPTURED: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}  # for subprocess.run
 
 

@@ -10,7 +10,6 @@ import pytest
 import ROOT
 from servers.s3 import S3
 from test_remote import Bucket, bucket, s3_here  # noqa: F401  # fixtures
-from test_warm import own_fexec  # noqa: F401  # a fixture
 
 import rdf_lithops
 from rdf_lithops.errors import DataAccessError
@@ -97,13 +96,13 @@ def test_a_file_that_changes_after_the_plan_is_named(fexec: Any, tmp_path: Path)
     assert "run the query again" in str(caught.value)
 
 
-def test_another_tree_of_a_file_is_another_graph(own_fexec: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_another_tree_of_a_file_is_another_graph(fexec: Any, tmp_path: Path) -> None:
     """Two trees of one file, of different types, are each read as what they are."""
     path = tmp_path / "two.root"
     for tree, code in (("t1", "int(rdfentry_)"), ("t2", "1.5 * double(rdfentry_)")):
         write(path, 8, tree, x=code)
     for tree, expected in (("t1", 28.0), ("t2", 42.0), ("t1", 28.0)):
-        assert expected == ROOT.RDataFrame(tree, str(path), executor=own_fexec, npartitions=1).Sum("x").GetValue()
+        assert expected == ROOT.RDataFrame(tree, str(path), executor=fexec, npartitions=1).Sum("x").GetValue()
 
 
 def friend_sum(main: str, other: str, tree: str = "f", **given: Any) -> float:
@@ -117,10 +116,10 @@ def friend_sum(main: str, other: str, tree: str = "f", **given: Any) -> float:
 
 
 @pytest.mark.parametrize("survey", [True, False])
-def test_another_friend_is_another_graph(survey: bool, own_fexec: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_another_friend_is_another_graph(survey: bool, fexec: Any, tmp_path: Path) -> None:
     """A friend of another name, of another file, or that was rewritten with another type, is read as it is."""
     main, other = write(tmp_path / "main.root", 8), tmp_path / "other.root"
-    given = {"executor": own_fexec, "npartitions": 2, "options": {"survey": survey}}
+    given = {"executor": fexec, "npartitions": 2, "options": {"survey": survey}}
     write(other, 8, "f", y="int(rdfentry_)")
     write(other, 8, "g", y="2.5 * rdfentry_")
     for tree, expected in (("f", 28.0), ("g", 70.0)):
@@ -132,7 +131,7 @@ def test_another_friend_is_another_graph(survey: bool, own_fexec: Any, tmp_path:
     assert 42.0 == friend_sum(main, str(other), **given)
 
 
-def test_other_metadata_is_another_graph(own_fexec: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_other_metadata_is_another_graph(fexec: Any, tmp_path: Path) -> None:
     """The same files with other metadata, or other names of samples, give their own answer."""
     path = write(tmp_path / "a.root", 10)
 
@@ -140,7 +139,7 @@ def test_other_metadata_is_another_graph(own_fexec: Any, tmp_path: Path) -> None
         metadata = ROOT.RDF.Experimental.RMetaData()
         metadata.Add("w", weight)
         spec = ROOT.RDF.Experimental.RDatasetSpec().AddSample((name, "t", path, metadata))
-        frame = ROOT.RDataFrame(spec, executor=own_fexec, npartitions=2)
+        frame = ROOT.RDataFrame(spec, executor=fexec, npartitions=2)
         frame = frame.DefinePerSample("w", 'rdfsampleinfo_.GetD("w")')
         frame = frame.DefinePerSample("n", "double(rdfsampleinfo_.GetSampleName().size())")
         booked = [frame.Sum("w"), frame.Sum("n")]

@@ -114,7 +114,7 @@ def test_failed_run_takes_its_files_away_over_http(blank_fexec: lithops.Function
 )
 def test_what_cannot_be_written_is_refused_before_anything_runs(
     web: Web,
-    blank_fexec: lithops.FunctionExecutor,  # noqa: F811
+    fexec: lithops.FunctionExecutor,
     monkeypatch: pytest.MonkeyPatch,
     path: str,
     without: str,
@@ -126,7 +126,7 @@ def test_what_cannot_be_written_is_refused_before_anything_runs(
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     if without:
         monkeypatch.delenv(without)
-    frame = ROOT.RDataFrame(10, executor=blank_fexec).Define("x", 'throw std::runtime_error("it ran"); return 1;')
+    frame = ROOT.RDataFrame(10, executor=fexec).Define("x", 'throw std::runtime_error("it ran"); return 1;')
     with pytest.raises(OutputError, match=said) as caught:
         frame.Snapshot("t", path.format(http=web.http, https=web.https), ["x"])
     assert "auth status http" in str(caught.value)

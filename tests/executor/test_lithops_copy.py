@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import WITHOUT_ROOT
 
 LIMIT_S = 120
-PROGRAM = """
+PROGRAM = f"""
 import lithops, rdf_lithops
-CONFIG = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"version": 1}}
-with lithops.FunctionExecutor(config=CONFIG, log_level=None) as executor:
+with lithops.FunctionExecutor(config={WITHOUT_ROOT}, log_level=None) as executor:
     print(executor.call_async(lambda x: x + 1, 41).result())
 """
 

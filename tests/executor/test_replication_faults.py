@@ -12,7 +12,7 @@ from typing import Any
 
 import lithops
 import pytest
-from conftest import LOCALHOST_CONFIG
+from conftest import WITHOUT_ROOT
 from lambda_standin import Service, service
 from marks import found_in
 from servers.s3 import S3
@@ -27,10 +27,10 @@ from rdf_lithops.executor import replication
 
 
 @pytest.fixture
-def watchful(monkeypatch: pytest.MonkeyPatch) -> Iterator[lithops.FunctionExecutor]:
+def watchful() -> Iterator[lithops.FunctionExecutor]:
     """An executor of this machine that gives up on silent calls soon; a test may script faults."""
-    executor = lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG))
-    executor.config["rdf_lithops"] = {"beat_s": 0.2, "silence_s": 5.0, "start_s": 30.0, "backoff_s": 0.0}
+    executor = lithops.FunctionExecutor(config=WITHOUT_ROOT)
+    executor.config["rdf_lithops"].update(beat_s=0.2, silence_s=5.0, start_s=30.0, backoff_s=0.0)
     yield executor
     executor.__exit__(None, None, None)
 

@@ -49,9 +49,9 @@ def server(written: Path, tmp_path: Path) -> Iterator[Refusing]:
         yield serving
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_fexec() -> Iterator[lithops.FunctionExecutor]:
-    """An executor whose reader has read nothing yet."""
+    """An executor whose reader has read nothing from any of these servers, of which each test has one."""
     with lithops.FunctionExecutor(config=CONFIG, log_level=None) as executor:
         yield executor
 

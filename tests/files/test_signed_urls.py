@@ -50,7 +50,10 @@ class Signed:
         return [self.urls[Path(path).name] for path in paths]
 
 
-@pytest.fixture(params=["web", "xrootd", "s3"])
+SERVERS = ("web", "xrootd", "s3")
+
+
+@pytest.fixture(params=SERVERS)
 def signed(request: pytest.FixtureRequest, files: Datasets, monkeypatch: pytest.MonkeyPatch) -> Iterator[Signed]:
     """All generated files behind nginx (``?sig=``), XRootD (``?authz=``, a macaroon) and S3 (presigned)."""
     paths = [Path(path) for path in (*files.main, *files.friends, *files.rntuple)]
@@ -162,7 +165,14 @@ def talkative(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFix
     logging.getLogger("lithops").removeHandler(caplog.handler)
 
 
-@pytest.mark.parametrize("road", list(ROADS))
+def ways() -> Iterator[Any]:
+    """Each road, and each kind of server it may come from: by default each road once, and each server twice."""
+    for number, road in enumerate(ROADS):
+        for kind, server in enumerate(SERVERS):
+            yield pytest.param(road, server, marks=[] if number % len(SERVERS) == kind else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("road", "signed"), list(ways()), indirect=["signed"])
 def test_secrets_of_urls_are_nowhere(
     road: str,
     signed: Signed,

@@ -12,7 +12,7 @@ from typing import Any
 import lithops
 import pytest
 import ROOT
-from conftest import CAPTURED, LOCALHOST_CONFIG
+from conftest import CAPTURED, LOCALHOST_CONFIG, WITHOUT_ROOT
 from datasets import Datasets, write_main_file
 
 import rdf_lithops
@@ -310,7 +310,7 @@ def test_wrong_type_of_executor() -> None:
 
 def test_closed_executor() -> None:
     """An executor that was closed: an error at construction and, for what was booked before, at the run."""
-    with lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG)) as closed:
+    with lithops.FunctionExecutor(config=WITHOUT_ROOT) as closed:
         booked = ROOT.RDataFrame(10, executor=closed, npartitions=2).Count()
     message = "expected an open Lithops executor, got one that was closed; create a new FunctionExecutor"
     with pytest.raises(rdf_lithops.PlanError, match=message):

@@ -18,7 +18,7 @@ import numpy
 import pytest
 import ROOT
 import yaml
-from conftest import CAPTURED, LOCALHOST_CONFIG
+from conftest import CAPTURED, WITHOUT_ROOT
 from datasets import ENTRIES, Datasets
 
 from rdf_lithops import PayloadError, PlanError, RunError
@@ -242,10 +242,11 @@ def test_another_back_end_says_where_it_is(name: str) -> None:
         PyRDF.use(name)
 
 
-def test_what_lithops_is_made_of(registries: Any) -> None:
+def test_what_lithops_is_made_of(registries: Any, tmp_path: Path) -> None:
     """A dictionary, or a file's name: each makes one executor, however often it is used; conf is not changed."""
-    config = yaml.safe_load(LOCALHOST_CONFIG.read_text())
-    for wanted in (config, str(LOCALHOST_CONFIG), LOCALHOST_CONFIG):
+    file = tmp_path / "lithops.yaml"
+    file.write_text(yaml.safe_dump(WITHOUT_ROOT))
+    for wanted in (WITHOUT_ROOT, str(file), file):
         conf = {"lithops": wanted, "npartitions": 2}
         before = repr(conf)
         PyRDF.use("lithops", conf)

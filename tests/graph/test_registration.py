@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import ROOT
-from conftest import CAPTURED, LOCALHOST_CONFIG
+from conftest import CAPTURED, LOCALHOST_CONFIG, WITHOUT_ROOT
 from datasets import ENTRIES, Datasets
 from ROOT._distrdf.DataFrame import RDataFrame as DistributedFrame
 
@@ -32,7 +32,7 @@ def test_registered_in_any_order(order: str, files: Datasets) -> None:
     program = f"""
         {ORDERS[order]}
         import json
-        with lithops.FunctionExecutor(config_file={str(LOCALHOST_CONFIG)!r}) as fexec:
+        with lithops.FunctionExecutor(config={WITHOUT_ROOT}) as fexec:
             frames = [
                 ROOT.RDataFrame({ENTRIES}, executor=fexec, npartitions=2),
                 ROOT.RDF.Experimental.FromSpec({files.spec!r}, executor=fexec, npartitions=2),
@@ -86,7 +86,7 @@ def test_names_from_before_the_import(how: str) -> None:
     program = f"""
         import ROOT, lithops
         {KEPT[how]}
-        with lithops.FunctionExecutor(config_file={str(LOCALHOST_CONFIG)!r}) as fexec:
+        with lithops.FunctionExecutor(config={WITHOUT_ROOT}) as fexec:
             frame = make(10, executor=fexec, npartitions=2)
             print(rdf_lithops.plan(frame.Count()).ranges)
         local = None if make is ROOT._distrdf.RDataFrame else make(7)

@@ -32,10 +32,9 @@ from rdf_lithops.worker.surroundings import Surroundings
 from rdf_lithops.worker.task import MapTask
 
 LIMIT_S = 60.0
-VERSIONS = (1, 2)
 
 
-@pytest.fixture(params=VERSIONS, ids=["localhost-v1", "localhost-v2"])
+@pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.slow)], ids=["localhost-v1", "localhost-v2"])
 def own_fexec(request: pytest.FixtureRequest) -> Iterator[lithops.FunctionExecutor]:
     """An executor of each version of Lithops' localhost backend, whose processes this test may kill."""
     config = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"version": request.param}}
