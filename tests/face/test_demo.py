@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click.testing
 import lithops
@@ -39,10 +38,27 @@ def local(sample: list[str]) -> demo.Measured:
     return demo.measure(lambda: ROOT.RDataFrame(demo.TREE, sample))
 
 
-def events_of(paths: list[str]) -> list[tuple[Any, ...]]:
-    """Every event of the files, in order, as plain numbers: bytes of each branch."""
-    columns = ROOT.RDataFrame(demo.TREE, paths).AsNumpy(list(demo.BRANCHES))
-    return [tuple(numpy.asarray(value).tobytes() for value in event) for event in zip(*columns.values(), strict=True)]
+def events_of(paths: list[str]) -> list[str]:
+    """Every event of the files, in order: the bytes of its branches in hexadecimal, beginning with the number of muons."""
+    ROOT.gInterpreter.Declare("""
+    #ifndef RDF_LITHOPS_TEST_BYTES
+    #define RDF_LITHOPS_TEST_BYTES
+    void AddBytes(std::string &all, const void *from, std::size_t count) {
+       for (auto *byte = static_cast<const unsigned char *>(from); count > 0; --count, ++byte)
+          for (auto digit : {*byte >> 4, *byte & 15}) all += "0123456789abcdef"[digit];
+    }
+    template <typename T> void AddBytes(std::string &all, const T &value) { AddBytes(all, &value, sizeof(value)); }
+    template <typename T> void AddBytes(std::string &all, const ROOT::RVec<T> &values) {
+       AddBytes(all, values.data(), sizeof(T) * values.size());
+    }
+    template <typename... T> std::string Bytes(const T &...values) {
+       std::string all;
+       (AddBytes(all, values), ...);
+       return all;
+    }
+    #endif""")
+    frame = ROOT.RDataFrame(demo.TREE, paths).Define("bytes", f"Bytes({', '.join(demo.BRANCHES)})")
+    return list(map(str, frame.Take["std::string"]("bytes").GetValue()))
 
 
 # -- the sample -------------------------------------------------------------------------------------------------------
@@ -74,8 +90,8 @@ print(sorted(zip(pairs["entry"].tolist(), pairs["sum"].tolist()))[:1000])
 
 def test_the_files_hold_distinct_events(sample: list[str]) -> None:
     """No event with a muon occurs twice."""
-    events = [event for event in events_of(sample) if event[1]]
-    assert len(events) == len(set(events))
+    events = [event for event in events_of(sample) if int(event[:8], 16)]
+    assert EVENTS // 2 < len(events) == len(set(events))
 
 
 def test_the_branches_have_the_types_of_nanoaod(sample: list[str]) -> None:
