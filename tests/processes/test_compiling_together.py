@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -28,16 +29,21 @@ from rdf_lithops.executor import registry
 from rdf_lithops.graph.computation import Computation
 
 
-def test_one_slot_compiles_for_all(own_fexec: lithops.FunctionExecutor, registries: Any, tmp_path: Path) -> None:
-    """Two calls that bring a new graph at once run in two processes, and one of them loaded the user's code and compiled."""
+@pytest.mark.parametrize("module", ["math", "numpy"])
+def test_one_slot_compiles_for_all(
+    own_fexec: lithops.FunctionExecutor, registries: Any, tmp_path: Path, module: str
+) -> None:
+    """Two calls that bring a new graph at once run in two processes, and one of them loaded the user's code and compiled:
+    also where that has threads that end when it forks, as NumPy's."""
     del registries
     loaded = tmp_path / "loaded"
 
-    def note(path: str) -> None:
+    def note(path: str, module: str) -> None:
+        importlib.import_module(module)
         with open(path, "a") as file:
             file.write(f"{os.getpid()}\n")
 
-    ROOT.RDF.Distributed.initialize(note, str(loaded))
+    ROOT.RDF.Distributed.initialize(note, str(loaded), module)
     assert busy(own_fexec, 50).GetValue() == 20.0
     _, slots = root_processes(own_fexec)
     assert len(slots) == 2
