@@ -6,9 +6,10 @@ seen. A line costs the compiler half a second and the library 50 KiB.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
-from .instantiation_lines import action, countings, interface, node, result, variations
+from .instantiation_lines import action, countings, interface, node, result, taking, variations
 
 __all__ = ["catalogue"]
 
@@ -22,7 +23,8 @@ _ENTRY = "unsigned long long"  # of rdfentry_
 
 def catalogue() -> list[str]:
     """The instantiations of the base library, one line of C++ each, those that save most first."""
-    return list(dict.fromkeys([*_interfaces(), *_histograms(), *_numbers(), *_nodes(), *_results(), *_variations()]))
+    kinds = _interfaces(), _histograms(), _numbers(), _nodes(), _results(), _variations(), _arrays()
+    return list(dict.fromkeys(itertools.chain(*kinds)))
 
 
 def _interfaces() -> Iterator[str]:
@@ -72,3 +74,8 @@ def _variations() -> Iterator[str]:
         yield node("JitVariationHelper", "true", f"ROOT::VecOps::RVec<{column}> ({column})")
     jets = "ROOT::VecOps::RVec<float>"
     yield node("JitVariationHelper", "true", f"ROOT::VecOps::RVec<{jets} > ({jets}&)")
+
+
+def _arrays() -> Iterator[str]:
+    columns = (*_SCALARS, *_VECTORS, *_OTHERS)
+    yield from (taking(node, column) for node in ("RLoopManager", "RJittedFilter") for column in columns)

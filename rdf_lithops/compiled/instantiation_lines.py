@@ -21,6 +21,7 @@ __all__ = [
     "noted",
     "result",
     "source",
+    "taking",
     "variations",
 ]
 
@@ -72,6 +73,13 @@ def countings(node_class: str) -> Iterator[str]:
     what calls them from Python drags it in."""
     for helper in ("CountHelper", f"ReportHelper<{_NODES}{node_class}>"):
         yield f"template class {_RDF}RAction<{_RDF}{helper}, {_NODES}{node_class}>;"
+
+
+def taking(node_class: str, column: str) -> str:
+    """The instantiation for what ``AsNumpy`` takes of a column of this type from a node of this class."""
+    values = f"ROOT::VecOps::RVec<{column}>"
+    of, pointer = f"ROOT::RDF::RInterface<{_NODES}{node_class}>", f"ROOT::RDF::RResultPtr<{values}>"
+    return f"template {pointer} {of}::Take<{column}, {values}>(std::string_view);"
 
 
 def result(kind: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ LIMIT: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 120}
 needs_a_compiler = pytest.mark.skipif(build.compiler() is None, reason="there is no C++ compiler here")
 FILTER = instantiation_lines.node("JitFilterHelper", "", "bool (float)")
 MEAN = instantiation_lines.action("Mean", ["short"], "double")  # no catalogue has it
+ARRAY = instantiation_lines.taking("RLoopManager", "short")  # nor this
 
 
 def run(program: str, cache: Path, **variables: str) -> str:
@@ -36,13 +37,13 @@ def run(program: str, cache: Path, **variables: str) -> str:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's cache in which a library of two instantiations has been made."""
+    """A user's cache in which a library of three instantiations has been made."""
     place = tmp_path_factory.mktemp("cache")
     program = f"""
         import os
         os.umask(0o077)
         from rdf_lithops.compiled import build, library
-        build.build(library.folder(), "some", {[FILTER, MEAN]!r})
+        build.build(library.folder(), "some", {[FILTER, MEAN, ARRAY]!r})
     """
     run(program, place)
     return place
@@ -80,7 +81,7 @@ NOTED = f"""
 @needs_a_compiler
 def test_what_was_built_is_loaded(cache: Path) -> None:
     """A library is found by the next program, whole, and says what is in it."""
-    assert "2" == run(LOAD, cache)
+    assert "3" == run(LOAD, cache)
 
 
 @needs_a_compiler
@@ -98,17 +99,27 @@ def test_what_a_library_has_is_not_instantiated_again(cache: Path) -> None:
         import ROOT
         ROOT.gInterpreter.Declare('''
         #include <dlfcn.h>
-        std::string home() {{
-           using Function = void (*)(short);
-           auto *address = reinterpret_cast<void *>(static_cast<void (*)({instantiation_lines._COMMON},
-               ROOT::Internal::RDF::RJittedAction*, unsigned int, std::shared_ptr<double>*)>(
-               &ROOT::Internal::RDF::CallBuildAction<ROOT::Internal::RDF::ActionTags::Mean, short>));
+        #include <cstring>
+        template <typename Pointer> std::string home(Pointer pointer) {{
+           void *address;
+           std::memcpy(&address, &pointer, sizeof(address));
            Dl_info found;
            return dladdr(address, &found) && found.dli_fname ? found.dli_fname : "made here";
+        }}
+        std::string action() {{
+           return home(static_cast<void (*)({instantiation_lines._COMMON},
+               ROOT::Internal::RDF::RJittedAction*, unsigned int, std::shared_ptr<double>*)>(
+               &ROOT::Internal::RDF::CallBuildAction<ROOT::Internal::RDF::ActionTags::Mean, short>));
+        }}
+        std::string array() {{
+           return home(&ROOT::RDF::RInterface<ROOT::Detail::RDF::RLoopManager>::Take<short, ROOT::RVec<short>>);
         }}''')
-        print(ROOT.home())
+        print(ROOT.action(), ROOT.array())
+        print(ROOT.RDataFrame(3).Define("s", "short(rdfentry_)").AsNumpy(["s"])["s"].tolist())
     """
-    assert run(program, cache).endswith("/some.so")
+    homes, values = run(program, cache).splitlines()
+    assert [True, True] == [home.endswith("/some.so") for home in homes.split()]
+    assert "[0, 1, 2]" == values
 
 
 DAMAGES = {
@@ -318,7 +329,7 @@ def test_the_next_program_has_what_this_one_asked_for(cache: Path, tmp_path: Pat
     """
     run(built, tmp_path / "cache")
     assert [] == list(place.glob("wanted-*"))
-    assert str(2 + len(asked)) == run(LOAD, tmp_path / "cache")
+    assert str(3 + len(asked)) == run(LOAD, tmp_path / "cache")
     bits, said = run(program, tmp_path / "cache").splitlines()
     assert without == bits
     assert said.endswith("2 kinds of actions from libraries, 0 compiled by Cling")
