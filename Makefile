@@ -143,7 +143,7 @@ $(VENV)/.stamp-accounting: tests/batch/install.sh | $(VENV)/.stamp-test
 $(VENV)/.stamp-instantiations: $(wildcard rdf_lithops/compiled/*) | $(VENV)/.stamp-test
 	rm -rf $(VENV)/instantiations
 	if command -v c++ >/dev/null; then mkdir -p $(VENV)/instantiations && \
-	RDF_LITHOPS_INSTANTIATIONS="$(CURDIR)/$(VENV)/instantiations" $(BIN)/python -W ignore -m rdf_lithops.compiled.build; fi
+	RDF_LITHOPS_INSTANTIATIONS="$(CURDIR)/$(VENV)/instantiations" $(BIN)/python -W ignore -m rdf_lithops.compiled.build --awaited; fi
 	@touch $@
 
 clean:

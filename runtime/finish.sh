@@ -10,5 +10,5 @@ $python -I -m compileall -q -j 0 --invalidation-mode unchecked-hash "$2" /opt/rd
 export PYTHONPATH=$2 PYTHONSAFEPATH=1 EXTRA_CLING_ARGS=-O2
 $python -W ignore -m rdf_lithops.worker.root.smoke --root
 # what workers would compile again in each of them
-RDF_LITHOPS_INSTANTIATIONS=$3 $python -W ignore -m rdf_lithops.compiled.build
+RDF_LITHOPS_INSTANTIATIONS=$3 $python -W ignore -m rdf_lithops.compiled.build --awaited
 chmod -R a+rX "$3"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import resource
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent import futures
 
 from . import catalogue, header_paths, instantiation_lines, library, noting, ours
 
@@ -30,6 +32,7 @@ GIVEN_UP = "given_up"  # a file of lines that did not compile
 FAILURES = 8  # lines that may fail, of one library
 MANY = 8  # learned libraries
 LINES_PER_FILE = 12  # the compiler's memory grows with them: 12 take 0.6 GiB
+AT_A_TIME = 4  # files at most, each by a compiler of its own, where somebody waits
 _FLAGS = ("-O2", "-ffp-contract=off", "-fPIC", "-w")  # the loop's bits are those of Cling's code
 
 
@@ -38,9 +41,9 @@ def compiler() -> str | None:
     return shutil.which("g++") or shutil.which("c++")
 
 
-def build(place: str, name: str, lines: Sequence[str], source: str = "") -> str | None:
-    """Make ``name`` of those of ``lines`` that compile (or of C++ ``source``) in the folder ``place``; returns its path, or
-    None where another process is at it, or nothing of it compiles.
+def build(place: str, name: str, lines: Sequence[str], source: str = "", at_a_time: int = 1) -> str | None:
+    """Make ``name`` of those of ``lines`` that compile (or of C++ ``source``) in the folder ``place``, by so many compilers
+    ``at_a_time``; returns its path, or None where another process is at it, or nothing of it compiles.
 
     Needs ROOT and a compiler. Raises CalledProcessError or TimeoutExpired where the compiler fails.
     """
@@ -58,8 +61,7 @@ def build(place: str, name: str, lines: Sequence[str], source: str = "") -> str 
             objects = _Objects(scratch, began + LIMIT_S)
             if source:
                 objects.compile(source)
-            for first in range(0, len(lines), LINES_PER_FILE):
-                objects.add(lines[first : first + LINES_PER_FILE])
+            objects.add(lines, at_a_time)
             _give_up(place, objects.failing)
             if not objects.paths:
                 return None
@@ -84,55 +86,62 @@ class _Objects:
     """What was compiled into a folder: the object files, and of the lines those that are in them and those that fail."""
 
     def __init__(self, scratch: str, until: float) -> None:
+        import ROOT
+
         self.scratch, self.until = scratch, until
         self.paths: list[str] = []
         self.lines: list[str] = []
         self.failing: list[str] = []
+        self._numbers = itertools.count()
+        self._command = [str(compiler()), f"-std={library.standard()}", *_FLAGS, f"-I{ROOT.gROOT.GetIncludeDir()}"]
 
-    def add(self, lines: Sequence[str]) -> None:
-        """Compile ``lines``; where that fails, each half of them, down to the one that fails: it must not cost the others
-        their library. What is left when too many have failed counts as failing, unseen."""
-        if len(self.failing) >= FAILURES:
+    def add(self, lines: Sequence[str], at_a_time: int) -> None:
+        """Compile ``lines``, so many files ``at_a_time``; where one fails, each half of it, down to the line that fails: it
+        must not cost the others their library. What is left when too many have failed counts as failing, unseen."""
+        parts = [lines[first : first + LINES_PER_FILE] for first in range(0, len(lines), LINES_PER_FILE)]
+        with futures.ThreadPoolExecutor(at_a_time) as pool:
+            for part, is_compiled in zip(parts, list(pool.map(self._is_compiled, parts)), strict=True):
+                if not is_compiled:
+                    self._add_halves(part)
+        there = set(self.lines)
+        self.lines = [line for line in lines if line in there]
+
+    def _add_halves(self, lines: Sequence[str]) -> None:
+        if len(lines) == 1 or len(self.failing) >= FAILURES:
             self.failing += lines
             return
+        half = len(lines) // 2
+        for part in (lines[:half], lines[half:]):
+            if not self._is_compiled(part):
+                self._add_halves(part)
+
+    def _is_compiled(self, lines: Sequence[str]) -> bool:
         try:
             self.compile(instantiation_lines.source(lines))
         except subprocess.CalledProcessError:
-            if len(lines) == 1:
-                self.failing += lines
-                return
-            half = len(lines) // 2
-            self.add(lines[:half])
-            self.add(lines[half:])
-        else:
-            self.lines += lines
+            return False
+        self.lines += lines
+        return True
 
     def compile(self, source: str) -> None:
         """Compile C++ into one more object file."""
-        path = os.path.join(self.scratch, str(len(self.paths)))
+        path = os.path.join(self.scratch, str(next(self._numbers)))
         with open(f"{path}.cxx", "w") as stream:
             stream.write(source)
-        _compile(["-c", f"{path}.cxx", "-o", f"{path}.o"], self.until)
+        self._run("-c", f"{path}.cxx", "-o", f"{path}.o")
         self.paths.append(f"{path}.o")
 
     def linked(self) -> str:
         """The path of a shared library of them."""
         made = os.path.join(self.scratch, "made.so")
-        _compile(["-shared", *self.paths, "-o", made], self.until)
+        self._run("-shared", *sorted(self.paths), "-o", made)
         return made
 
-
-def _compile(arguments: list[str], until: float) -> None:
-    import ROOT
-
-    include = f"-I{ROOT.gROOT.GetIncludeDir()}"
-    command = [str(compiler()), f"-std={library.standard()}", *_FLAGS, include, *arguments]
-    left_s = max(1.0, until - time.monotonic())
-    subprocess.run(command, check=True, timeout=left_s, stdin=subprocess.DEVNULL, preexec_fn=_limit_memory)
-
-
-def _limit_memory() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    def _run(self, *arguments: str) -> None:
+        # by a shell, as no Python should run between the fork of a process of many threads and its exec
+        limited = ["/bin/sh", "-c", f'ulimit -v {MEMORY_BYTES // 1024} && exec "$@"', "sh"]
+        left_s = max(1.0, self.until - time.monotonic())
+        subprocess.run([*limited, *self._command, *arguments], check=True, timeout=left_s, stdin=subprocess.DEVNULL)
 
 
 def _describe(scratch: str, made: str, lines: Sequence[str], seconds: float) -> None:
@@ -182,7 +191,7 @@ def _give_up(place: str, lines: Sequence[str]) -> None:
             stream.writelines(f"{line}\n" for line in lines)
 
 
-def build_wanted(place: str) -> None:
+def build_wanted(place: str, at_a_time: int = 1) -> None:
     """Make one library of the lines that graphs have asked for; those that do not compile are not tried again. MANY small
     ones become one with it: each costs a program some hundredths of a second."""
     lines, paths = wanted(place)
@@ -190,7 +199,8 @@ def build_wanted(place: str) -> None:
         small = [known for known in library.libraries(place) if not known.is_base]
         old = small if len(small) >= MANY else []
         lines = [*dict.fromkeys(line for known in old for line in known.lines), *lines]
-        made = build(place, "learned-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16], lines)
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        made = build(place, f"learned-{digest[:16]}", lines, at_a_time=at_a_time)
         if wanted(place)[0]:  # another process is at it
             return
         _replace(old, made)
@@ -213,7 +223,10 @@ def _replace(old: Sequence[library.Library], made: str | None) -> None:
 def main() -> int:
     """Make what is missing: the base library, and one of what graphs have asked for. Returns the exit status."""
     os.umask(0o077)
-    if AWAITED not in sys.argv:
+    at_a_time = 1
+    if AWAITED in sys.argv:
+        at_a_time = min(AT_A_TIME, len(os.sched_getaffinity(0)))
+    else:
         _be_humble()
     if compiler() is None:
         sys.stderr.write("there is no C++ compiler here\n")
@@ -225,8 +238,8 @@ def main() -> int:
     header_paths.note()
     for name in ours.LIBRARIES:
         build(place, name, (), ours.source(name))
-    build(place, library.BASE, catalogue.catalogue())
-    build_wanted(place)
+    build(place, library.BASE, catalogue.catalogue(), at_a_time=at_a_time)
+    build_wanted(place, at_a_time)
     return 0
 
 

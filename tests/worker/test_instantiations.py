@@ -106,15 +106,15 @@ def test_what_a_library_has_is_not_instantiated_again(cache: Path) -> None:
            Dl_info found;
            return dladdr(address, &found) && found.dli_fname ? found.dli_fname : "made here";
         }}
-        std::string action() {{
+        std::string home_of_action() {{
            return home(static_cast<void (*)({instantiation_lines._COMMON},
                ROOT::Internal::RDF::RJittedAction*, unsigned int, std::shared_ptr<double>*)>(
                &ROOT::Internal::RDF::CallBuildAction<ROOT::Internal::RDF::ActionTags::Mean, short>));
         }}
-        std::string array() {{
+        std::string home_of_array() {{
            return home(&ROOT::RDF::RInterface<ROOT::Detail::RDF::RLoopManager>::Take<short, ROOT::RVec<short>>);
         }}''')
-        print(ROOT.action(), ROOT.array())
+        print(ROOT.home_of_action(), ROOT.home_of_array())
         print(ROOT.RDataFrame(3).Define("s", "short(rdfentry_)").AsNumpy(["s"])["s"].tolist())
     """
     homes, values = run(program, cache).splitlines()

@@ -15,7 +15,8 @@ from rdf_lithops.compiled import instantiation_lines
 
 @pytest.mark.slow
 @needs_a_compiler
-def test_a_line_that_does_not_compile_costs_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_a_time", [1, 2])
+def test_a_line_that_does_not_compile_costs_no_other(tmp_path: Path, at_a_time: int) -> None:
     """What a graph asked for is compiled although a line next to it cannot be, which is not tried again."""
     bad = instantiation_lines.action("Mean", ["TypeOfOneProgram"], "double")
     minimum = instantiation_lines.action("Min", ["short"], "short")
@@ -25,7 +26,8 @@ def test_a_line_that_does_not_compile_costs_no_other(tmp_path: Path) -> None:
         from rdf_lithops.compiled import build, library, noting
         noting.leave({[MEAN, bad, minimum]!r})
         place = library.folder()
-        build.build_wanted(place)
+        build.LINES_PER_FILE = 2
+        build.build_wanted(place, {at_a_time})
         print(sorted(line for known in library.libraries(place) for line in known.lines) == {sorted([MEAN, minimum])!r})
         print(build.wanted(place), [name for name in os.listdir(place) if name.startswith(noting.WANTED)])
         noting.leave({[bad]!r})
