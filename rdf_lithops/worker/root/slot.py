@@ -100,10 +100,11 @@ def _asked_of(client: Connection[Any, Any]) -> Iterator[bytes]:
 def _has_one_thread() -> bool:  # decision 73
     """Whether this process has one thread, once those have ended that end when it forks, as NumPy's of OpenBLAS do."""
     if _threads() > 1:
-        between = os.fork()
-        if not between:
-            os._exit(0)
-        os.waitpid(between, 0)
+        with contextlib.suppress(OSError):  # no memory, or too many processes
+            between = os.fork()
+            if not between:
+                os._exit(0)
+            os.waitpid(between, 0)
     return _threads() == 1
 
 
