@@ -93,6 +93,12 @@ _ALL = (
         changes=True,
     ),
     Question(
+        "arrays",
+        "How long does one wait for columns as NumPy arrays? Five columns of muon pairs, 1 M events.",
+        workloads.arrays,
+        "dimuon_1m",
+    ),
+    Question(
         "scan",
         "Does reading keep up? One number from each of 40 columns, 512 MB, read from the disk each time.",
         workloads.scan,

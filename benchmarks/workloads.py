@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["Booked", "count", "differences", "dimuon", "fingerprint", "gather", "scan", "systematics", "wide"]
+__all__ = ["Booked", "arrays", "count", "differences", "dimuon", "fingerprint", "gather", "scan", "systematics", "wide"]
 
 Booked = dict[str, Any]
 Fingerprint = dict[str, list[float]]
@@ -34,6 +34,14 @@ def dimuon(frame: Any, query: int) -> Booked:
 def count(frame: Any, query: int) -> Booked:
     """How many entries there are: next to no work, so what is measured is everything else."""
     return {"entries": frame.Count()}
+
+
+def arrays(frame: Any, query: int) -> Booked:
+    """Five columns of the muon pairs as NumPy arrays, of four types."""
+    pairs = frame.Filter("nMuon == 2").Define("m", "ROOT::VecOps::InvariantMass(Muon_pt, Muon_eta, Muon_phi, Muon_mass)")
+    pairs = pairs.Define("pt", "Muon_pt[0]").Define("charge", "Muon_charge[0]").Define("weight", "1.0 / (1.0 + pt)")
+    pairs = pairs.Filter("m > 0")  # parallel muons have none, by rounding
+    return {"arrays": pairs.AsNumpy(["m", "pt", "charge", "weight", "nMuon"], lazy=True)}
 
 
 def scan(frame: Any, query: int) -> Booked:
@@ -211,7 +219,11 @@ def fingerprint(results: Booked) -> Fingerprint:
 
 
 def _summary(result: Any) -> list[float]:
-    """Of a number, itself; of a histogram, its entries, sum, and sum weighted by a pseudo-random number for each bin."""
+    """Of a number, itself; of a histogram, its entries, sum, and sum weighted by a pseudo-random number for each bin; of
+    arrays, whose order threads leave open, the length of each, its sum and that of its squares."""
+    if isinstance(result, dict):
+        columns = [column.astype(float) for column in result.values()]
+        return [float(number) for column in columns for number in (len(column), column.sum(), (column**2).sum())]
     if not hasattr(result, "GetNcells"):
         return [float(result)]
     import numpy
