@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-__all__ = ["describe"]
+__all__ = ["core_seconds", "describe"]
 
 _PACKAGES = ("ROOT", "lithops", "dask", "distributed", "pyspark", "numpy", "rdf_lithops")
 
@@ -27,6 +28,27 @@ def describe() -> dict[str, Any]:
     }
     versions = {"python": platform.python_version(), "commit": _commit()}
     return {"machine": machine, "versions": versions | {name: _version(name) for name in _PACKAGES}}
+
+
+def core_seconds() -> dict[int, float]:
+    """Seconds that one and the same loop takes on each core that this process may use, the better of two.
+
+    Cores of a shared machine need not be equal. What is cut into equal ranges waits for the slowest, what is handed out as
+    it goes (implicit multithreading) does not.
+    """
+    allowed = os.sched_getaffinity(0)
+    try:
+        return {core: min(_loop_s(core) for _ in range(2)) for core in sorted(allowed)}
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def _loop_s(core: int) -> float:
+    os.sched_setaffinity(0, {core})
+    began = time.process_time()
+    for _ in range(3_000_000):
+        pass
+    return time.process_time() - began
 
 
 def _cpu_model() -> str:

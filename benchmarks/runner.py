@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from . import data, processes, workloads
-from .machine import describe
+from .machine import core_seconds, describe
 from .places import PLACES
 from .program import Order, Talk
 from .questions import ENTRIES, QUESTIONS, Question
@@ -62,8 +62,9 @@ class Query:
 class Record:
     """What is known of one program when it has ended; one line of ``results.jsonl``.
 
-    ``others_cpu_s``: processor seconds that the machine spent on something else meanwhile. ``left_behind``: processes
-    that had to be killed after the program had ended. ``error``: why there are fewer queries than were asked for.
+    ``others_cpu_s``: processor seconds that the machine spent on something else meanwhile. ``core_s``: what one loop took on
+    each core before (see ``core_seconds``). ``left_behind``: processes that had to be killed after the program had ended.
+    ``error``: why there are fewer queries than were asked for.
     """
 
     question: str
@@ -76,6 +77,7 @@ class Record:
     peak_memory_mib: float = 0.0
     wall_s: float = 0.0
     others_cpu_s: float = 0.0
+    core_s: list[float] = field(default_factory=list)
     left_behind: int = 0
     error: str = ""
 
@@ -186,7 +188,7 @@ def run_program(schedule: Schedule, question: Question, place: str, repetition: 
     dataset = question.data(schedule.scale)
     ranges = question.ranges or schedule.cores
     events, files = (dataset.events, dataset.files) if dataset else (ENTRIES, 0)
-    record = Record(question.name, place, repetition, events, files, ranges)
+    record = Record(question.name, place, repetition, events, files, ranges, core_s=list(core_seconds().values()))
     order = Order(place, question.name, question.arguments(schedule.scale), ranges, schedule.cores, schedule.later)
     busy, ours = processes.machine_cpu_s(), processes.cpu_s() + _own_cpu_s()
     with _scratch() as scratch:

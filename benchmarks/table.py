@@ -14,6 +14,7 @@ __all__ = ["Figures", "figures", "render"]
 
 OURS = "rdf_lithops"
 NOISE = 0.05  # of the machine's processor time spent on something else: more is worth a warning
+UNEQUAL = 0.1  # of the time that a core takes for the same: more is worth a warning
 Line = dict[str, Any]  # a record as results.jsonl has it
 
 
@@ -151,7 +152,16 @@ def _remarks(lines: Sequence[Line]) -> list[str]:
     worst = max((_others_share(line) for line in lines if not PLACES[line["place"]].forgets_cpu), default=0.0)
     if worst > NOISE:
         remarks.append(f"REMARK: up to {worst:.0%} of the machine was busy with something else; run it again, alone")
+    slower = statistics.median(_slower(line) for line in lines)
+    if slower > 1.0 + UNEQUAL:
+        remarks.append(f"REMARK: one core takes {slower:.2f} times as long as another; equal ranges wait for it")
     return ["", *remarks] if remarks else []
+
+
+def _slower(line: Line) -> float:
+    """How many times as long as the fastest core the slowest one took for the same; 1 where nobody has looked."""
+    seconds = line.get("core_s") or [1.0]
+    return float(max(seconds) / min(seconds))
 
 
 def _others_share(line: Line) -> float:

@@ -329,6 +329,7 @@ def sleeps(mark: str, seconds: float = 300.0) -> str:
     return "late"
 
 
+@pytest.mark.slow
 def test_a_cancelled_element_is_an_exception(
     slurm: Slurm, executor: Callable[..., lithops.FunctionExecutor], tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ from ROOT._distrdf.Operation import SUPPORTED_OPERATIONS
 import rdf_lithops
 
 RANGES = (1, 2, 7)
+IN_TWO = ("entries", "list of files", "rntuple")  # by default
 
 
 def test_every_supported_operation_is_covered() -> None:
@@ -50,9 +51,9 @@ def oracle(files: Datasets) -> Callable[[str, str], dict[str, Any]]:
 
 
 def cases() -> Iterator[Any]:
-    """Each source, group of operations and number of ranges; by default 7 ranges of all, fewer of three kinds of source."""
+    """Each source, group of operations and number of ranges; by default 7 of all, and 2 of three kinds of source."""
     for name, group, npartitions in itertools.product(SOURCES, ["cloned", "not cloned"], RANGES):
-        always = npartitions == 7 or (name in ("entries", "list of files", "rntuple") and group == "cloned")
+        always = npartitions == 7 or (name in IN_TWO and (group, npartitions) == ("cloned", 2))
         yield pytest.param(name, group, npartitions, marks=[] if always else [pytest.mark.slow])
 
 

@@ -14,7 +14,7 @@ from fuzz import compare, running
 from fuzz.programs import Program, load, programs
 
 REGRESSIONS = sorted((Path(__file__).parents[1] / "fuzz" / "regressions").glob("*.py"))
-PROGRAMS = 4
+PROGRAMS = 2
 
 
 @pytest.mark.filterwarnings("ignore:Number of partitions .* is greater than number of entries:UserWarning")

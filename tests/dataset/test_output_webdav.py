@@ -91,6 +91,7 @@ def test_snapshot_over_http(blank_fexec: lithops.FunctionExecutor, place: tuple[
 
 
 @pytest.mark.parametrize("place", ["nginx"], indirect=True)
+@pytest.mark.slow
 def test_failed_run_takes_its_files_away_over_http(blank_fexec: lithops.FunctionExecutor, place: tuple[str, Path]) -> None:  # noqa: F811
     """What the ranges wrote that went well is removed when another fails."""
     url, folder = place

@@ -68,6 +68,7 @@ def places(s3: S3, web: Web, xrootd: Callable[[str], XRootD], files: Datasets, m
         yield good, bad
 
 
+@pytest.mark.slow
 def test_sources_that_open(places: Any) -> None:
     """Whatever a run would read is found good, and no secret of a URL is shown."""
     good, _ = places

@@ -91,7 +91,7 @@ def test_that_it_may_be_taken_up_costs_no_request(fexec: lithops.FunctionExecuto
     assert requests_of(fexec, monkeypatch, False) == found
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_both_versions(version: int) -> None:
     """Both versions of Lithops' back end run more calls than there are processes, each once."""
     config = {
@@ -132,6 +132,7 @@ def test_a_run_that_waits_does_not_go_through_its_calls(monkeypatch: pytest.Monk
     assert many / MANY <= 1.5 * few / FEW
 
 
+@pytest.mark.slow
 def test_the_reducer_is_given_what_the_driver_has(fexec: lithops.FunctionExecutor) -> None:
     """Of hundreds of calls, the reducer does not fetch what the driver has read already: that would take it longer than it
     may be silent for."""

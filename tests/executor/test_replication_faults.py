@@ -38,7 +38,9 @@ def watchful() -> Iterator[lithops.FunctionExecutor]:
 # -- lost calls -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["kill", "exit", "lose", "garbage", "raise", "twice"])
+@pytest.mark.parametrize(
+    "how", ["kill", "garbage", *(pytest.param(how, marks=pytest.mark.slow) for how in ("exit", "lose", "raise", "twice"))]
+)
 def test_calls_that_break_run_again(how: str, watchful: lithops.FunctionExecutor, tmp_path: Path) -> None:
     """A part whose call is killed, ends, loses its answer or gives nonsense is copied again, and the copy is whole."""
     watchful.config["rdf_lithops"]["faults"] = {"task": {1: [how]}}

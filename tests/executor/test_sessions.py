@@ -109,11 +109,13 @@ def test_options_of_a_data_frame_are_those_of_its_processes(tmp_path: Path) -> N
     assert answer["commands"]
 
 
+@pytest.mark.slow
 def test_options_of_a_data_frame_go_before_those_of_the_configuration(tmp_path: Path) -> None:
     """Where the configuration says otherwise, the processes have the options of the data frame."""
     assert not said(tmp_path, {"keep_warm": False}, {"keep_warm": True, "idle_limit_s": 2.0})["kept"]
 
 
+@pytest.mark.slow
 def test_without_warm_processes_none_is_left(tmp_path: Path) -> None:
     """A data frame that wants no warm process has none, although one was begun before it was there."""
     assert [] == said(tmp_path, {"warm": False}, {})["commands"]

@@ -87,7 +87,10 @@ def test_any_fields(changed: dict[str, Any], whole: dict[str, Any]) -> None:
         assert end is None or (end.data is None) == bool(end.why)
 
 
-@pytest.mark.parametrize("damage", [b"{", b"[]", b'{"type": "__end__", "result": "b"}'])
+@pytest.mark.parametrize(
+    "damage",
+    [b"{", *(pytest.param(kind, marks=pytest.mark.slow) for kind in (b"[]", b'{"type": "__end__", "result": "b"}'))],
+)
 def test_a_damaged_status_runs_again(damage: bytes, tmp_path: Path) -> None:
     """A status object that is damaged in the storage, also for good, costs its call another attempt, and nothing else."""
     heard: list[Event] = []

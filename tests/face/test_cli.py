@@ -152,6 +152,7 @@ def test_what_is_no_report(tmp_path: Path) -> None:
     assert "other.json is no report that rdf_lithops saved: expected a report of format 1, got None" in done.output
 
 
+@pytest.mark.slow
 def test_the_demo_saves_its_report(tmp_path: Path) -> None:
     """What the first query did, in a file that can be shown."""
     arguments = ["demo", "--events", "1000", "--folder", "made", "--no-local", "--report", "run.json", "--json"]
@@ -164,6 +165,7 @@ def test_the_demo_saves_its_report(tmp_path: Path) -> None:
     assert "1,000 entries" in shown.output
 
 
+@pytest.mark.slow
 def test_an_interrupted_demo(tmp_path: Path) -> None:
     """Ctrl-C in mid-run: status 130 within a time limit, one line and no traceback.
 

@@ -72,6 +72,7 @@ def test_the_sample_does_not_depend_on_its_files(tmp_path: Path, sample: list[st
     assert events_of(sample) == events_of(again)
 
 
+@pytest.mark.slow
 def test_the_sample_does_not_depend_on_threads(sample: list[str]) -> None:
     """Computed by two threads, which cut the entries as they like, each entry is the event that the file has."""
     program = f"""
@@ -247,6 +248,7 @@ def test_the_demo_runs(tmp_path: Path) -> None:
     assert 4 == len(list((tmp_path / "made").glob("*.root")))
 
 
+@pytest.mark.slow
 def test_the_demo_takes_files_and_a_configuration(tmp_path: Path, sample: list[str]) -> None:
     """A glob, ranges and a Lithops file of one's own, without the comparison."""
     pattern = os.path.join(os.path.dirname(sample[0]), "*.root")

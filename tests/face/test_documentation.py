@@ -212,6 +212,7 @@ def test_a_page_runs(name: str, users_folder: Path) -> None:
     assert 0 == done.returncode, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs(tmp_path: Path) -> None:
     """Every cell, in a real kernel; what it shows is there: plan, picture, report, cut flow, and the error it provokes."""
     notebook = nbformat.read(REPOSITORY / "docs" / "tutorial.ipynb", 4)

@@ -56,6 +56,7 @@ def test_two_passes(fexec: lithops.FunctionExecutor, registries: Any, tmp_path: 
         assert bins(here.differences[arm]) == bins(answer.differences[arm])
 
 
+@pytest.mark.slow
 def test_elastic(fexec: lithops.FunctionExecutor, registries: Any, tmp_path: Path, _local_again: None) -> None:
     """70 actions in one event loop, with six headers and initialize: the known slope, and local ROOT's histograms."""
     elastic = example("elastic")

@@ -76,6 +76,7 @@ def test_live_drawing(notebook: kernel.Kernel) -> None:
         assert b"PNG" == base64.b64decode(shown["data"]["image/png"])[1:4]
 
 
+@pytest.mark.slow
 def test_an_interrupted_cell(notebook: kernel.Kernel) -> None:
     """Interrupting a cell ends its run at once: nothing computes any more, the report says it, the next cell works."""
     notebook.run(RUNNING)

@@ -103,7 +103,7 @@ def expected(web: Web, files: datasets.Datasets) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("order", ["plug-ins first", "plug-ins last"])
+@pytest.mark.parametrize("order", ["plug-ins first", pytest.param("plug-ins last", marks=pytest.mark.slow)])
 def test_remote_files_are_the_same_with_and_without_a_library(
     order: str, web: Web, files: datasets.Datasets, tmp_path: Path
 ) -> None:

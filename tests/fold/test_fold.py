@@ -71,6 +71,7 @@ def test_a_tree_where_it_is_sooner() -> None:
     assert [1] == fold_shape(4, 400e6, one_fold_s(10_000, 400e6), limits), "two groups of two save nothing"
 
 
+@pytest.mark.slow
 def test_the_reducer_asks_for_a_tree(fexec: Any) -> None:
     """It is asked for by how much there is to fold, as the partials are: many histograms, and not one."""
     for histograms, rounds in ((1, 0), (200, 1)):

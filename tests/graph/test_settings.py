@@ -91,7 +91,7 @@ def drawn(fexec: lithops.FunctionExecutor, seed: int = 1) -> list[float]:
     return list(frame.Define("r", "gRandom->Rndm()").AsNumpy(["r"])["r"])
 
 
-@pytest.mark.parametrize("kind", ["TRandom1", "TRandomMixMax"])
+@pytest.mark.parametrize("kind", ["TRandom1", pytest.param("TRandomMixMax", marks=pytest.mark.slow)])
 def test_the_kind_of_random_numbers(fexec: lithops.FunctionExecutor, kind: str) -> None:
     """The generator that gRandom is here draws on the workers, and the next run's is its own again."""
     usual = drawn(fexec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -59,6 +60,7 @@ TRAVEL = {  # by type: a value, and what of it is looked at, as C++ of a value "
     "Color": ("Color(i % 2)", "int(v)"),
     "std::vector<Color>": ("std::vector<Color>{Color(i % 2)}", "int(v.at(0))"),
 }
+QUICK = ("Hit", "Track", "std::array<double, 2>", "std::map<int, int>", "TLorentzVector", "std::vector<Color>")
 STAY = {
     "std::map<int, std::vector<int>>": "map<int,vector<int> >",
     "std::map<int, double>": "map<int,double>",
@@ -90,21 +92,23 @@ def _known() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*has no streamer or dictionary:RuntimeWarning")  # ROOT's of members that it does write
-def test_values_of_classes_are_those_of_local(fexec: Any, tag: str) -> None:
+@pytest.mark.parametrize("kinds", [QUICK, pytest.param(TRAVEL, marks=pytest.mark.slow)], ids=["some", "all"])
+def test_values_of_classes_are_those_of_local(kinds: Iterable[str], fexec: Any, tag: str) -> None:
     """AsNumpy and Take of structures, collections and ROOT's own classes: each value is what local RDataFrame gives."""
-    names = {f"c{number}": kind for number, kind in enumerate(TRAVEL)}
+    names = {f"c{number}": kind for number, kind in enumerate(kinds)}
     for name, kind in names.items():
         ROOT.gInterpreter.Declare(f"double {name}_{tag}({kind} v) {{ return double({TRAVEL[kind][1]}); }}")
+    track = next(name for name, kind in names.items() if kind == "Track")
     found = []
     for given in ({}, {"executor": fexec, "npartitions": 2}):
         frame = ROOT.RDataFrame(4, **given)
         for name, kind in names.items():
             frame = frame.Define(name, f"auto i = rdfentry_; return {TRAVEL[kind][0]};")
         arrays = frame.AsNumpy(list(names))
-        taken = frame.Take["Track"]("c3").GetValue()
+        taken = frame.Take["Track"](track).GetValue()
         read = {name: getattr(ROOT, f"{name}_{tag}") for name in names}
         found.append(
-            ({name: [read[name](value) for value in arrays[name]] for name in names}, [read["c3"](v) for v in taken])
+            ({name: [read[name](value) for value in arrays[name]] for name in names}, [read[track](v) for v in taken])
         )
     assert found[0] == found[1]
     assert all(len(set(values)) > 1 for values in found[0][0].values()), "a value that does not change shows nothing"

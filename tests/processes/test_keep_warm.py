@@ -125,6 +125,7 @@ def test_gc_leaves_the_folder_of_a_living_driver(tmp_path: Path) -> None:
         assert [leftover.paths for leftover in leftovers.find(fexec.storage, lithops_folders, 0.0)] == [(str(folder),)]
 
 
+@pytest.mark.slow
 def test_the_folder_of_the_first_program_may_go(tmp_path: Path) -> None:
     """A program is served although the folder in which the process was started is deleted, as scratch folders are."""
     config = configuration(tmp_path, keep_warm=True, idle_limit_s=6.0)
@@ -138,6 +139,7 @@ def test_the_folder_of_the_first_program_may_go(tmp_path: Path) -> None:
     assert [first["value"], second["value"]] == [expected(7)] * 2
 
 
+@pytest.mark.slow
 def test_programs_keep_their_own_masks(tmp_path: Path) -> None:
     """Files that a program's graph writes are readable for whom its umask says, whoever started the process."""
     config, written = configuration(tmp_path, keep_warm=True, idle_limit_s=6.0), tmp_path / "written"
@@ -192,6 +194,7 @@ def test_two_programs_at_a_time(tmp_path: Path) -> None:
     assert ran(config, 7)["value"] == expected(7)
 
 
+@pytest.mark.slow
 def test_a_stopped_program_stops_no_other(tmp_path: Path) -> None:
     """A program that is stopped in the middle of its run keeps nobody else from theirs, and goes on when it is let."""
     config = configuration(tmp_path, keep_warm=True, idle_limit_s=60.0)

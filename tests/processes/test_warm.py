@@ -165,7 +165,7 @@ def test_killed_while_idle(own_fexec: lithops.FunctionExecutor, which: str) -> N
     assert 300 == count(own_fexec, 300)
 
 
-@pytest.mark.parametrize("which", ["slots", "parent"])
+@pytest.mark.parametrize("which", ["slots", pytest.param("parent", marks=pytest.mark.slow)])
 def test_killed_while_looping(own_fexec: lithops.FunctionExecutor, which: str) -> None:
     """A ROOT process killed in the event loop: the range runs again in another one; the answer is right."""
     assert 1000 == count(own_fexec)

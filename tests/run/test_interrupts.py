@@ -109,7 +109,9 @@ def test_a_press_that_is_held() -> None:
 
 
 @pytest.mark.parametrize("version", [1, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("moment", [CallBegan, RunBegan, AttemptBegan])
+@pytest.mark.parametrize(
+    "moment", [CallBegan, *(pytest.param(moment, marks=pytest.mark.slow) for moment in (RunBegan, AttemptBegan))]
+)
 def test_run_graphs_is_interrupted(version: int, moment: type) -> None:
     """The press meets graphs that run, are prepared or are submitted: all end with it, and the next query works."""
     heard: list[Event] = []

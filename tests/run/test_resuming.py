@@ -144,6 +144,7 @@ def test_what_is_there_is_not_computed_again(data: Path) -> None:
     assert undisturbed == resumed
 
 
+@pytest.mark.slow
 def test_what_reaches_out_is_not_taken_up_by_itself(data: Path) -> None:
     """By default nothing is taken up of a run whose C++ asks for what nobody sees here: it is said what that is, and how the
     user can say that it answers as before."""
@@ -222,6 +223,7 @@ def test_runs_that_go_on_are_listed(data: Path) -> None:
     assert [] == told(data, "resume", "--json")["runs"]
 
 
+@pytest.mark.slow
 def test_what_is_left_between_runs_is_named(data: Path) -> None:
     """A driver that is killed when its run is delivered, and its executor open, leaves functions: ``gc`` finds them."""
     (data / "go").touch()

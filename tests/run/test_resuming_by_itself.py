@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from chaos.killed_drivers import PROGRAM, RANGES, Drivers
 
 TOGETHER = (
@@ -33,6 +34,7 @@ def test_what_is_there_is_taken_up_by_itself(tmp_path: Path) -> None:
     assert expected == kill.bits
 
 
+@pytest.mark.slow
 def test_graphs_that_run_together_are_taken_up(tmp_path: Path) -> None:
     """The same of two graphs in one run: calls that are there of each are not computed again."""
     drivers = Drivers(tmp_path, TOGETHER)
