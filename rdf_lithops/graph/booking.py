@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import array
+import copy
 import re
+import types
 from collections.abc import Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 from ..errors import PlanError
+from . import python_functions
 
-__all__ = ["check", "check_varied", "listed", "with_expressions"]
+__all__ = ["as_it_is", "check", "check_varied", "listed", "with_expressions"]
 
 _CALLABLE_AT = {"Filter": 0, "Define": 1, "Redefine": 1}
 _TEXTS = ("U", "O")  # NumPy's kinds of arrays of them
+_COPIED = re.compile(r"ROOT::RDF::(T\w+Model|RSnapshotOptions)$|(std::|ROOT::(VecOps::)?)?(vector|RVec)<")  # by ROOT, when booked
 _NAME = re.compile(r"([\w:]+)\(")
 
 
@@ -21,6 +26,19 @@ def listed(argument: Any) -> Any:
     if getattr(getattr(argument, "dtype", None), "kind", "") in _TEXTS:
         return argument.tolist()
     return list(argument) if isinstance(argument, (Iterator, Mapping, KeysView, ValuesView)) else argument
+
+
+def as_it_is(argument: Any, operation: str) -> Any:  # decision 412
+    """Return an argument of a booking as it is now, whatever the program does to it before the graph runs: local ROOT has
+    taken it by then. ``operation`` is for the PlanError of a function that cannot travel."""
+    if isinstance(argument, types.FunctionType):
+        return python_functions.as_it_is(argument, operation)
+    if type(argument) in (list, tuple):
+        return type(argument)(as_it_is(item, operation) for item in argument)
+    if isinstance(argument, array.array) or hasattr(argument, "dtype"):
+        return copy.copy(argument)
+    kind = getattr(type(argument), "__cpp_name__", "")
+    return type(argument)(argument) if isinstance(kind, str) and _COPIED.match(kind) else argument
 
 
 def with_expressions(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,7 @@ class Computation:
 def computation_of(head: Any) -> Computation:  # decision 360
     """What DistRDF would run of the graph of its node ``head`` as it is now. Runs nothing."""
     keep_folder(head)
+    _put_back(head)
     head.npartitions = head.backend.optimize_npartitions()
     head.exec_id = _graph_cache.ExecutionIdentifier(head.rdf_uuid, uuid.uuid4())
     graph = functools.partial(ComputationGraphGenerator.trigger_computation_graph, head._generate_graph_dict())
@@ -76,3 +78,14 @@ def computation_of(head: Any) -> Computation:  # decision 360
     ranges = ranges_by_load.empty_range(head) if has_none else head._build_ranges()
     reducer = functools.partial(partials.merge_results, Base.distrdf_reducer)
     return Computation(head.backend, ranges, mapper, reducer, head, head._get_action_nodes())
+
+
+def _put_back(head: Any) -> None:  # decision 406
+    """Put into DistRDF's graph what it has taken out and what is needed again: a result that has run, whose variations are
+    asked for now, and all that leads to it."""
+    there = {node.node_id: node for node in head.graph_nodes}
+    for node in head.graph_nodes:
+        while (node := node.parent) is not None and node.node_id not in there:
+            there[node.node_id] = node
+            node.parent.nchildren += 1  # as when it was booked: pruning counts it down
+    head.graph_nodes = deque(there[number] for number in sorted(there, reverse=True))  # the newest first

@@ -160,15 +160,16 @@ def _lead_declare(namespace: Any) -> None:
         def decorated(function: Any) -> Any:
             made = decorate(function)
             from ..worker.payload import declare_numba
-            from .python_functions import unadorned
+            from .python_functions import as_it_is
 
             called = name or function.__name__
+            kept = as_it_is(function, "Numba.Declare")
             recording.note(
                 recording.Step(
                     "call",
                     f"Numba::{called}",
                     where,
-                    call=functools.partial(declare_numba, input_types, return_type, called, unadorned(function)),
+                    call=functools.partial(declare_numba, input_types, return_type, called, kept),
                 )
             )
             return made

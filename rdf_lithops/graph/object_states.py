@@ -9,12 +9,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 # isort: split
 import ROOT
 
-__all__ = ["HELPERS", "MOST_BYTES", "State", "assignment", "kind_of", "state", "trace"]
+__all__ = ["HELPERS", "MOST_BYTES", "State", "assignment", "kind_of", "look_at", "state", "trace"]
 
 MOST_BYTES = 2**20  # of one object, as text
 HELPERS = """
@@ -74,6 +75,53 @@ template <typename T> void put_in(std::shared_ptr<T> &pointer, const char *type,
 } // namespace rdf_lithops
 #endif
 """
+_LOOK = """
+#include <cstring>
+#include <cxxabi.h>
+#include <dlfcn.h>
+#include <functional>
+#include <sys/syscall.h>
+#include <type_traits>
+#include <typeinfo>
+#include <unistd.h>
+#include <vector>
+namespace rdf_lithops {
+inline std::vector<std::function<bool()>> looks;
+inline bool copied(const void *from, void *word)
+{
+   struct { const void *base; std::size_t length; } here{word, sizeof(void *)}, there{from, sizeof(void *)}; // an iovec
+   return syscall(SYS_process_vm_readv, long(getpid()), &here, 1L, &there, 1L, 0L) == sizeof(void *);
+}
+inline bool read_word(const char *from, char **word)
+{
+   char *one = nullptr, *other = nullptr;
+   if (!copied(&one, &other)) // it is forbidden here
+      return memcpy(word, from, sizeof(void *));
+   return copied(from, word);
+}
+// An object with virtual functions leads to the description of its class, and that to those of such descriptions (the
+// Itanium ABI); what destructors leave behind is an object of a base class.
+inline bool is_one(const void *object, const std::type_info &kind)
+{
+   char *functions, *type, *of_types;
+   Dl_info found;
+   if (!read_word(static_cast<const char *>(object), &functions) || !read_word(functions - sizeof(void *), &type) ||
+       !read_word(type, &of_types) || !dladdr(of_types, &found) || !found.dli_sname ||
+       strncmp(found.dli_sname, "_ZTVN10__cxxabiv1", 17))
+      return false;
+   void *there = const_cast<void *>(object);
+   return reinterpret_cast<std::type_info *>(type)->__do_upcast(
+      static_cast<const __cxxabiv1::__class_type_info *>(&kind), &there);
+}
+template <typename T> std::size_t look_at(T &variable)
+{
+   if constexpr (std::is_pointer_v<T>)
+      if constexpr (std::is_polymorphic_v<std::remove_pointer_t<T>>)
+         looks.push_back([&variable] { return !variable || is_one(variable, typeid(std::remove_pointer_t<T>)); });
+   return looks.size();
+}
+} // namespace rdf_lithops
+"""
 _ROOTS = (  # classes of ROOT's that are whole once they are read back
     "TH1",
     "THnBase",
@@ -132,6 +180,21 @@ def trace(value: Any) -> bytes:
     return ctypes.string_at(address, described.Size()) if address else b"null"
 
 
+def look_at(name: str, value: Any) -> Callable[[], bool] | None:  # decision 411
+    """Return what tells whether the object is still there to which the variable ``name`` points: PyROOT, which asks an
+    object for its class, would crash. None for what is no pointer to objects with virtual functions. ``value`` is what
+    PyROOT gives for it now."""
+    kind = kind_of(value)
+    described = ROOT.TClass.GetClass(kind) if kind else None
+    if not described or not described.HasInterpreterInfo() or not described.ClassProperty() & ROOT.kClassHasVirtual:
+        return None
+    _declare_look()
+    looks = ROOT.rdf_lithops.looks
+    before = looks.size()
+    after = int(ROOT.gInterpreter.Calc(f"rdf_lithops::look_at({name})"))
+    return (lambda: bool(looks[before]())) if after > before else None
+
+
 def assignment(name: str, now: State) -> str:
     """Return the C++ that gives the variable ``name`` a state; HELPERS come before it."""
     return f'rdf_lithops::put_in({name}, "{now.kind}", "{now.text}");' if now.text else f"{name} = nullptr;"
@@ -140,6 +203,11 @@ def assignment(name: str, now: State) -> str:
 @functools.cache
 def _declare() -> None:
     ROOT.gInterpreter.Declare(HELPERS)
+
+
+@functools.cache
+def _declare_look() -> None:
+    ROOT.gInterpreter.Declare(_LOOK)
 
 
 @functools.cache

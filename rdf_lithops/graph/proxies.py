@@ -24,7 +24,6 @@ from . import (
     first_entries,
     operations,
     own_axis,
-    python_functions,
     uncompiled,
     unfetched,
     unknown_columns,
@@ -209,7 +208,8 @@ def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = ()
         operation.template = ", ".join(map(default_values.type_name, template))
     parent = proxy.proxied_node
     booking.check(operation)
-    python_functions.check(operation)
+    kept = [booking.as_it_is(argument, name) for argument in operation.args]
+    kept_given = {keyword: booking.as_it_is(argument, name) for keyword, argument in operation.kwargs.items()}
     unknown_columns.check(operation, parent)
     unfetched.check(operation, parent)
     if name == default_values.NAME:
@@ -223,7 +223,9 @@ def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = ()
         if name == default_values.NAME:
             node.rdf_node = default_values.defined(parent.rdf_node, operation)
             return Proxy.NodeProxy(node)
-        return Proxy.get_proxy_for(operation, node)
+        found = Proxy.get_proxy_for(operation, node)
+        operation.args, operation.kwargs = kept, kept_given  # the driver's own node has the program's functions
+        return found
     except BaseException as problem:  # of a transformation that does not compile, or an action that ran at once
         _forget(node)
         if isinstance(problem, Exception) and (refusal := uncompiled.told(problem, operation, parent.rdf_node)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import pickle
 import types
 from typing import Any
 
@@ -11,15 +12,15 @@ from ..errors import PlanError
 from ..executor import payload
 from .rewriting import made_node
 
-__all__ = ["check", "unadorned", "with_bare_functions"]
+__all__ = ["as_it_is", "unadorned", "with_bare_functions"]
 
 
-def check(operation: Any) -> None:
-    """Raise PlanError if a Python function of ``operation`` (DistRDF's) cannot be pickled: known when booked, it spoils
-    no later query of the data frame."""
-    for given in operation.args:
-        if isinstance(given, types.FunctionType):
-            _bare(given, operation.name)
+def as_it_is(function: types.FunctionType, operation: str) -> types.FunctionType:  # decision 412
+    """Return ``function`` with what it uses of the program now, as local ROOT compiles it now: a variable may be another
+    when the graph runs. Raises PlanError, naming ``operation``, for what cannot be pickled: known when it is booked, it
+    spoils no later query of the data frame."""
+    kept: types.FunctionType = pickle.loads(_dumped(unadorned(function), operation))
+    return kept
 
 
 def with_bare_functions(nodes: dict[int, Any]) -> dict[int, Any]:
@@ -50,15 +51,19 @@ def unadorned(function: types.FunctionType) -> types.FunctionType:
 
 
 def _bare(function: types.FunctionType, operation: str) -> types.FunctionType:
-    code, bare = function.__code__, unadorned(function)
-    try:
-        content = payload.dumps(bare)
-    except Exception as error:
-        where = f"{code.co_filename}:{code.co_firstlineno}"
-        raise PlanError(
-            f"the Python function {function.__name__} ({where}) of {operation} cannot travel to workers: {error}; "
-            "let it use plain values, or write it in C++"
-        ) from error
-    name = "".join(letter if letter.isalnum() else "_" for letter in code.co_name)
+    bare = unadorned(function)
+    content = _dumped(bare, operation)
+    name = "".join(letter if letter.isalnum() else "_" for letter in bare.__code__.co_name)
     bare.__name__ = f"{name}_{hashlib.sha256(content).hexdigest()[:12]}"
     return bare
+
+
+def _dumped(bare: types.FunctionType, operation: str) -> bytes:
+    try:
+        return payload.dumps(bare)
+    except Exception as error:
+        where = f"{bare.__code__.co_filename}:{bare.__code__.co_firstlineno}"
+        raise PlanError(
+            f"the Python function {bare.__name__} ({where}) of {operation} cannot travel to workers: {error}; "
+            "let it use plain values, or write it in C++"
+        ) from error

@@ -12,7 +12,7 @@ import logging
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import statements
@@ -29,6 +29,7 @@ Held: TypeAlias = "str | State"
 MOST_VALUES = 100_000  # of one array
 _CONTAINER = re.compile(r"(vector|RVec|map|multimap|unordered_map|set|multiset|unordered_set|array|deque|list|pair)<")
 _declared: dict[str, Held] = {}  # by qualified name: what it was declared with; empty where nobody knows
+_looks: dict[str, Callable[[], bool]] = {}  # likewise, of pointers: whether the object that one leads to is still there
 _traces: dict[str, bytes] = {}  # likewise: what an object is in memory that cannot travel with what it holds
 
 
@@ -38,6 +39,8 @@ def declared(step: Step, has_run: bool = False) -> None:
     from . import object_states
 
     for name in _variables_of_step(step):
+        if look := object_states.look_at(name, _value(name)):
+            _looks[name] = look
         held = _held(name)
         if held:
             _declared[name] = "" if has_run else held
@@ -88,7 +91,7 @@ def _warn_of_changes(names: Iterable[str]) -> None:  # decision 368
 
     for name in dict.fromkeys(names):
         value = _value(name)
-        if (now := object_states.trace(value)) != _traces[name]:
+        if value is not None and (now := object_states.trace(value)) != _traces[name]:
             _traces[name] = now
             logger.warning(
                 "the variable %s has changed since it was declared, and an object of class %s does not travel: workers have "
@@ -148,9 +151,12 @@ def _held(name: str) -> Held:
 
 
 def _value(name: str) -> Any:
-    """What the variable of that qualified name is; None where there is none, as another declaration took its place."""
+    """What the variable of that qualified name is; None where there is none, as another declaration took its place, and
+    where it points to what has been deleted."""
     import ROOT
 
+    if name in _looks and not _looks[name]():
+        return None
     found: Any = ROOT
     try:
         for part in name.split("::"):

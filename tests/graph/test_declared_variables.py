@@ -115,6 +115,24 @@ def test_changes_that_do_not_travel(fexec: Any, tag: str, caplog: Any) -> None:
     assert [f"called_{tag}", f"made_{tag}"] == told
 
 
+@pytest.mark.parametrize("place", ["global", "namespace", "own class"])
+def test_pointers_to_what_is_gone(place: str, fexec: Any, tmp_path: Path, tag: str) -> None:
+    """What a variable pointed to has been deleted, as a file's histograms are when it is closed: other graphs run, and those
+    that use it when it points to something again."""
+    kind = f"Own_{tag}" if place == "own class" else "TH1F"
+    begin, end, scope = (f"namespace n_{tag} {{", "}", f"n_{tag}::") if place == "namespace" else ("", "", "")
+    own = f"struct Own_{tag} : public TH1F {{ using TH1F::TH1F; virtual ~Own_{tag}() {{}} }};" if place == "own class" else ""
+    name = f"{scope}held_{tag}"
+    ROOT.gInterpreter.Declare(
+        f"{own} {begin} {kind} *held_{tag} = nullptr; {end} double get_{tag}(double x) {{ return {name}->GetBinContent(int(x)); }}"
+    )
+    for number in (2.0, 3.0):
+        ROOT.gInterpreter.ProcessLine(f'{name} = new {kind}("h", "", 4, 0, 4); {name}->SetBinContent(1, {number});')
+        assert number == total(f"rdfentry_ == 1 ? get_{tag}(rdfentry_) : 0.", fexec)
+        ROOT.gInterpreter.ProcessLine(f"delete {name};")
+        assert 6.0 == total("double(rdfentry_)", fexec)
+
+
 @pytest.mark.parametrize("spelling", [".x {}(4)", ".X {}(4)", "Macro", "ExecuteMacro"])
 def test_macros_that_are_run(spelling: str, fexec: Any, tmp_path: Path, tag: str) -> None:
     """What a macro declares is there on workers, with the values that it has set; it is not run again."""

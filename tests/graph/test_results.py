@@ -191,6 +191,31 @@ def test_variations_are_those_of_local(fexec: lithops.FunctionExecutor, cut: str
         assert {} == differences(varied(frame, cut, ROOT.RDF.Distributed.VariationsFor), local), npartitions
 
 
+def varied_in_turn(frame: Any, variations_for: Any, together: bool = False) -> list[Any]:
+    """Histograms and sums of nodes that nobody holds; then, of one after another, or two at a time, the variations."""
+    node = frame.Define("x", "1.5 * double(rdfentry_)").Vary("x", "ROOT::RVecD{x - 10, x + 30}", 2, "v")
+    cuts = [node.Filter(f"x > {10 * number}") for number in range(3)]
+    booked = [each for cut in cuts for each in (cut.Histo1D(("h", "t", 7, -5.0, 90.0), "x"), cut.Sum("x"))]
+    del node, cuts
+    nominal = [booked[0].GetMean(), *(each.GetValue() for each in booked[1::2])]
+    found = []
+    for first, second in zip(booked[::2], booked[1::2], strict=True):
+        maps = [variations_for(first), variations_for(second)]
+        if together:
+            ROOT.RDF.RunGraphs(maps)
+        found += [histogram(maps[0]["v:0"]), histogram(maps[0]["nominal"]), maps[1]["v:1"], maps[1]["nominal"]]
+    return [nominal, found, booked[2].GetMean(), booked[3].GetValue()]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_variations_that_are_asked_for_in_turn(fexec: lithops.FunctionExecutor, together: bool) -> None:
+    """Variations of results that have run, asked for one after another, are local ones, and the results stay what they were."""
+    local = varied_in_turn(ROOT.RDataFrame(ENTRIES), ROOT.RDF.Experimental.VariationsFor)  # to RunGraphs, they have run
+    for npartitions in (1, 3):
+        frame = ROOT.RDataFrame(ENTRIES, executor=fexec, npartitions=npartitions)
+        assert varied_in_turn(frame, ROOT.RDF.Distributed.VariationsFor, together) == local, npartitions
+
+
 @pytest.mark.parametrize("expression", ["1e9 + x", "1e9 + sin(x)", "1e12 + rdfentry_ % 3", "-1e6 * x"])
 @pytest.mark.parametrize("npartitions", [2, 7])
 def test_a_spread_far_from_zero(fexec: lithops.FunctionExecutor, expression: str, npartitions: int) -> None:

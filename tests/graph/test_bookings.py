@@ -1,0 +1,115 @@
+"""What is booked stays what it was, whatever the program does afterwards to what it gave."""
+
+from __future__ import annotations
+
+import array
+import importlib.util
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import ROOT
+from conftest import CAPTURED, LOCALHOST_CONFIG
+
+NUMBA = importlib.util.find_spec("numba") is not None
+
+
+def frame_of(executor: Any) -> Any:
+    """Of 100 entries, with a column of numbers."""
+    return ROOT.RDataFrame(100, **executor).Define("x", "double(rdfentry_)").Define("y", "2 * x")
+
+
+def edges(given: Any) -> Callable[[Any], Any]:
+    """A histogram whose edges, ``given``, are moved when it is booked."""
+
+    def booked(frame: Any) -> Any:
+        h = frame.Histo1D(("h", "", 2, given), "x")
+        given[1] = 90.0
+        return lambda: [h.GetBinContent(number) for number in range(4)]
+
+    return booked
+
+
+def model(frame: Any) -> Any:
+    """A histogram whose model gets another title and other edges."""
+    given = ROOT.RDF.TH1DModel("h", "before", 4, 0.0, 100.0)
+    h = frame.Histo1D(given, "x")
+    given.fTitle, given.fXUp = "after", 50.0
+    return lambda: [h.GetTitle(), *(h.GetBinContent(number) for number in range(6))]
+
+
+def columns(frame: Any) -> Any:
+    """Arrays of columns of which there is one more afterwards."""
+    given = ["x"]
+    arrays = frame.AsNumpy(given, lazy=True)
+    given.append("y")
+    return lambda: sorted(arrays.GetValue())
+
+
+def options(frame: Any) -> Any:
+    """A lazy Snapshot whose options are those of another one afterwards."""
+    given = ROOT.RDF.RSnapshotOptions()
+    given.fLazy, given.fMode = True, "RECREATE"
+    skim = frame.Snapshot("t", "skim.root", ["x"], given)
+    given.fMode = "UPDATE"
+    return lambda: skim.Sum("x").GetValue()
+
+
+CHANGES = {
+    "edges in an array": lambda frame: edges(array.array("d", [0.0, 20.0, 100.0]))(frame),
+    "edges in NumPy's array": lambda frame: edges(numpy.array([0.0, 20.0, 100.0]))(frame),
+    "a model": model,
+    "columns": columns,
+    "options of a Snapshot": options,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_given_and_changed(change: str, fexec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edges, models, columns and options are those that were given, as they are for local ROOT."""
+    found = []
+    for executor in ({}, {"executor": fexec, "npartitions": 2}):
+        folder = tmp_path / str(len(found))
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        found.append(CHANGES[change](frame_of(executor))())
+    assert found[0] == found[1]
+
+
+@pytest.mark.skipif(not NUMBA, reason="numba is not installed")
+def test_variables_of_python_functions(tmp_path: Path) -> None:
+    """What a function reads of the program is what it was when the function was given, as Numba has it locally."""
+    program = f"""
+        import json, lithops, ROOT, rdf_lithops
+        def cuts(frame, tag):
+            global threshold
+            frame, found = frame.Define("x", "double(rdfentry_)"), []
+            for threshold in (10, 20, 90):
+                def passes(x): return x > threshold
+                passes.__name__ = f"passes_{{threshold}}_{{tag}}"
+                found.append(frame.Filter(passes, ["x"]).Count())
+            for inner in (30, 60):
+                def within(x): return x > inner
+                within.__name__ = f"within_{{inner}}_{{tag}}"
+                found.append(frame.Filter(within, ["x"]).Count())
+            threshold = 5
+            def declared(x): return x > threshold
+            ROOT.Numba.Declare(["double"], "bool", name=f"declared_{{tag}}")(declared)
+            threshold = 7
+            found.append(frame.Filter(f"Numba::declared_{{tag}}(x)").Count())
+            threshold = 99
+            return [each.GetValue() for each in found]
+        local = cuts(ROOT.RDataFrame(100), "local")
+        with lithops.FunctionExecutor(config_file={str(LOCALHOST_CONFIG)!r}) as fexec:
+            print(json.dumps([local, cuts(ROOT.RDataFrame(100, executor=fexec, npartitions=2), "ours")]))
+    """
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)], cwd=tmp_path, **CAPTURED)
+    assert 0 == done.returncode, done.stderr[-2000:]
+    local, ours = json.loads(done.stdout.splitlines()[-1])
+    assert [89, 79, 9, 69, 39, 94] == local == ours
