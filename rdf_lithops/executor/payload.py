@@ -157,6 +157,8 @@ class _Work:
             self._add_recorded_library(step)
         elif step.kind == "environment":
             self.steps.append({"do": "environment", **json.loads(step.text)})
+        elif step.kind == "watch":
+            self.steps.append({"do": "watch", "text": step.text})
         elif step.kind == "include_path":
             self.steps.append({"do": "include_path", "path": f"code{step.text}", "bundled": True})
             self.steps.append({"do": "include_path", "path": step.text, "bundled": False})

@@ -26,6 +26,7 @@ included       the user's own files that C++ includes
 undeclared     why a worker does not know a name that the driver knows
 proxies        each attribute that is taken of a node stands for itself
 booking        what is refused when it is booked
+afterwards     what a program does behind a booking, and that would give it another meaning
 unknown_columns  columns that are not there
 unfetched      columns whose values ranges cannot hand out
 uncompiled     what does not compile when it is booked

@@ -24,7 +24,7 @@ from ..planning.plans import Plan
 from ..reporting import LaterReport, Recorder
 from ..run import interrupts, running
 from ..run.events import Consumer, FileSkipped
-from . import execution, indexed_friends, live_drawing, masks, proxies, selecting
+from . import afterwards, execution, indexed_friends, live_drawing, masks, proxies, selecting
 from .bad_files import without_bad_files
 from .computation import Computation, computation_of
 from .reference import settle_names
@@ -69,6 +69,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         self.fetched += more
 
     def _make_dataframe(self, args: tuple[Any, ...], npartitions: int | None) -> Any:
+        original = args[0]
         args = dataset.resolved(joining.by_name(args), self._reader_folder)
         if self.options.on_bad_file == "skip" and not isinstance(args[0], int):
             args, self.skipped = without_bad_files(args)
@@ -87,6 +88,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
             why = error.__context__ or error  # DistRDF's own message leaves out what C++ said
             raise TypeError(f"{error}\nGiven was ({shown}); C++ says:\n{cleaned(str(why))}") from error
         settle_names(head, args)
+        afterwards.note_chain(head, original)
         head.rdf_lithops_selection = selected
         head.rdf_lithops_friend_indices = indices
         if selected is not None and selected.entry_range is not None:  # which DistRDF's own has lost

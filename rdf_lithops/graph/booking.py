@@ -16,7 +16,9 @@ __all__ = ["as_it_is", "check", "check_varied", "listed", "with_expressions"]
 
 _CALLABLE_AT = {"Filter": 0, "Define": 1, "Redefine": 1}
 _TEXTS = ("U", "O")  # NumPy's kinds of arrays of them
-_COPIED = re.compile(r"ROOT::RDF::(T\w+Model|RSnapshotOptions)$|(std::|ROOT::(VecOps::)?)?(vector|RVec)<")  # by ROOT, when booked
+_COPIED = re.compile(  # by ROOT, when it is booked
+    r"ROOT::RDF::(T\w+Model|RSnapshotOptions)$|(std::|ROOT::(VecOps::)?)?(vector|RVec)<"
+)
 _NAME = re.compile(r"([\w:]+)\(")
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from ..dataset import ranges_by_load
 from ..fold import partials
 from ..planning.cost import default_calls
+from . import afterwards
 from .reference import has_run, keep_folder
 
 # isort: split
@@ -71,6 +72,7 @@ def computation_of(head: Any) -> Computation:  # decision 360
     head.npartitions = head.backend.optimize_npartitions()
     head.exec_id = _graph_cache.ExecutionIdentifier(head.rdf_uuid, uuid.uuid4())
     graph = functools.partial(ComputationGraphGenerator.trigger_computation_graph, head._generate_graph_dict())
+    afterwards.check(head)  # which has by now what is wanted, and no more
     mapper = functools.partial(
         Base.distrdf_mapper, build_rdf_from_range=head._generate_rdf_creator(), computation_graph_callable=graph
     )

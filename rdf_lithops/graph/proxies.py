@@ -17,6 +17,7 @@ from ..errors import PlanError, RdfLithopsError
 from ..frame import default_values, settings
 from ..processes import hints
 from . import (
+    afterwards,
     answers,
     booking,
     composed,
@@ -219,6 +220,7 @@ def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = ()
     _foresee(operation, parent)
     with _booking:
         node = Proxy._create_new_node(parent, operation)
+    afterwards.note_booking(node)
     try:
         if name == default_values.NAME:
             node.rdf_node = default_values.defined(parent.rdf_node, operation)

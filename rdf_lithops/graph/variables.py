@@ -27,6 +27,25 @@ logger = logging.getLogger(__name__)
 
 Held: TypeAlias = "str | State"
 MOST_VALUES = 100_000  # of one array
+MOST_WATCHED = 500  # variables
+_WATCH = """
+#include <string>
+#include <utility>
+#include <vector>
+namespace rdf_lithops {
+using Seen = std::pair<const char *, std::size_t>;
+template <typename T> Seen seen(const T &variable) { return {reinterpret_cast<const char *>(&variable), sizeof(T)}; }
+inline std::string all_held()
+{
+   std::string all;
+   for (const Seen &each : std::vector<Seen>{VARIABLES})
+      all.append(each.first, each.second);
+   return all;
+}
+inline const std::string held_before = all_held();
+inline bool is_written_to() { return all_held() != held_before; }
+} // namespace rdf_lithops
+"""
 _CONTAINER = re.compile(r"(vector|RVec|map|multimap|unordered_map|set|multiset|unordered_set|array|deque|list|pair)<")
 _declared: dict[str, Held] = {}  # by qualified name: what it was declared with; empty where nobody knows
 _looks: dict[str, Callable[[], bool]] = {}  # likewise, of pointers: whether the object that one leads to is still there
@@ -66,15 +85,16 @@ def needed_libraries(text: str) -> list[str]:
 
 def with_values(steps: Iterable[Step]) -> list[Step]:
     """``steps``, and behind them an assignment to each variable of theirs that has another value now than they leave it
-    with."""
+    with, and what tells a worker that a graph has written to one."""
     kept = list(steps)
-    given = [name for step in kept for name in _variables_of_step(step)]
+    given = list(dict.fromkeys(name for step in kept for name in _variables_of_step(step)))
     _warn_of_changes(name for name in given if name in _traces)
-    names = [name for name in given if name in _declared]
-    now = {name: _held(name) for name in dict.fromkeys(names)}
+    now = {name: _held(name) for name in given if name in _declared}
+    watched = [name for name in given if name in _declared or name in _traces][:MOST_WATCHED]
+    watch = [Step("watch", _WATCH.replace("VARIABLES", ", ".join(f"seen({name})" for name in watched)))] if watched else []
     changed = {name: held for name, held in now.items() if held and held != _declared[name] and _may_travel(name, held)}
     if not changed:
-        return kept
+        return [*kept, *watch]
     from . import object_states
 
     helpers = Step("declare", object_states.HELPERS, "values of variables")
@@ -82,6 +102,7 @@ def with_values(steps: Iterable[Step]) -> list[Step]:
         *kept,
         helpers,
         *(Step("line", _assignment(name, held), f"the value of {name}") for name, held in changed.items()),
+        *watch,
     ]
 
 

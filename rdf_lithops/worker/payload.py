@@ -17,7 +17,17 @@ from typing import Any
 
 from ..frame import compiler
 
-__all__ = ["FILES_VARIABLE", "PLACE", "PayloadFailure", "at_hand", "clear", "declare_numba", "load", "unpacked"]
+__all__ = [
+    "FILES_VARIABLE",
+    "PLACE",
+    "PayloadFailure",
+    "at_hand",
+    "clear",
+    "declare_numba",
+    "is_written_to",
+    "load",
+    "unpacked",
+]
 
 PLACE = "@rdf_lithops_place@"  # in C++ that travels, the folder into which a worker has unpacked the bundle
 
@@ -211,7 +221,25 @@ def _load_library(step: dict[str, Any], folder: str) -> None:
         raise PayloadFailure(step["what"], why)
 
 
+def _watch(step: dict[str, Any], folder: str) -> None:
+    """Begin to tell whether a graph writes to variables; where the C++ for it does not compile, nobody can."""
+    import ROOT
+
+    with compiler.heard():
+        _watching[:] = [True] if ROOT.gInterpreter.Declare(step["text"]) else []
+
+
+def is_written_to() -> bool:  # decision 414
+    """Whether a graph has written to a variable of the program's C++ since that was loaded: what it counts begins with what
+    the driver has, in each query."""
+    import ROOT
+
+    return bool(_watching) and bool(ROOT.rdf_lithops.is_written_to())
+
+
+_watching: list[bool] = []
 _DOING = {
+    "watch": _watch,
     "environment": _set_environment,
     "include_path": _add_include_path,
     "header": _declare,

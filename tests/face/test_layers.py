@@ -82,6 +82,7 @@ USERS_OF_ROOT = {
     "frame/ranges.py",
     "frame/samples.py",
     "frame/selection.py",
+    "graph/afterwards.py",
     "graph/answers.py",
     "graph/backend.py",
     "graph/bad_files.py",

@@ -17,6 +17,8 @@ import pytest
 import ROOT
 from conftest import CAPTURED, LOCALHOST_CONFIG
 
+from rdf_lithops import PlanError
+
 NUMBA = importlib.util.find_spec("numba") is not None
 
 
@@ -80,6 +82,48 @@ def test_what_is_given_and_changed(change: str, fexec: Any, tmp_path: Path, monk
         monkeypatch.chdir(folder)
         found.append(CHANGES[change](frame_of(executor))())
     assert found[0] == found[1]
+
+
+def test_declared_once_more(fexec: Any, tag: str) -> None:
+    """What would be another macro or overload on workers than when it was booked is refused; the same again, and what
+    nobody uses, is not; booked behind it, it is what it is now."""
+    ROOT.gInterpreter.Declare(f"#define CUT_{tag} 30\ndouble f_{tag}(double x) {{ return x; }}")
+    frame = ROOT.RDataFrame(100, executor=fexec, npartitions=2).Define("x", "float(rdfentry_)")
+    early = {"CUT": frame.Filter(f"x > CUT_{tag}").Count(), "f": frame.Define("y", f"f_{tag}(x)").Sum("y")}
+    other = frame.Filter("x > 30").Count()
+    ROOT.gInterpreter.Declare(f"double g_{tag}(double x) {{ return x; }}")
+    assert 69 == early["CUT"].GetValue()
+    early = {"CUT": frame.Filter(f"x > CUT_{tag}").Count()}
+    ROOT.gInterpreter.Declare(f"#undef CUT_{tag}\n#define CUT_{tag} 50")
+    with pytest.raises(PlanError, match=f"CUT_{tag}, which Filter uses in .*, was declared once more after that was booked"):
+        early["CUT"].GetValue()
+    del early
+    assert (69, 49) == (other.GetValue(), frame.Filter(f"x > CUT_{tag}").Count().GetValue())
+    total = frame.Define("y", f"f_{tag}(x)").Sum("y")
+    ROOT.gInterpreter.Declare(f"double f_{tag}(float x) {{ return 10 * x; }}")
+    with pytest.raises(PlanError, match=f"f_{tag}, which Define uses"):
+        total.GetValue()
+    del total
+    assert 49500.0 == frame.Define("y", f"f_{tag}(x)").Sum("y").GetValue()
+
+
+@pytest.mark.parametrize("what", ["files", "friends", "entries"])
+def test_a_chain_that_changes(what: str, fexec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain that has other files, friends or selected entries than when its data frame was made is refused: local ROOT
+    reads it as it is when the loop begins."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(2):
+        ROOT.RDataFrame(10).Define("x", f"{number} + rdfentry_").Snapshot("t", f"{number}.root")
+    chain, friend, chosen = ROOT.TChain("t"), ROOT.TChain("t"), ROOT.TEntryList("chosen", "", "t", "0.root")
+    for made in (chain, friend, chosen):
+        ROOT.SetOwnership(made, False)  # Python would delete them in any order
+    chain.Add("0.root")
+    friend.Add("1.root")
+    counted = ROOT.RDataFrame(chain, executor=fexec).Count()
+    change = {"files": lambda: chain.Add("1.root"), "friends": lambda: chain.AddFriend(friend, "f")}
+    change.get(what, lambda: chain.SetEntryList(chosen))()
+    with pytest.raises(PlanError, match=r"had .* when the data frame was made of it, and has .* make the data frame when"):
+        counted.GetValue()
 
 
 @pytest.mark.skipif(not NUMBA, reason="numba is not installed")

@@ -115,16 +115,41 @@ def test_changes_that_do_not_travel(fexec: Any, tag: str, caplog: Any) -> None:
     assert [f"called_{tag}", f"made_{tag}"] == told
 
 
+@pytest.mark.parametrize(
+    "code",
+    ["int n_{0} = 0;", "namespace s_{0} {{ int other; }} std::atomic<int> n_{0}{{0}};", "std::set<int> held_{0};"],
+    ids=["number", "atomic", "set"],
+)
+def test_what_a_graph_has_written(code: str, fexec: Any, tag: str) -> None:
+    """A counter that the program sets back, or a set that it clears, begins anew in each query, as it does locally."""
+    counts = "held" not in code
+    count, reset = (
+        (f"n_{tag}++", f"n_{tag} = 0;") if counts else (f"held_{tag}.insert(0).second ? 0 : 1", f"held_{tag}.clear();")
+    )
+    ROOT.gInterpreter.Declare(
+        f"#include <atomic>\n#include <set>\n{code.format(tag)} int next_{tag}() {{ return {count}; }}"
+    )
+    found = []
+    for executor in ({}, {"executor": fexec, "npartitions": 1}):
+        for _ in range(3):
+            ROOT.gInterpreter.ProcessLine(reset)
+            found.append(ROOT.RDataFrame(10, **executor).Filter(f"next_{tag}() < 1").Count().GetValue())
+    assert [1] * 6 == found
+
+
 @pytest.mark.parametrize("place", ["global", "namespace", "own class"])
 def test_pointers_to_what_is_gone(place: str, fexec: Any, tmp_path: Path, tag: str) -> None:
     """What a variable pointed to has been deleted, as a file's histograms are when it is closed: other graphs run, and those
     that use it when it points to something again."""
     kind = f"Own_{tag}" if place == "own class" else "TH1F"
     begin, end, scope = (f"namespace n_{tag} {{", "}", f"n_{tag}::") if place == "namespace" else ("", "", "")
-    own = f"struct Own_{tag} : public TH1F {{ using TH1F::TH1F; virtual ~Own_{tag}() {{}} }};" if place == "own class" else ""
+    own = (
+        f"struct Own_{tag} : public TH1F {{ using TH1F::TH1F; virtual ~Own_{tag}() {{}} }};" if place == "own class" else ""
+    )
     name = f"{scope}held_{tag}"
     ROOT.gInterpreter.Declare(
-        f"{own} {begin} {kind} *held_{tag} = nullptr; {end} double get_{tag}(double x) {{ return {name}->GetBinContent(int(x)); }}"
+        f"{own} {begin} {kind} *held_{tag} = nullptr; {end}"
+        f"double get_{tag}(double x) {{ return {name}->GetBinContent(int(x)); }}"
     )
     for number in (2.0, 3.0):
         ROOT.gInterpreter.ProcessLine(f'{name} = new {kind}("h", "", 4, 0, 4); {name}->SetBinContent(1, {number});')

@@ -209,7 +209,7 @@ def varied_in_turn(frame: Any, variations_for: Any, together: bool = False) -> l
 
 @pytest.mark.parametrize("together", [False, True])
 def test_variations_that_are_asked_for_in_turn(fexec: lithops.FunctionExecutor, together: bool) -> None:
-    """Variations of results that have run, asked for one after another, are local ones, and the results stay what they were."""
+    """Variations of results that have run, asked for one after another, are local ones; the results stay what they were."""
     local = varied_in_turn(ROOT.RDataFrame(ENTRIES), ROOT.RDF.Experimental.VariationsFor)  # to RunGraphs, they have run
     for npartitions in (1, 3):
         frame = ROOT.RDataFrame(ENTRIES, executor=fexec, npartitions=npartitions)

@@ -124,7 +124,7 @@ class _Slot:
         self.parent = os.getppid()
         self.loaded = ""
         self.compiled: set[str] = set()
-        self.spoiled = False  # the payload was loaded in part: what is here now is nobody's
+        self.spoiled = False  # the payload was loaded in part, or written to: what is here now is nobody's
         self.has_run = False  # and not what it was started for is still to come
         self.compilation = (0.0, 0.0)  # when the last graph was compiled ahead: from, until (perf_counter)
 
@@ -267,6 +267,7 @@ class _Slot:
             done = execute.run_call(graph, *what, results, output_folder, times, payload_s, strike)
         self.compiled.add(work["graph_digest"])
         self.has_run = True
+        self.spoiled = self.spoiled or payload.is_written_to()
         return done
 
     def _is_twin_after_compiling(self, message: Request, initialisation: bytes, blobs: list[bytes]) -> bool:

@@ -1,0 +1,84 @@
+"""What a program does behind a booking that would have another meaning on workers then: it is refused.
+
+Local ROOT compiles an expression when it is booked, and reads all files that a chain has when its loop begins. Workers
+compile with all that was declared until then, and read the files that there were when the data frame was made.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from typing import Any
+
+from ..errors import PlanError
+from . import recording, statements
+
+# isort: split
+import ROOT
+
+__all__ = ["check", "note_booking", "note_chain"]
+
+_shared: list[tuple[recording.Step, ...]] = [()]  # what was declared when the last node was booked
+
+
+def note_chain(head: Any, given: Any) -> None:
+    """To be told what the data frame of DistRDF's ``head`` was made of: a chain may grow."""
+    if isinstance(given, ROOT.TTree):
+        head.rdf_lithops_chain = weakref.ref(given), _state(given)  # held, it would outlive its entry list
+
+
+def note_booking(node: Any) -> None:
+    """To be told of a DistRDF ``node`` that was booked: what its expressions mean is settled."""
+    now = tuple(recording.steps())
+    if len(now) != len(_shared[0]) or any(one is not other for one, other in zip(now, _shared[0], strict=True)):
+        _shared[0] = now
+    node.rdf_lithops_declared = _shared[0]
+
+
+def check(head: Any) -> None:  # decision 413
+    """Raise PlanError where the chain that the data frame of DistRDF's ``head`` was made of has changed since, or where a
+    name in what is booked has been declared once more, as something else."""
+    reference, before = getattr(head, "rdf_lithops_chain", (_nothing, ""))
+    if (chain := reference()) is not None and (now := _state(chain)) != before:
+        raise PlanError(
+            f"{type(chain).__name__} {chain.GetName()!r} had {before} when the data frame was made of it, and has {now}: "
+            "make the data frame when it is complete"
+        )
+    for node in head.graph_nodes:
+        _check_names(node)
+
+
+def _nothing() -> None:
+    """Of a data frame that was made of something else."""
+
+
+def _state(tree: Any) -> str:
+    files = [str(each.GetTitle()) for each in tree.GetListOfFiles() or ()] if isinstance(tree, ROOT.TChain) else []
+    friends, entries = tree.GetListOfFriends(), tree.GetEntryList()
+    number = f"{len(files)} files ({files[0]} to {files[-1]}), " if files else ""
+    return f"{number}{len(friends or ())} friends and {int(entries.GetN()) if entries else 'all'} entries selected"
+
+
+def _check_names(node: Any) -> None:
+    declared = getattr(node, "rdf_lithops_declared", None)
+    now = recording.steps()
+    if declared is None or node.value is not None or (len(now) == len(declared) and now[-1:] == list(declared[-1:])):
+        return
+    there = {step.written for step in declared}
+    known = functools.reduce(set.union, (_names(text) for text in there), set[str]())
+    later = [step for step in now if step.written not in there]
+    for step in later:
+        for text in node.operation.args if later else ():
+            again = statements.words(text) & known & _names(step.written) if isinstance(text, str) else set()
+            if again:
+                where = f" ({step.where})" if step.where else ""
+                raise PlanError(
+                    f"{min(again)}, which {node.operation.name} uses in {text!r}, was declared once more after that was "
+                    f"booked{where}: workers would take what it is now, local ROOT what it was; declare it before, or under "
+                    "another name"
+                )
+
+
+@functools.lru_cache(maxsize=1024)
+def _names(text: str) -> frozenset[str]:
+    return frozenset(statements.names(text))
