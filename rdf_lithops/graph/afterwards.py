@@ -7,7 +7,10 @@ compile with all that was declared until then, and read the files that there wer
 from __future__ import annotations
 
 import functools
+import operator
+import re
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import PlanError
@@ -18,7 +21,26 @@ import ROOT
 
 __all__ = ["check", "note_booking", "note_chain"]
 
-_shared: list[tuple[recording.Step, ...]] = [()]  # what was declared when the last node was booked
+
+@dataclass(frozen=True)
+class _Declared:
+    """What was declared when a node was booked."""
+
+    steps: tuple[recording.Step, ...]
+
+    def is_now(self, steps: list[recording.Step]) -> bool:
+        return len(steps) == len(self.steps) and all(map(operator.is_, steps, self.steps))
+
+    @functools.cached_property
+    def texts(self) -> frozenset[str]:
+        return frozenset(step.written for step in self.steps)
+
+    @functools.cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset[str]().union(*map(_names, self.texts))
+
+
+_last = [_Declared(())]  # nodes share it
 
 
 def note_chain(head: Any, given: Any) -> None:
@@ -29,10 +51,9 @@ def note_chain(head: Any, given: Any) -> None:
 
 def note_booking(node: Any) -> None:
     """To be told of a DistRDF ``node`` that was booked: what its expressions mean is settled."""
-    now = tuple(recording.steps())
-    if len(now) != len(_shared[0]) or any(one is not other for one, other in zip(now, _shared[0], strict=True)):
-        _shared[0] = now
-    node.rdf_lithops_declared = _shared[0]
+    if not _last[0].is_now(now := recording.steps()):
+        _last[0] = _Declared(tuple(now))
+    node.rdf_lithops_declared = _last[0]
 
 
 def check(head: Any) -> None:  # decision 413
@@ -62,14 +83,11 @@ def _state(tree: Any) -> str:
 def _check_names(node: Any) -> None:
     declared = getattr(node, "rdf_lithops_declared", None)
     now = recording.steps()
-    if declared is None or node.value is not None or (len(now) == len(declared) and now[-1:] == list(declared[-1:])):
+    if declared is None or node.value is not None or declared.is_now(now):
         return
-    there = {step.written for step in declared}
-    known = functools.reduce(set.union, (_names(text) for text in there), set[str]())
-    later = [step for step in now if step.written not in there]
-    for step in later:
-        for text in node.operation.args if later else ():
-            again = statements.words(text) & known & _names(step.written) if isinstance(text, str) else set()
+    for step in now:
+        for text in () if step.written in declared.texts else node.operation.args:
+            again = statements.words(text) & declared.names & _names(step.written) if isinstance(text, str) else set()
             if again:
                 where = f" ({step.where})" if step.where else ""
                 raise PlanError(
@@ -81,4 +99,6 @@ def _check_names(node: Any) -> None:
 
 @functools.lru_cache(maxsize=1024)
 def _names(text: str) -> frozenset[str]:
-    return frozenset(statements.names(text))
+    """The functions and macros that ``text`` declares: of those there may be others of one name."""
+    called = re.findall(r"(?:#\s*define\s+(\w+))|(\w+)\s*\(", statements.masked(text))
+    return frozenset(statements.names(text) & {macro or function for macro, function in called})

@@ -29,12 +29,17 @@ Held: TypeAlias = "str | State"
 MOST_VALUES = 100_000  # of one array
 MOST_WATCHED = 500  # variables
 _WATCH = """
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 namespace rdf_lithops {
 using Seen = std::pair<const char *, std::size_t>;
 template <typename T> Seen seen(const T &variable) { return {reinterpret_cast<const char *>(&variable), sizeof(T)}; }
+// what is made when it is first needed
+template <typename T> Seen seen(T *const &) { return {"", 0}; }
+template <typename T> Seen seen(const std::unique_ptr<T> &) { return {"", 0}; }
+template <typename T> Seen seen(const std::shared_ptr<T> &) { return {"", 0}; }
 inline std::string all_held()
 {
    std::string all;

@@ -91,7 +91,10 @@ def test_declared_once_more(fexec: Any, tag: str) -> None:
     frame = ROOT.RDataFrame(100, executor=fexec, npartitions=2).Define("x", "float(rdfentry_)")
     early = {"CUT": frame.Filter(f"x > CUT_{tag}").Count(), "f": frame.Define("y", f"f_{tag}(x)").Sum("y")}
     other = frame.Filter("x > 30").Count()
-    ROOT.gInterpreter.Declare(f"double g_{tag}(double x) {{ return x; }}")
+    ROOT.gInterpreter.Declare(f"namespace n_{tag} {{ struct S {{}}; double in(double x) {{ return x; }} }}")
+    inside = frame.Define("y", f"n_{tag}::in(x)").Sum("y")
+    ROOT.gInterpreter.Declare(f"namespace n_{tag} {{ struct S; double out(double x) {{ return x; }} }}")
+    assert 4950.0 == inside.GetValue()
     assert 69 == early["CUT"].GetValue()
     early = {"CUT": frame.Filter(f"x > CUT_{tag}").Count()}
     ROOT.gInterpreter.Declare(f"#undef CUT_{tag}\n#define CUT_{tag} 50")

@@ -12,6 +12,8 @@ import pytest
 import ROOT
 from test_declared import total, write
 
+import rdf_lithops
+
 pytestmark = pytest.mark.usefixtures("registries")
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None and shutil.which("c++") is None, reason="there is no C++ compiler to build a library with"
@@ -135,6 +137,21 @@ def test_what_a_graph_has_written(code: str, fexec: Any, tag: str) -> None:
             ROOT.gInterpreter.ProcessLine(reset)
             found.append(ROOT.RDataFrame(10, **executor).Filter(f"next_{tag}() < 1").Count().GetValue())
     assert [1] * 6 == found
+
+
+@pytest.mark.parametrize("kind", ["double *", "std::unique_ptr<double>", "std::shared_ptr<double>"])
+def test_what_is_made_when_it_is_first_needed(kind: str, fexec: Any, tag: str) -> None:
+    """A table that the first event makes is there for the next query: its process goes on."""
+    ROOT.gInterpreter.Declare(
+        f"#include <memory>\nusing P_{tag} = {kind}; P_{tag} table_{tag};"
+        f"double get_{tag}() {{ if (!table_{tag}) table_{tag} = P_{tag}(new double(3)); return *table_{tag}; }}"
+    )
+    pids = set()
+    for _ in range(2):
+        three = ROOT.RDataFrame(10, executor=fexec, npartitions=1).Define("x", f"get_{tag}()").Sum("x")
+        assert 30.0 == three.GetValue()
+        pids |= {call.pid for call in rdf_lithops.report(three).maps}
+    assert 1 == len(pids)
 
 
 @pytest.mark.parametrize("place", ["global", "namespace", "own class"])
