@@ -25,6 +25,7 @@ from test_warm import (
 )
 from waiting import until
 
+from rdf_lithops import RangeError
 from rdf_lithops.executor import registry
 from rdf_lithops.graph.computation import Computation
 
@@ -132,3 +133,13 @@ def test_killed_while_compiling_for_all(own_fexec: lithops.FunctionExecutor) -> 
     assert finished(thread)
     assert outcome == {"value": 100.0}
     assert count(own_fexec) == 1000
+
+
+@pytest.mark.parametrize("npartitions", [1, 2])
+def test_what_does_not_compile_ahead(fexec: lithops.FunctionExecutor, npartitions: int) -> None:
+    """The error has the compiler's words, which it says once: when the graph is compiled ahead of its run."""
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=npartitions).Define("s", 'std::string("a")')
+    with pytest.raises(RangeError, match=r"its C\+\+ does not compile on the worker: no matching member function") as caught:
+        frame.Mean("s").GetValue()
+    assert "MeanHelper" in str(caught.value)
+    assert 10 == frame.Count().GetValue()

@@ -81,6 +81,7 @@ class _Current:
     counter: Counter | None = None
     notes = ""  # what becomes of notes: "told", "left", or none are taken
     is_not_compiled = False  # a graph of it could not be booked or compiled
+    ahead = ""  # what the compiler has said when it was compiled ahead: it says nothing the second time
 
 
 current = _Current()
@@ -96,7 +97,8 @@ def _compiled() -> Iterator[None]:
         except Exception as error:
             failed = error
     current.is_not_compiled |= failed is not None
-    problem = "" if failed is None else compiler.first_error(said.text)
+    problem = "" if failed is None else compiler.first_error(said.text) or current.ahead
+    current.ahead = problem if _compiles_only else ""
     if problem:
         raise NotCompiled(problem)
     if failed is not None:
