@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import pickle
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -140,7 +141,8 @@ def initialize(fun: Callable[..., Any], *args: Any, **given: Any) -> None:
         if problem := compiler.first_error(said.text):
             shown = "\n".join(f"    {line}" for line in problem.splitlines())
             raise PayloadError("the function given to initialize", f"its C++ does not compile, and it is not kept:\n{shown}")
-        payload.dumped_call("the function given to initialize", Base.BaseBackend.initialization)
+        kept = payload.dumped_call("the function given to initialize", Base.BaseBackend.initialization)
+        Base.BaseBackend.initialization = pickle.loads(kept)  # with what it uses of the program now, as it was done here
     except BaseException:
         Base.BaseBackend.initialization = before
         raise

@@ -84,6 +84,23 @@ def test_what_is_given_and_changed(change: str, fexec: Any, tmp_path: Path, monk
     assert found[0] == found[1]
 
 
+def test_variables_of_initialize(fexec: Any, registries: Any, tag: str) -> None:
+    """Workers do what ``initialize`` has done here, with what the function and its arguments were then."""
+    del registries
+    given, settings = [1], {"second": 2}
+
+    def declare(values: list[int]) -> None:
+        ROOT.gInterpreter.Declare(f"int init_{tag}() {{ return {10 * values[0] + settings['second']}; }}")
+
+    ROOT.RDF.Distributed.initialize(declare, given)
+    given[0], settings["second"] = 5, 6
+    found = [
+        ROOT.RDataFrame(2, **executor).Define("x", f"init_{tag}()").Max("x").GetValue()
+        for executor in ({}, {"executor": fexec})
+    ]
+    assert [12, 12] == found
+
+
 def test_declared_once_more(fexec: Any, tag: str) -> None:
     """What would be another macro or overload on workers than when it was booked is refused; the same again, and what
     nobody uses, is not; booked behind it, it is what it is now."""
