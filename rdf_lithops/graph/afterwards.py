@@ -74,10 +74,10 @@ def _nothing() -> None:
 
 
 def _state(tree: Any) -> str:
-    files = [str(each.GetTitle()) for each in tree.GetListOfFiles() or ()] if isinstance(tree, ROOT.TChain) else []
-    friends, entries = tree.GetListOfFriends(), tree.GetEntryList()
-    number = f"{len(files)} files ({files[0]} to {files[-1]}), " if files else ""
-    return f"{number}{len(friends or ())} friends and {int(entries.GetN()) if entries else 'all'} entries selected"
+    friends, entries, files = tree.GetListOfFriends(), tree.GetEntryList(), ""
+    if isinstance(tree, ROOT.TChain) and (listed := tree.GetListOfFiles()).GetEntries():
+        files = f"{listed.GetEntries()} files ({listed.First().GetTitle()} to {listed.Last().GetTitle()}), "
+    return f"{files}{len(friends or ())} friends and {int(entries.GetN()) if entries else 'all'} entries selected"
 
 
 def _check_names(node: Any) -> None:

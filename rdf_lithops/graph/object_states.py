@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..frame import compiler
+
 # isort: split
 import ROOT
 
@@ -188,10 +190,12 @@ def look_at(name: str, value: Any) -> Callable[[], bool] | None:  # decision 411
     described = ROOT.TClass.GetClass(kind) if kind else None
     if not described or not described.HasInterpreterInfo() or not described.ClassProperty() & ROOT.kClassHasVirtual:
         return None
-    _declare_look()
+    if not _declare_look():
+        return None
     looks = ROOT.rdf_lithops.looks
     before = looks.size()
-    after = int(ROOT.gInterpreter.Calc(f"rdf_lithops::look_at({name})"))
+    with compiler.heard(aloud=False):  # of a name that nobody may use
+        after = int(ROOT.gInterpreter.Calc(f"rdf_lithops::look_at({name})"))
     return (lambda: bool(looks[before]())) if after > before else None
 
 
@@ -206,8 +210,10 @@ def _declare() -> None:
 
 
 @functools.cache
-def _declare_look() -> None:
-    ROOT.gInterpreter.Declare(_LOOK)
+def _declare_look() -> bool:
+    """Return whether that is there: not with another standard library of C++."""
+    with compiler.heard(aloud=False):
+        return bool(ROOT.gInterpreter.Declare(_LOOK))
 
 
 @functools.cache

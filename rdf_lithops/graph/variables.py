@@ -35,7 +35,10 @@ _WATCH = """
 #include <vector>
 namespace rdf_lithops {
 using Seen = std::pair<const char *, std::size_t>;
-template <typename T> Seen seen(const T &variable) { return {reinterpret_cast<const char *>(&variable), sizeof(T)}; }
+template <typename T> Seen seen(const T &variable)
+{
+   return {reinterpret_cast<const char *>(&variable), sizeof(T) > 1 << 20 ? 0 : sizeof(T)};
+}
 // what is made when it is first needed
 template <typename T> Seen seen(T *const &) { return {"", 0}; }
 template <typename T> Seen seen(const std::unique_ptr<T> &) { return {"", 0}; }
@@ -96,7 +99,7 @@ def with_values(steps: Iterable[Step]) -> list[Step]:
     _warn_of_changes(name for name in given if name in _traces)
     now = {name: _held(name) for name in given if name in _declared}
     watched = [name for name in given if name in _declared or name in _traces][:MOST_WATCHED]
-    watch = [Step("watch", _WATCH.replace("VARIABLES", ", ".join(f"seen({name})" for name in watched)))] if watched else []
+    watch = [Step("watch", _WATCH.replace("VARIABLES", ", ".join(f"seen(::{name})" for name in watched)))] if watched else []
     changed = {name: held for name, held in now.items() if held and held != _declared[name] and _may_travel(name, held)}
     if not changed:
         return [*kept, *watch]
