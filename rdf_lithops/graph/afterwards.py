@@ -85,10 +85,11 @@ def _check_names(node: Any) -> None:
     now = recording.steps()
     if declared is None or node.value is not None or declared.is_now(now):
         return
-    for step in now:
-        for text in () if step.written in declared.texts else node.operation.args:
-            again = statements.words(text) & declared.names & _names(step.written) if isinstance(text, str) else set()
-            if again:
+    texts = [text for text in node.operation.args if isinstance(text, str)]
+    used = [(text, names) for text in texts if (names := statements.words(text) & declared.names)]
+    for step in now if used else ():
+        for text, names in () if step.written in declared.texts else used:
+            if again := names & _names(step.written):
                 where = f" ({step.where})" if step.where else ""
                 raise PlanError(
                     f"{min(again)}, which {node.operation.name} uses in {text!r}, was declared once more after that was "
