@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import CAPTURED, REPOSITORY
 from servers import daemons, fixtures
-from servers.s3 import S3
+from servers.s3 import S3, is_settled
 
 pytest.importorskip("boto3")
 import botocore.exceptions
@@ -25,6 +25,16 @@ def test_s3_serves_ranges_and_counts_them(s3: S3) -> None:
         assert [("PUT", 200, 10), ("GET", 206, 3)] == [
             (seen.method, seen.status, seen.body_bytes) for seen in s3.requests(f"{bucket}/a/object")
         ]
+
+
+def test_s3_counts_what_its_log_shows_late() -> None:
+    """A request whose line comes behind that of a later one is waited for: the gateway's threads write in any order."""
+    begun = "1 ====== starting new request req=0x1 =====\n"
+    line = '1 beast: 0x1: 127.0.0.1 - test [30/Nov/2026:14:53:48.501 +0000] "GET {} HTTP/1.1" 206 3 - "Boto3"\n'
+    of_mark = begun + line.format("/mark")
+    assert not is_settled(begun + line.format("/object"), "/mark")
+    assert not is_settled(begun + of_mark, "/mark")
+    assert is_settled(begun + of_mark + line.format("/object"), "/mark")
 
 
 @pytest.mark.parametrize("given", [{"aws_secret_access_key": "wrong"}, {"aws_access_key_id": "nobody"}])

@@ -70,6 +70,7 @@ rgw gc obj min wait = 60
 debug rgw = 1/1
 """
 
+_BEGINS = "====== starting new request "  # written before its answer is sent, _REQUEST behind it
 _REQUEST = re.compile(
     r'beast: \S+ \S+ \S+ (?P<user>\S+) \[[^]]*\] "(?P<method>\w+) (?P<target>\S+) [^"]*" (?P<status>\d+) (?P<body>\d+) '
 )
@@ -149,14 +150,19 @@ class S3:
         ]
 
     def _settled_log(self) -> str:
-        """The log, once it shows a request made now: the gateway writes it behind its back."""
+        """The log, once it shows a request made now and the end of all before it: the gateway writes it behind its back."""
         mark = f"/mark-{uuid.uuid4().hex}"
         with contextlib.suppress(OSError):
             urllib.request.urlopen(self.endpoint + mark, timeout=10).close()
         deadline = time.monotonic() + 10
-        while mark not in (text := self.log.read_text(errors="replace")) and time.monotonic() < deadline:
+        while not is_settled(text := self.log.read_text(errors="replace"), mark) and time.monotonic() < deadline:
             time.sleep(0.02)
-        return text.partition(mark)[0]
+        return text
+
+
+def is_settled(log: str, mark: str) -> bool:
+    """Whether the request for ``mark`` is in the log and each that began has its line: threads write theirs in any order."""
+    return mark in log and log.count(_BEGINS) == len(_REQUEST.findall(log))
 
 
 @contextlib.contextmanager
