@@ -127,6 +127,7 @@ USERS_OF_ROOT = {
     "compiled/noting.py",
     "compiled/ours.py",
     "worker/payload.py",
+    "worker/root/clones.py",
     "worker/root/execute.py",
     "worker/root/first_uses.py",
     "worker/root/graphs.py",

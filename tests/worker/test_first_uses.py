@@ -22,7 +22,7 @@ MAKES = """
             steps = len(list(first_uses.make([use])))
         is_action = "(" not in use or use.partition(".")[2] in first_uses._ACTIONS
         wanted = graphs._notes.missing(initialisation.instantiated)
-        print(use, "made" if steps == 3 + is_action else f"broke off at step {steps}", wanted)
+        print(use, "made" if steps == 3 + 2 * is_action else f"broke off at step {steps}", wanted)
     print(len(list(first_uses.make(first_uses.USES))))
 """
 

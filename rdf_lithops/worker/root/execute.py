@@ -128,7 +128,7 @@ def _run_ranges(
         watch.counts_system_reads |= bool(fields.get("rntuple"))
         _announce(fields["id"], before_range)
         with watch.part("open_s"):  # what DistRDF's mapper does beside running the graph: it opens the range's files
-            graphs.settle_clones()
+            graphs.settle_clones(runner.digest)
             result = _run_range(runner, fields, dataset, seed)
         with watch.part("output_s"):
             if outputs:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...compiled.compiling import compiling_quickly
 from ...processes.hints import VARIATIONS_FOR
+from . import clones
 
 __all__ = ["COMMON", "USES", "make"]
 
@@ -49,7 +50,7 @@ _made: set[str] = set()  # in this process, and in whatever it is a fork of
 
 def make(uses: Iterable[str], runs: bool = True) -> Generator[None]:  # decision 405
     """Make those of ``uses`` that were not made here yet, in steps; the caller may stop after any of them. ``runs``: and run
-    them, and take their results; else ROOT compiles what is booked with the next graph."""
+    them, take their results, and clone them; else ROOT compiles what is booked with the next graph."""
     import ROOT
 
     frame: Any = None
@@ -74,6 +75,11 @@ def make(uses: Iterable[str], runs: bool = True) -> Generator[None]:  # decision
             with compiling_quickly():
                 mergeable = ROOT.Detail.RDF.GetMergeableValue(result)
                 ROOT.Detail.RDF.MergeValues(mergeable, pickle.loads(pickle.dumps(mergeable)))
+            yield
+        for result in results:
+            with compiling_quickly():
+                if not clones.is_bad(result):
+                    clones.of(result, 0)
             yield
 
 

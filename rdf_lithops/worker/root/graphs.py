@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...compiled import library, noting
+from ...compiled.compiling import compiling_quickly
 from ...files import snapshot_parts
 from ...frame import compiler, default_values, opening, samples, selection, settings
 from ...frame import ranges as adapter
@@ -21,6 +22,7 @@ from ...processes.beats import Counter
 from ...processes.hints import first_uses
 from ...processes.seconds import Stopwatch
 from ..payload import PayloadFailure
+from . import clones
 from .failures import NotCompiled
 from .initialisation import entries_counter, foreseen, instantiated
 
@@ -121,7 +123,6 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
     """
     import ROOT
     from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER
-    from ROOT._distrdf.Backends import Utils
 
     node = ROOT.RDF.AsRNode(start)
     if _compiles_only:
@@ -139,8 +140,8 @@ def graph_runner(graph: dict[int, Any], start: Any, range_id: int, exec_id: Any)
             with current.watch.part("compile_s"):
                 ROOT.RDF.SaveGraph(node)  # the public call that compiles what is booked and runs nothing
     else:  # clones are compiled already
-        with current.watch.part("graph_s"):
-            _ACTIONS_REGISTER[exec_id] = [Utils.clone_action(action, range_id) for action in _ACTIONS_REGISTER[exec_id]]
+        with current.watch.part("graph_s"), compiling_quickly():  # calls that PyROOT compiles, and no loop
+            _ACTIONS_REGISTER[exec_id] = [clones.of(action, range_id) for action in _ACTIONS_REGISTER[exec_id]]
     if current.counter is not None:
         entries_counter()(ROOT.addressof(node), COUNT_EVERY, current.counter.address)
     ROOT.Internal.RDF.TriggerRun.__release_gil__ = True
@@ -266,6 +267,7 @@ def _nodes(mapper: Any) -> dict[int, Any]:
 def forget(digest: str) -> None:
     """Drop a graph and what is kept of its execution."""
     _graphs.pop(digest, None)
+    _unsettled.discard(digest)
     _sizes.pop(digest, None)
     forget_execution(digest)
 
@@ -302,38 +304,20 @@ def has_run(runner: Graph) -> None:
         forget_execution(runner.digest)
 
 
-def settle_clones() -> None:
-    """Drop what must not be cloned of graphs that have run since the last time: the next range builds them anew.
+def settle_clones(only: str | None = None) -> None:
+    """Drop what must not be cloned of graphs that have run since the last time, or of that one: the next range builds them
+    anew.
 
-    To be called before it, and better when nobody waits: PyROOT's ways to it are made at the first call, in 0.06 s.
+    To be called before it, and better when nobody waits: PyROOT's ways to it are made at the first call, in 0.03 s.
     """
-    while _unsettled:
-        digest = _unsettled.pop()
-        if _clones_badly(digest):
-            forget_execution(digest)
-
-
-def _clones_badly(digest: str) -> bool:
-    """Whether ROOT's clones of what this graph keeps would not be as new: it crashes over variations of what nothing varies,
-    and takes over from the nominal histogram, for all variations, that errors are summed."""
     from ROOT._distrdf._graph_cache import _ACTIONS_REGISTER
 
-    kept = [action for key, actions in _ACTIONS_REGISTER.items() if key.graph_uuid == digest for action in actions]
-    # by the name: that a class does not have a method PyROOT finds out anew each time, in a millisecond
-    return any(_is_map_of_one_or_differs(action) for action in kept if "RResultMap" in type(action).__name__)
-
-
-def _is_map_of_one_or_differs(results: Any) -> bool:
-    keys = [str(key) for key in results.GetKeys()]
-    return len(keys) == 1 or len({_sums_errors(results[key]) for key in keys}) > 1
-
-
-def _sums_errors(value: Any) -> bool:
-    """Whether a histogram or profile has begun to sum squares of weights: ROOT begins with the first that is not 1."""
-    for name in ("GetBinSumw2", "GetSumw2"):
-        if hasattr(value, name):
-            return bool(getattr(value, name)().GetSize())
-    return bool(value.GetCalculateErrors()) if hasattr(value, "GetCalculateErrors") else False
+    for digest in [each for each in _unsettled if only in (None, each)]:
+        _unsettled.discard(digest)
+        kept = [action for key, actions in _ACTIONS_REGISTER.items() if key.graph_uuid == digest for action in actions]
+        with compiling_quickly():
+            if any(map(clones.is_bad, kept)):
+                forget_execution(digest)
 
 
 def ready(fields: dict[str, Any], dataset: dict[str, Any], exec_id: Any) -> Any:

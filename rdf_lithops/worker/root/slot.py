@@ -67,7 +67,7 @@ def serve(control: socket.socket, folder: str, log: str) -> None:
         if slot.has_run and not select.select([slot.control], [], [], IDLE_S)[0]:
             with compiling_quickly():
                 graphs.settle_notes()
-                graphs.settle_clones()
+            graphs.settle_clones()
         _, descriptors, _, _ = socket.recv_fds(slot.control, 8, 1)  # a slot that is spoiled gets none any more
         if not descriptors:
             return
