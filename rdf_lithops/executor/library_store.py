@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import io
+import itertools
 import json
 import logging
 import os
@@ -27,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 LIBRARIES_PREFIX = "rdf_lithops/libraries"
 MAX_BYTES = 32 * 2**20  # of all: a worker fetches and loads them before it compiles its first graph
+WRITERS = 8  # threads that put them there
 _NAME = re.compile(rf"{LIBRARIES_PREFIX}/([0-9a-f]{{64}})\.tar")  # nothing else there is ours
 _left_out: set[str] = set()  # names of those that workers could not load
 
@@ -115,19 +119,21 @@ def _stored_or_not(storage: Any, place: str) -> list[dict[str, Any]]:
 def _stored(storage: Any, place: str) -> list[dict[str, Any]]:
     """The bundles of the libraries in ``place``, each in the ``storage``, the base first and then the newest."""
     found = sorted(library.libraries(place), key=lambda known: (not known.is_base, -os.stat(known.path).st_mtime_ns))
-    bundles, size = list[dict[str, Any]](), 0
-    for known in found:
-        size += os.path.getsize(known.path)
-        if size > MAX_BYTES:
-            break
-        data = _archive(known.path)
-        digest = hashlib.sha256(data).hexdigest()
-        key = f"{LIBRARIES_PREFIX}/{digest}.tar"
-        if not _is_there(storage, key):
-            storage.put_object(storage.bucket, key, data)
-        name = os.path.basename(known.path).removesuffix(".so")
-        bundles.append({"name": name, "bucket": storage.bucket, "key": key, "sha256": digest})
-    return bundles
+    sizes = itertools.accumulate(os.path.getsize(known.path) for known in found)
+    paths = [known.path for known, size in zip(found, sizes, strict=True) if size <= MAX_BYTES]
+    if not paths:
+        return []
+    with concurrent.futures.ThreadPoolExecutor(min(len(paths), WRITERS)) as pool:  # each is a round trip, or two
+        return list(pool.map(functools.partial(_stored_one, storage), paths))
+
+
+def _stored_one(storage: Any, path: str) -> dict[str, Any]:
+    data = _archive(path)
+    digest = hashlib.sha256(data).hexdigest()
+    key = f"{LIBRARIES_PREFIX}/{digest}.tar"
+    if not _is_there(storage, key):
+        storage.put_object(storage.bucket, key, data)
+    return {"name": os.path.basename(path).removesuffix(".so"), "bucket": storage.bucket, "key": key, "sha256": digest}
 
 
 @dataclass(frozen=True)

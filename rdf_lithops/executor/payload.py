@@ -318,7 +318,13 @@ def _is_users(module: ModuleType) -> bool:
     return _is_not_installed(source)
 
 
+_real_folder = functools.cache(os.path.realpath)  # a program has a thousand modules, in a few folders
+
+
 @functools.cache
 def _is_not_installed(source: str) -> bool:
-    path = os.path.realpath(source)
+    if os.path.islink(source):
+        path = os.path.realpath(source)
+    else:
+        path = os.path.join(_real_folder(os.path.dirname(source)), os.path.basename(source))
     return path.endswith(".py") and not path.startswith(_INSTALLED) and "site-packages" not in path
