@@ -21,6 +21,7 @@ import ROOT
 
 from ..compiled import ours
 from ..files.fingerprints import fingerprints
+from ..processes import signals
 from .layout import FileLayout
 
 __all__ = ["read_layouts", "size_on_disk"]
@@ -97,7 +98,8 @@ def _read(survey: Any, key: Key) -> FileLayout:
         problems.extend([] if problem is None else [problem.decode(errors="replace")])
 
     wanted = None if columns is None else "\n".join(sorted(columns)).encode()
-    survey(os.fsencode(file), tree.encode(), wanted, _GIVE(take))
+    with signals.held():
+        survey(os.fsencode(file), tree.encode(), wanted, _GIVE(take))
     if problems:
         raise RuntimeError(problems[0])
     *numbers, has = numbers

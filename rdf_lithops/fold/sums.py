@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..compiled import ours
+from ..processes import signals
 
 __all__ = ["kept"]
 
@@ -29,7 +30,8 @@ def kept(into: Any, other: Any) -> Callable[[], None] | None:  # decision 333
         return None
     lost: list[tuple[int, float]] = []
     take = _GIVE(lambda address, value: lost.append((address, value)))
-    _lost_sums()(ROOT.addressof(into), ROOT.addressof(other), take)
+    with signals.held():
+        _lost_sums()(ROOT.addressof(into), ROOT.addressof(other), take)
     return functools.partial(_put, lost) if lost else None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..compiled import ours
+from ..processes import signals
 
 __all__ = ["Look", "TypeChange", "look", "prepare", "type_change"]
 
@@ -62,7 +63,8 @@ def look(file: str, tree: str, columns: Sequence[str] | None, is_ntuple: bool) -
         problems.extend([] if problem is None else [problem.decode(errors="replace")])
 
     wanted = None if columns is None else "\n".join(columns).encode()
-    _looker(is_ntuple)(os.fsencode(file), tree.encode(), wanted, _GIVE(take))
+    with signals.held():
+        _looker(is_ntuple)(os.fsencode(file), tree.encode(), wanted, _GIVE(take))
     if problems:
         raise RuntimeError(problems[0])
     own_name = told.pop("", tree.rpartition("/")[2])

@@ -10,8 +10,9 @@ from typing import Any
 from ..dataset import joining, snapshots
 from ..fold import arrays, partials
 from ..planning.plans import Plan, pack_calls
+from ..processes import signals
 from ..reporting import progress
-from ..run import interrupts, outcomes, running
+from ..run import outcomes, running
 from ..run.events import Event, FilesMerged
 from ..travels.envelope import Envelope, unpack
 from ..worker.fold_task import ReduceTask
@@ -42,7 +43,7 @@ def received(ready: Ready, graph: int, envelope: Envelope, took_s: float, record
     travelling = ready.taken[graph].travelling
     if envelope.stored is not None:
         envelope = unpack(ready.run_folder.take(envelope.stored["key"]))
-    with interrupts.held():
+    with signals.held():
         result = partials.loaded(envelope)
     if travelling.entries:
         check_entries(travelling.entries, result)

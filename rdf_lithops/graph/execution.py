@@ -20,6 +20,7 @@ from ..errors import DataAccessError, RunError
 from ..executor import asked_for, first_look, registry, replay, resuming, run_folders
 from ..executor.session import Session
 from ..planning.plans import Plan, work_of
+from ..processes import signals
 from ..reporting import Recorder
 from ..reporting.progress import consumer as bar
 from ..run import interrupts, outcomes, running
@@ -196,7 +197,7 @@ def _foresees(ready: Ready) -> Consumer:
     def foresee(event: Event) -> None:
         if isinstance(event, AttemptBegan):
             nodes = [node for each in ready.taken for node in each.coded.graph.nodes]
-            with in_root, interrupts.held():
+            with in_root, signals.held():
                 foreseeing.prepare({getattr(node.operation, "name", "") for node in nodes})
 
     return foresee

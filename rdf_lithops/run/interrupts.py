@@ -18,30 +18,17 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-__all__ = ["POLL_S", "at_once", "check", "heard", "held", "until"]
+__all__ = ["POLL_S", "at_once", "check", "heard", "until"]
 
 T = TypeVar("T")
 POLL_S = 0.1
 _pressed = threading.Event()
-_holding: list[bool] = []  # one for each block that is held
 _shared = threading.local()  # .flag: of the runs to which this thread's belongs
 
 
 def _note(number: int, frame: FrameType | None) -> None:
     _pressed.set()
-    if not _holding:
-        signal.default_int_handler(number, frame)
-
-
-@contextmanager
-def held() -> Iterator[None]:  # decision 393
-    """While this lasts, a Ctrl-C that is heard waits for its end: in the middle of PyROOT's own C++ it is a crash."""
-    _holding.append(True)
-    try:
-        yield
-    finally:
-        _holding.pop()
-    check()
+    signal.default_int_handler(number, frame)
 
 
 @contextmanager

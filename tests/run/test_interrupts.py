@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,6 +21,9 @@ from test_warm import in_thread
 from waiting import until
 
 import rdf_lithops
+from rdf_lithops.dataset import survey
+from rdf_lithops.frame import schema
+from rdf_lithops.processes import signals
 from rdf_lithops.run import interrupts
 from rdf_lithops.run.events import AttemptBegan, CallBegan, Event, RunBegan, RunEnded
 
@@ -101,11 +105,33 @@ def test_a_press_that_is_held() -> None:
     """Ctrl-C ends nothing in the middle of what must not be interrupted, and what comes after it at once."""
     done: list[str] = []
     with pytest.raises(KeyboardInterrupt), interrupts.heard():
-        with interrupts.held():
+        with signals.held():
             press()
             done.append("held")
         done.append("after")
     assert ["held"] == done
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+@pytest.mark.parametrize("module", [schema, survey])
+def test_a_press_while_c_calls_python(module: Any, is_heard: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while a file's tree is looked at is not dropped, in a run or before it, and nothing is made of half a look."""
+    path = str(tmp_path / "one.root")
+    ROOT.RDataFrame(3).Define("x", "1.0").Snapshot("t", path)
+    look = {
+        schema: lambda: schema.look(path, "t", ["x"], False),
+        survey: lambda: survey.read_layouts([path], ["t"], frozenset({"x"}), False),
+    }[module]
+    schema.prepare()
+    survey._surveyor(False)
+    kind = module._GIVE
+
+    def pressing(take: Any) -> Any:
+        return kind(lambda *told: (press(), take(*told))[0])
+
+    monkeypatch.setattr(module, "_GIVE", pressing)
+    with pytest.raises(KeyboardInterrupt), interrupts.heard() if is_heard else contextlib.nullcontext():
+        look()
 
 
 @pytest.mark.parametrize("version", [1, pytest.param(2, marks=pytest.mark.slow)])
