@@ -70,7 +70,8 @@ def merge(sources: list[str], target: str, folder: str) -> None:
     whole = os.path.join(folder, "merged.root")
     for source, copy in zip(sources, copies, strict=True):
         stores.fetch(source, copy)
-    copies = [copy for copy in copies if not _is_empty_ntuple(copy)] or copies[:1]
+    entries = {copy: _entries(copy) for copy in copies}
+    copies = [copy for copy in copies if entries[copy]] or copies[:1]  # decision 415
     if len(copies) == 1:
         stores.put(copies[0], target, replace=False)
         return
@@ -82,29 +83,32 @@ def merge(sources: list[str], target: str, folder: str) -> None:
         raise stores.StoreFailure(
             f"cannot merge into {target}", "ROOT cannot read its parts; the log's tail says why", False
         )
-    if not merger.Merge():
-        raise stores.StoreFailure(f"cannot merge into {target}", "ROOT's merging failed; the log's tail says why", False)
+    found, expected = _entries(whole) if merger.Merge() else 0, sum(entries.values())
+    if found != expected:
+        what = f"ROOT's merging gave {found} of {expected} entries; the log's tail says why"
+        raise stores.StoreFailure(f"cannot merge into {target}", what, False)
     stores.put(whole, target, replace=False)
 
 
-def _is_empty_ntuple(path: str) -> bool:
-    """Return whether a file holds an RNTuple without entries, in which ROOT 6.40's merging aborts the process."""
+def _entries(path: str) -> int:
+    """Entries of the first tree or RNTuple in a file, in which a Snapshot has written no other."""
     import ROOT
 
     with ROOT.TFile.Open(path) as file:
-        anchor = _ntuple_in(file)
-        return bool(anchor) and ROOT.RNTupleReader.Open(anchor).GetNEntries() == 0
+        return _entries_in(file) or 0
 
 
-def _ntuple_in(folder: Any) -> Any:
-    """Return the first RNTuple in a folder of a file, or below it; None where there is none."""
+def _entries_in(folder: Any) -> int | None:
+    import ROOT
+
     for key in folder.GetListOfKeys():
-        kind, name = str(key.GetClassName()), str(key.GetName())
+        kind, found = str(key.GetClassName()), folder.Get(str(key.GetName()))
         if kind == "ROOT::RNTuple":
-            return folder.Get(name)
-        found = _ntuple_in(folder.Get(name)) if kind.startswith("TDirectory") else None
-        if found:
-            return found
+            return int(ROOT.RNTupleReader.Open(found).GetNEntries())
+        if isinstance(found, ROOT.TTree):
+            return int(found.GetEntries())
+        if isinstance(found, ROOT.TDirectory) and (below := _entries_in(found)) is not None:
+            return below
     return None
 
 

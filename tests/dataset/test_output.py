@@ -166,6 +166,24 @@ def test_parts_are_merged_into_files_of_a_size(files: Datasets, fexec: Any, tmp_
     assert 6 == len(report.maps)
 
 
+@pytest.mark.parametrize("passed", ["first", "last", "neither"])
+@pytest.mark.parametrize("column", ["vector", "i"])
+def test_parts_without_entries_are_merged(column: str, passed: str, fexec: Any) -> None:
+    """A range of which nothing passes makes no difference, also where ROOT writes an object in another way then."""
+    of_objects = ROOT.RDataFrame(40).Define("i", "int(rdfentry_)").Define("vector", "TLorentzVector(1, 2, 3, i)")
+    clustered = ROOT.RDF.RSnapshotOptions()
+    clustered.fAutoFlush = 10
+    of_objects.Snapshot("t", "objects.root", ["i", "vector"], clustered)
+    wanted = {"first": range(3, 8), "last": range(33, 38), "neither": range(0)}[passed]
+    frame = ROOT.RDataFrame("t", "objects.root", executor=fexec, npartitions=4, options={"ranges_per_call": 1})
+    cut = frame.Filter(f"i >= {wanted.start} && i < {wanted.stop}")
+    written = cut.Define("energy", "vector.E()").Snapshot("t", "out.root", ["energy", column])
+    assert ["out.root"] == rdf_lithops.parts("out.root")
+    assert 4 == len(rdf_lithops.report(frame).maps)
+    for read in (written, ROOT.RDataFrame("t", "out.root")):
+        assert list(map(float, wanted)) == sorted(read.AsNumpy(["energy"])["energy"].tolist())
+
+
 # -- arrays -----------------------------------------------------------------------------------------------------------
 
 
