@@ -17,7 +17,19 @@ from ..frame import compiler
 # isort: split
 import ROOT
 
-__all__ = ["HELPERS", "MOST_BYTES", "State", "assignment", "kind_of", "look_at", "state", "trace"]
+__all__ = [
+    "HELPERS",
+    "MOST_BYTES",
+    "State",
+    "assignment",
+    "kind_of",
+    "look_at",
+    "place_of",
+    "state",
+    "states",
+    "text_bytes",
+    "trace",
+]
 
 MOST_BYTES = 2**20  # of one object, as text
 HELPERS = """
@@ -171,6 +183,14 @@ def state(value: Any) -> State | None:
         ROOT.gErrorIgnoreLevel = level
 
 
+def states(value: Any) -> tuple[State, ...]:
+    """Return what the objects of an array hold, as PyROOT gives such a variable; empty for what does not travel so."""
+    if type(value).__name__ != "InstancesArray":
+        return ()
+    found = [state(value[number]) for number in range(len(value))]
+    return tuple(each for each in found if each) if all(found) else ()
+
+
 def trace(value: Any) -> bytes:
     """Return the bytes in memory of ``value``, as PyROOT gives a variable: they tell whether it has changed; empty where
     that cannot be told."""
@@ -180,6 +200,13 @@ def trace(value: Any) -> bytes:
         return b""
     address = ROOT.addressof(value)
     return ctypes.string_at(address, described.Size()) if address else b"null"
+
+
+def place_of(name: str) -> tuple[int, int] | None:
+    """Return the address of the variable ``name`` and its bytes; None where it has none, or more than ``MOST_BYTES``."""
+    with compiler.heard(aloud=False):  # of a name that nobody may use
+        address, size = (int(ROOT.gInterpreter.Calc(f"(Long_t){what}")) for what in (f"&{name}", f"sizeof({name})"))
+    return (address, size) if address and 0 < size <= MOST_BYTES else None
 
 
 def look_at(name: str, value: Any) -> Callable[[], bool] | None:  # decision 411
@@ -199,8 +226,15 @@ def look_at(name: str, value: Any) -> Callable[[], bool] | None:  # decision 411
     return (lambda: bool(looks[before]())) if after > before else None
 
 
-def assignment(name: str, now: State) -> str:
-    """Return the C++ that gives the variable ``name`` a state; HELPERS come before it."""
+def text_bytes(now: State | tuple[State, ...]) -> int:
+    """Return how much a state, or those of an array's objects, is as text."""
+    return len(now.text) if isinstance(now, State) else sum(map(text_bytes, now))
+
+
+def assignment(name: str, now: State | tuple[State, ...]) -> str:
+    """Return the C++ that gives the variable ``name`` a state, or its objects theirs; HELPERS come before it."""
+    if not isinstance(now, State):
+        return " ".join(assignment(f"{name}[{number}]", each) for number, each in enumerate(now))
     return f'rdf_lithops::put_in({name}, "{now.kind}", "{now.text}");' if now.text else f"{name} = nullptr;"
 
 

@@ -25,6 +25,16 @@ _DECLARING = re.compile(
 )
 _VARIABLE = re.compile(r"\s*[\w:]+(?:\s*<.*>)?(?:::\w+)*(?:[\s&*]|const\b)+(\w+)\s*(?:[=({\[;,]|$)", re.DOTALL)
 _ASSIGNED = re.compile(r"\s*(?:::)?([A-Za-z_]\w*)\s*(?:(?:::|\.|->)|\[.*?\]|(?:[-+*/|&^%]|<<|>>)?=(?!=)|\+\+|--)", re.DOTALL)
+_POINTER = re.compile(  # to a function or an array: what stands around its name
+    r"(?<=[\w>*&\s])\(\s*(?:\w+\s*::\s*)*[*&]+\s*(?:const\s+)?(\w+)\s*((?:\[[^\]]*\]\s*)*)\)(?=\s*[(\[])"
+)
+_PLAINER = (
+    (re.compile(r"\[\[.*?\]\]|\balignas\s*\([^()]*\)"), " "),
+    (re.compile(r"\bdecltype\s*\((?:[^()]|\([^()]*\))*\)"), "auto"),
+    (re.compile(r"\bauto\s*&{0,2}\s*\[([\w\s,]+)\](?=\s*[={(])"), r"auto \1"),
+    (_POINTER, r" \1\2 "),
+    (re.compile(r"(?<=\s)(?:\w+\s*::\s*)+\*\s*(?=\w)"), ""),  # to a member
+)
 _OUTSIDE = re.compile(
     r"gSystem\s*->\s*(?:Exec|Unlink|Rename|CopyFile|mkdir|Symlink|OpenPipe|Exit)|\b(?:system|popen|fopen|unlink|remove|rename"
     r"|exit|abort|fork)\s*\(|\bofstream\b|(?:->|\.)\s*(?:Write|SaveAs|SaveSource|Print|Draw|Snapshot|WriteObject|Terminate)\s*\("
@@ -130,12 +140,28 @@ def _outside_parentheses(text: str) -> str:
 
 def is_declaration(statement: str) -> bool:
     """Whether ``statement`` declares or defines something, or is the preprocessor's; else it does something."""
-    text = masked(statement).strip()
+    text = _plain(masked(statement))
     if _DONE.match(text):
         return False
     if re.match(r"[\w:&*<>, ]+\boperator\b", text):
         return True
     return bool(_DECLARING.match(text) or _VARIABLE.match(text))
+
+
+def _plain(text: str) -> str:
+    """Masked ``text`` with all as plain variables that is declared otherwise: pointers to functions, arrays and members,
+    structured bindings, what has attributes."""
+    for pattern, by in _PLAINER:
+        text = pattern.sub(by, text)
+    return text.strip()
+
+
+def _is_pointer_to_function(text: str) -> bool:
+    """Whether masked ``text`` begins a variable that is one, or is an array of them; not a function that is given one."""
+    found = _POINTER.search(text)
+    if found is None or text.count("(", 0, found.start()) > text.count(")", 0, found.start()):
+        return False
+    return text[found.end() :].lstrip().startswith("(")
 
 
 def assigned(statement: str) -> str:
@@ -158,18 +184,23 @@ def names(text: str) -> set[str]:
     return found - {"operator", "const", "noexcept"}
 
 
-def variables(text: str, inside: str = "") -> set[str]:
-    """The qualified names of the variables that ``text`` defines outside of functions, static members included."""
+def variables(text: str, inside: str = "", to_functions: bool = False) -> set[str]:
+    """The qualified names of the variables that ``text`` defines outside of functions, static members included; or of the
+    pointers to functions, and no others."""
     found: set[str] = set()
     for statement in split(text):
         plain = masked(statement).strip()
         block = re.match(r"(?:inline\s+)?namespace\s*([\w:]*)\s*\{", plain)
         if block:
             body = statement[statement.index("{") + 1 : statement.rindex("}")]
-            found |= variables(body, f"{inside}{block[1]}::" if block[1] else inside)
-        elif re.match(r"(?:class|struct)\s+\w+[^;()]*\{", plain):
-            found |= _static_members(statement, inside)
-        elif not re.match(r"#|using\b|typedef\b|template\b|class\b|struct\b|union\b|enum\b|extern\b|namespace\b", plain):
+            found |= variables(body, f"{inside}{block[1]}::" if block[1] else inside, to_functions)
+        elif _is_pointer_to_function(plain.partition("=")[0]) != to_functions:
+            continue
+        elif re.match(r"(?:class|struct|union|enum)\b", plain):
+            found |= {f"{inside}{name}" for name in _names_behind_body(plain)}
+            if re.match(r"(?:class|struct)\s+\w+[^;()]*\{", plain):
+                found |= _static_members(statement, inside)
+        elif not re.match(r"#|using\b|typedef\b|template\b|extern\b|namespace\b", plain):
             is_function = _closes(plain, "") and plain.endswith("}")
             is_lambda = re.search(r"=\s*\[", plain) is not None  # which holds what it was made with
             if not is_function and not is_lambda and (is_declaration(statement) or plain.startswith("auto ")):
@@ -189,7 +220,7 @@ def _static_members(statement: str, inside: str) -> set[str]:
 def _names_of(text: str) -> set[str]:
     if text.startswith("#"):
         return set(re.findall(r"#\s*define\s+(\w+)", text))
-    head = _without_template(text).strip()
+    head = _plain(_without_template(text))
     if _BLOCK.match(head):
         return names(head.partition("{")[2].rpartition("}")[0]) | set(
             re.findall(r"namespace\s+(\w+)", head.partition("{")[0])
@@ -197,10 +228,25 @@ def _names_of(text: str) -> set[str]:
     if head.startswith("using"):
         return set(re.findall(r"using\s+(\w+)\s*=", head))
     if _TYPE.match(head):
-        return set(re.findall(r"(?:class|struct|union|enum(?:\s+class)?)\s+(\w+)", head)[:1]) | set(_WORD.findall(head)[-1:])
+        kinds = re.findall(r"(?:class|struct|union|enum(?:\s+class)?)\s+(\w+)", head)[:1]
+        others = _WORD.findall(head)[-1:] if head.startswith("typedef") else []
+        return {*kinds, *others, *_names_behind_body(head)}
     called = re.match(r"[^={;]*?([A-Za-z_]\w*)\s*\(", head)
     if called and _closes(head, "") and head.endswith("}"):
         return {called[1]}
-    return set(
-        re.findall(r"([A-Za-z_]\w*)\s*(?=[=({\[;,]|$)", _outside_parentheses(re.sub(r"\{.*?\}", "{", head, flags=re.DOTALL)))
-    )
+    outside = _outside_parentheses(re.sub(r"\{.*?\}", "{", head, flags=re.DOTALL))
+    declared = re.sub(r"=[^,;]*", "=", outside)
+    while (less := re.sub(r"<[^<>;]*>", "", declared)) != declared:
+        declared = less
+    return set(re.findall(r"([A-Za-z_]\w*)\s*(?=[=({\[;,]|$)", declared))
+
+
+def _names_behind_body(text: str) -> set[str]:
+    """The variables that masked ``text`` declares behind the body of the class, union or enumeration that it defines."""
+    depth = 0
+    for at, character in enumerate("" if text.startswith("typedef") else text):
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if character == "}" and not depth:
+            behind = text[at + 1 :].strip(" \t\r\n;")
+            return _names_of(f"auto {behind}") if behind else set()
+    return set()

@@ -7,6 +7,7 @@ written to a variable of another type since is not seen.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
 import math
@@ -25,7 +26,7 @@ __all__ = ["declared", "needed_libraries", "with_values"]
 
 logger = logging.getLogger(__name__)
 
-Held: TypeAlias = "str | State"
+Held: TypeAlias = "str | State | tuple[State, ...]"  # of an array of objects, each
 MOST_VALUES = 100_000  # of one array
 MOST_WATCHED = 500  # variables
 _WATCH = """
@@ -58,6 +59,7 @@ _CONTAINER = re.compile(r"(vector|RVec|map|multimap|unordered_map|set|multiset|u
 _declared: dict[str, Held] = {}  # by qualified name: what it was declared with; empty where nobody knows
 _looks: dict[str, Callable[[], bool]] = {}  # likewise, of pointers: whether the object that one leads to is still there
 _traces: dict[str, bytes] = {}  # likewise: what an object is in memory that cannot travel with what it holds
+_places: dict[str, tuple[int, int]] = {}  # and the address and size of those that ROOT does not describe
 
 
 def declared(step: Step, has_run: bool = False) -> None:
@@ -72,10 +74,11 @@ def declared(step: Step, has_run: bool = False) -> None:
         if held:
             _declared[name] = "" if has_run else held
         else:
-            trace = object_states.trace(_value(name))
-            _traces[name] = b"before" if has_run and trace else trace
+            _begin_trace(name, object_states.trace(_value(name)), has_run)
+    for name in _pointers_of_step(step):  # PyROOT compiles code to read one, each time
+        _begin_trace(name, b"", has_run)
     for name in _traces.keys() & _assigned_by(step):  # workers do the same
-        _traces[name] = object_states.trace(_value(name))
+        _traces[name] = _trace(name) or b""
 
 
 def needed_libraries(text: str) -> list[str]:
@@ -96,7 +99,8 @@ def with_values(steps: Iterable[Step]) -> list[Step]:
     with, and what tells a worker that a graph has written to one."""
     kept = list(steps)
     given = list(dict.fromkeys(name for step in kept for name in _variables_of_step(step)))
-    _warn_of_changes(name for name in given if name in _traces)
+    pointers = [name for step in kept for name in _pointers_of_step(step)]
+    _warn_of_changes(name for name in (*given, *pointers) if name in _traces)
     now = {name: _held(name) for name in given if name in _declared}
     watched = [name for name in given if name in _declared or name in _traces][:MOST_WATCHED]
     watch = [Step("watch", _WATCH.replace("VARIABLES", ", ".join(f"seen(::{name})" for name in watched)))] if watched else []
@@ -119,15 +123,35 @@ def _warn_of_changes(names: Iterable[str]) -> None:  # decision 368
     from . import object_states
 
     for name in dict.fromkeys(names):
-        value = _value(name)
-        if value is not None and (now := object_states.trace(value)) != _traces[name]:
+        if (now := _trace(name)) not in (None, _traces[name]):
             _traces[name] = now
+            kind = "" if name in _places else object_states.kind_of(_value(name))
             logger.warning(
-                "the variable %s has changed since it was declared, and an object of class %s does not travel: workers have "
+                "the variable %s has changed since it was declared, and %s does not travel: workers have "
                 "it as C++ made it; change it by ROOT.gInterpreter.ProcessLine, or in ROOT.RDF.Distributed.initialize",
                 name,
-                object_states.kind_of(value),
+                f"an object of class {kind}" if kind else "what it is now",
             )
+
+
+def _begin_trace(name: str, trace: bytes, has_run: bool) -> None:
+    """From now on see whether that variable changes: by its ``trace`` or, where that is empty, by what is in its place."""
+    from . import object_states
+
+    _places.pop(name, None)
+    if not trace and (place := object_states.place_of(name)) is not None:
+        _places[name] = place
+        trace = _trace(name) or b""
+    _traces[name] = b"before" if has_run and trace else trace
+
+
+def _trace(name: str) -> bytes | None:
+    """What the variable is in memory, to see whether it changes; None where it is no more."""
+    from . import object_states
+
+    if name in _places:
+        return ctypes.string_at(*_places[name])
+    return None if (value := _value(name)) is None else object_states.trace(value)
 
 
 def _assigned_by(step: Step) -> set[str]:
@@ -139,7 +163,7 @@ def _assigned_by(step: Step) -> set[str]:
 def _may_travel(name: str, held: Held) -> bool:
     from . import object_states
 
-    if isinstance(held, str) or len(held.text) <= object_states.MOST_BYTES:
+    if isinstance(held, str) or object_states.text_bytes(held) <= object_states.MOST_BYTES:
         return True
     logger.warning("the variable %s holds more than travels: workers have it as it was declared", name)
     return False
@@ -166,6 +190,15 @@ def _variables_of_step(step: Step) -> list[str]:
     return [name for text in step.sources for name in _variables_of(text)]
 
 
+def _pointers_of_step(step: Step) -> list[str]:
+    return [name for text in step.sources for name in _pointers_of(text)]
+
+
+@functools.lru_cache(maxsize=1024)
+def _pointers_of(text: str) -> tuple[str, ...]:
+    return tuple(sorted(statements.variables(text, to_functions=True)))
+
+
 @functools.lru_cache(maxsize=1024)
 def _variables_of(text: str) -> tuple[str, ...]:
     return tuple(sorted(statements.variables(text)))
@@ -176,7 +209,7 @@ def _held(name: str) -> Held:
     from . import object_states
 
     value = _value(name)
-    return _literal(value) or object_states.state(value) or ""
+    return _literal(value) or object_states.state(value) or object_states.states(value) or ""
 
 
 def _value(name: str) -> Any:

@@ -13,6 +13,7 @@ import ROOT
 from test_declared import total, write
 
 import rdf_lithops
+from rdf_lithops.graph import statements
 
 pytestmark = pytest.mark.usefixtures("registries")
 needs_compiler = pytest.mark.skipif(
@@ -97,6 +98,86 @@ def test_variables_of_files(spelling: str, fexec: Any, tmp_path: Path, tag: str)
     assert expected == total(expression, fexec)
 
 
+SPELLED = {  # a declaration of v, how C++ changes it, how Python does ({0}: the tag), and what is looked at
+    "behind a struct": ("struct S_{0} {{ double x{{1}}; }} u_{0}, v_{0};", "v_{0}.x = 2;", "ROOT.v_{0}.x = 3", "v_{0}.x"),
+    "pointer behind a class": (
+        "class C_{0} {{ public: double x = 1; }} *v_{0} = new C_{0};",
+        "v_{0}->x = 2;",
+        "ROOT.v_{0}.x = 3",
+        "v_{0}->x",
+    ),
+    "behind an enum": (
+        "enum E_{0} {{ a_{0}, b_{0}, c_{0} }} v_{0} = a_{0};",
+        "v_{0} = b_{0};",
+        "ROOT.v_{0} = 2",
+        "int(v_{0})",
+    ),
+    "behind a union": ("union U_{0} {{ int i; float f; }} v_{0} = {{1}};", "v_{0}.i = 2;", "", "v_{0}.i"),
+    "of no type's name": ("struct {{ double x = 1; }} v_{0};", "v_{0}.x = 2;", "", "v_{0}.x"),
+    "structured binding": ("auto [v_{0}, w_{0}] = std::make_pair(1., 2.);", "v_{0} = 2;", "", "v_{0}"),
+    "type of an expression": ("decltype(1.0) v_{0} = 1;", "v_{0} = 2;", "", "v_{0}"),
+    "attribute": ("[[maybe_unused]] alignas(16) double v_{0} = 1;", "v_{0} = 2;", "ROOT.v_{0} = 3", "v_{0}"),
+    "array of objects": (
+        "struct A_{0} {{ double x = 1; std::vector<int> of; }}; A_{0} v_{0}[2];",
+        "v_{0}[1].x = 2;",
+        "ROOT.v_{0}[1].of.push_back(3)",
+        "v_{0}[1].x + v_{0}[1].of.size()",
+    ),
+    "reference to an array": (
+        "double w_{0}[2] = {{1, 1}}; double (&v_{0})[2] = w_{0};",
+        "v_{0}[1] = 2;",
+        "ROOT.w_{0}[1] = 3",
+        "v_{0}[1]",
+    ),
+    "pointer to a function": (
+        "double f_{0}(double) {{ return 1; }} double g_{0}(double) {{ return 2; }} double (*v_{0})(double) = &f_{0};",
+        "v_{0} = &g_{0};",
+        "",
+        "v_{0}(0.)",
+    ),
+    "pointers to functions": (
+        "double f_{0}(double) {{ return 1; }} double g_{0}(double) {{ return 2; }} double (*v_{0}[1])(double) = {{f_{0}}};",
+        "v_{0}[0] = g_{0};",
+        "",
+        "v_{0}[0](0.)",
+    ),
+    "pointer to a member": (
+        "struct M_{0} {{ double a = 1, b = 2; }} m_{0}; double M_{0}::*v_{0} = &M_{0}::a;",
+        "v_{0} = &M_{0}::b;",
+        "",
+        "m_{0}.*v_{0}",
+    ),
+}
+
+
+ROOT_FAILS = {"structured binding", "behind an enum"}  # where they are given to it line by line
+
+
+@pytest.mark.parametrize(
+    ("spelling", "declared"),
+    [
+        *((spelling, "at once") for spelling in SPELLED),
+        *(
+            pytest.param(spelling, "line by line", marks=pytest.mark.slow)
+            for spelling in SPELLED
+            if spelling not in ROOT_FAILS
+        ),
+    ],
+)
+def test_variables_however_they_are_declared(spelling: str, declared: str, fexec: Any, tag: str) -> None:
+    """What a line, or Python, has made of a variable is so on workers."""
+    declaration, line, python, look = (text.format(tag) for text in SPELLED[spelling])
+    for text in statements.split(declaration) if declared == "line by line" else [declaration]:
+        (ROOT.gInterpreter.ProcessLine if declared == "line by line" else ROOT.gInterpreter.Declare)(text)
+    seen = [total(f"double({look})")]
+    assert seen[0] == total(f"double({look})", fexec)
+    for change in filter(None, [f"ROOT.gInterpreter.ProcessLine({line!r})", python]):
+        exec(change, {"ROOT": ROOT})
+        seen.append(total(f"double({look})"))
+        assert seen[-1] == total(f"double({look})", fexec)
+    assert len(set(seen)) == len(seen), "a change that is not seen shows nothing"
+
+
 def test_changes_that_do_not_travel(fexec: Any, tag: str, caplog: Any) -> None:
     """An object that cannot be sent and has changed is told of, once; where nothing has changed nothing is said."""
     ROOT.gInterpreter.Declare(
@@ -104,7 +185,8 @@ def test_changes_that_do_not_travel(fexec: Any, tag: str, caplog: Any) -> None:
         class Box_{tag} {{ double *held = nullptr; public: void put(double x) {{ held = new double(x); }}
                           double get() const {{ return held ? *held : 0; }} }};
         Box_{tag} quiet_{tag}, repeated_{tag}, called_{tag}; Box_{tag} *made_{tag} = nullptr;
-        void call_{tag}() {{ called_{tag}.put(2); made_{tag} = new Box_{tag}; }}
+        double one_{tag}(double x) {{ return x; }} double (*function_{tag})(double) = nullptr;
+        void call_{tag}() {{ called_{tag}.put(2); made_{tag} = new Box_{tag}; function_{tag} = one_{tag}; }}
         """
     )
     ROOT.gInterpreter.ProcessLine(f"repeated_{tag}.put(3);")
@@ -114,7 +196,7 @@ def test_changes_that_do_not_travel(fexec: Any, tag: str, caplog: Any) -> None:
     for _ in range(2):
         total(f"called_{tag}.get()", fexec)
     told = sorted(record.message.split()[2] for record in caplog.records if "does not travel" in record.message)
-    assert [f"called_{tag}", f"made_{tag}"] == told
+    assert [f"called_{tag}", f"function_{tag}", f"made_{tag}"] == told
 
 
 @pytest.mark.parametrize(
