@@ -75,12 +75,21 @@ def take(proxy: Any, *args: Any, template: list[Any] | tuple[Any, ...] = ()) -> 
     if _name_of_vector(kind) != _name_of_vector(known):
         raise PlanError(f"Take: expected the type of column {column!r}, {known}, got {kind}")
     unfetched.refuse("Take", column, known)
+    _keep_for_its_objects(ROOT.std.vector[kind])
     name, node = _fetched(proxy, column, kind)
 
     def vector(arrays: Any) -> Any:
         return _vector(kind, _values_of(arrays)[name])
 
     return Derived(node.AsNumpy([name], lazy=True), vector)
+
+
+def _keep_for_its_objects(vector: Any) -> None:  # decision 417
+    """Have objects that are taken out of vectors of that class keep the vector, as those of local ROOT's results do."""
+    for name in ("_getitem__unchecked", "at", "front", "back"):
+        method = getattr(vector, name, None)
+        if hasattr(method, "__set_lifeline__"):
+            method.__set_lifeline__ = True  # PyROOT looks at it when the method is first called
 
 
 def _fetched(proxy: Any, column: str, kind: Any) -> tuple[str, Any]:

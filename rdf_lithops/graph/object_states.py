@@ -38,6 +38,7 @@ HELPERS = """
 #include <TBase64.h>
 #include <TBufferFile.h>
 #include <TClass.h>
+#include <cstring>
 #include <memory>
 #include <string>
 namespace rdf_lithops {
@@ -53,6 +54,10 @@ inline void put_state(void *object, const char *type, const char *text)
    TBufferFile buffer(TBuffer::kRead, bytes.Length(), const_cast<char *>(bytes.Data()), false);
    TClass::GetClass(type)->Streamer(object, buffer);
 }
+inline void put_text(const char *&pointer, const char *text) { pointer = text; }
+inline void put_text(char *&pointer, const char *text) { pointer = strdup(text); }
+template <std::size_t N> void put_text(char (&array)[N], const char *text) { strncpy(array, text, N); }
+template <typename T> void put_text(T &character, const char *text) { character = static_cast<T>(*text); }
 template <typename T> T &held_in(T &object) { return object; }
 template <typename T> T &held_in(T *&pointer) { return pointer ? *pointer : *(pointer = new T); }
 template <typename T> T &held_in(std::unique_ptr<T> &pointer)

@@ -56,6 +56,7 @@ inline bool is_written_to() { return all_held() != held_before; }
 } // namespace rdf_lithops
 """
 _CONTAINER = re.compile(r"(vector|RVec|map|multimap|unordered_map|set|multiset|unordered_set|array|deque|list|pair)<")
+_TEXT = 'R"rdfl('
 _declared: dict[str, Held] = {}  # by qualified name: what it was declared with; empty where nobody knows
 _looks: dict[str, Callable[[], bool]] = {}  # likewise, of pointers: whether the object that one leads to is still there
 _traces: dict[str, bytes] = {}  # likewise: what an object is in memory that cannot travel with what it holds
@@ -180,6 +181,8 @@ def _assignment(name: str, held: Held) -> str:
         return (
             f"{{ const {kind} rdfl[] = {{{held[1:-1]}}}; std::copy(std::begin(rdfl), std::end(rdfl), ({kind} *)&{name}); }}"
         )
+    if held.startswith(_TEXT):
+        return f"rdf_lithops::put_text({name}, {held});"
     if held.startswith("{"):  # a container, or what a pointer to one leads to
         return f"rdf_lithops::held_in({name}) = std::decay_t<decltype(rdf_lithops::held_in({name}))>{held};"
     is_whole = held.rstrip("ul").lstrip("-").isdigit()
@@ -209,6 +212,8 @@ def _held(name: str) -> Held:
     from . import object_states
 
     value = _value(name)
+    if isinstance(value, str):  # of characters, by a pointer or in an array, or one character
+        return f'{_TEXT}{value})rdfl"' if value.isascii() and ")rdfl" not in value else ""
     return _literal(value) or object_states.state(value) or object_states.states(value) or ""
 
 
@@ -260,9 +265,10 @@ def _literal_of_container(value: Any) -> str:
 
 
 def _literal_of_array(view: Any) -> str:
-    """The values of a C array of numbers; empty for a pointer, whose end nobody knows."""
+    """The values of a C array of numbers, row by row; empty for a pointer, whose end nobody knows."""
     shape = [int(extent) for extent in view.shape]
-    if not 0 < math.prod(shape) <= MOST_VALUES or min(shape) < 1 or len(shape) > 1:
+    if not 0 < math.prod(shape) <= MOST_VALUES or min(shape) < 1:
         return ""
-    items = [_literal(each) for each in view]
+    has_rows = len(shape) > 1
+    items = [_literal_of_array(view[row])[1:-1] if has_rows else _literal(view[row]) for row in range(shape[0])]
     return f"[{', '.join(items)}]" if all(items) else ""

@@ -123,6 +123,19 @@ SPELLED = {  # a declaration of v, how C++ changes it, how Python does ({0}: the
         "ROOT.v_{0}[1].of.push_back(3)",
         "v_{0}[1].x + v_{0}[1].of.size()",
     ),
+    "table": (
+        "double v_{0}[2][2] = {{{{1, 2}}, {{3, 4}}}};",
+        "v_{0}[1][0] = 5;",
+        "ROOT.v_{0}[1][1] = 6",
+        "v_{0}[1][0] + v_{0}[1][1]",
+    ),
+    "text": ('const char *v_{0} = "a";', 'v_{0} = "bcd";', "", "strlen(v_{0}) + (v_{0}[0] == 'b')"),
+    "characters": (
+        'char v_{0}[8] = "a"; char w_{0} = 1;',
+        'strcpy(v_{0}, "bcd");',
+        "ROOT.w_{0} = chr(7)",
+        "strlen(v_{0}) + w_{0}",
+    ),
     "reference to an array": (
         "double w_{0}[2] = {{1, 1}}; double (&v_{0})[2] = w_{0};",
         "v_{0}[1] = 2;",

@@ -171,6 +171,14 @@ def test_values_of_a_column(fexec: Any, files: Datasets) -> None:
         ours.Take("x")
 
 
+def test_an_object_out_of_what_nobody_holds(fexec: Any) -> None:
+    """A collection that is taken out of what Take gives has its values when that is held no more."""
+    frame = ROOT.RDataFrame(3, executor=fexec).Define("v", "ROOT::RVec<unsigned short>{1, 2, 3}")
+    first = frame.Take["ROOT::RVec<unsigned short>"]("v").GetValue()[0]
+    others = [ROOT.std.vector["ROOT::RVec<unsigned short>"](3) for _ in range(100)]
+    assert ([1, 2, 3], 100) == ([int(value) for value in first], len(others))
+
+
 def test_characters_of_a_column(fexec: Any, tag: str) -> None:
     """Take gives characters of 128 and more as well, and collections of them, which Python cannot make texts of."""
     ROOT.gInterpreter.Declare(
