@@ -47,7 +47,7 @@ class BatchBackend:
         self.scheduler = ReduceHere(section, scheduler) if section["reduce"] == "here" else scheduler
         self.watcher = Watcher(self.scheduler, float(section["poll_s"]), self._unsaid, self._say, self._is_over)
         self._guard: subprocess.Popen[str] | None = None
-        self._lock = threading.Lock()
+        self._lock, self._pid = threading.Lock(), os.getpid()
         atexit.register(self.close)
         logger.info("%s", COMPUTE_CLI_MSG.format(self.name))
 
@@ -79,7 +79,9 @@ class BatchBackend:
         self.clear()
 
     def close(self) -> None:
-        """End with the executor, or with the program."""
+        """End with the executor, or with the program; not with a fork of it, whose jobs they are not."""
+        if os.getpid() != self._pid:
+            return
         self.clear()
         with self._lock:
             if self._guard is not None and self._guard.stdin is not None:

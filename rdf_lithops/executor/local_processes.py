@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -70,6 +71,7 @@ class LocalProcesses:
         self._hold: Connection[Any, Any] | None = None
         self._reader_folder: str | None = None
         self._reader_hold: Connection[Any, Any] | None = None
+        _all.add(self)
 
     def settle(self, options: Options) -> None:
         """The options of a data frame are those of these processes, if it is the first; else they come too late.
@@ -198,6 +200,15 @@ class LocalProcesses:
             self._alive.close()
         self.folder = self.warm_folder = self._reader_folder = self._alive = None
 
+    def leave(self) -> None:  # decision 418
+        """In a fork: let go of what holds the processes, which are those of the process that this is a fork of."""
+        holds = [self._hold, self._reader_hold, self._alive, self.prefork and self.prefork.stdin]
+        for held in filter(None, holds):
+            held.close()
+        if self.prefork is not None:
+            self.prefork.returncode = 0  # it is no child of this process, which does not wait for it
+        self.prefork = self._hold = self._reader_hold = self._alive = None
+
     def _own_folder(self) -> str:
         self.folder = self.folder or tempfile.mkdtemp(prefix="rdf_lithops-")
         return self.folder
@@ -213,6 +224,17 @@ class LocalProcesses:
         except subprocess.TimeoutExpired:  # stopped, perhaps; its children end with it
             ending.kill()
             ending.wait()
+
+
+_all: weakref.WeakSet[LocalProcesses] = weakref.WeakSet()
+
+
+def _leave_all() -> None:
+    for processes in _all:
+        processes.leave()
+
+
+os.register_at_fork(after_in_child=_leave_all)
 
 
 def process_settings(options: Options) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import functools
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -32,13 +33,15 @@ def release_with(executor: Any, close: Callable[[], None], before_exit: Callable
     own_hook = getattr(executor, "_clean_at_exit", None)
     if own_hook is not None:
         atexit.unregister(own_hook)
-    at_exit = functools.partial(_end, weakref.ref(executor), close, before_exit)
+    at_exit = functools.partial(_end, os.getpid(), weakref.ref(executor), close, before_exit)
     atexit.register(at_exit)
-    gone = weakref.finalize(executor, _let_go, close, at_exit)
+    gone = weakref.finalize(executor, _let_go, os.getpid(), close, at_exit)
     gone.atexit = False
 
 
-def _end(executor: weakref.ref[Any], close: Callable[[], None], before_exit: Callable[[Any], None]) -> None:
+def _end(pid: int, executor: weakref.ref[Any], close: Callable[[], None], before_exit: Callable[[Any], None]) -> None:
+    if os.getpid() != pid:  # a fork, which owns nothing of it  # decision 418
+        return
     close()
     still = executor()
     if still is not None:
@@ -50,9 +53,11 @@ def _nothing() -> None:
     """What a Lithops without such a hook does."""
 
 
-def _let_go(close: Callable[[], None], at_exit: Callable[[], None]) -> None:
+def _let_go(pid: int, close: Callable[[], None], at_exit: Callable[[], None]) -> None:
     """Close in a thread: this runs wherever Python happens to collect, perhaps within somebody's lock."""
     atexit.unregister(at_exit)
+    if os.getpid() != pid:
+        return
     ended = threading.Event()
     _endings.add(ended)
 

@@ -42,6 +42,7 @@ class Session:
     lock: threading.RLock
     messages: Messages = field(repr=False)
     closed: bool = False
+    pid: int = field(default_factory=os.getpid)  # of the process that made the executor
     gates: threading.local = field(default_factory=threading.local)
     keyring: Keyring = field(default_factory=Keyring, repr=False)
     compiled_ahead: set[str] = field(default_factory=set)  # the shapes of graphs that the ROOT process was asked for
@@ -109,12 +110,24 @@ class Session:
             return self.processes.reader(options)
 
     def check_open(self) -> None:
-        """Raises PlanError where the executor was closed."""
+        """Raises PlanError where the executor was closed, or is another process's."""
+        if self.is_inherited:
+            raise PlanError(
+                f"expected a Lithops executor that this process has made, got one of process {self.pid}, of which it is a fork; "
+                "create a new FunctionExecutor here"
+            )
         if self.closed:
             raise PlanError("expected an open Lithops executor, got one that was closed; create a new FunctionExecutor")
 
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process is a fork of the one that made the executor, and that has all that belongs to it."""
+        return os.getpid() != self.pid
+
     def close(self) -> None:
-        """End the processes of this executor and remove what is left of its runs. Twice does nothing."""
+        """End the processes of this executor and remove what is left of its runs. Twice does nothing, nor does a fork."""
+        if self.is_inherited:
+            return
         self.closed = True
         self.processes.end()
         self.jobs.end()

@@ -35,6 +35,9 @@ _PLAINER = (
     (_POINTER, r" \1\2 "),
     (re.compile(r"(?<=\s)(?:\w+\s*::\s*)+\*\s*(?=\w)"), ""),  # to a member
 )
+_THROUGH = re.compile(  # what a pointer leads to, an element of a tuple, and what is counted up
+    r"(?:(?:std::)?get\s*<[^;=]*>\s*\(\s*|\(?\s*\*\s*)(?:::)?([A-Za-z_]\w*)[^=;]*(?<![=!<>])=(?!=)|(?:\+\+|--)\s*(?:::)?([A-Za-z_]\w*)"
+)
 _OUTSIDE = re.compile(
     r"gSystem\s*->\s*(?:Exec|Unlink|Rename|CopyFile|mkdir|Symlink|OpenPipe|Exit)|\b(?:system|popen|fopen|unlink|remove|rename"
     r"|exit|abort|fork)\s*\(|\bofstream\b|(?:->|\.)\s*(?:Write|SaveAs|SaveSource|Print|Draw|Snapshot|WriteObject|Terminate)\s*\("
@@ -166,8 +169,9 @@ def _is_pointer_to_function(text: str) -> bool:
 
 def assigned(statement: str) -> str:
     """The variable that ``statement``, no declaration, assigns to or calls a method of; empty for others."""
-    found = _ASSIGNED.match(masked(statement).strip())
-    return found[1] if found else ""
+    text = masked(statement).strip()
+    found = _THROUGH.match(text) or _ASSIGNED.match(text)
+    return found[found.lastindex or 1] if found else ""
 
 
 def acts_outside(text: str) -> str:

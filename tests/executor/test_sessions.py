@@ -211,3 +211,42 @@ with lithops.FunctionExecutor(config={CONFIG!r}, log_level=None) as fexec:
         driver.send_signal(signal.SIGKILL)
         driver.wait(LIMIT_S)
     assert until(lambda: not any(map(psutil.Process.is_running, at_work.values()))), "the end of what it ran"
+
+
+FORKS = """
+import os, sys
+import lithops, ROOT, rdf_lithops
+
+def made():
+    return lithops.FunctionExecutor(config={"lithops": {"backend": "localhost", "storage": "localhost"}}, log_level=None)
+
+def count(fexec):
+    return ROOT.RDataFrame(10, executor=fexec, npartitions=2).Count().GetValue()
+
+executor = made()
+print("parent", count(executor), flush=True)
+for ends in (os._exit, sys.exit):
+    child = os.fork()
+    if not child:
+        try:
+            print("an answer", count(executor))
+        except rdf_lithops.PlanError as error:
+            print("child refused", "create a new FunctionExecutor" in str(error))
+        with made() as own:
+            print("child", count(own), flush=True)
+        ends(0)
+    print("ended", os.waitpid(child, 0)[1])
+    print("parent", count(executor), flush=True)
+"""
+
+
+def test_a_fork_owns_nothing_of_an_executor(tmp_path: Path) -> None:
+    """A fork of the program is told to make an executor of its own, and the program's goes on when the fork ends."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKS], env={**os.environ, "TMPDIR": str(tmp_path)}, **CAPTURED
+    )
+    assert 0 == done.returncode, done.stderr[-2000:]
+    once = ["child refused True", "child 10", "ended 0", "parent 10"]
+    assert ["parent 10", *once, *once] == done.stdout.splitlines(), done.stderr[-2000:]
+    assert "attempt 1" not in done.stderr
+    assert [] == [path.name for path in tmp_path.iterdir() if path.name.startswith("rdf_lithops-")]

@@ -136,6 +136,9 @@ SPELLED = {  # a declaration of v, how C++ changes it, how Python does ({0}: the
         "ROOT.w_{0} = chr(7)",
         "strlen(v_{0}) + w_{0}",
     ),
+    "tuple": ("std::tuple<double, int> v_{0}(1, 2);", "std::get<0>(v_{0}) = 2;", "", "std::get<0>(v_{0})"),
+    "behind a pointer": ("int w_{0}[2] = {{1, 1}}; int *v_{0} = w_{0};", "*v_{0} = 2;", "ROOT.w_{0}[0] = 3", "*v_{0}"),
+    "counted": ("int v_{0} = 1;", "++v_{0};", "ROOT.v_{0} += 1", "v_{0}"),
     "reference to an array": (
         "double w_{0}[2] = {{1, 1}}; double (&v_{0})[2] = w_{0};",
         "v_{0}[1] = 2;",
