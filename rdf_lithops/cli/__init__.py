@@ -73,6 +73,8 @@ def _errors_shown(context: click.Context) -> Iterator[None]:
         raise click.ClickException("there is no ROOT in this Python; pip install 'rdf_lithops[root]'") from error
     except RdfLithopsError as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:  # a place that cannot be written, a disk that is full
+        raise click.ClickException(f"{error.strerror}: {error.filename}" if error.filename else str(error)) from error
     except KeyboardInterrupt:
         click.echo("interrupted: the calls of this run were cancelled and what it wrote was removed", err=True)
         context.exit(INTERRUPTED)

@@ -253,15 +253,16 @@ def _is_remote_pattern(name: str) -> bool:
     return access.is_remote(name) and _is_pattern(name)
 
 
-def expand(names: Iterable[str]) -> list[str]:
-    """Return remote patterns, and local ones with ``**``, as sorted names, and everything else as it is.
+def expand(names: str | Iterable[str]) -> list[str]:
+    """Return patterns, or one, as sorted names, and everything else as it is.
 
     ``*``, ``?`` and ``[]`` do not cross a ``/``, ``**`` stands for any number of folders. Raises PlanError for a pattern
     that matches nothing, DataAccessError for a store that does not answer.
     """
     expanded = []
-    for name in names:
-        matches = _matches(name) if _is_pattern(name) else [name]
+    for name in [names] if isinstance(names, str) else names:
+        is_local_pattern = not access.is_remote(name) and glob.has_magic(name) and not os.path.exists(name)
+        matches = _matches(name) if is_local_pattern or _is_pattern(name) else [name]
         if not matches:
             raise PlanError(f"expected files that match {name_of(name)}, found none")
         expanded += matches

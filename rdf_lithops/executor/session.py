@@ -113,8 +113,8 @@ class Session:
         """Raises PlanError where the executor was closed, or is another process's."""
         if self.is_inherited:
             raise PlanError(
-                f"expected a Lithops executor that this process has made, got one of process {self.pid}, of which it is a fork; "
-                "create a new FunctionExecutor here"
+                f"expected a Lithops executor that this process has made, got one of process {self.pid}, of which it "
+                "is a fork; create a new FunctionExecutor here"
             )
         if self.closed:
             raise PlanError("expected an open Lithops executor, got one that was closed; create a new FunctionExecutor")

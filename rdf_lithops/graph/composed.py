@@ -88,7 +88,7 @@ def _keep_for_its_objects(vector: Any) -> None:  # decision 417
     """Have objects that are taken out of vectors of that class keep the vector, as those of local ROOT's results do."""
     for name in ("_getitem__unchecked", "at", "front", "back"):
         method = getattr(vector, name, None)
-        if hasattr(method, "__set_lifeline__"):
+        if method is not None and hasattr(method, "__set_lifeline__"):
             method.__set_lifeline__ = True  # PyROOT looks at it when the method is first called
 
 

@@ -177,7 +177,10 @@ def _explained(failure: RunError, ready: Ready, graph: int) -> RunError:
     if options.keep_failed is not None and failure.range_ids:
         name = run_folder.run_id if len(ready.taken) == 1 else f"{run_folder.run_id}-{graph}"
         given = options.keep_failed, name, ready.alone[graph], failure.range_ids, run_folder.bundle
-        failure.next_command = replay.keep(*given)
+        try:
+            failure.next_command = replay.keep(*given)
+        except OSError as problem:  # the failure itself is what has to be told
+            failure.next_command = f"name a folder in options.keep_failed that can be written ({problem}), and run again"
     elif failure.range_ids and not failure.next_command:
         failure.next_command = "set options.keep_failed to a folder and run again: the error then says how to replay it"
     return failure

@@ -6,6 +6,7 @@ A notebook shows the canvas as a picture that is replaced; elsewhere it is ROOT'
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import tempfile
@@ -23,6 +24,7 @@ from .computation import Computation
 
 __all__ = ["Drawables", "Drawing", "Following", "canvas", "drawables_of"]
 
+logger = logging.getLogger(__name__)
 arrays.register()  # partials of arrays are folded here, too
 
 # node id: (callbacks of the user, place of the object among the results, name of the operation)
@@ -44,7 +46,7 @@ class Drawing:
             self._draw_one(self.canvas.cd(pad), mergeables[index].GetValue(), callbacks, operation)
         self.canvas.Update()
         if self.picture is not None:
-            self._save(self.picture)
+            self._save_or_say(self.picture)
         if in_notebook():
             self._show()
 
@@ -54,6 +56,14 @@ class Drawing:
                 callback(drawable)
         drawable.Draw("AP" if operation.startswith("Graph") else "")
         pad.Update()
+
+    def _save_or_say(self, path: str) -> None:
+        """The answer does not depend on the picture of it."""
+        try:
+            self._save(path)
+        except OSError as problem:
+            self.picture = None
+            logger.warning("options.live_picture cannot be written, and nothing more is drawn there: %s", problem)
 
     def _save(self, path: str) -> None:
         """Write under another name first: who looks at the file never sees half of it."""

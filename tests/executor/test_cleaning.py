@@ -321,6 +321,17 @@ def test_a_failed_range_of_one_graph_of_many_is_replayed(fexec: lithops.Function
     assert "on purpose" in failed.stderr
 
 
+def test_a_range_that_cannot_be_kept_has_its_error(fexec: lithops.FunctionExecutor, tmp_path: Path) -> None:
+    """What went wrong in the range is what is told, and with it that the folder cannot be written."""
+    (tmp_path / "file").touch()
+    frame = ROOT.RDataFrame(
+        10, executor=fexec, npartitions=2, options=Options(keep_failed=str(tmp_path / "file" / "failed"))
+    )
+    code = 'if (rdfentry_ == 7) throw std::runtime_error("on purpose"); return 1;'
+    with pytest.raises(rdf_lithops.RangeError, match=r"(?s)on purpose.*keep_failed that can be written"):
+        frame.Define("x", code).Sum("x").GetValue()
+
+
 def test_replay_of_something_else_says_so(tmp_path: Path) -> None:
     """A file that is no kept range is an error with a sentence."""
     (tmp_path / "range-1.json").write_text("{}")

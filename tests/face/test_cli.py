@@ -14,11 +14,12 @@ from typing import Any
 
 import click.testing
 import pytest
-from conftest import CAPTURED
+from conftest import CAPTURED, REPOSITORY
 from scripted import quiet_run, report_of
 
 from rdf_lithops import PlanError
-from rdf_lithops.cli import EXIT_CODES, main
+from rdf_lithops.cli import EXIT_CODES, FAILED, main
+from rdf_lithops.cli.explain import paragraphs
 
 VERBS = main.list_commands(click.Context(main))
 
@@ -61,6 +62,21 @@ def test_what_is_explained_is_json_too() -> None:
     every = json.loads(runner.invoke(main, ["explain", "--json"]).stdout)
     assert ["lost-ranges"] == list(one)
     assert one["lost-ranges"] == every["lost-ranges"]
+
+
+def test_topics_have_one_paragraph_each() -> None:
+    """What is explained under a heading is all that there is of it."""
+    text = (REPOSITORY / "rdf_lithops" / "troubleshooting.md").read_text()
+    assert len(paragraphs()) == sum(line.startswith("## ") for line in text.splitlines())
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    """A folder that cannot be made is an error with a sentence, and no traceback."""
+    (tmp_path / "file").touch()
+    result = click.testing.CliRunner().invoke(main, ["demo", "--folder", str(tmp_path / "file" / "below")])
+    assert FAILED == result.exit_code
+    assert result.output.splitlines()[-1].startswith("Error: ")
+    assert str(tmp_path / "file") in result.output
 
 
 def test_help_explains_exit_codes() -> None:

@@ -227,6 +227,10 @@ def test_patterns_are_those_of_local_rdataframe(fexec: Any, tmp_path: Path) -> N
             continue  # it matches nothing
         assert expected == ROOT.RDataFrame(*given, executor=fexec, npartitions=2).Count().GetValue(), pattern
     assert 4 == len(rdf_lithops.expand([str(tmp_path / "**" / "f.root")]))
+    assert 4 == len(rdf_lithops.expand(str(tmp_path / "**" / "f.root")))
+    assert [str(path) for path in sorted(tmp_path.glob("*"))] == rdf_lithops.expand(str(tmp_path / "*"))
+    with pytest.raises(rdf_lithops.PlanError, match="found none"):
+        rdf_lithops.expand(str(tmp_path / "no*.root"))
 
 
 @pytest.mark.parametrize("name", ["with space.root", "p+q.root", "p#q.root", "p%20q.root", "p,q.root", "pü.root", "data"])

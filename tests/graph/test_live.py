@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import ROOT
 
 from rdf_lithops.graph import live_drawing
@@ -43,3 +44,13 @@ def test_the_users_pad_is_current_again() -> None:
         assert all(drawing.canvas.GetPad(pad) for pad in (1, 2, 3))
     assert "own" == ROOT.gPad.GetName()
     own.Close()
+
+
+def test_a_picture_that_cannot_be_written(fexec: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The answer is there, and it is said once that there is no picture."""
+    options = {"ranges_per_call": 1, "live_picture": str(tmp_path / "no folder" / "live.png")}
+    frame = ROOT.RDataFrame(30, executor=fexec, npartitions=3, options=options)
+    histogram = frame.Histo1D(("h", "", 10, 0.0, 30.0), "rdfentry_")
+    ROOT.RDF.Distributed.LiveVisualize([histogram])
+    assert 30 == histogram.GetEntries()
+    assert 1 == sum("live_picture cannot be written" in record.message for record in caplog.records)
