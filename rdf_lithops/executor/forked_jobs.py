@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..processes import wire
+from ..processes.beats import is_stopped
 from ..worker.start import prefork
 
 __all__ = ["ForkedJob", "run_by_forks"]
@@ -65,7 +67,9 @@ class ForkedJob:
             what, number = self._said()
             if what != prefork.BEGUN:
                 raise ConnectionError("the preloaded Python has forked nothing")
-        except BaseException:
+        except BaseException as problem:
+            if isinstance(problem, TimeoutError):
+                self._end_if_stopped()
             self._plug.close()
             self._close_pipes()
             raise
@@ -73,6 +77,13 @@ class ForkedJob:
             for end in ends:
                 os.close(end)
         self.pid = number
+
+    def _end_if_stopped(self) -> None:  # decision 419
+        """End a preloaded Python that somebody has stopped: each job would wait for it, and be run twice if it went on."""
+        forking = wire.peer_process(self._plug)
+        if forking and is_stopped(forking):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(forking, signal.SIGKILL)
 
     def _connect(self, folder: str) -> None:
         here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)  # a socket's name has 107 characters at most

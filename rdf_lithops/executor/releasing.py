@@ -17,6 +17,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from ..processes import signals
+
 __all__ = ["release_with"]
 
 logger = logging.getLogger(__name__)
@@ -42,11 +44,12 @@ def release_with(executor: Any, close: Callable[[], None], before_exit: Callable
 def _end(pid: int, executor: weakref.ref[Any], close: Callable[[], None], before_exit: Callable[[Any], None]) -> None:
     if os.getpid() != pid:  # a fork, which owns nothing of it  # decision 418
         return
-    close()
-    still = executor()
-    if still is not None:
-        before_exit(still)
-        getattr(still, "_clean_at_exit", _nothing)()
+    with contextlib.suppress(KeyboardInterrupt), signals.held():  # it ends, and what it would leave nobody would remove
+        close()
+        still = executor()
+        if still is not None:
+            before_exit(still)
+            getattr(still, "_clean_at_exit", _nothing)()
 
 
 def _nothing() -> None:

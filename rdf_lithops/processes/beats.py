@@ -30,6 +30,7 @@ __all__ = [
     "Stopped",
     "adopt_orphans",
     "die_with_parent",
+    "is_stopped",
     "key_of",
 ]
 
@@ -55,7 +56,15 @@ def adopt_orphans(adopt: bool) -> None:
 
 
 class Stalled(Exception):
-    """The ROOT process of a call stands still: its text says for how long, and how that shows."""
+    """The ROOT process of a call stands still: its text says for how long, and how that shows. ``parent`` is the process id
+    of the one that forks such processes, where it is that one, and 0 else."""
+
+    def __init__(self, how: str, parent: int = 0) -> None:
+        super().__init__(how, parent)
+        self.how, self.parent = how, parent
+
+    def __str__(self) -> str:
+        return self.how
 
 
 class Stopped(Exception):
@@ -115,6 +124,11 @@ def _look_at(pid: int) -> _Process:
     return _Process(fields[0].decode(), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether somebody has stopped that process (SIGSTOP)."""
+    return _look_at(pid).state in ("T", "t")
+
+
 def key_of(settings: dict[str, Any], name: str) -> str:
     """Return the key, in Lithops' storage, of object ``name`` of the call that this process runs; ``settings`` as in
     Pulse."""
@@ -149,12 +163,18 @@ class Pulse:
         self._leader = os.getsid(0) if session and given.get("ends_with_job") else 0
         if self._leader:
             die_with_parent()
+        self._parent, self._parent_ran_s = 0, 0.0
         self._seen: tuple[Any, ...] = ()
         self._moved_s = time.monotonic()
+
+    def ask(self, parent: int) -> None:
+        """From now on watch the process ``parent``, which was asked for one that works for this call, until that is met."""
+        self._parent, self._parent_ran_s = parent, time.monotonic()
 
     def meet(self, pid: int, counter_path: str) -> None:
         """From now on watch the ROOT process ``pid``, which works for this call and counts in ``counter_path``."""
         self.close()
+        self._parent = 0
         self._pid, self._moved_s = pid, time.monotonic()
         with contextlib.suppress(OSError):
             self._counter = os.open(counter_path, os.O_RDONLY)
@@ -180,6 +200,7 @@ class Pulse:
         if self._leader and not os.path.exists(f"/proc/{self._leader}"):
             os._exit(1)  # the job is gone, and with it who would report this call; it must not write any more
         now_s = time.monotonic()
+        self._look_at_parent(now_s)
         process, entries = _look_at(self._pid), self._read()[0]
         stopped = process.state in ("T", "t")
         if (entries, process.cpu_s) != self._seen or (self._pid == 0 and not self._seen):
@@ -193,6 +214,12 @@ class Pulse:
             self._beat(entries, process.cpu_s)
             if self._is_stopped():
                 raise Stopped("the run is over, or has given this attempt up")
+
+    def _look_at_parent(self, now_s: float) -> None:  # decision 419
+        if not self._parent or not is_stopped(self._parent):
+            self._parent_ran_s = now_s
+        elif (still_s := now_s - self._parent_ran_s) > min(self._stall_s, STOPPED_LIMIT_S):
+            raise Stalled(f"the process that forks ROOT processes is stopped for {still_s:.0f} s", self._parent)
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -21,7 +22,7 @@ from typing import Any
 from .. import _version
 from ..compiled import header_paths
 from . import wire
-from .beats import Pulse, Stalled
+from .beats import Pulse, Stalled, is_stopped
 
 __all__ = [
     "WarmProcessDied",
@@ -343,6 +344,11 @@ def request(
         connection = connected(folder, lease.get("settings"))
     kills_before, coming = _memory_kills(), wire.batches(more)
     try:
+        if pulse is not None:
+            pulse.ask(parent := wire.peer_process(connection))
+            while is_stopped(parent):  # it would take no more of the message than fits into the socket
+                pulse.tick()
+                time.sleep(min(0.1, pulse.every_s))
         wire.send(connection, {**lease, "op": "lease"})
         wire.send(connection, message, *blobs)
         while True:
@@ -360,6 +366,10 @@ def request(
             elif pulse is not None:
                 pulse.meet(reply["pid"], reply["counter"])
     except Stalled as stalled:  # closing the connection has the process killed
+        if stalled.parent:  # which could not kill any, and would answer nobody
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(stalled.parent, signal.SIGKILL)
+            raise WarmProcessDied(str(stalled), log_tail(os.path.join(folder, "root.log"))) from None
         raise WarmProcessDied(str(stalled), log_tail(os.path.join(folder, "root.log")), "hung") from None
     except (EOFError, OSError) as error:
         tail = log_tail(os.path.join(folder, "root.log"))

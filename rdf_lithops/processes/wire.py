@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-__all__ = ["batches", "connect", "listen", "peer_user", "read_all", "receive", "send", "write_all"]
+__all__ = ["batches", "connect", "listen", "peer_process", "peer_user", "read_all", "receive", "send", "write_all"]
 
 SOCKET_NAME = "root.sock"
 BATCH_BYTES = 2**20  # of small blobs that travel together
@@ -101,6 +101,13 @@ def connect(folder: str, name: str = SOCKET_NAME) -> Connection[Any, Any]:
     finally:
         os.close(folder_fd)
     return Connection(plug.detach())
+
+
+def peer_process(connection: Connection[Any, Any] | socket.socket) -> int:
+    """Return the id of the process that listened when ``connection`` was made; 0 where this one cannot see it."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as plug:
+        process, _, _ = _CREDENTIALS.unpack(plug.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(process)
 
 
 def peer_user(plug: socket.socket) -> int:

@@ -165,6 +165,21 @@ def test_killed_while_idle(own_fexec: lithops.FunctionExecutor, which: str) -> N
     assert 300 == count(own_fexec, 300)
 
 
+@pytest.mark.parametrize("which", ["parent", "prefork"])
+def test_stopped_while_idle(own_fexec: lithops.FunctionExecutor, which: str) -> None:
+    """A process that somebody stops is ended by those who wait for it, and replaced; the answer is right."""
+    assert 1000 == count(own_fexec)
+    session = registry.session_of(own_fexec)
+    assert session is not None and session.processes.prefork is not None
+    victim = root_processes(own_fexec)[0][0] if which == "parent" else psutil.Process(session.processes.prefork.pid)
+    victim.suspend()
+    options = {"stall_s": 1.0, "beat_s": 0.1, "ranges_per_call": 1}
+    frame = ROOT.RDataFrame(500, executor=own_fexec, npartitions=2, options=options)
+    assert 500 == frame.Count().GetValue()
+    assert until(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE), "its end"
+    assert 300 == count(own_fexec, 300)
+
+
 @pytest.mark.parametrize("which", ["slots", pytest.param("parent", marks=pytest.mark.slow)])
 def test_killed_while_looping(own_fexec: lithops.FunctionExecutor, which: str) -> None:
     """A ROOT process killed in the event loop: the range runs again in another one; the answer is right."""

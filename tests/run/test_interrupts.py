@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from waiting import until
 
 import rdf_lithops
 from rdf_lithops.dataset import survey
+from rdf_lithops.executor import releasing
 from rdf_lithops.frame import schema
 from rdf_lithops.processes import signals
 from rdf_lithops.run import interrupts
@@ -110,6 +112,23 @@ def test_a_press_that_is_held() -> None:
             done.append("held")
         done.append("after")
     assert ["held"] == done
+
+
+def test_a_press_while_the_program_ends() -> None:
+    """What an executor leaves is removed to its end, and Python has nothing to say of the press."""
+    done: list[str] = []
+
+    class Executor:
+        def _clean_at_exit(self) -> None:
+            done.append("Lithops")
+
+    def close() -> None:
+        press()
+        done.append("closed")
+
+    executor = Executor()
+    releasing._end(os.getpid(), weakref.ref(executor), close, lambda _: done.append("handed back"))
+    assert ["closed", "handed back", "Lithops"] == done
 
 
 @pytest.mark.parametrize("is_heard", [True, False])

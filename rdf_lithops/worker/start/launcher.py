@@ -11,9 +11,12 @@ import signal
 import struct
 import sys
 
+LIMIT_S = 10.0  # for the preloaded Python to fork
+
 
 def main(folder: str, command: list[str]) -> int:
     plug = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    plug.settimeout(LIMIT_S)  # it may have been stopped: then this raises an OSError
     here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     plug.connect(f"/proc/self/fd/{here}/run.sock")
     environment = [f"{name}={value}" for name, value in os.environ.items()]
@@ -27,6 +30,7 @@ def main(folder: str, command: list[str]) -> int:
         if len(said) < 5:
             return -signal.SIGKILL  # the preloaded Python is gone, and our child with it: Lithops would log another status
         what, number = struct.unpack("!ci", said)
+        plug.settimeout(None)
         if what == b"S":
             return int(number)
 
