@@ -9,6 +9,8 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +37,8 @@ from .preparing import Ready, coded, compiling_ahead, prepared, taken, user_code
 __all__ = ["in_root", "run_alone", "run_together"]
 
 logger = logging.getLogger(__name__)
+
+LEAST_ROOM = 2**20  # bytes that the smallest run needs on the disk, about
 Before = TypeVar("Before")
 After = TypeVar("After")
 
@@ -174,6 +178,9 @@ def _explained(failure: RunError, ready: Ready, graph: int) -> RunError:
         credentials.told_beside(failure)
     options, run_folder = ready.taken[graph].backend.options, ready.run_folder
     undeclared.explain(failure, options)
+    if room := _missing_room(ready.taken[graph].backend.session):
+        failure.next_command = room
+        return failure
     if options.keep_failed is not None and failure.range_ids:
         name = run_folder.run_id if len(ready.taken) == 1 else f"{run_folder.run_id}-{graph}"
         given = options.keep_failed, name, ready.alone[graph], failure.range_ids, run_folder.bundle
@@ -184,6 +191,14 @@ def _explained(failure: RunError, ready: Ready, graph: int) -> RunError:
     elif failure.range_ids and not failure.next_command:
         failure.next_command = "set options.keep_failed to a folder and run again: the error then says how to replay it"
     return failure
+
+
+def _missing_room(session: Session | None) -> str:
+    """What to do about a full disk of this machine, where the calls of ``session`` run here; empty where it is not full."""
+    folder = tempfile.gettempdir()
+    if session is None or not session.local or (free := shutil.disk_usage(folder).free) >= LEAST_ROOM:
+        return ""
+    return f"make room: the disk of {folder} is full ({free // 1024} KiB left); or have TMPDIR name a folder on another one"
 
 
 def _consumers(ready: Ready, recorder: Any, live: Consumer | None) -> tuple[Consumer, ...]:

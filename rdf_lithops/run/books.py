@@ -324,7 +324,7 @@ class Books:
             if lost
             else f"no fold in {attempts} attempts",
             where=f"calls {_listed(calls)} of {self.plan.calls}" if lost else "the reducer",
-            why=self.describe(),
+            why=self.describe() or "nothing was heard of it",
             log_tail=next((trouble.log_tail for trouble in self.trouble.values() if trouble.log_tail), ""),
             next_command="see the log's tail; if memory ran out, use more ranges (npartitions) or a larger runtime_memory",
             range_ids=range_ids,

@@ -250,3 +250,41 @@ def test_a_fork_owns_nothing_of_an_executor(tmp_path: Path) -> None:
     assert ["parent 10", *once, *once] == done.stdout.splitlines(), done.stderr[-2000:]
     assert "attempt 1" not in done.stderr
     assert [] == [path.name for path in tmp_path.iterdir() if path.name.startswith("rdf_lithops-")]
+
+
+FULL = """
+import os, subprocess, sys
+import lithops, ROOT, rdf_lithops
+folder, left = os.environ["TMPDIR"], int(sys.argv[1])
+config = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"version": 1}}
+with lithops.FunctionExecutor(config=config, log_level=None) as fexec:
+    frame = ROOT.RDataFrame(10, executor=fexec, npartitions=2, options={"backoff_s": 0.0})
+    assert 10 == frame.Count().GetValue()
+    there = os.statvfs(folder)
+    with open(os.path.join(folder, "others"), "wb") as others:
+        others.write(bytes(there.f_bavail * there.f_frsize - left))
+    try:
+        print(frame.Sum("rdfentry_").GetValue())
+    except rdf_lithops.RunError as error:
+        print(error)
+    os.unlink(os.path.join(folder, "others"))
+    print(frame.Max("rdfentry_").GetValue())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk")
+@pytest.mark.parametrize("left", [0, 20_000])
+def test_a_full_disk_is_said(left: int, tmp_path: Path) -> None:
+    """Where no room is left for what runs write, the error names the folder; with room again, the next query is right."""
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(small)], check=True)
+    try:
+        command = [sys.executable, "-W", "ignore", "-c", FULL, str(left)]
+        done = subprocess.run(command, env={**os.environ, "TMPDIR": str(small)}, **CAPTURED)
+        assert 0 == done.returncode, done.stderr[-2000:]
+        assert f"the disk of {small} is full" in done.stdout
+        assert "9.0" == done.stdout.splitlines()[-1]
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
