@@ -91,8 +91,9 @@ def _anticipate() -> None:
 
             registry.anticipate()
         from .compiled import header_paths
+        from .processes import signals
 
-        with header_paths.in_environment():
+        with header_paths.in_environment(), signals.held():  # in the middle of its start ROOT crashes over a Ctrl-C
             return get(self)
 
     facade.RDataFrame = property(read, doc=original.__doc__)

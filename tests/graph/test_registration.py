@@ -242,3 +242,23 @@ def test_programs_of_one_program_have_names_of_their_own() -> None:
     assert 4 == len({tuple(name) for name in names})
     assert {"abcdef-4"} == {executor_id for executor_id, _ in names[2:]}, "this is what Lithops does"
     assert 4 == len({job_id for _, job_id in names})
+
+
+PRESSES = """
+import os, signal, sys
+import ROOT
+facade = type(ROOT)
+plain = vars(facade)["RDataFrame"]
+facade.RDataFrame = property(lambda self: (os.kill(os.getpid(), signal.SIGINT), plain.fget(self))[1])
+import lithops, rdf_lithops
+try:
+    ROOT.RDataFrame
+except KeyboardInterrupt:
+    print("interrupted", "cppyy" in sys.modules)
+"""
+
+
+def test_a_press_while_root_starts() -> None:
+    """Ctrl-C waits until ROOT is up, which crashes over it in the middle of its start, and is heard then."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", PRESSES], **CAPTURED)
+    assert (0, "interrupted True") == (done.returncode, done.stdout.strip()), done.stderr[-2000:]
