@@ -76,13 +76,21 @@ def resolved(args: tuple[Any, ...], reader_folder: Any) -> tuple[Any, ...]:
         return args
     single = isinstance(args[1], (str, ROOT.std.string))
     given = [str(args[1])] if single else [str(name) for name in args[1]]
-    if not any(access.is_remote(name) for name in given):
-        return args  # local patterns are ROOT's, in which ** is no more than *: decision 324
+    if not any(access.is_remote(name) for name in given):  # patterns are ROOT's, in which ** is no more than *: decision 324
+        plain = [_without_options(name) for name in given]
+        return args if plain == given else (args[0], plain[0] if single else plain, *args[2:])
     names = _expanded_names(given)
     _open_from_here(names, reader_folder)
     if access.need_reader(names[0]) and _is_rntuple(str(args[0]), names[0]):
         names = [object_stores.spelt_for_rntuple(name) for name in names]
     return (args[0], names[0] if single and len(names) == 1 else names, *args[2:])
+
+
+def _without_options(name: str) -> str:
+    """Return a local name without options of a URL behind it, which ROOT drops where it tells of which sample a file is."""
+    place, mark, options = name.partition("?")
+    has_options = bool(mark) and "#" not in options and not glob.glob(name) and os.path.exists(place)
+    return place if has_options else name
 
 
 def _check_spec(spec: Any, reader_folder: Any) -> None:

@@ -66,7 +66,8 @@ def look(file: str, tree: str, columns: Sequence[str] | None, is_ntuple: bool) -
     with signals.held():
         _looker(is_ntuple)(os.fsencode(file), tree.encode(), wanted, _GIVE(take))
     if problems:
-        raise RuntimeError(problems[0])
+        is_gone = "://" not in file and not os.path.exists(file)
+        raise RuntimeError(f"{problems[0]}: there is no such file" if is_gone else problems[0])
     own_name = told.pop("", tree.rpartition("/")[2])
     return Look(numbers[0], tuple(numbers[1:]), {name: _plain(text) for name, text in told.items()}, own_name)
 

@@ -214,6 +214,13 @@ def test_columns_of_samples_beside_variations(fexec: Any, tmp_path: Path) -> Non
 # -- names and folders -------------------------------------------------------------------------------------------------
 
 
+def test_local_names_with_options_of_a_url(files: Any, fexec: Any) -> None:
+    """What stands behind a question mark is no part of a local file's name, as locally."""
+    for given in (f"{files.main[0]}?x=1", [f"{name}?x=1" for name in files.main]):
+        local, ours = (ROOT.RDataFrame("events", given, **made) for made in ({}, {"executor": fexec, "npartitions": 2}))
+        assert local.Count().GetValue() == ours.Count().GetValue()
+
+
 def test_patterns_are_those_of_local_rdataframe(fexec: Any, tmp_path: Path) -> None:
     """Local patterns stand for the files that they stand for locally: two stars are no more than one."""
     for number, folder in enumerate(("", "a", "a/b", "a/b/c")):
