@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ..dataset import credentials, halving, snapshots
 from ..dataset import names as dataset
-from ..errors import DataAccessError, RunError
+from ..errors import DataAccessError, RangeError, RunError
 from ..executor import asked_for, first_look, registry, replay, resuming, run_folders
 from ..executor.session import Session
 from ..planning.plans import Plan, work_of
@@ -178,7 +178,8 @@ def _explained(failure: RunError, ready: Ready, graph: int) -> RunError:
         credentials.told_beside(failure)
     options, run_folder = ready.taken[graph].backend.options, ready.run_folder
     undeclared.explain(failure, options)
-    if room := _missing_room(ready.taken[graph].backend.session):
+    is_of_the_graph = isinstance(failure, RangeError) and "No space left" not in str(failure)
+    if not is_of_the_graph and (room := _missing_room(ready.taken[graph].backend.session)):
         failure.next_command = room
         return failure
     if options.keep_failed is not None and failure.range_ids:

@@ -17,6 +17,9 @@ _LITERAL = re.compile(  # or a number, whose quotes separate digits
 )
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _TYPE = re.compile(r"\s*(?:class|struct|union|enum|typedef)\b")
+_ELABORATED = re.compile(  # a variable, of a type that is said to be one
+    r"(?:class|struct|union|enum)\s+(?!class\b|struct\b)([\w:]+\s[\s*&]*(?!final\b)\w+\s*(?:[=\[,;]|$).*)", re.DOTALL
+)
 _BLOCK = re.compile(r'\s*(?:inline\s+)?(?:namespace\b|extern\s+"?\s*"?\s*\{)')
 _DONE = re.compile(r"\s*(?:if|for|while|do|switch|try|return|delete|throw|break|continue|goto)\b|\s*\{|\s*[-+*!(]")
 _DECLARING = re.compile(
@@ -201,7 +204,8 @@ def variables(text: str, inside: str = "", to_functions: bool = False) -> set[st
         elif _is_pointer_to_function(plain.partition("=")[0]) != to_functions:
             continue
         elif re.match(r"(?:class|struct|union|enum)\b", plain):
-            found |= {f"{inside}{name}" for name in _names_behind_body(plain)}
+            of_it = _names_of(plain) if _ELABORATED.match(plain) else _names_behind_body(plain)
+            found |= {f"{inside}{name}" for name in of_it}
             if re.match(r"(?:class|struct)\s+\w+[^;()]*\{", plain):
                 found |= _static_members(statement, inside)
         elif not re.match(r"#|using\b|typedef\b|template\b|extern\b|namespace\b", plain):
@@ -231,6 +235,8 @@ def _names_of(text: str) -> set[str]:
         )
     if head.startswith("using"):
         return set(re.findall(r"using\s+(\w+)\s*=", head))
+    if found := _ELABORATED.match(head):
+        return _names_of(found[1])
     if _TYPE.match(head):
         kinds = re.findall(r"(?:class|struct|union|enum(?:\s+class)?)\s+(\w+)", head)[:1]
         others = _WORD.findall(head)[-1:] if head.startswith("typedef") else []

@@ -212,7 +212,7 @@ def _held(name: str) -> Held:
     from . import object_states
 
     value = _value(name)
-    if isinstance(value, str):  # of characters, by a pointer or in an array, or one character
+    if isinstance(value, str) and (len(value) != 1 or "!" <= value <= "~"):  # by a pointer or in an array, or one character
         return f'{_TEXT}{value})rdfl"' if value.isascii() and ")rdfl" not in value else ""
     return _literal(value) or object_states.state(value) or object_states.states(value) or ""
 

@@ -106,6 +106,8 @@ SPELLED = {  # a declaration of v, how C++ changes it, how Python does ({0}: the
         "ROOT.v_{0}.x = 3",
         "v_{0}->x",
     ),
+    "struct said": ("struct T_{0} {{ double x = 1; }}; struct T_{0} v_{0};", "v_{0}.x = 2;", "ROOT.v_{0}.x = 3", "v_{0}.x"),
+    "enum said": ("enum D_{0} {{ d_{0}, e_{0} }}; enum D_{0} v_{0} = d_{0};", "v_{0} = e_{0};", "", "int(v_{0})"),
     "behind an enum": (
         "enum E_{0} {{ a_{0}, b_{0}, c_{0} }} v_{0} = a_{0};",
         "v_{0} = b_{0};",
@@ -131,9 +133,9 @@ SPELLED = {  # a declaration of v, how C++ changes it, how Python does ({0}: the
     ),
     "text": ('const char *v_{0} = "a";', 'v_{0} = "bcd";', "", "strlen(v_{0}) + (v_{0}[0] == 'b')"),
     "characters": (
-        'char v_{0}[8] = "a"; char w_{0} = 1;',
+        'char v_{0}[8] = "a"; unsigned char w_{0} = 200;',
         'strcpy(v_{0}, "bcd");',
-        "ROOT.w_{0} = chr(7)",
+        "ROOT.w_{0} = 7",
         "strlen(v_{0}) + w_{0}",
     ),
     "tuple": ("std::tuple<double, int> v_{0}(1, 2);", "std::get<0>(v_{0}) = 2;", "", "std::get<0>(v_{0})"),
