@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 MOST_BYTES = 2**20  # of one object, as text
+MOST_ITEMS = 1000  # of a container, which are looked at
+_OF_OBJECTS = re.compile(r"(?:std::)?(?:vector|map|unordered_map|list|deque|set)<")
 HELPERS = """
 #ifndef RDF_LITHOPS_OBJECT_STATES
 #define RDF_LITHOPS_OBJECT_STATES
@@ -204,7 +207,10 @@ def trace(value: Any) -> bytes:
     if not described or not described.HasInterpreterInfo():
         return b""
     address = ROOT.addressof(value)
-    return ctypes.string_at(address, described.Size()) if address else b"null"
+    if not address:
+        return b"null"
+    items = itertools.islice(value, MOST_ITEMS) if _OF_OBJECTS.match(kind) else ()
+    return ctypes.string_at(address, described.Size()) + b"".join(map(trace, items))
 
 
 def place_of(name: str) -> tuple[int, int] | None:

@@ -103,6 +103,10 @@ def with_values(steps: Iterable[Step]) -> list[Step]:
     pointers = [name for step in kept for name in _pointers_of_step(step)]
     _warn_of_changes(name for name in (*given, *pointers) if name in _traces)
     now = {name: _held(name) for name in given if name in _declared}
+    for name in [name for name, held in now.items() if not held and _value(name) is not None]:  # a map that was empty
+        del _declared[name]
+        _traces[name] = b"before"
+        _warn_of_changes([name])
     watched = [name for name in given if name in _declared or name in _traces][:MOST_WATCHED]
     watch = [Step("watch", _WATCH.replace("VARIABLES", ", ".join(f"seen(::{name})" for name in watched)))] if watched else []
     changed = {name: held for name, held in now.items() if held and held != _declared[name] and _may_travel(name, held)}

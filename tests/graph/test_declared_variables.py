@@ -203,8 +203,10 @@ def test_changes_that_do_not_travel(fexec: Any, tag: str, caplog: Any) -> None:
         class Box_{tag} {{ double *held = nullptr; public: void put(double x) {{ held = new double(x); }}
                           double get() const {{ return held ? *held : 0; }} }};
         Box_{tag} quiet_{tag}, repeated_{tag}, called_{tag}; Box_{tag} *made_{tag} = nullptr;
+        std::vector<Box_{tag}> many_{tag}(2); std::map<int, Box_{tag}> by_number_{tag};
         double one_{tag}(double x) {{ return x; }} double (*function_{tag})(double) = nullptr;
-        void call_{tag}() {{ called_{tag}.put(2); made_{tag} = new Box_{tag}; function_{tag} = one_{tag}; }}
+        void call_{tag}() {{ called_{tag}.put(2); made_{tag} = new Box_{tag}; function_{tag} = one_{tag};
+                           many_{tag}[1].put(2); by_number_{tag}[1].put(3); }}
         """
     )
     ROOT.gInterpreter.ProcessLine(f"repeated_{tag}.put(3);")
@@ -214,7 +216,7 @@ def test_changes_that_do_not_travel(fexec: Any, tag: str, caplog: Any) -> None:
     for _ in range(2):
         total(f"called_{tag}.get()", fexec)
     told = sorted(record.message.split()[2] for record in caplog.records if "does not travel" in record.message)
-    assert [f"called_{tag}", f"function_{tag}", f"made_{tag}"] == told
+    assert [f"{name}_{tag}" for name in ("by_number", "called", "function", "made", "many")] == told
 
 
 @pytest.mark.parametrize(
