@@ -60,7 +60,7 @@ _TEXT = 'R"rdfl('
 _declared: dict[str, Held] = {}  # by qualified name: what it was declared with; empty where nobody knows
 _looks: dict[str, Callable[[], bool]] = {}  # likewise, of pointers: whether the object that one leads to is still there
 _traces: dict[str, bytes] = {}  # likewise: what an object is in memory that cannot travel with what it holds
-_places: dict[str, tuple[int, int]] = {}  # and the address and size of those that ROOT does not describe
+_places: dict[str, tuple[int, int]] = {}  # and the address and bytes of those that ROOT does not describe
 
 
 def declared(step: Step, has_run: bool = False) -> None:
@@ -68,18 +68,34 @@ def declared(step: Step, has_run: bool = False) -> None:
     ``has_run`` here since."""
     from . import object_states
 
+    unseen = _pointers_of_step(step)  # PyROOT compiles code to read one, each time
     for name in _variables_of_step(step):
+        if _is_no_variable(_value(name)):
+            continue
+        _places.pop(name, None)
         if look := object_states.look_at(name, _value(name)):
             _looks[name] = look
         held = _held(name)
         if held:
             _declared[name] = "" if has_run else held
+        elif trace := object_states.trace(_value(name)):
+            _traces[name] = b"before" if has_run else trace
         else:
-            _begin_trace(name, object_states.trace(_value(name)), has_run)
-    for name in _pointers_of_step(step):  # PyROOT compiles code to read one, each time
-        _begin_trace(name, b"", has_run)
+            unseen.append(name)
+    for name in unseen:
+        _places.pop(name, None)
+        _traces[name] = b""
+    _places.update(object_states.places_of(unseen))
+    for name in [name for name in unseen if name in _places]:
+        _traces[name] = b"before" if has_run else _trace(name) or b""
     for name in _traces.keys() & _assigned_by(step):  # workers do the same
         _traces[name] = _trace(name) or b""
+
+
+def _is_no_variable(value: Any) -> bool:
+    """Whether PyROOT has a function or a type under the name: a prototype looks as a variable does that is made with
+    arguments."""
+    return isinstance(value, type) or type(value).__name__ in ("CPPOverload", "TemplateProxy")
 
 
 def needed_libraries(text: str) -> list[str]:
@@ -137,17 +153,6 @@ def _warn_of_changes(names: Iterable[str]) -> None:  # decision 368
                 name,
                 f"an object of class {kind}" if kind else "what it is now",
             )
-
-
-def _begin_trace(name: str, trace: bytes, has_run: bool) -> None:
-    """From now on see whether that variable changes: by its ``trace`` or, where that is empty, by what is in its place."""
-    from . import object_states
-
-    _places.pop(name, None)
-    if not trace and (place := object_states.place_of(name)) is not None:
-        _places[name] = place
-        trace = _trace(name) or b""
-    _traces[name] = b"before" if has_run and trace else trace
 
 
 def _trace(name: str) -> bytes | None:
