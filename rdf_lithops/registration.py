@@ -90,8 +90,7 @@ def _anticipate() -> None:
             from .executor import registry
 
             registry.anticipate()
-        from .compiled import header_paths
-        from .processes import signals
+        from .compiled import header_paths, signals
 
         with header_paths.in_environment(), signals.held():  # in the middle of its start ROOT crashes over a Ctrl-C
             return get(self)

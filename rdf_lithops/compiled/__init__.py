@@ -10,5 +10,6 @@ declared ``extern template`` before the graph is compiled, Cling does not instan
     build                the process that makes one, in the background
     ours                 our own C++, the headers of this folder: called in its library, or compiled by Cling
     compiling            how what Cling compiles is optimised
+    signals              a Ctrl-C waits while C++ runs that an exception cannot leave
     header_paths         what ROOT asks the compiler at each start, asked once
 """

@@ -24,6 +24,7 @@ from typing import Any
 from ..errors import DataAccessError, PlanError
 from ..files import access, object_stores, remote, signed_files, xrootd
 from ..files.secret_urls import is_signed, name_of, parted
+from ..frame.ranges import without_options
 from . import credentials, signed_sources
 
 # isort: split
@@ -77,20 +78,12 @@ def resolved(args: tuple[Any, ...], reader_folder: Any) -> tuple[Any, ...]:
     single = isinstance(args[1], (str, ROOT.std.string))
     given = [str(args[1])] if single else [str(name) for name in args[1]]
     if not any(access.is_remote(name) for name in given):  # patterns are ROOT's, in which ** is no more than *: decision 324
-        plain = [_without_options(name) for name in given]
-        return args if plain == given else (args[0], plain[0] if single else plain, *args[2:])
+        return (args[0], without_options(given[0]) if single else [*map(without_options, given)], *args[2:])
     names = _expanded_names(given)
     _open_from_here(names, reader_folder)
     if access.need_reader(names[0]) and _is_rntuple(str(args[0]), names[0]):
         names = [object_stores.spelt_for_rntuple(name) for name in names]
     return (args[0], names[0] if single and len(names) == 1 else names, *args[2:])
-
-
-def _without_options(name: str) -> str:
-    """Return a local name without options of a URL behind it, which ROOT drops where it tells of which sample a file is."""
-    place, mark, options = name.partition("?")
-    has_options = bool(mark) and "#" not in options and not glob.glob(name) and os.path.exists(place)
-    return place if has_options else name
 
 
 def _check_spec(spec: Any, reader_folder: Any) -> None:
@@ -248,8 +241,7 @@ def _refusal(failed: dict[str, Any]) -> DataAccessError:
 
 
 def _is_pattern(name: str) -> bool:
-    """Return whether ``name`` is a pattern that we expand: ROOT expands local ones; in an http URL a ``?`` begins a
-    query."""
+    """Return whether we expand ``name``: ROOT expands local patterns; in an http URL a ``?`` begins a query."""
     scheme = name.partition("://")[0].lower() if access.is_remote(name) else ""
     if scheme in ("http", "https"):
         return False

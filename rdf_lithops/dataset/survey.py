@@ -19,9 +19,8 @@ from typing import Any
 # isort: split
 import ROOT
 
-from ..compiled import ours
+from ..compiled import ours, signals
 from ..files.fingerprints import fingerprints
-from ..processes import signals
 from .layout import FileLayout
 
 __all__ = ["read_layouts", "size_on_disk"]

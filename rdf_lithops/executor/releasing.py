@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ..processes import signals
+from ..compiled import signals
 
 __all__ = ["release_with"]
 

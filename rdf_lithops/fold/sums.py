@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..compiled import ours
-from ..processes import signals
+from ..compiled import ours, signals
 
 __all__ = ["kept"]
 

@@ -10,6 +10,7 @@ of its own here and nowhere else.
 
 from __future__ import annotations
 
+import glob
 import os
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,17 @@ from typing import Any
 from ..files import remote
 from .fields import DatasetFields, FriendsFields, RangeFields, SampleFields
 
-__all__ = ["FORMAT_VERSION", "annotate", "describe", "expanded", "files_of", "from_fields", "sample_position", "to_fields"]
+__all__ = [
+    "FORMAT_VERSION",
+    "annotate",
+    "describe",
+    "expanded",
+    "files_of",
+    "from_fields",
+    "sample_position",
+    "to_fields",
+    "without_options",
+]
 
 FORMAT_VERSION = 2
 
@@ -111,6 +122,13 @@ def _friends_to_fields(friends: Any) -> FriendsFields:
 def expanded(name: str) -> str:
     """Return a local name with this process's variables and home folder in it, and a URL as it is."""
     return name if "://" in name else os.path.expanduser(os.path.expandvars(name))
+
+
+def without_options(name: str) -> str:
+    """Return a local name without options of a URL behind it, which ROOT drops where it tells of which sample a file is."""
+    place, mark, options = name.partition("?")
+    has_options = bool(mark) and "#" not in options and not glob.glob(name) and os.path.exists(place)
+    return place if has_options else name
 
 
 def sample_position(sample: Any, dataset: DatasetFields) -> int | None:

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..compiled import ours
-from ..processes import signals
+from ..compiled import ours, signals
 
 __all__ = ["Look", "TypeChange", "look", "prepare", "type_change"]
 

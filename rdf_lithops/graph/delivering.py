@@ -7,10 +7,10 @@ import functools
 import time
 from typing import Any
 
+from ..compiled import signals
 from ..dataset import joining, snapshots
 from ..fold import arrays, partials
 from ..planning.plans import Plan, pack_calls
-from ..processes import signals
 from ..reporting import progress
 from ..run import outcomes, running
 from ..run.events import Event, FilesMerged

@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from ..compiled import signals
 from ..dataset import credentials, halving, snapshots
 from ..dataset import names as dataset
 from ..errors import DataAccessError, RangeError, RunError
 from ..executor import asked_for, first_look, registry, replay, resuming, run_folders
 from ..executor.session import Session
 from ..planning.plans import Plan, work_of
-from ..processes import signals
 from ..reporting import Recorder
 from ..reporting.progress import consumer as bar
 from ..run import interrupts, outcomes, running

@@ -22,10 +22,10 @@ from test_warm import in_thread
 from waiting import until
 
 import rdf_lithops
+from rdf_lithops.compiled import signals
 from rdf_lithops.dataset import survey
 from rdf_lithops.executor import releasing
 from rdf_lithops.frame import schema
-from rdf_lithops.processes import signals
 from rdf_lithops.run import interrupts
 from rdf_lithops.run.events import AttemptBegan, CallBegan, Event, RunBegan, RunEnded
 
