@@ -51,7 +51,7 @@ def rest_s(cost_s: float, elapsed_s: float, is_ending: bool) -> float:  # decisi
     ``is_ending`` once the first call has ended, as the last one is to be seen soon."""
     if is_ending:
         return cost_s / LOOKING_SHARE
-    return min(cost_s / WAITING_SHARE, max(LONGEST_S, PATIENCE * elapsed_s / 2))
+    return min(cost_s / WAITING_SHARE, max(SHORTEST_S, PATIENCE * elapsed_s / 2))
 
 
 class Looks:

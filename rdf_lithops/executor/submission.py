@@ -111,9 +111,10 @@ def _is_fold(plan: Plan) -> bool:
 
 
 def _expected_s(plan: Plan) -> float:
-    """How long the longest call of a plan is expected to take; 0 where nobody knows, or for folds, which are short."""
-    calls_s = None if plan.outlook is None or _is_fold(plan) else plan.outlook.calls_s
-    return max(calls_s or (0.0,))
+    """How long the longest call of a plan is expected to take; 0 where that is a guess, or for folds, which are short."""
+    if plan.outlook is None or not plan.outlook.speeds.is_measured or _is_fold(plan):
+        return 0.0
+    return max(plan.outlook.calls_s or (0.0,))
 
 
 class LithopsSubmission:
@@ -158,8 +159,8 @@ class LithopsSubmission:
         return min(pause, TOLD_POLL_S) if self.session.messages.arrive else pause
 
     def _pause_s(self) -> float:
-        now_s = time.monotonic()
-        return pause_s(now_s - self._began_s, self._expected_s, now_s - self._changed_s)
+        now_s, expected_s = time.monotonic(), self._expected_s if self._open else 0.0  # what is left to come is the fold
+        return pause_s(now_s - self._began_s, expected_s, now_s - self._changed_s)
 
     @property
     def is_deaf(self) -> bool:

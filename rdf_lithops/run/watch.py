@@ -58,6 +58,7 @@ class Watch:
         self._silence_s = options.silence_s or max(SILENT_BEATS * (self.beat_s or 0.0), SILENCE_LEAST_S)
         self.began_s = time.monotonic()
         self._next_look_s: dict[int, float] = {}  # by attempt
+        self._look_cost_s: dict[int, float] = {}  # by attempt: of the last look, in seconds of the processor
         self._next_beats_s: dict[int, float] = {}
         self._submitted_s: dict[int, float] = {}
         self._signs: defaultdict[int, dict[int, _Sign]] = defaultdict(dict)  # by attempt and call, of those under way
@@ -88,7 +89,9 @@ class Watch:
         if self.beat_s is not None and is_due and not last and not attempt.submission.is_deaf:
             self._next_beats_s[attempt.number] = now_s + self.beat_s
             self._listen(attempt, books, now_s)
-        pause_s = (time.thread_time() - busy_s) / LOOKING_SHARE
+        cost_s = time.thread_time() - busy_s
+        pause_s = min(cost_s, self._look_cost_s.get(attempt.number, 0.0)) / LOOKING_SHARE  # the first one has code to load
+        self._look_cost_s[attempt.number] = cost_s
         if not attempt.submission.holds_reducer:
             pause_s = max(pause_s, SHOWN_WATCH_S if books.consumers else WATCH_S)
         self._next_look_s[attempt.number] = now_s + pause_s

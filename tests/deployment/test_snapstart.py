@@ -24,9 +24,10 @@ from rdf_lithops.deployment import runtime, snapstart
 from rdf_lithops.errors import RuntimeImageError
 from rdf_lithops.executor.registry import session_for
 from rdf_lithops.planning.cost import Bill, Offer, prices_of
-from rdf_lithops.planning.limits import SNAPSTART_ALIAS, Demand, limits_of, misfits
+from rdf_lithops.planning.limits import LAMBDA_MEMORY_PER_VCPU_MIB, SNAPSTART_ALIAS, Demand, limits_of, misfits
 from rdf_lithops.processes import restored
 from rdf_lithops.reporting.experience import Experience
+from rdf_lithops.worker.root import initialisation, parent
 
 PROBE = """
 import os, random, sys, tempfile, time, uuid
@@ -243,6 +244,31 @@ def test_restores_are_billed() -> None:
     prices = prices_of(plain)
     without, within = (Bill.of(10.0, 5, offer, prices, starts=4).cost_usd or 0.0 for offer in (plain, snapped))
     assert 4 * 2 * 0.0001397998 == pytest.approx(within - without)
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "kind", "libraries", "waits"),
+    [
+        ("1769", "on-demand", {"base"}, False),
+        ("3538", "provisioned-concurrency", {"base"}, False),
+        ("1769", "snap-start", {"base"}, True),
+        ("1024", "on-demand", {"base"}, True),
+        ("1769", "on-demand", set(), True),
+        (None, None, {"base"}, True),
+    ],
+)
+def test_an_event_waits_for_a_warm_up_that_it_would_pay_for(
+    memory_mib: str | None, kind: str | None, libraries: set[str], waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a whole vCPU and libraries the warm-up goes on beside an event's way; a snapshot is to hold all of it."""
+    assert parent.WHOLE_VCPU_MIB == LAMBDA_MEMORY_PER_VCPU_MIB
+    monkeypatch.setattr(initialisation, "instantiated", libraries)
+    for name, value in {"FUNCTION_MEMORY_SIZE": memory_mib, "INITIALIZATION_TYPE": kind}.items():
+        if value is None:
+            monkeypatch.delenv(f"AWS_LAMBDA_{name}", raising=False)
+        else:
+            monkeypatch.setenv(f"AWS_LAMBDA_{name}", value)
+    assert parent._is_wanted_sooner() is not waits
 
 
 def test_what_a_snapshot_cannot_have() -> None:

@@ -14,6 +14,7 @@ import pytest
 from rdf_lithops.executor.looks import LONGEST_S, SHORTEST_S, Looks, pause_s, rest_s
 from rdf_lithops.executor.objects import S3Objects
 from rdf_lithops.executor.reads import Reads
+from rdf_lithops.executor.submission import _expected_s
 
 
 def looks(took_s: float, expected_s: float) -> list[float]:
@@ -42,6 +43,22 @@ def test_an_end_is_seen_soon_and_few_looks_are_paid_for(expected_s: float, share
 def test_what_has_just_changed_is_looked_at_again_soon() -> None:
     """After the last call of the map its reducer is to come, which takes tenths of a second."""
     assert SHORTEST_S == pause_s(100.0, 50.0, 0.0)
+
+
+def test_a_guess_is_no_expectation() -> None:
+    """What a graph that has never run takes is a guess: its end is looked for as if nothing was expected."""
+    for is_measured, expected_s in ((False, 0.0), (True, 7.0)):
+        speeds = SimpleNamespace(is_measured=is_measured)
+        plan: Any = SimpleNamespace(
+            outlook=SimpleNamespace(speeds=speeds, calls_s=(5.0, 7.0)), iterdata=[{"call": {"ranges": []}}]
+        )
+        assert expected_s == _expected_s(plan)
+
+
+@pytest.mark.parametrize("elapsed_s", [0.2, 1.0, 3.0])
+def test_a_short_run_is_looked_at_soon(elapsed_s: float) -> None:
+    """However long the first looks take, which have code to load: the next comes within a tenth of what has passed."""
+    assert rest_s(0.1, elapsed_s, False) <= max(SHORTEST_S, elapsed_s / 10) + 1e-9
 
 
 @pytest.mark.parametrize("cost_s", [0.001, 0.02, 0.2])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import copies
 import inline
 import pytest
@@ -36,11 +38,13 @@ class OneByOne(copies._Scripted):
 
 
 class Submitted(Told):
-    """What was submitted."""
+    """What was submitted, as attempts of a kind."""
 
-    def submit(self, part: Plan) -> OneByOne:
+    kind: ClassVar[type[copies._Scripted]] = OneByOne
+
+    def submit(self, part: Plan) -> copies._Scripted:
         self.attempts.append([item["call"]["id"] for item in part.iterdata])
-        return OneByOne(part, self, len(self.attempts))
+        return self.kind(part, self, len(self.attempts))
 
 
 def test_ends_that_wait_to_be_read_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,6 +56,27 @@ def test_ends_that_wait_to_be_read_are_read_at_once(monkeypatch: pytest.MonkeyPa
     outcome = running.run(told.submit, inline.text_plan(CALLS, beat_s=60.0), Options(progress=False), (told.events.append,))
     assert 1 == outcome.attempts
     assert clock.now_s - copies.BEGAN_S < 1.0 + 2 * CALLS * watch.SHOWN_WATCH_S
+
+
+class DearAtFirst(copies._Scripted):
+    """An attempt whose first look takes long: there is code to load."""
+
+    def map_ends(self) -> dict[int, CallEnd]:
+        assert isinstance(self.run.clock, BusyClock)
+        self.run.clock.busy_s += 0.0 if hasattr(self, "seen") else READ_S
+        self.seen = True
+        return super().map_ends()
+
+
+def test_a_first_look_that_takes_long_puts_off_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it took long says nothing of the next ones: a call that ends soon after it is seen to end."""
+    clock = BusyClock()
+    monkeypatch.setattr(running, "time", clock)
+    monkeypatch.setattr(watch, "time", clock)
+    monkeypatch.setattr(Submitted, "kind", DearAtFirst)
+    told = Submitted(clock, {(0, 1): Life(ends_s=0.1), (-1, 1): Life(ends_s=0.0)})
+    running.run(told.submit, inline.text_plan(1, beat_s=60.0), Options(progress=False), (told.events.append,))
+    assert clock.now_s - copies.BEGAN_S < 0.5 < READ_S / watch.LOOKING_SHARE
 
 
 @pytest.mark.parametrize(

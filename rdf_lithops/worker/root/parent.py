@@ -27,6 +27,7 @@ from ...processes.library_making import make_missing
 from . import graphs, initialisation, renewal
 from .slots import Parent
 
+WHOLE_VCPU_MIB = 1769  # of Lambda's memory go with one, as in planning.limits
 FIRST_GRAPH_S = 1.0  # a driver that has just started us books its first graph meanwhile: compile that one, not ours
 
 
@@ -62,6 +63,14 @@ def _initialised(parent: Parent) -> str:
     return root
 
 
+def _is_wanted_sooner() -> bool:  # decision 42
+    """Whether who waits for us is told before the warm-up: it is short, and a call's way here leaves time for it. Not before
+    a snapshot, which is to hold it, nor where Lambda gives a call less than the whole vCPU that an initialisation has."""
+    memory_mib = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+    has_vcpu = memory_mib.isdigit() and int(memory_mib) >= WHOLE_VCPU_MIB
+    return has_vcpu and bool(initialisation.instantiated) and not restored.is_snapshot()
+
+
 def main() -> None:
     """``python -m rdf_lithops.worker.root.parent FOLDER``: serve FOLDER until idle."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -95,6 +104,8 @@ def main() -> None:
                 graphs.take_notes(told=not is_drivers)
             initialisation.leave_crashes_to_the_kernel()
             parent.wait_for_work(0.0 if given.eager or initialisation.instantiated else FIRST_GRAPH_S)
+            if _is_wanted_sooner():
+                parent.announce_warm(root)
             parent.work_while_idle(initialisation.warm_up(bool(given.eager), parent.hints()))
             if restored.is_snapshot():
                 renewal.prepare()
