@@ -12,7 +12,7 @@ import pickle
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..frame import compiler
@@ -133,19 +133,24 @@ def _unpack(bundle: dict[str, Any], storage: Any, target: str) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def load(payload: dict[str, Any], initialisation: bytes, folder: str | None) -> None:
+def load(
+    payload: dict[str, Any], initialisation: bytes, folder: str | None, note: Callable[[str], None] | None = None
+) -> None:
     """Do the steps of ``payload`` in this process, in their order, each one checked: it is the order of the program.
 
     A step says what to ``do``: "environment", "include_path", "header", "library", "declare", "line", "macro", "call". Paths
     are those in the unpacked bundle, ``folder``, but for those of folders that are not ``bundled``, which the worker may
     have itself.
     What ``may_be_known`` is passed over where it defines nothing new: the program gave it to the workers otherwise, too.
+    ``note`` is told of each step before it is done, in the words that an error has for it.
     """
     if folder is not None:
         _held(folder)  # as long as this process lives, and what is forked from it
         os.environ[FILES_VARIABLE] = os.path.join(folder, "files")
     calls: list[bytes] = pickle.loads(initialisation)
     for step in payload["steps"]:
+        if note is not None:
+            note(step.get("what", ""))
         if step["do"] == "call":
             _call(step["what"], calls[step["number"]])
         else:

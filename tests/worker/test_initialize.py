@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ROOT
+from conftest import jobs_of
+from ROOT._distrdf.Backends.Base import BaseBackend
 from test_payload import total, write
 
 import rdf_lithops
@@ -75,3 +78,53 @@ def test_initialisation_that_fails_beside_a_header(fexec: Any, tmp_path: Path, t
         with pytest.raises(rdf_lithops.PayloadError, match="RuntimeError: no calibration for this run") as caught:
             total(fexec, f"thrice_{tag}(1)")
         assert "the function given to initialize" == caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("end", "how"),
+    [
+        ("os.abort()", "killed by SIGABRT"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
+        ("os._exit(3)", "exited with code 3"),
+    ],
+)
+def test_initialisation_that_ends_its_process(fexec: Any, tag: str, end: str, how: str) -> None:
+    """It would do so each time: named at once, and no range is blamed; the next query meets none of it."""
+
+    def finish() -> None:
+        if "RDF_LITHOPS_WORKER" in os.environ:
+            exec(f"import os, signal; {end}")
+
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr(BaseBackend, "initialization", BaseBackend.initialization)
+        ROOT.RDF.Distributed.initialize(finish)
+        before = jobs_of(fexec)
+        with pytest.raises(
+            rdf_lithops.PayloadError, match=f"given to initialize: it ended the worker's ROOT process: {how}"
+        ):
+            total(fexec, "1")
+        assert before + 1 == jobs_of(fexec)
+    assert 4.0 == total(fexec, "1")
+
+
+def test_initialisation_that_is_killed_once(fexec: Any, tmp_path: Path) -> None:
+    """What somebody else has killed is done again: the machine's memory may have run out."""
+    marker = tmp_path / "was_here"
+
+    def finish() -> None:
+        if "RDF_LITHOPS_WORKER" in os.environ and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    ROOT.RDF.Distributed.initialize(finish)
+    assert 4.0 == total(fexec, "1", npartitions=1)
+    assert marker.exists()
+
+
+def test_a_line_that_ends_its_process(fexec: Any, tag: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A line of C++ that is right here, where Python has filled what it uses, and crashes on a worker, is named."""
+    ROOT.gInterpreter.Declare(f"#include <vector>\nstruct Cuts_{tag} {{ std::vector<double> all; }} cuts_{tag};")
+    getattr(ROOT, f"cuts_{tag}").all.push_back(3.0)
+    ROOT.gInterpreter.ProcessLine(f"cuts_{tag}.all[0] = 9;")
+    with pytest.raises(rdf_lithops.PayloadError, match=r"declares in test_initialize.py:\d+: it ended .* SIGSEGV"):
+        total(fexec, f"cuts_{tag}.all[0]")

@@ -16,6 +16,7 @@ that compiles it then runs nothing: as many twins as are still needed are forked
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -23,7 +24,11 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-__all__ = ["Lease", "Slot", "Unborn", "how_it_ended"]
+from ...processes import warm
+
+__all__ = ["Lease", "Slot", "Unborn", "last_words", "step_path"]
+
+OF_ITS_OWN = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}  # what code does to itself
 
 
 @dataclass
@@ -76,9 +81,17 @@ class Unborn:
         return self.payload_digest == lease.payload_digest and lease.graph in self.graphs
 
 
-def how_it_ended(status: int) -> str:
-    """The end of a slot in words, from what ``waitpid`` said of it."""
-    code = os.waitstatus_to_exitcode(status)
-    if code < 0:
-        return f"the ROOT process was killed by {signal.Signals(-code).name}"
-    return f"the ROOT process exited with code {code}"
+def step_path(log: str) -> str:
+    """Where a slot with this log says which step of the user's code it is at, while it loads that."""
+    return log.removesuffix(".log") + ".step"
+
+
+def last_words(log: str, log_start: int, status: int) -> dict[str, str]:  # decision 420
+    """What the task is told whose slot has ended, by what ``waitpid`` said of it: a step of the user's code that has ended
+    it will do so again, everywhere."""
+    code, tail = os.waitstatus_to_exitcode(status), warm.log_tail(log, log_start)
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+    with contextlib.suppress(OSError), open(step_path(log)) as step:
+        if (what := step.read()) and (code >= 0 or -code in OF_ITS_OWN) and "bad_alloc" not in tail:
+            return {"reply": "payload", "what": what, "why": f"it ended the worker's ROOT process: {how}", "log_tail": tail}
+    return {"reply": "died", "how": f"the ROOT process {'was ' * (code < 0)}{how}", "log_tail": tail}

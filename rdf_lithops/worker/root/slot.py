@@ -33,6 +33,7 @@ from .. import faults, libraries, payload, together
 from ..messages import Request
 from . import execute, graphs
 from .initialisation import initialise
+from .leases import step_path
 
 __all__ = ["control_pair", "counter_path", "own_folder", "serve"]
 
@@ -231,8 +232,17 @@ class _Slot:
         if message.get("library_folders"):
             libraries.load(message["library_root"], message["library_folders"])
         if message["payload"]["sha256"] != self.loaded:
-            payload.load(message["payload"], initialisation, message["payload_folder"])
+            try:
+                payload.load(message["payload"], initialisation, message["payload_folder"], self._note_step)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(step_path(self.log))
             self.loaded = message["payload"]["sha256"]
+
+    def _note_step(self, what: str) -> None:
+        """Have the parent know which step of the user's code has ended this process, if it does."""
+        with contextlib.suppress(OSError), open(step_path(self.log), "w") as step:  # a full disk is no reason
+            step.write(what)
 
     def _run(self, message: Request, blobs: list[bytes], output_folder: str, payload_s: float) -> Answer:
         """Run the ranges of one graph, or those of several one after the other."""

@@ -18,12 +18,12 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from ...files import snapshot_parts
-from ...processes import warm, wire
+from ...processes import wire
 from ...processes.beats import adopt_orphans, die_with_parent
 from ...travels import sealed
 from .. import payload
 from . import renewal
-from .leases import Lease, Slot, Unborn, how_it_ended
+from .leases import Lease, Slot, Unborn, last_words, step_path
 from .slot import control_pair, counter_path, own_folder, serve
 
 __all__ = ["Parent"]
@@ -364,11 +364,10 @@ class Parent:
         for kind in _KINDS_OF_FILES:
             shutil.rmtree(own_folder(self.folder, kind, slot.pid), ignore_errors=True)
         if slot.client is not None:
-            tail = warm.log_tail(slot.log, slot.log_start)
             with contextlib.suppress(OSError):
-                wire.send(slot.client, {"reply": "died", "how": how_it_ended(status), "log_tail": tail})
+                wire.send(slot.client, last_words(slot.log, slot.log_start, status))
             self._detach(slot)
-        for path in (slot.log, counter_path(slot.log)):
+        for path in (slot.log, counter_path(slot.log), step_path(slot.log)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
