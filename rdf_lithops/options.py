@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -144,5 +145,7 @@ class Options:
         known = [item.name for item in fields(cls)]
         unknown = sorted(set(given) - set(known))
         if unknown:
-            raise TypeError(f"unknown options {unknown}{where}; known are {known}")
+            close = [near for name in unknown for near in difflib.get_close_matches(str(name), known, 1)]
+            meant = f" (did you mean {', '.join(close)}?)" if close else ""
+            raise TypeError(f"unknown options {unknown}{where}{meant}; known are {known}")
         return given

@@ -257,7 +257,7 @@ def test_unknown_keyword(fexec: Any, files: Datasets) -> None:
 
 def test_unknown_option(fexec: Any) -> None:
     """A misspelt option is a TypeError that shows it and those that are known."""
-    with pytest.raises(TypeError, match=r"unknown options \['sed'\]; known are \['seed', "):
+    with pytest.raises(TypeError, match=r"unknown options \['sed'\] \(did you mean seed\?\); known are \['seed', "):
         ROOT.RDataFrame(10, executor=fexec, options={"sed": 3})
 
 
