@@ -30,6 +30,7 @@ __all__ = ["Parent"]
 
 _KINDS_OF_FILES = (sealed.FOLDER, snapshot_parts.FOLDER)
 FIRST_WORD_S = 1  # for the rest of a first message of which some has come
+LOOK_S = 1.0  # whether our folder is still there, where nobody holds us: what a task has started in the place of a lost one
 
 
 class Parent:
@@ -103,7 +104,7 @@ class Parent:
             if self._hints and not self.slots:
                 self.work_while_idle(foreseen(self.hints()))
             else:
-                self._handle_events(min(self.idle_limit_s, 5.0))
+                self._handle_events(min(self.idle_limit_s, LOOK_S))
 
     def _handle_events(self, timeout_s: float) -> None:
         for fd, _ in self.epoll.poll(timeout_s):
