@@ -41,9 +41,10 @@ def command(run: str | None, program: Sequence[str], dead: bool, config: str | N
     if run is not None:
         known = [each for each in known if _number(each["name"]) == _number(run)]
         if not known:
-            before = "" if _number(run)[:1].isdigit() else "; before the dashes belongs the number of one: resume RUN -- PROGRAM"
+            what = f"there is no run {_number(run)} that could be taken up: rdf-lithops resume lists those that can"
+            is_number = _number(run)[:1].isdigit()
             raise PlanError(
-                f"there is no run {_number(run)} that could be taken up: rdf-lithops resume lists those that can{before}"
+                what if is_number else f"{what}; the number of one stands before the dashes: resume RUN -- PROGRAM"
             )
     if program:
         _start(known[0], program, dead, config)
