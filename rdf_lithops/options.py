@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import PlanError
 
-__all__ = ["CREDENTIAL_KINDS", "Options"]
+__all__ = ["CREDENTIAL_KINDS", "Options", "plain"]
 
 CREDENTIAL_KINDS = ("krb5", "x509", "token", "sss", "s3")
 """What a run may take with it: Kerberos, a proxy or certificate, a bearer token, XRootD's shared secret, keys of S3."""
 
+LONGEST_S = 2e6  # three weeks: the kernel's waits end at 2 ** 31 ms
 
-def _option(default: Any, *kinds: type, above: float | None = None, shown: bool = True) -> Any:
-    """A field of one of ``kinds`` (errors name the first), greater than ``above``; None is fine where it is the default."""
-    return field(default=default, repr=shown, metadata={"kinds": kinds, "above": above})
+
+def _option(default: Any, *kinds: type, above: float | None = None, least: float | None = None, shown: bool = True) -> Any:
+    """A field of one of ``kinds`` (errors name the first), a number greater than ``above``, or ``least`` and more. None is
+    fine where it is the default."""
+    return field(default=default, repr=shown, metadata={"kinds": kinds, "above": above, "least": least})
+
+
+def plain(value: Any) -> Any:
+    """A number of NumPy's as Python's, which travels as it is; everything else as it is."""
+    return value.item() if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () else value
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class Options:
     """Calls that nobody began, in a time in which no call began or ended, are run again."""
     stall_s: float = _option(600.0, float, int, above=0)
     """A call whose ROOT process did nothing for this long, no entry and no CPU time, is run again."""
-    backoff_s: float = _option(0.25, float, int, above=-1)
+    backoff_s: float = _option(0.25, float, int, least=0)
     """Pause before the second attempt, doubled before each later one."""
     backups: bool | None = _option(None, bool)
     """When most calls are done and the rest takes more than twice as long, run a second copy of the rest. None: not on
@@ -87,7 +96,7 @@ class Options:
     """Merge a Snapshot's parts into files of about this size, by a second ``map_reduce``; a tiny number leaves one a range.
     None: one file, by the driver, in a folder of this machine where all parts together have at most 64 MiB, else one per
     range."""
-    arrays_mib: float = _option(8.0, float, int, above=-1)
+    arrays_mib: float = _option(8.0, float, int, least=0)
     """Columns of a call's AsNumpy that are larger go to the driver through Lithops' storage, past the reducer."""
     fold_partials: int | None = _option(None, int, above=1)
     """How many partials one call folds; more are folded by a tree of calls. None: as many as it folds sooner than a tree."""
@@ -96,7 +105,7 @@ class Options:
     budget_usd: float | None = _option(None, float, int, above=0)
     """A run that could cost more, with all attempts, backups and merging of files, is an error before it begins, and calls
     are ended before they cost more."""
-    usd_per_gb_s: float | None = _option(None, float, int)
+    usd_per_gb_s: float | None = _option(None, float, int, least=0)
     """Your price, instead of the table's."""
     resume: bool | None = _option(None, bool)
     """The same program started again after its driver was killed takes up what its calls had done. None: where all is seen
@@ -107,14 +116,19 @@ class Options:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            value, kinds, above = getattr(self, item.name), item.metadata["kinds"], item.metadata["above"]
+            given = getattr(self, item.name)
+            value, kinds, above, least = plain(given), *(item.metadata[name] for name in ("kinds", "above", "least"))
             if value is None and item.default is None:
                 continue
             fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
-            if not fits or (above is not None and not value > above):
-                bound = "" if above is None else f" greater than {above}"
-                raise PlanError(f"options.{item.name} must be {kinds[0].__name__}{bound}, got {value!r}")
-        if self.credentials is not None and not set(self.credentials) <= set(CREDENTIAL_KINDS):
+            fits = fits and (not isinstance(value, float) or math.isfinite(value))
+            if not fits or (above is not None and not value > above) or (least is not None and value < least):
+                bound = f" greater than {above}" if above is not None else "" if least is None else f" of at least {least}"
+                raise PlanError(f"options.{item.name} must be {kinds[0].__name__}{bound}, got {given!r}")
+            if item.name.endswith("_s") and value > LONGEST_S:
+                raise PlanError(f"options.{item.name} must be at most {LONGEST_S:g} (seconds), got {given!r}")
+            object.__setattr__(self, item.name, value)
+        if self.credentials is not None and any(kind not in CREDENTIAL_KINDS for kind in self.credentials):
             raise PlanError(
                 f"options.credentials must be a tuple of some of {', '.join(CREDENTIAL_KINDS)}, got {self.credentials!r}"
             )
@@ -143,7 +157,7 @@ class Options:
             kind = type(given).__name__
             raise TypeError(f"options{where} must be rdf_lithops.Options or a dictionary of its fields, got {kind}")
         known = [item.name for item in fields(cls)]
-        unknown = sorted(set(given) - set(known))
+        unknown = sorted(set(given) - set(known), key=str)
         if unknown:
             close = [near for name in unknown for near in difflib.get_close_matches(str(name), known, 1)]
             meant = f" (did you mean {', '.join(close)}?)" if close else ""

@@ -20,7 +20,7 @@ from typing import Any
 from . import batch
 from .errors import PlanError
 from .graph import environment, listening
-from .options import Options
+from .options import Options, plain
 
 __all__ = ["RDataFrame", "register"]
 
@@ -347,7 +347,7 @@ def keywords(function: str, given: dict[str, Any]) -> tuple[int | None, Any]:
     unknown = sorted(set(given) - {"npartitions", "options"})
     if unknown:
         raise TypeError(f"{function} got unknown keywords {unknown}; known are executor, npartitions, options")
-    npartitions = given.get("npartitions")
+    npartitions = plain(given.get("npartitions"))
     if npartitions is not None:
         if isinstance(npartitions, bool) or not isinstance(npartitions, int):
             raise TypeError(f"npartitions must be an integer, got {npartitions!r}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lithops
+import numpy
 import pytest
 import ROOT
 from conftest import CAPTURED, LOCALHOST_CONFIG, WITHOUT_ROOT
@@ -257,8 +258,8 @@ def test_unknown_keyword(fexec: Any, files: Datasets) -> None:
 
 def test_unknown_option(fexec: Any) -> None:
     """A misspelt option is a TypeError that shows it and those that are known."""
-    with pytest.raises(TypeError, match=r"unknown options \['sed'\] \(did you mean seed\?\); known are \['seed', "):
-        ROOT.RDataFrame(10, executor=fexec, options={"sed": 3})
+    with pytest.raises(TypeError, match=r"unknown options \[3, 'sed'\] \(did you mean seed\?\); known are \['seed', "):
+        ROOT.RDataFrame(10, executor=fexec, options={"sed": 3, 3: 4})
 
 
 @pytest.mark.parametrize("options", [3, "seed", [("seed", 1)]])
@@ -288,6 +289,16 @@ def test_options_of_another_type(fexec: Any, options: object) -> None:
         ("memory_limit_mib", None),
         ("warm", "yes"),
         ("progress", 3),
+        ("deadline_s", float("inf")),
+        ("beat_s", float("nan")),
+        ("beat_s", 1e9),
+        ("fold_mib", float("inf")),
+        ("backoff_s", -0.5),
+        ("arrays_mib", -0.5),
+        ("usd_per_gb_s", -1.0),
+        ("usd_per_gb_s", float("nan")),
+        ("credentials", [["krb5"]]),
+        ("seed", numpy.float64(3)),
     ],
 )
 def test_bad_option_values(fexec: Any, name: str, value: object) -> None:
@@ -296,6 +307,20 @@ def test_bad_option_values(fexec: Any, name: str, value: object) -> None:
         ROOT.RDataFrame(10, executor=fexec, options={name: value})
     assert f"options.{name} must be " in str(caught.value)
     assert f"got {value!r}" in str(caught.value)
+
+
+def test_numbers_of_numpy(fexec: Any) -> None:
+    """A number that came out of an array is one, also for the plain values that travel."""
+    options = {
+        "seed": numpy.int64(7),
+        "ranges_per_call": numpy.uint8(2),
+        "deadline_s": numpy.float32(300),
+        "warm": numpy.True_,
+    }
+    booked = ROOT.RDataFrame(10, executor=fexec, npartitions=numpy.int32(4), options=options).Count()
+    plan = rdf_lithops.plan(booked)
+    assert (4, 2) == (plan.ranges, len(plan.iterdata))
+    assert 10 == booked.GetValue()
 
 
 # -- the executor ------------------------------------------------------------------------------------------------------
