@@ -56,12 +56,12 @@ def adopt_orphans(adopt: bool) -> None:
 
 
 class Stalled(Exception):
-    """The ROOT process of a call stands still: its text says for how long, and how that shows. ``parent`` is the process id
-    of the one that forks such processes, where it is that one, and 0 else."""
+    """The ROOT process of a call stands still: its text says for how long, and how that shows. ``other`` is the process id
+    of another one that this call waits for, where it is that one (which forks such processes, or compiles), and 0 else."""
 
-    def __init__(self, how: str, parent: int = 0) -> None:
-        super().__init__(how, parent)
-        self.how, self.parent = how, parent
+    def __init__(self, how: str, other: int = 0) -> None:
+        super().__init__(how, other)
+        self.how, self.other = how, other
 
     def __str__(self) -> str:
         return self.how
@@ -160,6 +160,7 @@ class Pulse:
         self._run_key, self._job_key = os.environ.get(given.get("run_variable", "")), session.rpartition("-")[0]
         self._due_s = time.monotonic() + self.every_s
         self._pid, self._counter, self._count = 0, -1, 0
+        self._is_others = False
         self._leader = os.getsid(0) if session and given.get("ends_with_job") else 0
         if self._leader:
             die_with_parent()
@@ -171,11 +172,12 @@ class Pulse:
         """From now on watch the process ``parent``, which was asked for one that works for this call, until that is met."""
         self._parent, self._parent_ran_s = parent, time.monotonic()
 
-    def meet(self, pid: int, counter_path: str) -> None:
-        """From now on watch the ROOT process ``pid``, which works for this call and counts in ``counter_path``."""
+    def meet(self, pid: int, counter_path: str, is_others: bool = False) -> None:
+        """From now on watch the ROOT process ``pid``, which works for this call and counts in ``counter_path``; or, if it
+        ``is_others``, compiles for another what this call waits for."""
         self.close()
         self._parent = 0
-        self._pid, self._moved_s = pid, time.monotonic()
+        self._pid, self._is_others, self._moved_s = pid, is_others, time.monotonic()
         with contextlib.suppress(OSError):
             self._counter = os.open(counter_path, os.O_RDONLY)
 
@@ -208,7 +210,7 @@ class Pulse:
         still_s = now_s - self._moved_s
         if self._pid and still_s > (min(self._stall_s, STOPPED_LIMIT_S) if stopped else self._stall_s):
             how = "is stopped" if stopped else "did no entry and used no CPU time"
-            raise Stalled(f"the ROOT process {how} for {still_s:.0f} s")
+            raise Stalled(f"the ROOT process {how} for {still_s:.0f} s", self._pid if self._is_others else 0)
         if self._storage is not None and now_s >= self._due_s:
             self._due_s = now_s + self.every_s
             self._beat(entries, process.cpu_s)

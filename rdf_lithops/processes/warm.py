@@ -364,11 +364,11 @@ def request(
                 with contextlib.nullcontext() if pulse is None else pulse.beating():
                     wire.send(connection, {}, *next(coming))
             elif pulse is not None:
-                pulse.meet(reply["pid"], reply["counter"])
+                pulse.meet(reply["pid"], reply["counter"], reply.get("is_others", False))
     except Stalled as stalled:  # closing the connection has the process killed
-        if stalled.parent:  # which could not kill any, and would answer nobody
+        if stalled.other:  # the parent, which could not kill any, and would answer nobody; or one that compiles
             with contextlib.suppress(ProcessLookupError):
-                os.kill(stalled.parent, signal.SIGKILL)
+                os.kill(stalled.other, signal.SIGKILL)
             raise WarmProcessDied(str(stalled), log_tail(os.path.join(folder, "root.log"))) from None
         raise WarmProcessDied(str(stalled), log_tail(os.path.join(folder, "root.log")), "hung") from None
     except (EOFError, OSError) as error:

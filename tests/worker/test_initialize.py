@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,7 @@ def test_initialisation_that_fails_beside_a_header(fexec: Any, tmp_path: Path, t
         ("os.abort()", "killed by SIGABRT"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
         ("os._exit(3)", "exited with code 3"),
+        ("sys.exit(3)", "exited with code"),
     ],
 )
 def test_initialisation_that_ends_its_process(fexec: Any, tag: str, end: str, how: str) -> None:
@@ -93,7 +95,7 @@ def test_initialisation_that_ends_its_process(fexec: Any, tag: str, end: str, ho
 
     def finish() -> None:
         if "RDF_LITHOPS_WORKER" in os.environ:
-            exec(f"import os, signal; {end}")
+            exec(f"import os, signal, sys; {end}")
 
     with pytest.MonkeyPatch.context() as later:
         later.setattr(BaseBackend, "initialization", BaseBackend.initialization)
@@ -105,6 +107,19 @@ def test_initialisation_that_ends_its_process(fexec: Any, tag: str, end: str, ho
             total(fexec, "1")
         assert before + 1 == jobs_of(fexec)
     assert 4.0 == total(fexec, "1")
+
+
+def test_initialisation_that_never_ends(fexec: Any) -> None:
+    """One that waits for what never comes is given up, in all calls, those that wait for the slot that compiles included."""
+
+    def wait() -> None:
+        if "RDF_LITHOPS_WORKER" in os.environ:
+            threading.Event().wait(3600)
+
+    ROOT.RDF.Distributed.initialize(wait)
+    options = {"stall_s": 1.0, "beat_s": 0.1, "attempts": 1}
+    with pytest.raises(rdf_lithops.LostRangesError, match="did no entry and used no CPU time"):
+        ROOT.RDataFrame(4, executor=fexec, npartitions=2, options=options).Count().GetValue()
 
 
 def test_initialisation_that_is_killed_once(fexec: Any, tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from ...processes import warm
+from ...processes import warm, wire
 
-__all__ = ["Lease", "Slot", "Unborn", "last_words", "step_path"]
+__all__ = ["Lease", "Slot", "Unborn", "last_words", "log_size", "step_path", "tell"]
 
 OF_ITS_OWN = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}  # what code does to itself
 
@@ -79,6 +79,20 @@ class Unborn:
     def suits(self, lease: Lease) -> bool:
         """Whether it is what ``lease`` asks for."""
         return self.payload_digest == lease.payload_digest and lease.graph in self.graphs
+
+
+def tell(lease: Lease, pid: int, is_others: bool) -> None:  # decision 421
+    """Have a task watch the slot ``pid``, which has not spoken yet, or compiles for others what this task waits for."""
+    with contextlib.suppress(OSError):  # the task is gone, which is noticed elsewhere
+        wire.send(lease.client, {"event": "slot", "pid": pid, "counter": "", "is_others": is_others})
+
+
+def log_size(path: str) -> int:
+    """How many bytes a slot has printed so far."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
 
 
 def step_path(log: str) -> str:

@@ -234,9 +234,10 @@ class _Slot:
         if message["payload"]["sha256"] != self.loaded:
             try:
                 payload.load(message["payload"], initialisation, message["payload_folder"], self._note_step)
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(step_path(self.log))
+            except Exception:
+                self._note_step("")
+                raise
+            self._note_step("")  # not if it has ended this process, as sys.exit does
             self.loaded = message["payload"]["sha256"]
 
     def _note_step(self, what: str) -> None:

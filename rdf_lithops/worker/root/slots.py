@@ -23,7 +23,7 @@ from ...processes.beats import adopt_orphans, die_with_parent
 from ...travels import sealed
 from .. import payload
 from . import renewal
-from .leases import Lease, Slot, Unborn, last_words, step_path
+from .leases import Lease, Slot, Unborn, last_words, log_size, step_path, tell
 from .slot import control_pair, counter_path, own_folder, serve
 
 __all__ = ["Parent"]
@@ -191,15 +191,17 @@ class Parent:
             lease.client.close()
         elif knowing is None and compiling is not None:
             compiling.queue.append(lease)
+            tell(lease, compiling.pid, is_others=True)
         elif knowing is None and unborn is not None:
             unborn.lease = lease
         else:
             self._assign(knowing or (idle[0] if idle else self._fork_slot(lease.payload_digest)), lease)
 
     def _assign(self, slot: Slot, lease: Lease) -> None:
-        slot.client, slot.log_start, slot.copies = lease.client, _size(slot.log), lease.copies
+        slot.client, slot.log_start, slot.copies = lease.client, log_size(slot.log), lease.copies
         slot.compiling = "" if lease.graph in slot.graphs else lease.graph
         slot.graphs.add(lease.graph)
+        tell(lease, slot.pid, is_others=False)
         try:
             socket.send_fds(slot.control, [b"L"], [lease.client.fileno()])
         except OSError:  # it died while idle: its end is noticed below, the task gets another one now
@@ -391,10 +393,3 @@ class Parent:
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(self.folder, wire.SOCKET_NAME))
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return 0
