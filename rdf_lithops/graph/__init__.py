@@ -36,6 +36,7 @@ weighted_statistics  Stats with weights
 weighted_values  values and weights that come to the driver, one after the other
 bad_files      files that cannot be read, left out on purpose
 openable       whether data opens here
+told_entries   chains that were told how many entries to read
 indexed_friends  friends whose entries are found by an index
 reference      the file that says which columns there are
 operations     the table of RDataFrame's methods: who answers each, or why it is refused

@@ -24,7 +24,7 @@ from ..planning.plans import Plan
 from ..reporting import LaterReport, Recorder
 from ..run import interrupts, running
 from ..run.events import Consumer, FileSkipped
-from . import afterwards, execution, indexed_friends, live_drawing, masks, proxies, selecting
+from . import afterwards, execution, indexed_friends, live_drawing, masks, proxies, selecting, told_entries
 from .bad_files import without_bad_files
 from .computation import Computation, computation_of
 from .reference import settle_names
@@ -70,6 +70,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def _make_dataframe(self, args: tuple[Any, ...], npartitions: int | None) -> Any:
         original = args[0]
+        told_entries.check(original)
         args = dataset.resolved(joining.by_name(args), self._reader_folder)
         if self.options.on_bad_file == "skip" and not isinstance(args[0], int):
             args, self.skipped = without_bad_files(args)

@@ -146,6 +146,47 @@ def test_a_chain_that_changes(what: str, fexec: Any, tmp_path: Path, monkeypatch
         counted.GetValue()
 
 
+ALL = None  # entries of a file, which has 10
+
+
+@pytest.mark.parametrize("where", ["main", "friend"])
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ((ALL, ALL), None),
+        ((10, 10), None),
+        ((-1, 0), None),
+        ((4,), None),
+        ((4, 3), "has 4 entries: it has 10"),
+        ((10, 3), "has 3 entries: it has 10"),
+        ((99, 10), "has 99 entries: it has 10"),
+        ((ALL, 3, ALL), "the number of entries of 1 of 3 files"),
+        ((10, ALL), "the number of entries of 1 of 2 files"),
+    ],
+)
+def test_a_chain_that_was_told_its_entries(
+    told: tuple[int | None, ...], why: str | None, where: str, fexec: Any, tmp_path: Path
+) -> None:
+    """Numbers of entries that a chain was told are those of its files, or the data frame is refused; ROOT takes them for
+    those of other files. Of a single file they have no effect, as in local ROOT."""
+    chains = {name: ROOT.TChain("t") for name in ("main", "friend")}
+    for name, chain in chains.items():
+        for number, entries in enumerate(told):
+            file = str(tmp_path / f"{name}{number}.root")
+            ROOT.RDataFrame(10).Define(f"x_{name}", f"{number} + rdfentry_").Snapshot("t", file)
+            chain.Add(file) if entries is ALL or name != where else chain.AddFile(file, entries)
+    chain, column = chains["main"], "x_main"
+    if where == "friend":
+        chain.AddFriend(chains["friend"], "f")
+        column = "f.x_friend"
+    if why is not None:
+        with pytest.raises(PlanError, match=f"{why}; workers read all of a file"):
+            ROOT.RDataFrame(chain, executor=fexec, npartitions=3)
+        return
+    expected = ROOT.RDataFrame(chain).Sum(column).GetValue()
+    assert expected == ROOT.RDataFrame(chain, executor=fexec, npartitions=3).Sum(column).GetValue()
+
+
 @pytest.mark.skipif(not NUMBA, reason="numba is not installed")
 def test_variables_of_python_functions(tmp_path: Path) -> None:
     """What a function reads of the program is what it was when the function was given, as Numba has it locally."""

@@ -1,0 +1,47 @@
+"""Chains that were told how many entries of each file to read (``TChain.Add(file, entries)``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ROOT
+
+from ..dataset.survey import read_layouts
+from ..errors import PlanError
+
+__all__ = ["check"]
+
+_INSTEAD = (
+    "workers read all of a file: add files without numbers, and select entries with a TEntryList, WithGlobalRange of an "
+    'RDatasetSpec, or Filter("rdfentry_ < ...")'
+)
+
+
+def check(given: Any) -> None:  # decision 422
+    """Raise PlanError where the chain ``given``, or a friend of it, was told numbers of entries, and not those of all files.
+
+    ROOT then reads what nobody asked for: the first entries of all, one file of three, or none.
+    """
+    if not isinstance(given, ROOT.TTree):
+        return
+    for tree in (given, *(friend.GetTree() for friend in given.GetListOfFriends() or ())):
+        if isinstance(tree, ROOT.TChain) and tree.GetListOfFiles().GetEntries() > 1:
+            _check_chain(str(tree.GetName()), list(tree.GetListOfFiles()))
+
+
+def _check_chain(name: str, elements: list[Any]) -> None:
+    told = [int(each.GetEntries()) for each in elements]
+    untold = told.count(ROOT.TTree.kMaxEntries)
+    if untold == len(told):
+        return
+    if untold:
+        raise PlanError(
+            f"TChain {name!r} was told the number of entries of {len(told) - untold} of {len(told)} files; {_INSTEAD}"
+        )
+    files = [str(each.GetTitle()) for each in elements]
+    layouts = read_layouts(files, [str(each.GetName()) for each in elements], frozenset(), False)
+    for file, entries, layout in zip(files, told, layouts or (), strict=False):  # unreadable ones are told of elsewhere
+        if layout.entries != entries:
+            raise PlanError(
+                f"TChain {name!r} was told that {file} has {entries} entries: it has {layout.entries}; {_INSTEAD}"
+            )
