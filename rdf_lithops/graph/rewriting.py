@@ -7,19 +7,17 @@ own chain, and which here is the entry number in the whole dataset.
 from __future__ import annotations
 
 import copy
-import logging
 from typing import Any
 
+from ..errors import PlanError
 from ..worker.root import execute
 from .statements import in_code
 
 # isort: split
 from ROOT._distrdf.Node import Node
-from ROOT._distrdf.Operation import create_op
+from ROOT._distrdf.Operation import Action, InstantAction, create_op
 
 __all__ = ["COLUMNS_OF_ACTIONS", "GLOBAL_ENTRY", "made_node", "with_default_columns", "with_global_entry_numbers"]
-
-logger = logging.getLogger(__name__)
 
 # -- default branches: DistRDF takes them from the user and loses them on the way to the worker -------------------------
 
@@ -59,12 +57,18 @@ _EXPRESSION_AT = {"Filter": 0, "Define": 1, "Redefine": 1, "Vary": 1}  # where t
 def with_global_entry_numbers(nodes: dict[int, Any]) -> tuple[dict[int, Any], bool]:
     """The graph with ``rdfentry_`` meaning the entry number in the dataset, and whether it is used at all.
 
-    C++ expressions add the range's first entry; an operation that names the column itself gets a helper column to read.
+    C++ expressions add the range's first entry; a transformation that names the column itself gets a helper column to read,
+    and an action, behind which nothing comes, finds the column redefined: its name is in titles and in files.
     """
     renumbered: dict[int, Any] = {}
     helper_id = max(nodes) + 1
     for node_id, node in nodes.items():
         operation, parent_id = node.operation, node.parent_id
+        if isinstance(operation, (Action, InstantAction)) and _names_column(operation, _NAMES[0]):
+            renumbered[helper_id] = made_node(create_op("Redefine", _NAMES[0], GLOBAL_ENTRY), parent_id)
+            renumbered[node_id] = made_node(operation, helper_id)
+            helper_id += 1
+            continue
         prefix = f"{execute.ENTRY_COLUMN}{helper_id}_"
         copied = None if operation is None else _renumber(operation, prefix)
         if copied is None:
@@ -81,8 +85,8 @@ def with_global_entry_numbers(nodes: dict[int, Any]) -> tuple[dict[int, Any], bo
 def _renumber(operation: Any, prefix: str) -> Any | None:
     """The operation with its uses of ``rdfentry_`` rewritten, as a column to one with ``prefix``; None if no use."""
     if operation.name == "Snapshot":
-        if any(name in value for value in operation.args if isinstance(value, (list, tuple)) for name in _NAMES):
-            logger.warning("Snapshot writes rdfentry_ as it counts within a range, not within the dataset")
+        if _names_column(operation, _NAMES[1]):
+            raise PlanError(f"Snapshot: {_NAMES[1]} counts within a range; write {_NAMES[0]}, which is its newer name")
         return None
     given = (*operation.args, *operation.kwargs.values())
     if not any(name in value for value in given if isinstance(value, (str, list)) for name in _NAMES):
@@ -98,6 +102,15 @@ def _renumber(operation: Any, prefix: str) -> Any | None:
         for name, value in operation.kwargs.items()
     }
     return None if (copied.args, copied.kwargs) == (operation.args, operation.kwargs) else copied
+
+
+def _names_column(operation: Any, column: str) -> bool:
+    """Whether ``column`` is an argument, or in a list, tuple or vector of names that is one."""
+    for value in (*operation.args, *operation.kwargs.values()):
+        is_listed = isinstance(value, (list, tuple)) or "vector<" in str(getattr(type(value), "__cpp_name__", ""))
+        if column in map(str, value) if is_listed else isinstance(value, str) and value == column:
+            return True
+    return False
 
 
 def _reads(operation: Any, column: str) -> bool:

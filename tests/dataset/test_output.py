@@ -86,6 +86,33 @@ def test_names_in_which_root_stands(fexec: Any, tmp_path: Path) -> None:
     assert "somebody's" == (tmp_path / "a.root").read_text()
 
 
+def entries_in(path: str) -> tuple[list[tuple[str, str]], list[list[float]]]:
+    """The branches of a tree t, and the values of their leaves: a data frame has a column ``rdfentry_`` of its own."""
+    file = ROOT.TFile.Open(path)
+    tree, values = file.Get("t"), []
+    branches = [(str(branch.GetName()), str(branch.GetTitle())) for branch in tree.GetListOfBranches()]
+    for entry in range(tree.GetEntries()):
+        tree.GetEntry(entry)
+        values.append([float(tree.GetLeaf(name).GetValue()) for name, _ in branches])
+    file.Close()
+    return branches, values
+
+
+@pytest.mark.parametrize("kind", [list, tuple, lambda names: ROOT.std.vector["std::string"](names)])
+def test_entry_numbers_are_those_of_the_dataset(kind: Any, files: Datasets, fexec: Any) -> None:
+    """A Snapshot of ``rdfentry_`` has the numbers that it has in local ROOT's, of its type, however many ranges wrote it."""
+    written = {}
+    for name, given in {"local": {}, "one": {"npartitions": 1}, "four": {"npartitions": 4}}.items():
+        executor = {"executor": fexec} if given else {}
+        frame = ROOT.RDataFrame("events", files.main, **executor, **given).Filter("i % 3 != 0")
+        frame.Snapshot("t", f"{name}.root", kind(["rdfentry_", "i"]))
+        written[name] = entries_in(f"{name}.root")
+    assert len(written["local"][1]) > 100
+    assert written["local"] == written["one"] == written["four"]
+    with pytest.raises(rdf_lithops.PlanError, match="Snapshot: tdfentry_ counts within a range; write rdfentry_"):
+        ROOT.RDataFrame("events", files.main, executor=fexec).Snapshot("t", "old.root", kind(["tdfentry_"]))
+
+
 def test_names_without_the_ending_are_refused(fexec: Any, tmp_path: Path) -> None:
     """The files would have another name than was given: refused, with the one that works, before anything runs."""
     frame = ROOT.RDataFrame(6, executor=fexec, npartitions=2).Define("x", "1.5 * rdfentry_")
