@@ -22,12 +22,12 @@ __all__ = ["POLL_S", "at_once", "check", "heard", "until"]
 
 T = TypeVar("T")
 POLL_S = 0.1
-_pressed = threading.Event()
+_presses: list[int] = []  # no Event, whose lock a second Ctrl-C in the middle of the first would wait for, for ever
 _shared = threading.local()  # .flag: of the runs to which this thread's belongs
 
 
 def _note(number: int, frame: FrameType | None) -> None:
-    _pressed.set()
+    _presses.append(number)
     signal.default_int_handler(number, frame)
 
 
@@ -47,7 +47,7 @@ def heard() -> Iterator[None]:
     finally:
         if is_outermost:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            _pressed.clear()
+            _presses.clear()
 
 
 def check() -> None:
@@ -56,8 +56,8 @@ def check() -> None:
     flag: threading.Event | None = getattr(_shared, "flag", None)
     if flag is not None and flag.is_set():
         raise KeyboardInterrupt
-    if _pressed.is_set() and threading.current_thread() is threading.main_thread():
-        _pressed.clear()
+    if _presses and threading.current_thread() is threading.main_thread():
+        _presses.clear()
         raise KeyboardInterrupt
 
 

@@ -71,9 +71,12 @@ def test_the_older_name_of_entry_numbers(paths: list[str], fexec: Any) -> None:
     def answer(frame: Any) -> list[Any]:
         arrays = frame.AsNumpy(["tdfentry_", "x", "rdfentry_"])
         graph = frame.Alias("n", "tdfentry_").Filter("tdfentry_ % 2 == n % 2 && tdfentry_ > 22").Graph("rdfentry_", "n")
+        titled = frame.Graph("x", "rdfentry_")
         return [
             *([int(value) for value in arrays[name]] for name in sorted(arrays)),
             *map(list, (graph.GetX(), graph.GetY())),
+            titled.GetTitle(),
+            titled.GetName(),
         ]
 
     local, ours = answers(lambda: ("t", paths), answer, fexec)
