@@ -14,6 +14,7 @@ __all__ = ["CREDENTIAL_KINDS", "Options", "plain"]
 CREDENTIAL_KINDS = ("krb5", "x509", "token", "sss", "s3")
 """What a run may take with it: Kerberos, a proxy or certificate, a bearer token, XRootD's shared secret, keys of S3."""
 
+SECTION = "section rdf_lithops of Lithops' configuration"
 LONGEST_S = 2e6  # three weeks: the kernel's waits end at 2 ** 31 ms
 
 
@@ -146,7 +147,11 @@ class Options:
         """
         if isinstance(given, cls):
             return given
-        configured = cls._checked(configured, " in section rdf_lithops of Lithops' configuration")
+        configured = cls._checked(configured, f" in {SECTION}")
+        try:
+            cls(**configured)
+        except PlanError as error:
+            raise PlanError(f"{SECTION}: {error}") from None
         return cls(**{**configured, **cls._checked(given)})
 
     @classmethod

@@ -35,6 +35,12 @@ def executor(config: str | None) -> Iterator[Any]:
     except Exception as error:  # Lithops raises plain Exception for what it does not like in a file
         raise PlanError(f"Lithops does not accept {config or 'the configuration'}: {error}") from error
     with made:
+        from ..executor import registry
+
+        try:
+            registry.options_of(made, None)
+        except TypeError as error:
+            raise PlanError(str(error)) from error
         yield made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import gc
 import threading
 import weakref
@@ -18,6 +19,7 @@ from .session import Session
 
 __all__ = ["anticipate", "bring_up", "is_executor", "options_of", "session_for", "session_of"]
 
+SECTION = "rdf_lithops"
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 _sessions_lock = threading.Lock()
 
@@ -25,9 +27,11 @@ _sessions_lock = threading.Lock()
 def options_of(executor: Any, given: Any) -> Options:
     """The options of a data frame: what is ``given``, over what the executor's configuration has in its section for us.
 
-    Raises TypeError, PlanError for what is no option.
+    Raises TypeError, PlanError for what is no option, and for a section whose name is nearly ours.
     """
-    return Options.read(given, executor.config.get("rdf_lithops"))
+    if SECTION not in executor.config and (close := difflib.get_close_matches(SECTION, map(str, executor.config), 1, 0.85)):
+        raise PlanError(f"Lithops' configuration has a section {close[0]!r}: the one that is read is {SECTION!r}")
+    return Options.read(given, executor.config.get(SECTION))
 
 
 def is_executor(candidate: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from conftest import CAPTURED, LOCALHOST_CONFIG, WITHOUT_ROOT
 from datasets import Datasets, write_main_file
 
 import rdf_lithops
+from rdf_lithops.cli import _run as cli_run
 
 # -- the dataset -------------------------------------------------------------------------------------------------------
 
@@ -307,6 +309,24 @@ def test_bad_option_values(fexec: Any, name: str, value: object) -> None:
         ROOT.RDataFrame(10, executor=fexec, options={name: value})
     assert f"options.{name} must be " in str(caught.value)
     assert f"got {value!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "why"),
+    [
+        ("rdf_lithops", {"sed": 5}, r"unknown options \['sed'\] in section rdf_lithops of .* \(did you mean seed\?\)"),
+        ("rdf_lithops", {"seed": "x"}, "section rdf_lithops of Lithops' configuration: options.seed must be int, got 'x'"),
+        ("rdf_lithop", {"seed": 5}, "has a section 'rdf_lithop': the one that is read is 'rdf_lithops'"),
+    ],
+)
+def test_bad_sections_of_the_configuration(section: str, given: Any, why: str) -> None:
+    """What is wrong in the file of the configuration is said to be there, to programs and on the command line."""
+    config = {name: WITHOUT_ROOT[name] for name in ("lithops", "localhost")} | {section: given}
+    with lithops.FunctionExecutor(config=config) as fexec, pytest.raises((TypeError, rdf_lithops.PlanError), match=why):
+        ROOT.RDataFrame(10, executor=fexec)
+    Path("config.yaml").write_text(json.dumps(config))
+    with pytest.raises(rdf_lithops.PlanError, match=why), cli_run.executor("config.yaml"):
+        raise AssertionError("no executor is made")
 
 
 def test_numbers_of_numpy(fexec: Any) -> None:
