@@ -12,8 +12,15 @@ from typing import Any
 from ..errors import PlanError
 from . import python_functions
 
-__all__ = ["as_it_is", "check", "check_varied", "listed", "with_expressions"]
+__all__ = ["as_it_is", "check", "check_varied", "listed", "with_expressions", "with_models"]
 
+_MODELS = {
+    "Histo1D": "TH1DModel",
+    "Histo2D": "TH2DModel",
+    "Histo3D": "TH3DModel",
+    "Profile1D": "TProfile1DModel",
+    "Profile2D": "TProfile2DModel",
+}
 _CALLABLE_AT = {"Filter": 0, "Define": 1, "Redefine": 1}
 _TEXTS = ("U", "O")  # NumPy's kinds of arrays of them
 _COPIED = re.compile(  # by ROOT, when it is booked
@@ -59,6 +66,24 @@ def with_expressions(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
             f'{type(args[at]).__name__}, which cannot travel to workers: write the call as a text, "function(column)"'
         )
     return (*args[:at], f"{called[1]}({', '.join(map(str, columns))})", *args[at + 2 :])
+
+
+def with_models(name: str, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, ...]:
+    """Return a booking's arguments with a histogram or profile that stands for its model as that, as ROOT's own methods take
+    it. Raises TypeError for one of another kind, for a profile without model and for keywords, as they do."""
+    if (model := _MODELS.get(name)) is None:
+        return args
+    if given:
+        raise TypeError(
+            f"{name} takes no keywords, here as in ROOT, got {', '.join(given)}: give model and columns in order"
+        )
+    if name.startswith("Profile") and args and isinstance(args[0], str):
+        raise TypeError(f"{name}: expected a model, (name, title, bins, from, to), before the columns, got {args[0]!r}")
+    if not args or not hasattr(args[0], "GetXaxis"):
+        return args
+    import ROOT
+
+    return (getattr(ROOT.RDF, model)(args[0]), *args[1:])
 
 
 def _is_function(given: Any) -> bool:

@@ -204,7 +204,8 @@ def _book(proxy: Any, name: str, /, *args: Any, **given: Any) -> Any:
 def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = (), **given: Any) -> Any:
     args = tuple(map(booking.listed, args))
     given = {keyword: booking.listed(argument) for keyword, argument in given.items()}
-    operation = Operation.create_op(name, *booking.with_expressions(name, args), **given)
+    args = booking.with_expressions(name, booking.with_models(name, args, given))
+    operation = Operation.create_op(name, *args, **given)
     if template:
         operation.template = ", ".join(map(default_values.type_name, template))
     parent = proxy.proxied_node

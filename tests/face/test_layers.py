@@ -86,6 +86,7 @@ USERS_OF_ROOT = {
     "graph/answers.py",
     "graph/backend.py",
     "graph/bad_files.py",
+    "graph/booking.py",
     "graph/composed.py",
     "graph/computation.py",
     "graph/declaring.py",
