@@ -42,10 +42,8 @@ def command(run: str | None, program: Sequence[str], dead: bool, config: str | N
         known = [each for each in known if _number(each["name"]) == _number(run)]
         if not known:
             what = f"there is no run {_number(run)} that could be taken up: rdf-lithops resume lists those that can"
-            is_number = _number(run)[:1].isdigit()
-            raise PlanError(
-                what if is_number else f"{what}; the number of one stands before the dashes: resume RUN -- PROGRAM"
-            )
+            hint = "" if _number(run)[:1].isdigit() else "; its number stands before the dashes: resume RUN -- PROGRAM"
+            raise PlanError(f"{what}{hint}")
     if program:
         _start(known[0], program, dead, config)
         return

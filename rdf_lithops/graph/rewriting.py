@@ -107,8 +107,10 @@ def _renumber(operation: Any, prefix: str) -> Any | None:
 def _names_column(operation: Any, column: str) -> bool:
     """Whether ``column`` is an argument, or in a list, tuple or vector of names that is one."""
     for value in (*operation.args, *operation.kwargs.values()):
-        is_listed = isinstance(value, (list, tuple)) or "vector<" in str(getattr(type(value), "__cpp_name__", ""))
-        if column in map(str, value) if is_listed else isinstance(value, str) and value == column:
+        texts = [value] if isinstance(value, str) else value if isinstance(value, (list, tuple)) else ()
+        if str(getattr(type(value), "__cpp_name__", "")).startswith(("std::vector<string", "std::vector<std::string")):
+            texts = list(map(str, value))
+        if any(isinstance(text, str) and text == column for text in texts):
             return True
     return False
 

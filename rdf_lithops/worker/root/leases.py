@@ -105,7 +105,7 @@ def last_words(log: str, log_start: int, status: int) -> dict[str, str]:  # deci
     it will do so again, everywhere."""
     code, tail = os.waitstatus_to_exitcode(status), warm.log_tail(log, log_start)
     how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-    with contextlib.suppress(OSError), open(step_path(log)) as step:
-        if (what := step.read()) and (code >= 0 or -code in OF_ITS_OWN) and "bad_alloc" not in tail:
+    with contextlib.suppress(OSError), open(step_path(log), "rb") as step:
+        if (what := step.read().decode()) and (code >= 0 or -code in OF_ITS_OWN) and "bad_alloc" not in tail:
             return {"reply": "payload", "what": what, "why": f"it ended the worker's ROOT process: {how}", "log_tail": tail}
     return {"reply": "died", "how": f"the ROOT process {'was ' * (code < 0)}{how}", "log_tail": tail}

@@ -242,8 +242,8 @@ class _Slot:
 
     def _note_step(self, what: str) -> None:
         """Have the parent know which step of the user's code has ended this process, if it does."""
-        with contextlib.suppress(OSError), open(step_path(self.log), "w") as step:  # a full disk is no reason
-            step.write(what)
+        with contextlib.suppress(OSError), open(step_path(self.log), "wb") as step:  # a full disk is no reason
+            step.write(what.encode(errors="replace"))
 
     def _run(self, message: Request, blobs: list[bytes], output_folder: str, payload_s: float) -> Answer:
         """Run the ranges of one graph, or those of several one after the other."""
