@@ -30,18 +30,14 @@ def check(given: Any) -> None:  # decision 422
 
 
 def _check_chain(name: str, elements: list[Any]) -> None:
-    told = [int(each.GetEntries()) for each in elements]
-    untold = told.count(ROOT.TTree.kMaxEntries)
-    if untold == len(told):
-        return
-    if untold:
-        raise PlanError(
-            f"TChain {name!r} was told the number of entries of {len(told) - untold} of {len(told)} files; {_INSTEAD}"
-        )
-    files = [str(each.GetTitle()) for each in elements]
-    layouts = read_layouts(files, [str(each.GetName()) for each in elements], frozenset(), False)
-    for file, entries, layout in zip(files, told, layouts or (), strict=False):  # unreadable ones are told of elsewhere
+    numbers = [int(each.GetEntries()) for each in elements]
+    known = [entries != ROOT.TTree.kMaxEntries for entries in numbers]  # those of files that ROOT has read are known, too
+    told = sum(known)
+    if known != sorted(known, reverse=True):
+        raise PlanError(f"TChain {name!r} was told the number of entries of {told} of {len(known)} files; {_INSTEAD}")
+    files = [str(each.GetTitle()) for each in elements[:told]]
+    layouts = read_layouts(files, [str(each.GetName()) for each in elements[:told]], frozenset(), False) if told else ()
+    for file, entries, layout in zip(files, numbers, layouts or (), strict=False):  # unreadable ones are told of elsewhere
         if layout.entries != entries:
-            raise PlanError(
-                f"TChain {name!r} was told that {file} has {entries} entries: it has {layout.entries}; {_INSTEAD}"
-            )
+            what = f"TChain {name!r} was told that {file} has {entries} entries: it has {layout.entries}"
+            raise PlanError(f"{what}; {_INSTEAD}")

@@ -161,7 +161,9 @@ ALL = None  # entries of a file, which has 10
         ((10, 3), "has 3 entries: it has 10"),
         ((99, 10), "has 99 entries: it has 10"),
         ((ALL, 3, ALL), "the number of entries of 1 of 3 files"),
-        ((10, ALL), "the number of entries of 1 of 2 files"),
+        ((ALL, 10), "the number of entries of 1 of 2 files"),
+        ((10, ALL), None),
+        ((3, ALL), "has 3 entries: it has 10"),
     ],
 )
 def test_a_chain_that_was_told_its_entries(
@@ -176,6 +178,10 @@ def test_a_chain_that_was_told_its_entries(
             ROOT.RDataFrame(10).Define(f"x_{name}", f"{number} + rdfentry_").Snapshot("t", file)
             chain.Add(file) if entries is ALL or name != where else chain.AddFile(file, entries)
     chain, column = chains["main"], "x_main"
+    if told == (ALL, ALL):  # and it has been read, and has grown
+        ROOT.RDataFrame(chains[where]).Count().GetValue()
+        for name, chained in chains.items():
+            chained.Add(str(tmp_path / f"{name}0.root"))
     if where == "friend":
         chain.AddFriend(chains["friend"], "f")
         column = "f.x_friend"
