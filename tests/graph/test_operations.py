@@ -195,35 +195,6 @@ def test_characters_of_a_column(fexec: Any, tag: str) -> None:
     assert found[0] == found[1] and all(found[0])
 
 
-OBJECTS: dict[str, Callable[[Any], Any]] = {  # given in the place of a model
-    "TH1D": lambda frame: frame.Histo1D(ROOT.TH1D("h", "t;x;y", 10, 0, 10), "x"),
-    "TH2D": lambda frame: frame.Histo2D(ROOT.TH2D("h", "t", 10, 0, 10, 5, 0, 5), "x", "y"),
-    "TH3D": lambda frame: frame.Histo3D(ROOT.TH3D("h", "", 2, 0, 10, 2, 0, 10, 2, 0, 10), "x", "y", "x"),
-    "TProfile": lambda frame: frame.Profile1D(ROOT.TProfile("p", "t", 10, 0, 10, "s"), "x", "y"),
-    "TProfile2D": lambda frame: frame.Profile2D(ROOT.TProfile2D("p", "", 4, 0, 10, 4, 0, 10), "x", "y", "x"),
-    "another type": lambda frame: frame.Histo1D(ROOT.TH1F("h", "", 3, 0, 3), "x"),
-    "another dimension": lambda frame: frame.Histo1D(ROOT.TH2D("h", "t", 10, 0, 10, 5, 0, 5), "x"),
-    "none": lambda frame: frame.Profile1D("x", "y"),
-    "a keyword": lambda frame: frame.Histo1D(model=("h", "", 3, 0, 3), vName="x"),
-}
-
-
-@pytest.mark.parametrize("given", OBJECTS)
-def test_objects_in_the_place_of_models(given: str, fexec: Any) -> None:
-    """A histogram or profile is a model where it is one locally; else a TypeError when it is booked, and spoils nothing."""
-
-    def answer(**far: Any) -> Any:
-        frame = ROOT.RDataFrame(9, **far).Define("x", "double(rdfentry_)").Define("y", "x / 2")
-        try:
-            booked = OBJECTS[given](frame)
-        except TypeError:
-            return frame.Count().GetValue()
-        cells = [(booked.GetBinContent(cell), booked.GetBinError(cell)) for cell in range(booked.GetNcells())]
-        return booked.GetName(), booked.GetTitle(), booked.GetXaxis().GetTitle(), cells, booked.GetEntries()
-
-    assert answer() == answer(executor=fexec, npartitions=2)
-
-
 @pytest.mark.parametrize("value", ["std::pair<int, double>(1, 2.)", "std::variant<int, double>(2.)"])
 def test_values_that_cannot_be_fetched(value: str, fexec: Any) -> None:
     """Take of pairs and variants, at which PyROOT fails or crashes, is refused when it is booked."""
