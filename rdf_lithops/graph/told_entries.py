@@ -12,8 +12,8 @@ from ..errors import PlanError
 __all__ = ["check"]
 
 _INSTEAD = (
-    "workers read all of a file: add files without numbers, and select entries with a TEntryList, WithGlobalRange of an "
-    'RDatasetSpec, or Filter("rdfentry_ < ...")'
+    "workers read all of a file: make the chain anew, without numbers, and select entries with a TEntryList, WithGlobalRange "
+    'of an RDatasetSpec, or Filter("rdfentry_ < ...")'
 )
 
 
@@ -39,5 +39,7 @@ def _check_chain(name: str, elements: list[Any]) -> None:
     layouts = read_layouts(files, [str(each.GetName()) for each in elements[:told]], frozenset(), False) if told else ()
     for file, entries, layout in zip(files, numbers, layouts or (), strict=False):  # unreadable ones are told of elsewhere
         if layout.entries != entries:
-            what = f"TChain {name!r} was told that {file} has {entries} entries: it has {layout.entries}"
+            what = (
+                f"TChain {name!r} was told, or knows from before, that {file} has {entries} entries: it has {layout.entries}"
+            )
             raise PlanError(f"{what}; {_INSTEAD}")
