@@ -12,7 +12,7 @@ from ..errors import PlanError
 __all__ = ["check"]
 
 _INSTEAD = (
-    "workers read all of a file: make the chain anew, without numbers, and select entries with a TEntryList, WithGlobalRange "
+    "workers read all of a file: make the chain anew, without numbers, and select entries by a TEntryList, WithGlobalRange "
     'of an RDatasetSpec, or Filter("rdfentry_ < ...")'
 )
 
