@@ -90,9 +90,9 @@ def _anticipate() -> None:
             from .executor import registry
 
             registry.anticipate()
-        from .compiled import header_paths, signals
+        from .compiled import signals
 
-        with header_paths.in_environment(), signals.held():  # in the middle of its start ROOT crashes over a Ctrl-C
+        with signals.held():  # in the middle of its start ROOT crashes over a Ctrl-C
             return get(self)
 
     facade.RDataFrame = property(read, doc=original.__doc__)

@@ -11,7 +11,7 @@ import logging
 import os
 from typing import Any
 
-from . import library
+from . import library, starting
 from .compiling import compiling_quickly
 
 __all__ = ["LIBRARIES", "function", "source"]
@@ -30,7 +30,11 @@ _TREES = (
     "moments",
     "histograms",
 )
-LIBRARIES = {"ours": _TREES, "ours-ntuple": ("look_ntuple", "survey_ntuple")}  # by name: the headers in it
+LIBRARIES = {  # by name: the headers in it
+    starting.NAME: ("std_lists",),
+    "ours": _TREES,
+    "ours-ntuple": ("look_ntuple", "survey_ntuple"),
+}
 _MESSAGES = "messages"
 
 

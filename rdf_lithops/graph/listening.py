@@ -14,6 +14,7 @@ from importlib.abc import MetaPathFinder
 from types import FrameType
 from typing import Any
 
+from ..compiled import starting
 from . import recording, spellings
 
 __all__ = ["install", "register"]
@@ -32,7 +33,8 @@ def register() -> None:
 
     def set_up(self: Any) -> None:
         without_root.remove()
-        setup(self)
+        with starting.spared():
+            setup(self)
         facade._finalSetup = setup
         install()
 

@@ -260,11 +260,9 @@ def test_workers_elsewhere_tell_what_they_compiled(tmp_path: Path) -> None:
 
 
 STARTED = """
-    import os
+    import os, ROOT, rdf_lithops
     from rdf_lithops.compiled import header_paths
-    with header_paths.in_environment():
-        import ROOT
-        found = str(ROOT.gSystem.GetDynamicPath()), str(ROOT.gInterpreter.GetIncludePath())
+    found = str(ROOT.gSystem.GetDynamicPath()), str(ROOT.gInterpreter.GetIncludePath())
     value = ROOT.RDataFrame(10).Define("v", "std::vector<double>{1.5}").Define("s", "v[0]").Sum("s").GetValue()
     print(found, value, header_paths.VARIABLE in os.environ)
 """
