@@ -59,7 +59,7 @@ def install(is_ours: Callable[[Any], bool]) -> None:
         results.create_variations = _with_variations(results.create_variations, is_ours)
     if not hasattr(variations.GetKeys, "__wrapped__"):
         variations.GetKeys = _telling_keys(variations.GetKeys, is_ours)
-        variations.__getitem__ = _sharing_nominal(variations.__getitem__, is_ours)
+        variations.__getitem__ = _as_locally(variations.__getitem__, is_ours)
     live: Any = sys.modules[LiveVisualize.__module__]  # the module, which has the name of its function
     if not hasattr(live.is_valid_drawable, "__wrapped__"):
         live.is_valid_drawable = _refusing_derived(live.is_valid_drawable)
@@ -130,15 +130,19 @@ def _telling_keys(original: Callable[[Any], Any], is_ours: Callable[[Any], bool]
     return keys
 
 
-def _sharing_nominal(original: Callable[[Any, str], Any], is_ours: Callable[[Any], bool]) -> Callable[[Any, str], Any]:
-    """Locally, "nominal" is the result itself: who sets its errors sets those of the handle that was varied, too."""
+def _as_locally(original: Callable[[Any, str], Any], is_ours: Callable[[Any], bool]) -> Callable[[Any, str], Any]:
+    """Locally, "nominal" is the result itself: who sets its errors sets those of the handle that was varied, too. And what
+    is kept of a map keeps what it lies in: a program may drop the map."""
 
     @functools.wraps(original)
     def variation(self: Any, key: str) -> Any:
         value = original(self, key)
-        if str(key) == "nominal" and is_ours(self):
-            nominal = self.proxied_node.parent.value
-            return value if nominal is None else nominal
+        if not is_ours(self):
+            return value
+        if str(key) == "nominal" and self.proxied_node.parent.value is not None:
+            return self.proxied_node.parent.value
+        if hasattr(type(value), "__cpp_name__"):  # an object that lies there, and no number
+            value.rdf_lithops_lies_in = self.proxied_node.value
         return value
 
     return variation

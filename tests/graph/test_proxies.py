@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from typing import Any
 
 import lithops
 import pytest
@@ -66,6 +68,36 @@ def test_a_nominal_that_was_there_before(fexec: lithops.FunctionExecutor) -> Non
     histogram.SetBinContent(1, 40.0)
     varied = ROOT.RDF.Experimental.VariationsFor(histogram)
     assert [40.0, 0.0] == [varied[key].GetBinContent(1) for key in ("nominal", "x:up")]
+
+
+MODELS = {
+    "Histo1D": (("h", "", 10, 0.0, 10.0), "x", "w"),
+    "Histo2D": (("h", "", 10, 0.0, 10.0, 2, 0.0, 2.0), "x", "w", "w"),
+    "Histo3D": (("h", "", 10, 0.0, 10.0, 2, 0.0, 2.0, 2, 0.0, 2.0), "x", "w", "w", "w"),
+    "Profile1D": (("p", "", 10, 0.0, 10.0), "x", "w", "w"),
+    "Profile2D": (("p", "", 10, 0.0, 10.0, 2, 0.0, 2.0), "x", "w", "w"),
+    "Sum": ("w",),
+}
+
+
+@pytest.mark.parametrize("operation", MODELS)
+def test_what_is_kept_of_a_map_outlives_it(fexec: lithops.FunctionExecutor, operation: str) -> None:
+    """A program may keep a variation and drop the map, the handles and the data frame, as with local ROOT."""
+
+    def kept(**given: Any) -> list[Any]:
+        frame = ROOT.RDataFrame(10, **given).Define("x", "double(rdfentry_)").Define("w", "1.0")
+        varied = frame.Vary("w", "ROOT::RVecD{0.9 * w, 1.1 * w}", ["down", "up"])
+        maps = [ROOT.RDF.Experimental.VariationsFor(getattr(varied, operation)(*MODELS[operation])) for _ in range(8)]
+        return [of[key] for of in maps for key in ("nominal", "w:down", "w:up")]
+
+    def described(values: list[Any]) -> list[Any]:
+        gc.collect()
+        others = [bytearray(size) for size in range(16, 6000, 8)], [ROOT.TH1D(str(n), "", 10, 0.0, 1.0) for n in range(50)]
+        seen = [v if isinstance(v, float) else (v.GetName(), v.GetEntries(), v.GetSumOfWeights()) for v in values]
+        del others
+        return seen
+
+    assert described(kept()) == described(kept(executor=fexec, npartitions=2))
 
 
 def test_handles_of_results(fexec: lithops.FunctionExecutor) -> None:
