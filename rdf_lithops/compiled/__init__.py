@@ -12,5 +12,4 @@ declared ``extern template`` before the graph is compiled, Cling does not instan
     compiling            how what Cling compiles is optimised
     signals              a Ctrl-C waits while C++ runs that an exception cannot leave
     header_paths         what ROOT asks the compiler at each start, asked once
-    starting             ROOT's start, spared that question and lists that nobody reads
 """

@@ -7,13 +7,19 @@ import os
 import re
 from collections.abc import Iterator
 
-__all__ = ["compiling_quickly"]
+__all__ = ["compiling_quickly", "hear_level", "miss_level"]
+
+_UNKNOWN = "?"
+_set = [""]  # the level that the program has set since it started, if it has
 
 
 @contextlib.contextmanager
 def compiling_quickly() -> Iterator[None]:
     """In this block what is compiled is not optimised: it takes a third of the time and is slower code, which later graphs
-    share."""
+    share. Behind it the level is the program's; where that is not known, nothing is changed."""
+    if _set[0] == _UNKNOWN:
+        yield
+        return
     import ROOT
 
     given = re.findall(r"-O([0-3])", os.environ.get("EXTRA_CLING_ARGS", ""))
@@ -21,4 +27,15 @@ def compiling_quickly() -> Iterator[None]:
     try:
         yield
     finally:
-        ROOT.gInterpreter.ProcessLine(f".O {given[-1] if given else 1}")
+        ROOT.gInterpreter.ProcessLine(f".O {_set[0] or (given[-1] if given else 1)}")
+
+
+def hear_level(line: str) -> None:
+    """The program gives ``line`` to the interpreter, which may set the level."""
+    if told := re.fullmatch(r"\.O\s*([0-3])", line):
+        _set[0] = told[1]
+
+
+def miss_level() -> None:
+    """The program may have set the level before anybody listened."""
+    _set[0] = _UNKNOWN

@@ -33,7 +33,6 @@ __all__ = [
     "folder",
     "grows",
     "home",
-    "include_beside",
     "is_safe",
     "is_wanted",
     "key",
@@ -146,15 +145,8 @@ def _include_folder() -> str:
     """Where ROOT's headers are; the wheel's are found without asking ROOT, which takes it hundredths of a second."""
     import ROOT
 
-    return include_beside() or str(ROOT.gROOT.GetIncludeDir())
-
-
-def include_beside() -> str | None:
-    """The headers that lie in ROOT's Python package, as the wheel's do. Does not start ROOT."""
-    import ROOT
-
     beside = os.path.join(os.path.dirname(ROOT.__file__), "include")
-    return beside if os.path.exists(os.path.join(beside, "RVersion.h")) else None
+    return beside if os.path.exists(os.path.join(beside, "RVersion.h")) else str(ROOT.gROOT.GetIncludeDir())
 
 
 @functools.lru_cache(maxsize=1)

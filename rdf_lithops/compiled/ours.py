@@ -11,7 +11,7 @@ import logging
 import os
 from typing import Any
 
-from . import library, starting
+from . import library
 from .compiling import compiling_quickly
 
 __all__ = ["LIBRARIES", "function", "source"]
@@ -30,11 +30,7 @@ _TREES = (
     "moments",
     "histograms",
 )
-LIBRARIES = {  # by name: the headers in it
-    starting.NAME: ("std_lists",),
-    "ours": _TREES,
-    "ours-ntuple": ("look_ntuple", "survey_ntuple"),
-}
+LIBRARIES = {"ours": _TREES, "ours-ntuple": ("look_ntuple", "survey_ntuple")}  # by name: the headers in it
 _MESSAGES = "messages"
 
 

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from ..compiled.compiling import compiling_quickly
 from ..dataset import joining
 from ..dataset import names as dataset
 from ..executor import registry, run_folders, submission
@@ -61,7 +62,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def make_dataframe(self, *args: Any, npartitions: int | None = None) -> Any:
         """A distributed RDataFrame over ``args`` (those of ROOT.RDataFrame) that runs here."""
-        with dataset.counted(self.account):
+        with dataset.counted(self.account), compiling_quickly():  # decision 424
             return self._make_dataframe(args, npartitions)
 
     def account(self, more: access.Fetched) -> None:

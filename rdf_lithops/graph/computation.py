@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..compiled.compiling import compiling_quickly
 from ..dataset import ranges_by_load
 from ..fold import partials
 from ..planning.cost import default_calls
@@ -59,9 +60,10 @@ class Computation:
     def deliver(self, result: Any) -> None:
         """Fill the nodes with DistRDF's ``result``, but those that have a value: DistRDF computes a result again whose
         variations are asked for later, and what the user has done to it since would be lost."""
-        for node, value in zip(self.actions, self.head._handle_returned_values(result), strict=True):
-            if node.value is None:
-                Utils.set_value_on_node(value, node, self.backend)
+        with compiling_quickly():
+            for node, value in zip(self.actions, self.head._handle_returned_values(result), strict=True):
+                if node.value is None:
+                    Utils.set_value_on_node(value, node, self.backend)
         has_run(self.head)
 
 

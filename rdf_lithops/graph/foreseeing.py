@@ -6,6 +6,8 @@ import contextlib
 import pickle
 from typing import Any
 
+from ..compiled.compiling import compiling_quickly
+
 # isort: split
 import ROOT
 
@@ -34,6 +36,6 @@ def _kinds(operations: set[str]) -> list[str]:
 
 def _use(kind: str) -> None:
     """Unpickle an empty value of this class, and take out what it holds."""
-    with contextlib.suppress(Exception):  # then it is done when the result is there, which says what is wrong
+    with contextlib.suppress(Exception), compiling_quickly():  # then the result itself says what is wrong
         value: Any = pickle.loads(pickle.dumps(getattr(ROOT.Detail.RDF, kind)()))
         value.GetKeys() if "Variations" in kind else value.GetValue()

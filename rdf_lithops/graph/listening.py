@@ -14,7 +14,7 @@ from importlib.abc import MetaPathFinder
 from types import FrameType
 from typing import Any
 
-from ..compiled import starting
+from ..compiled import compiling, header_paths
 from . import recording, spellings
 
 __all__ = ["install", "register"]
@@ -25,6 +25,7 @@ def register() -> None:
     import ROOT
 
     if "cppyy" in sys.modules:
+        compiling.miss_level()
         install()
         return
     facade = type(ROOT)
@@ -33,7 +34,7 @@ def register() -> None:
 
     def set_up(self: Any) -> None:
         without_root.remove()
-        with starting.spared():
+        with header_paths.in_environment():
             setup(self)
         facade._finalSetup = setup
         install()

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ..compiled import compiling
 from . import recording, statements, variables
 from .recording import Left, Step
 
@@ -77,6 +78,8 @@ def line(call: Callable[..., Any], where: str, line: Any, *args: Any) -> Any:
         _keep_folder(text.split(None, 1)[1])
     elif text.startswith((".x ", ".X ")):
         _keep_run_macro(text[3:], where)
+    elif text.startswith(".O"):
+        compiling.hear_level(text)
     elif text and not text.startswith(".") and not is_installed(text):
         _keep_lines(text, where)
     return value

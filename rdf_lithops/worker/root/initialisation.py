@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-from ...compiled import library, ours, starting
+from ...compiled import library, ours
 from ...compiled.compiling import compiling_quickly
 from ...files import ranged
 from ...fold import arrays
@@ -43,8 +43,7 @@ def initialise() -> str:
     """Bring ROOT up once, in batch mode and thread-safe; returns its version. Call it first in the main thread."""
     import ROOT
 
-    with starting.spared():
-        ROOT.gROOT.SetBatch(True)
+    ROOT.gROOT.SetBatch(True)
     ROOT.EnableThreadSafety()
     ROOT.gInterpreter.Declare(_SOURCE_HEADER)
     if library.is_wanted():
