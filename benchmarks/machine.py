@@ -25,6 +25,7 @@ def describe() -> dict[str, Any]:
         "memory_mib": psutil.virtual_memory().total // 2**20,
         "system": f"{platform.system()} {platform.release()}",
         "load_before": os.getloadavg()[0],
+        "has_fixed_libraries": bool(os.environ.get("RDF_LITHOPS_INSTANTIATIONS")),
     }
     versions = {"python": platform.python_version(), "commit": _commit()}
     return {"machine": machine, "versions": versions | {name: _version(name) for name in _PACKAGES}}

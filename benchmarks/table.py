@@ -152,6 +152,8 @@ def _remarks(lines: Sequence[Line]) -> list[str]:
     worst = max((_others_share(line) for line in lines if not PLACES[line["place"]].forgets_cpu), default=0.0)
     if worst > NOISE:
         remarks.append(f"REMARK: up to {worst:.0%} of the machine was busy with something else; run it again, alone")
+    if any(PLACES[line["place"]].learns and line.get("machine", {}).get("has_fixed_libraries") for line in lines):
+        remarks.append("REMARK: RDF_LITHOPS_INSTANTIATIONS is set, so no library is made for these graphs; unset it")
     slower = statistics.median(_slower(line) for line in lines)
     if slower > 1.0 + UNEQUAL:
         remarks.append(f"REMARK: one core takes {slower:.2f} times as long as another; equal ranges wait for it")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 __all__ = ["compiling_quickly", "hear_level", "miss_level"]
 
 _UNKNOWN = "?"
+_SPELT = {"fast": 3, "s": 2, "z": 2}  # other than by a number, and other than level 1
 _set = [""]  # the level that the program has set since it started, if it has
 
 
@@ -22,12 +23,18 @@ def compiling_quickly() -> Iterator[None]:
         return
     import ROOT
 
-    given = re.findall(r"-O([0-3])", os.environ.get("EXTRA_CLING_ARGS", ""))
     ROOT.gInterpreter.ProcessLine(".O 0")
     try:
         yield
     finally:
-        ROOT.gInterpreter.ProcessLine(f".O {_set[0] or (given[-1] if given else 1)}")
+        ROOT.gInterpreter.ProcessLine(f".O {_set[0] or _of_the_environment()}")
+
+
+def _of_the_environment() -> int:
+    """The level at which ROOT starts here, the highest of which is 3."""
+    given = re.findall(r"(?:^|\s)-O(\w*)", os.environ.get("EXTRA_CLING_ARGS", ""))
+    last = given[-1] if given else ""
+    return min(int(last), 3) if last.isdigit() else _SPELT.get(last, 1)
 
 
 def hear_level(line: str) -> None:

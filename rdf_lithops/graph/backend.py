@@ -62,7 +62,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
 
     def make_dataframe(self, *args: Any, npartitions: int | None = None) -> Any:
         """A distributed RDataFrame over ``args`` (those of ROOT.RDataFrame) that runs here."""
-        with dataset.counted(self.account), compiling_quickly():  # decision 424
+        with dataset.counted(self.account):
             return self._make_dataframe(args, npartitions)
 
     def account(self, more: access.Fetched) -> None:
@@ -80,7 +80,7 @@ class LithopsBackend(Base.BaseBackend):  # type: ignore[misc]  # ROOT has no typ
         given = args[0]
         args, selected = selecting.of_arguments(args)
         try:
-            with indexed_friends.set_aside(args) as indices:
+            with indexed_friends.set_aside(args) as indices, compiling_quickly():  # decision 423
                 head = HeadNode.get_headnode(self, npartitions, *args)
         except TypeError as error:
             refused = dataset.refused()

@@ -24,6 +24,8 @@ def told():
 LEVELS = {
     "of_roots_own": ("", "import ROOT, rdf_lithops", 1),
     "of_the_environment": ("-O2", "import ROOT, rdf_lithops", 2),
+    "of_the_environment_spelt": ("-g -Ofast", "import ROOT, rdf_lithops", 3),
+    "of_the_environment_last": ("-O3 -Os", "import ROOT, rdf_lithops", 2),
     "set": ("", "import ROOT, rdf_lithops; ROOT.gInterpreter.ProcessLine('.O 3')", 3),
     "set_by_gROOT": ("-O2", "import ROOT, rdf_lithops; ROOT.gROOT.ProcessLine('.O0')", 0),
     "set_before_anybody_listened": ("", "import ROOT; ROOT.gInterpreter.ProcessLine('.O 2'); import rdf_lithops", 2),
