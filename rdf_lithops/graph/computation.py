@@ -18,7 +18,7 @@ from ..compiled.compiling import compiling_quickly
 from ..dataset import ranges_by_load
 from ..fold import partials
 from ..planning.cost import default_calls
-from . import afterwards
+from . import afterwards, naming
 from .reference import has_run, keep_folder
 
 # isort: split
@@ -64,6 +64,7 @@ class Computation:
             for node, value in zip(self.actions, self.head._handle_returned_values(result), strict=True):
                 if node.value is None:
                     Utils.set_value_on_node(value, node, self.backend)
+                    naming.announce_removal(node.value)
         has_run(self.head)
 
 

@@ -7,10 +7,11 @@ two threads that book on one node book what the other asked for. Nodes of other 
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import PlanError, RdfLithopsError
@@ -23,6 +24,7 @@ from . import (
     composed,
     default_types,
     first_entries,
+    naming,
     operations,
     own_axis,
     uncompiled,
@@ -60,6 +62,7 @@ def install(is_ours: Callable[[Any], bool]) -> None:
     if not hasattr(variations.GetKeys, "__wrapped__"):
         variations.GetKeys = _telling_keys(variations.GetKeys, is_ours)
         variations.__getitem__ = _as_locally(variations.__getitem__, is_ours)
+        variations.__iter__ = _pairs(is_ours)
     live: Any = sys.modules[LiveVisualize.__module__]  # the module, which has the name of its function
     if not hasattr(live.is_valid_drawable, "__wrapped__"):
         live.is_valid_drawable = _refusing_derived(live.is_valid_drawable)
@@ -143,9 +146,22 @@ def _as_locally(original: Callable[[Any, str], Any], is_ours: Callable[[Any], bo
             return self.proxied_node.parent.value
         if hasattr(type(value), "__cpp_name__"):  # an object that lies there, and no number
             value.rdf_lithops_lies_in = self.proxied_node.value
+            naming.announce_removal(value)
         return value
 
     return variation
+
+
+def _pairs(is_ours: Callable[[Any], bool]) -> Callable[[Any], Iterator[Any]]:
+    """Keys and values of a map of variations, in turn, as a loop over ROOT's own has them."""
+
+    def pairs(self: Any) -> Iterator[Any]:
+        if not is_ours(self):
+            yield from map(self.__getitem__, itertools.count())  # what Python does where there is nothing of the kind
+        for key in self.GetKeys():
+            yield key, self[key]
+
+    return pairs
 
 
 def _taking(

@@ -100,6 +100,45 @@ def test_what_is_kept_of_a_map_outlives_it(fexec: lithops.FunctionExecutor, oper
     assert described(kept()) == described(kept(executor=fexec, npartitions=2))
 
 
+@pytest.mark.parametrize("operation", [name for name in MODELS if name != "Sum"])
+def test_histograms_say_when_they_are_deleted(fexec: lithops.FunctionExecutor, operation: str) -> None:
+    """A legend forgets a histogram that is gone, as with local ROOT, and does not draw what was one."""
+
+    def left(**given: Any) -> list[bool]:
+        frame = ROOT.RDataFrame(10, **given).Define("x", "double(rdfentry_)").Define("w", "1.0")
+        result = getattr(frame.Vary("w", "ROOT::RVecD{2 * w}", ["up"]), operation)(*MODELS[operation])
+        varied = ROOT.RDF.Experimental.VariationsFor(result)
+        legend = ROOT.TLegend(0.1, 0.1, 0.3, 0.3)
+        for histogram in (result.GetValue(), varied["nominal"], varied["w:up"]):
+            legend.AddEntry(histogram, "", "l")
+        seen = [bool(entry.GetObject()) for entry in legend.GetListOfPrimitives()]
+        ROOT.gROOT.GetListOfCleanups().Add(legend)
+        del frame, result, varied, histogram
+        gc.collect()
+        after = [bool(entry.GetObject()) for entry in legend.GetListOfPrimitives()]
+        ROOT.gROOT.GetListOfCleanups().Remove(legend)
+        return [*seen, *after]
+
+    was_on = ROOT.TH1.AddDirectoryStatus()
+    ROOT.TH1.AddDirectory(True)  # ROOT's own default, on which it depends
+    try:
+        assert [True] * 3 + [False] * 3 == left() == left(executor=fexec, npartitions=2)
+    finally:
+        ROOT.TH1.AddDirectory(was_on)
+
+
+def test_a_loop_over_variations(fexec: lithops.FunctionExecutor) -> None:
+    """Gives keys and what belongs to them, before anybody has asked for one."""
+
+    def found(**given: Any) -> list[dict[str, float]]:
+        frame = ROOT.RDataFrame(10, **given).Define("x", "double(rdfentry_)")
+        results = frame.Vary("x", "ROOT::RVecD{x - 1, x + 1}", ["down", "up"]).Histo1D(("h", "", 5, 0.0, 10.0), "x")
+        varied = ROOT.RDF.Experimental.VariationsFor(results)
+        return [{str(key): histogram.GetMean() for key, histogram in varied} for _ in range(2)]
+
+    assert found() == found(executor=fexec, npartitions=2)
+
+
 def test_handles_of_results(fexec: lithops.FunctionExecutor) -> None:
     """What a handle itself has, it has here: whether the result is there, and the result; partial results are refused."""
     node = ROOT.RDataFrame(10, executor=fexec, npartitions=2).Define("x", "double(rdfentry_)")
