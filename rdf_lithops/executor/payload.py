@@ -299,7 +299,7 @@ _others: dict[str, ModuleType] = {}  # modules, by their names, that are not the
 
 
 def _users_modules() -> Iterator[ModuleType]:
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         if _others.get(name) is module:
             continue
         if _is_users(module):
