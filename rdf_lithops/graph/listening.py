@@ -64,7 +64,8 @@ class _AtImportOfCppyy(MetaPathFinder):
         load = loader.exec_module
 
         def loaded(module: Any) -> None:
-            load(module)
+            with header_paths.in_environment():
+                load(module)
             install()
 
         loader.exec_module = loaded

@@ -261,22 +261,24 @@ def test_workers_elsewhere_tell_what_they_compiled(tmp_path: Path) -> None:
 
 STARTED = """
     import os, ROOT, rdf_lithops
+    {begin}
     from rdf_lithops.compiled import header_paths
     found = str(ROOT.gSystem.GetDynamicPath()), str(ROOT.gInterpreter.GetIncludePath())
-    value = ROOT.RDataFrame(10).Define("v", "std::vector<double>{1.5}").Define("s", "v[0]").Sum("s").GetValue()
+    value = ROOT.RDataFrame(10).Define("v", "std::vector<double>{{1.5}}").Define("s", "v[0]").Sum("s").GetValue()
     print(found, value, header_paths.VARIABLE in os.environ)
 """
 
 
 @needs_a_compiler
-def test_root_asks_its_compiler_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begin", ["ROOT.gSystem", "import cppyy", "ROOT.RDataFrame"])
+def test_root_asks_its_compiler_once(tmp_path: Path, begin: str) -> None:
     """What ROOT asks the compiler at each start is known from then on, and the program's environment stays what it was."""
-    asked, programs = tmp_path / "asked", tmp_path / "programs"
+    asked, programs, started = tmp_path / "asked", tmp_path / "programs", STARTED.format(begin=begin)
     programs.mkdir()
     (programs / "c++").write_text(f'#!/bin/sh\necho c++ >>{asked}\nexec {shutil.which("c++")} "$@"\n')
     (programs / "c++").chmod(0o755)
     path = {"PATH": f"{programs}:{os.environ['PATH']}"}
-    before = run(STARTED, tmp_path, **path)
+    before = run(started, tmp_path, **path)
     assert asked.exists()
     note = """
         import os
@@ -287,7 +289,7 @@ def test_root_asks_its_compiler_once(tmp_path: Path) -> None:
     """
     run(note, tmp_path, **path)
     asked.unlink()
-    assert before == run(STARTED, tmp_path, **path)
+    assert before == run(started, tmp_path, **path)
     assert not asked.exists()
     assert before.endswith(" 15.0 False")
 
