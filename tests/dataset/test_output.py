@@ -11,6 +11,7 @@ import pytest
 import ROOT
 from conftest import jobs_of
 from datasets import Datasets
+from kinds import quickly
 from test_reporting import does_not_add_up
 
 import rdf_lithops
@@ -214,7 +215,7 @@ def test_parts_without_entries_are_merged(column: str, passed: str, fexec: Any) 
 # -- arrays -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("limit_mib", [0, pytest.param(1000.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("limit_mib", quickly([0, 1000.0], 0))
 def test_arrays_are_those_of_local_rdataframe(files: Datasets, fexec: Any, limit_mib: float) -> None:
     """AsNumpy in the order of the dataset, through the storage or through the reducer; arrays of arrays too."""
     options = Options(arrays_mib=limit_mib, ranges_per_call=1)

@@ -12,13 +12,14 @@ import lithops
 import pytest
 import ROOT
 from datasets import Datasets
+from kinds import quickly
 from servers.web import Web
 from test_output_xrootd import WRITTEN, blank_fexec, written_to  # noqa: F401
 
 from rdf_lithops import Options, OutputError
 from rdf_lithops.files import stores, webdav
 
-PLACES = ["nginx", pytest.param("xrdhttp", marks=pytest.mark.slow)]
+PLACES = quickly(["nginx", "xrdhttp"], "nginx")
 
 
 @pytest.fixture

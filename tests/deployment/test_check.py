@@ -241,6 +241,7 @@ def test_other_versions(attempt: Attempt, site: Service, what: str) -> None:
     assert f"{what} 0.9 in the image" in found["versions"]
 
 
+@pytest.mark.slow
 def test_deploy_takes_changed_settings(attempt: Attempt) -> None:
     """`runtime deploy` replaces a function whose time has changed, which Lithops alone would keep, and says so."""
     given = attempt.settings["aws_lambda"]["runtime_timeout"]

@@ -10,6 +10,7 @@ from typing import Any
 import lithops
 import pytest
 import ROOT
+from kinds import quickly
 from lambda_standin import Service
 from waiting import until
 
@@ -30,7 +31,7 @@ def slow(executor: Any, consumer: Any, **options: Any) -> Any:
     return frame.Define("x", f"gSystem->Sleep({1000 * SLEEPS_S:.0f}); return 1;").Sum("x")
 
 
-@pytest.mark.parametrize("how", ["interrupt", pytest.param("deadline", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", quickly(["interrupt", "deadline"], "interrupt"))
 def test_what_is_not_wanted_is_not_paid_for(
     aws: lithops.FunctionExecutor, aws_service: Service, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:

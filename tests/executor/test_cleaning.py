@@ -19,6 +19,7 @@ import pytest
 import ROOT
 from click.testing import CliRunner
 from conftest import CAPTURED, LOCALHOST_CONFIG
+from kinds import quickly
 from waiting import until
 
 import rdf_lithops
@@ -243,7 +244,7 @@ with lithops.FunctionExecutor(config_file=sys.argv[1], log_level=None) as fexec:
 """
 
 
-@pytest.mark.parametrize("warm", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("warm", quickly([True, False], True))
 def test_the_key_of_a_killed_run_does_not_stay(tmp_path: Path, warm: bool) -> None:
     """A run's key is a private file; when its driver is killed it goes with the ROOT process, or with the next gc."""
 

@@ -14,6 +14,7 @@ import lithops
 import pytest
 import ROOT
 from copies import Life, told
+from kinds import quickly
 from lithops.constants import JOBS_PREFIX
 
 from rdf_lithops.options import Options
@@ -91,7 +92,7 @@ def test_that_it_may_be_taken_up_costs_no_request(fexec: lithops.FunctionExecuto
     assert requests_of(fexec, monkeypatch, False) == found
 
 
-@pytest.mark.parametrize("version", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("version", quickly([1, 2], 1))
 def test_both_versions(version: int) -> None:
     """Both versions of Lithops' back end run more calls than there are processes, each once."""
     config = {

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kinds import quickly
 from servers.s3 import S3
 from test_remote import s3_here  # noqa: F401  # a fixture
 
@@ -103,7 +104,8 @@ def test_an_interrupted_copy_goes_on(s3_here: S3, fexec: Any, tmp_path: Path) ->
         assert source.read_bytes() == client.get_object(Bucket=bucket, Key="copy/large.root")["Body"].read()
 
 
-@pytest.mark.parametrize("kind", ["anonymous", pytest.param("krb5", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", quickly(["anonymous", "krb5"], "anonymous"))
 def test_from_xrootd(
     kind: str,
     s3_here: S3,  # noqa: F811

@@ -13,6 +13,7 @@ from typing import Any
 import lithops
 import pytest
 from conftest import WITHOUT_ROOT
+from kinds import quickly
 from lambda_standin import Service, service
 from marks import found_in
 from servers.s3 import S3
@@ -38,9 +39,7 @@ def watchful() -> Iterator[lithops.FunctionExecutor]:
 # -- lost calls -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "how", ["kill", "garbage", *(pytest.param(how, marks=pytest.mark.slow) for how in ("exit", "lose", "raise", "twice"))]
-)
+@pytest.mark.parametrize("how", quickly(["kill", "garbage", "exit", "lose", "raise", "twice"], "kill"))
 def test_calls_that_break_run_again(how: str, watchful: lithops.FunctionExecutor, tmp_path: Path) -> None:
     """A part whose call is killed, ends, loses its answer or gives nonsense is copied again, and the copy is whole."""
     watchful.config["rdf_lithops"]["faults"] = {"task": {1: [how]}}
@@ -148,6 +147,7 @@ def test_files_of_others_stay_in_s3(s3_here: S3, fexec: Any, tmp_path: Path) -> 
         assert [] == client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
 
 
+@pytest.mark.slow
 def test_uploads_of_changed_sources_are_given_up(s3_here: S3, fexec: Any, tmp_path: Path) -> None:  # noqa: F811
     """A source that changes between two attempts: the parts of the first one do not stay in the store, which bills them."""
     source = written(tmp_path, 1.5)
@@ -169,6 +169,7 @@ def test_uploads_of_changed_sources_are_given_up(s3_here: S3, fexec: Any, tmp_pa
 # -- secrets ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sources_with_secrets_in_their_urls(
     web: Web, xrootd: Callable[[str], XRootD], watchful: lithops.FunctionExecutor, tmp_path: Path
 ) -> None:

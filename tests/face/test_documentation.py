@@ -19,6 +19,7 @@ import nbformat
 import pytest
 from conftest import CAPTURED, LOCALHOST_CONFIG, REPOSITORY
 from jupyter_client.manager import AsyncKernelManager
+from kinds import quickly
 from nbclient import NotebookClient
 
 import rdf_lithops
@@ -201,7 +202,7 @@ def users_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("name", RUN_HERE)
+@pytest.mark.parametrize("name", quickly(RUN_HERE, "README.md"))
 def test_a_page_runs(name: str, users_folder: Path) -> None:
     """Its programs, one after the other as a reader would type them, end well."""
     found = [program for program in programs(REPOSITORY / name) if "://" not in program]  # no network in tests

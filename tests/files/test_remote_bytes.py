@@ -124,6 +124,7 @@ def test_bytes_of_a_query_that_fails(asked: Any) -> None:
     assert sent == told
 
 
+@pytest.mark.slow
 def test_bytes_without_a_warm_process(asked: Any) -> None:
     """ROOT in the task itself, with a reader of its own for each."""
     _, told, sent = asked("c2 + c5", npartitions=1, warm=False)

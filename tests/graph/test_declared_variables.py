@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import ROOT
+from kinds import quickly
 from test_declared import total, write
 
 import rdf_lithops
@@ -66,15 +67,13 @@ def given(spelling: str, folder: Path, tag: str) -> None:
         ROOT.gROOT.ProcessLine(f".L {header}+")
 
 
+FILES = ["include", "include of an include", "macro", "macro that includes", "distributed", "distributed code"]
+
+
 @pytest.mark.parametrize(
     "spelling",
     [
-        "include",
-        "include of an include",
-        "macro",
-        "macro that includes",
-        "distributed",
-        "distributed code",
+        *quickly(FILES, "include", "macro that includes", "distributed"),
         pytest.param("compiled", marks=[pytest.mark.slow, needs_compiler]),
     ],
 )
@@ -168,13 +167,14 @@ SPELLED = {  # a declaration of v, how C++ changes it, how Python does ({0}: the
 }
 
 
+QUICK = ("struct said", "table", "behind a struct", "behind a pointer", "array of objects", "pointers to functions")
 ROOT_FAILS = {"structured binding", "behind an enum"}  # where they are given to it line by line
 
 
 @pytest.mark.parametrize(
     ("spelling", "declared"),
     [
-        *((spelling, "at once") for spelling in SPELLED),
+        *quickly(((spelling, "at once") for spelling in SPELLED), *((spelling, "at once") for spelling in QUICK), names=2),
         *(
             pytest.param(spelling, "line by line", marks=pytest.mark.slow)
             for spelling in SPELLED

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from conftest import LOCALHOST_CONFIG
+from kinds import quickly
 
 PROGRAM = """
 import sys
@@ -32,7 +33,7 @@ LEVELS = {
 }
 
 
-@pytest.mark.parametrize("case", LEVELS)
+@pytest.mark.parametrize("case", quickly(LEVELS, "set", "of_the_environment_spelt"))
 def test_the_level_stays_that_of_the_program(case: str) -> None:
     """Behind the making of a data frame, and behind a run."""
     given, begin, level = LEVELS[case]

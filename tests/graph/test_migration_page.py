@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import ROOT
 from conftest import LOCALHOST_CONFIG, REPOSITORY
+from kinds import quickly
 from test_pyrdf_original import checkout
 
 from rdf_lithops import demo
@@ -76,7 +77,7 @@ def expected(folder: Path) -> list[float]:
     return [h.GetBinContent(i) for i in range(h.GetNcells())]
 
 
-@pytest.mark.parametrize("program", programs(), ids=str)
+@pytest.mark.parametrize("program", quickly(programs(), *programs()[:2]), ids=str)
 def test_a_program_of_the_page_runs(program: Program, folder: Path, expected: list[float]) -> None:
     """Each program, as it stands there, fills the histogram that local RDataFrame fills, in a process of its own."""
     search = [str(REPOSITORY), *([checkout(program.variable)] if program.variable else [])]

@@ -9,6 +9,7 @@ from typing import Any
 import lithops
 import pytest
 import ROOT
+from kinds import quickly
 from ROOT._distrdf import Proxy
 
 from rdf_lithops.errors import PlanError
@@ -80,7 +81,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("operation", MODELS)
+@pytest.mark.parametrize("operation", quickly(MODELS, "Histo1D", "Sum"))
 def test_what_is_kept_of_a_map_outlives_it(fexec: lithops.FunctionExecutor, operation: str) -> None:
     """A program may keep a variation and drop the map, the handles and the data frame, as with local ROOT."""
 

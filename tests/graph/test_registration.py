@@ -13,6 +13,7 @@ import pytest
 import ROOT
 from conftest import CAPTURED, LOCALHOST_CONFIG, WITHOUT_ROOT
 from datasets import ENTRIES, Datasets
+from kinds import quickly
 from ROOT._distrdf.DataFrame import RDataFrame as DistributedFrame
 
 import rdf_lithops
@@ -26,7 +27,7 @@ ORDERS = {
 }
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", quickly(ORDERS, "package first", "ROOT.RDF used first"))
 def test_registered_in_any_order(order: str, files: Datasets) -> None:
     """Whether imported before or after ROOT.RDF was touched, all entry points take a Lithops executor."""
     program = f"""
@@ -80,7 +81,7 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("how", KEPT)
+@pytest.mark.parametrize("how", quickly(KEPT, "a name of a used ROOT", "DistRDF's own"))
 def test_names_from_before_the_import(how: str) -> None:
     """However somebody came by the constructor, it takes a Lithops executor, and makes local data frames without."""
     program = f"""
@@ -97,6 +98,7 @@ def test_names_from_before_the_import(how: str) -> None:
     assert ["2", "True" if "own" in how else "[7, True]"] == done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_functions_kept_from_before_the_import() -> None:
     """RunGraphs, FromSpec and what gives code to workers are ours under names from before the import, too."""
     program = f"""

@@ -10,6 +10,7 @@ import lithops
 import numpy
 import pytest
 import ROOT
+from kinds import quickly
 
 from rdf_lithops.errors import PlanError
 from rdf_lithops.frame import settings
@@ -91,7 +92,7 @@ def drawn(fexec: lithops.FunctionExecutor, seed: int = 1) -> list[float]:
     return list(frame.Define("r", "gRandom->Rndm()").AsNumpy(["r"])["r"])
 
 
-@pytest.mark.parametrize("kind", ["TRandom1", pytest.param("TRandomMixMax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", quickly(["TRandom1", "TRandomMixMax"], "TRandom1"))
 def test_the_kind_of_random_numbers(fexec: lithops.FunctionExecutor, kind: str) -> None:
     """The generator that gRandom is here draws on the workers, and the next run's is its own again."""
     usual = drawn(fexec)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import ROOT
+from kinds import quickly
 
 from rdf_lithops import PlanError
 
@@ -92,7 +93,7 @@ def _known() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*has no streamer or dictionary:RuntimeWarning")  # ROOT's of members that it does write
-@pytest.mark.parametrize("kinds", [QUICK, pytest.param(TRAVEL, marks=pytest.mark.slow)], ids=["some", "all"])
+@pytest.mark.parametrize("kinds", quickly([QUICK, TRAVEL], QUICK), ids=["some", "all"])
 def test_values_of_classes_are_those_of_local(kinds: Iterable[str], fexec: Any, tag: str) -> None:
     """AsNumpy and Take of structures, collections and ROOT's own classes: each value is what local RDataFrame gives."""
     names = {f"c{number}": kind for number, kind in enumerate(kinds)}

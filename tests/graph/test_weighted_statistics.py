@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import ROOT
+from kinds import quickly
 
 import rdf_lithops
 
@@ -37,7 +38,10 @@ def test_weights_that_cancel(fexec: Any, npartitions: int, seed: int) -> None:
     assert expected == numbers(found)
 
 
-@pytest.mark.parametrize(("value", "weight"), [("v", "w"), ("v", "u"), ("x", "u"), ("x", "i"), ("x", "c"), ("n", "w")])
+KINDS = [("v", "w"), ("v", "u"), ("x", "u"), ("x", "i"), ("x", "c"), ("n", "w")]
+
+
+@pytest.mark.parametrize(("value", "weight"), quickly(KINDS, ("v", "w"), ("x", "i"), ("x", "c"), names=2))
 def test_kinds_of_columns(fexec: Any, value: str, weight: str) -> None:
     """Collections, whole numbers and characters are filled as local ROOT fills them."""
     expected = columns(ROOT.RDataFrame(COUNT)).Stats(value, weight)

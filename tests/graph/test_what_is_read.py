@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import ROOT
+from kinds import quickly
 
 from rdf_lithops.errors import PlanError, RunError
 from rdf_lithops.frame.selection import packed, unpacked
@@ -65,6 +66,7 @@ def numbers(frame: Any) -> list[list[int]]:
     return [*([int(value) for value in booked[name]] for name in ("x", "e")), [int(count.GetValue())]]
 
 
+@pytest.mark.slow
 def test_the_older_name_of_entry_numbers(paths: list[str], fexec: Any) -> None:
     """``tdfentry_``, as ROOT called it first, is the entry number in the dataset, too: read, drawn, cut on and renamed."""
 
@@ -100,7 +102,7 @@ def with_entry_list(paths: list[str], kind: str) -> tuple[Any]:
     return (chain,)
 
 
-@pytest.mark.parametrize("kind", ["some", "last", "none", "events"])
+@pytest.mark.parametrize("kind", quickly(["some", "last", "none", "events"], "some", "none"))
 def test_entry_lists(kind: str, paths: list[str], fexec: Any) -> None:
     """With a TEntryList, or a TEventList, the selected entries are read, and ``rdfentry_`` counts them."""
     local, ours = answers(lambda: with_entry_list(paths, kind), numbers, fexec)
@@ -121,8 +123,11 @@ def spec_of(paths: list[str], entry_range: tuple[int, int] | None = None, names:
     return spec
 
 
+RANGES = [(5, 45), (0, 7), (19, 21), (50, 200), (7, 7), (60, 60), (70, 70)]
+
+
 @pytest.mark.filterwarnings("default")  # ROOT warns of an end behind the last entry
-@pytest.mark.parametrize("entry_range", [(5, 45), (0, 7), (19, 21), (50, 200), (7, 7), (60, 60), (70, 70)])
+@pytest.mark.parametrize("entry_range", quickly(RANGES, (5, 45), (19, 21), (50, 200)))
 def test_global_ranges(entry_range: tuple[int, int], paths: list[str], fexec: Any) -> None:
     """The range of a specification is read, and numbered, as locally; the specification can be used again."""
     spec = spec_of(paths, entry_range)
@@ -356,7 +361,10 @@ def test_a_column_that_is_booked_after_a_run(fexec: Any, tmp_path: Path) -> None
             frame.FilterAvailable("y").Sum("y").GetValue()
 
 
-@pytest.mark.parametrize("kind", ["renamed", "nameless", "both", "got", "folder", "directory"])
+ODD = ["renamed", "nameless", "both", "got", "folder", "directory"]
+
+
+@pytest.mark.parametrize("kind", quickly(ODD, "both", "got", "folder"))
 def test_trees_of_odd_names(kind: str, fexec: Any, tmp_path: Path) -> None:
     """A tree whose own name is not its key's, or is in a folder, is read like any other."""
     names = [renamed(tmp_path / "a.root", "own", "key"), renamed(tmp_path / "b.root", "", "key")]

@@ -12,6 +12,7 @@ import lithops
 import psutil
 import pytest
 import ROOT
+from kinds import quickly
 from test_warm import (
     busy,
     count,
@@ -30,7 +31,7 @@ from rdf_lithops.executor import registry
 from rdf_lithops.graph.computation import Computation
 
 
-@pytest.mark.parametrize("module", ["math", "numpy"])
+@pytest.mark.parametrize("module", quickly(["math", "numpy"], "math"))
 def test_one_slot_compiles_for_all(
     own_fexec: lithops.FunctionExecutor, registries: Any, tmp_path: Path, module: str
 ) -> None:
@@ -87,6 +88,7 @@ def test_graph_is_compiled_while_its_ranges_are_cut(
     assert loaded_in in seen
 
 
+@pytest.mark.slow
 def test_compilation_of_a_run_that_fails_is_called_off(
     own_fexec: lithops.FunctionExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

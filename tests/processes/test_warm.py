@@ -16,6 +16,7 @@ import lithops
 import psutil
 import pytest
 import ROOT
+from kinds import quickly
 from ROOT._distrdf.Backends.Base import BaseBackend
 from waiting import until
 
@@ -152,7 +153,7 @@ def test_payloads_do_not_share_a_process(own_fexec: lithops.FunctionExecutor, re
         assert 10 * value == job_frame.Sum("x").GetValue()
 
 
-@pytest.mark.parametrize("which", ["slots", "parent"])
+@pytest.mark.parametrize("which", quickly(["slots", "parent"], "slots"))
 def test_killed_while_idle(own_fexec: lithops.FunctionExecutor, which: str) -> None:
     """A ROOT process that was killed between two queries is replaced, unnoticed."""
     assert 1000 == count(own_fexec)
@@ -165,7 +166,7 @@ def test_killed_while_idle(own_fexec: lithops.FunctionExecutor, which: str) -> N
     assert 300 == count(own_fexec, 300)
 
 
-@pytest.mark.parametrize("which", ["parent", "prefork", "slots"])
+@pytest.mark.parametrize("which", quickly(["parent", "prefork", "slots"], "slots"))
 def test_stopped_while_idle(own_fexec: lithops.FunctionExecutor, which: str) -> None:
     """A process that somebody stops is ended by those who wait for it, and replaced; the answer is right."""
     assert 1000 == count(own_fexec)
@@ -191,7 +192,7 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
-@pytest.mark.parametrize("which", ["slots", pytest.param("parent", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("which", quickly(["slots", "parent"], "slots"))
 def test_killed_while_looping(own_fexec: lithops.FunctionExecutor, which: str) -> None:
     """A ROOT process killed in the event loop: the range runs again in another one; the answer is right."""
     assert 1000 == count(own_fexec)
@@ -205,7 +206,7 @@ def test_killed_while_looping(own_fexec: lithops.FunctionExecutor, which: str) -
     assert 1000 == count(own_fexec)
 
 
-@pytest.mark.parametrize("how", ["kill", "suspend"])
+@pytest.mark.parametrize("how", quickly(["kill", "suspend"], "suspend"))
 def test_killed_while_compiling(own_fexec: lithops.FunctionExecutor, how: str) -> None:
     """A ROOT process killed, or stopped, as soon as it got a graph, which it then is compiling: the answer is right. The
     driver has asked for it, and the calls, which wait for it, notice."""

@@ -10,6 +10,7 @@ import lithops
 import pytest
 import ROOT
 from conftest import LOCALHOST_CONFIG
+from kinds import quickly
 
 import rdf_lithops
 from rdf_lithops.options import Options
@@ -59,7 +60,7 @@ def test_a_run_is_told_from_its_plan_to_its_end(fexec: lithops.FunctionExecutor)
         first.run_id = "another"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("warm", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("warm", quickly([True, False], True))
 def test_entries_are_told_while_the_loop_runs(warm: bool) -> None:
     """Beats of a running call count its entries within a range, and the CPU time of the process that works for it."""
     with lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG)) as own:

@@ -16,6 +16,7 @@ from typing import Any
 import lithops
 import pytest
 import ROOT
+from kinds import quickly
 
 import rdf_lithops
 from rdf_lithops.options import Options
@@ -27,7 +28,7 @@ SLOW = pytest.mark.slow
 WATCHFUL: dict[str, Any] = {"ranges_per_call": 2, "beat_s": 0.2, "silence_s": 3.0, "stall_s": 1.5, "backoff_s": 0.01}
 
 
-@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow)], ids=["localhost-v1", "localhost-v2"])
+@pytest.fixture(scope="module", params=quickly([1, 2], 1), ids=["localhost-v1", "localhost-v2"])
 def own(request: pytest.FixtureRequest) -> Iterator[lithops.FunctionExecutor]:
     """An executor of each version of Lithops' localhost backend, which these tests may harm."""
     config = {

@@ -17,6 +17,7 @@ import pytest
 import ROOT
 from chaos import family
 from conftest import CAPTURED
+from kinds import quickly
 from test_cleaning import of_runs, processes_in
 from test_warm import in_thread
 from waiting import until
@@ -153,7 +154,7 @@ def test_a_press_while_c_calls_python(module: Any, is_heard: bool, tmp_path: Pat
         look()
 
 
-@pytest.mark.parametrize("version", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("version", quickly([1, 2], 1))
 @pytest.mark.parametrize(
     "moment", [CallBegan, *(pytest.param(moment, marks=pytest.mark.slow) for moment in (RunBegan, AttemptBegan))]
 )

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import ROOT
 from chaos import family
+from kinds import quickly
 from test_warm import in_thread
 
 import rdf_lithops
@@ -34,7 +35,7 @@ from rdf_lithops.worker.task import MapTask
 LIMIT_S = 60.0
 
 
-@pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.slow)], ids=["localhost-v1", "localhost-v2"])
+@pytest.fixture(params=quickly([1, 2], 1), ids=["localhost-v1", "localhost-v2"])
 def own_fexec(request: pytest.FixtureRequest) -> Iterator[lithops.FunctionExecutor]:
     """An executor of each version of Lithops' localhost backend, whose processes this test may kill."""
     config = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"version": request.param}}
@@ -73,7 +74,7 @@ VICTIMS = {
 }
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("victim", quickly(VICTIMS, "task", "slot", "parent"))
 def test_killed_process_costs_time_alone(own_fexec: lithops.FunctionExecutor, victim: str) -> None:
     """SIGKILL of one process of each kind in mid-run: the same bits as undisturbed, within the time limit."""
     expected = slow_sum(own_fexec, milliseconds=0).GetValue()

@@ -21,6 +21,7 @@ import lithops
 import psutil
 import pytest
 import ROOT
+from kinds import quickly
 from marks import MARKS, READ_TOKEN, S3_SECRET, SSS_KEY, TOKEN, found_in, token_query
 from test_finding_credentials import _nothing_of_this_user, keytab, private  # noqa: F401
 from waiting import until
@@ -245,7 +246,7 @@ def test_next_run_without_credentials_meets_none(
 
 
 @pytest.mark.usefixtures("_read_token")
-@pytest.mark.parametrize("victim", ["slot", pytest.param("parent", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("victim", quickly(["slot", "parent"], "slot"))
 def test_killed_process_leaves_no_credentials(marked: Options, own_fexec: lithops.FunctionExecutor, victim: str) -> None:
     """SIGKILL of the process that has them, or of its parent: the run recovers, and no file stays."""
     thread, outcome = in_thread(token_query(own_fexec, marked, 2, 700).GetValue)
