@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import secrets
@@ -129,14 +130,33 @@ def _os_errors(what: str) -> Iterator[None]:
 # -- S3 ---------------------------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def _descriptions() -> Any:
+    """Return the loader of what botocore reads of AWS' services, for all clients; it holds no key."""  # decision 425
+    import botocore.session
+
+    return botocore.session.Session().get_component("data_loader")
+
+
+def _session() -> Any:
+    """Return a session of boto3 that finds keys anew, and reads no descriptions again."""
+    import boto3
+    import botocore.session
+
+    bare = botocore.session.Session()
+    bare.register_component("data_loader", _descriptions())
+    return boto3.session.Session(botocore_session=bare)
+
+
 @contextlib.contextmanager
 def s3_client(what: str) -> Iterator[Any]:
     """Yield a client for a few requests, and turn its errors into StoreFailures: none is kept, for it would keep the
     keys."""
     try:
-        import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
+
+        session = _session()
     except ModuleNotFoundError as error:
         raise StoreFailure(what, "there is no boto3 here; install rdf_lithops[s3]", True) from error
     config = Config(
@@ -147,7 +167,7 @@ def s3_client(what: str) -> Iterator[Any]:
         response_checksum_validation="when_required",
     )
     try:
-        with contextlib.closing(boto3.session.Session().client("s3", config=config, **sealed.s3_keys())) as client:
+        with contextlib.closing(session.client("s3", config=config, **sealed.s3_keys())) as client:
             yield client
     except ClientError as error:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
