@@ -38,6 +38,7 @@ PRELOADED = (
     "rdf_lithops.worker.start.pre_run",
     "rdf_lithops.worker.together",
 )
+DESCRIPTIONS = "rdf_lithops.worker.start.descriptions"  # after the storage, which may bring boto3
 CONTAINERS = "containers"  # below a driver's folder: where the calls' ROOT processes are met that have containers
 PRELOAD_LIMIT_S = 2.0
 MOST_HINTS = 64  # a process that does not listen yet has room for twice as many who knock
@@ -153,7 +154,7 @@ class LocalProcesses:
         self._end_preloaded()
         with open(os.path.join(folder, "prefork.log"), "ab") as log:
             storage = f"lithops.storage.backends.{self._executor.config['lithops']['storage']}"
-            self.prefork = warm.run_module("prefork", [folder, *PRELOADED, storage], log, subprocess.PIPE)
+            self.prefork = warm.run_module("prefork", [folder, *PRELOADED, storage, DESCRIPTIONS], log, subprocess.PIPE)
         with open(interpreter, "w") as script:
             command = [sys.executable, "-S", "-I", launcher.__file__, folder]
             script.write(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')

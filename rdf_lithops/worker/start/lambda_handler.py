@@ -15,7 +15,6 @@ what Lithops calls, where every other module is called by it.
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from multiprocessing.connection import Connection
 from typing import Any
@@ -47,12 +46,6 @@ def _wait_for_root() -> str | None:
     return None
 
 
-def _describe_services_once() -> None:
-    """Have boto3 read its descriptions of services once per environment: Lithops makes two sessions in each call, and each
-    would look for them and read them anew (0.06 s)."""
-    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
-
-
 def _start_root_again() -> None:
     """In a copy of a snapshot whose ROOT process is lost: hold a new one, which comes up while the first event does."""
     global _held
@@ -70,13 +63,11 @@ def _require_root() -> None:
 _began = time.perf_counter()
 _held = _hold_root()
 
-import botocore.session  # noqa: E402
 from lithops.serverless.backends.aws_lambda import entry_point  # noqa: E402  # while ROOT comes up behind
 
 from .. import fold_task, task  # noqa: E402, F401  # what each call's process has then, and need not import
-from . import pre_run  # noqa: E402, F401
+from . import descriptions, pre_run  # noqa: E402, F401  # after what brings boto3
 
-_describe_services_once()
 ROOT_VERSION = _wait_for_root() if _held is not None else None
 if restored.is_snapshot():
     import snapshot_restore_py as hooks  # type: ignore[import-untyped]  # which awslambdaric runs
