@@ -104,7 +104,6 @@ def test_an_interrupted_copy_goes_on(s3_here: S3, fexec: Any, tmp_path: Path) ->
         assert source.read_bytes() == client.get_object(Bucket=bucket, Key="copy/large.root")["Body"].read()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", quickly(["anonymous", "krb5"], "anonymous"))
 def test_from_xrootd(
     kind: str,
