@@ -153,10 +153,9 @@ def s3_client(what: str) -> Iterator[Any]:
     """Yield a client for a few requests, and turn its errors into StoreFailures: none is kept, for it would keep the
     keys."""
     try:
+        import boto3  # noqa: F401  # for _session
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
-
-        session = _session()
     except ModuleNotFoundError as error:
         raise StoreFailure(what, "there is no boto3 here; install rdf_lithops[s3]", True) from error
     config = Config(
@@ -167,7 +166,7 @@ def s3_client(what: str) -> Iterator[Any]:
         response_checksum_validation="when_required",
     )
     try:
-        with contextlib.closing(session.client("s3", config=config, **sealed.s3_keys())) as client:
+        with contextlib.closing(_session().client("s3", config=config, **sealed.s3_keys())) as client:
             yield client
     except ClientError as error:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -58,7 +58,6 @@ def test_snapshot_of_all_columns_with_few_arguments(files: Datasets, fexec: Any,
     assert dict(sorted(expected.items())) == dict(sorted(actual.items()))
 
 
-@pytest.mark.slow
 def test_snapshot_to_rntuple(files: Datasets, tmp_path: Path) -> None:
     """Snapshot as RNTuple writes every event once and gives a frame of them; in a process of its own, as it may crash."""
     program = f"""

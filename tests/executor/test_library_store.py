@@ -85,7 +85,6 @@ def session(storage: Storage, local: bool = False) -> Any:
     return SimpleNamespace(storage=storage, local=local, offered=None)
 
 
-@pytest.mark.slow
 def test_workers_elsewhere_get_what_was_compiled_here(cache: Path, tmp_path: Path) -> None:
     """A new worker on Lambda has Cling instantiate what no library of the driver's machine has, and nothing else."""
     places = Places(None, variables={"XDG_CACHE_HOME": str(tmp_path / "worker")})

@@ -147,7 +147,6 @@ def test_files_of_others_stay_in_s3(s3_here: S3, fexec: Any, tmp_path: Path) -> 
         assert [] == client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
 
 
-@pytest.mark.slow
 def test_uploads_of_changed_sources_are_given_up(s3_here: S3, fexec: Any, tmp_path: Path) -> None:  # noqa: F811
     """A source that changes between two attempts: the parts of the first one do not stay in the store, which bills them."""
     source = written(tmp_path, 1.5)
@@ -169,7 +168,6 @@ def test_uploads_of_changed_sources_are_given_up(s3_here: S3, fexec: Any, tmp_pa
 # -- secrets ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_sources_with_secrets_in_their_urls(
     web: Web, xrootd: Callable[[str], XRootD], watchful: lithops.FunctionExecutor, tmp_path: Path
 ) -> None:

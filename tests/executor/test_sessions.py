@@ -31,7 +31,6 @@ def ours() -> dict[int, str]:
     return {child.pid: " ".join(line) for child in children if "rdf_lithops.worker" in " ".join(line := cmdline(child))}
 
 
-@pytest.mark.slow
 def test_executors_that_nobody_holds_leave_nothing() -> None:
     """Three executors that are made, used and let go, as by a cell of a notebook, leave no process, folder or object."""
     known, folders = set(ours()), []
@@ -101,7 +100,6 @@ def said(tmp_path: Path, options: dict[str, Any], configured: dict[str, Any]) ->
     return answer
 
 
-@pytest.mark.slow
 def test_options_of_a_data_frame_are_those_of_its_processes(tmp_path: Path) -> None:
     """The process that was started while ROOT came up has the options that the data frame then gives, or is replaced."""
     given = {"keep_warm": True, "idle_limit_s": 2.0, "memory_limit_mib": 777.0}

@@ -38,7 +38,6 @@ def notebook() -> Iterator[kernel.Kernel]:
         yield running
 
 
-@pytest.mark.slow
 def test_a_report_is_shown(notebook: kernel.Kernel) -> None:
     """A cell that ends in a report shows it as HTML with a picture; its text is there for other front ends."""
     cell = notebook.run(

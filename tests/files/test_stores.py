@@ -58,3 +58,12 @@ def test_clients_of_threads(reads: list[str], found: Any) -> None:
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert ["all"] * 12 == list(pool.map(made, range(12)))
     assert [] == reads
+
+
+def test_a_profile_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What boto3 says of the user's settings is an error of the store, for a first client and for later ones."""
+    monkeypatch.setenv("AWS_PROFILE", "of nobody")
+    stores._descriptions.cache_clear()
+    for _ in range(2):
+        with pytest.raises(stores.StoreFailure, match=r"cannot try(.|\n)*of nobody"), stores.s3_client("cannot try"):
+            pass

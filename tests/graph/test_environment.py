@@ -41,7 +41,6 @@ def test_a_variable_that_changes(fexec: Any) -> None:
     assert -4 == total() == total(**ours)
 
 
-@pytest.mark.slow
 def test_a_variable_that_was_there_when_processes_began() -> None:
     """What a process of this machine has inherited is not there any more once the program has removed it."""
     os.environ[NAME] = "5"

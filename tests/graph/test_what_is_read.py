@@ -66,7 +66,6 @@ def numbers(frame: Any) -> list[list[int]]:
     return [*([int(value) for value in booked[name]] for name in ("x", "e")), [int(count.GetValue())]]
 
 
-@pytest.mark.slow
 def test_the_older_name_of_entry_numbers(paths: list[str], fexec: Any) -> None:
     """``tdfentry_``, as ROOT called it first, is the entry number in the dataset, too: read, drawn, cut on and renamed."""
 
@@ -127,7 +126,7 @@ RANGES = [(5, 45), (0, 7), (19, 21), (50, 200), (7, 7), (60, 60), (70, 70)]
 
 
 @pytest.mark.filterwarnings("default")  # ROOT warns of an end behind the last entry
-@pytest.mark.parametrize("entry_range", quickly(RANGES, (5, 45), (19, 21), (50, 200)))
+@pytest.mark.parametrize("entry_range", quickly(RANGES, (5, 45), (19, 21), (50, 200), (7, 7), (70, 70)))
 def test_global_ranges(entry_range: tuple[int, int], paths: list[str], fexec: Any) -> None:
     """The range of a specification is read, and numbered, as locally; the specification can be used again."""
     spec = spec_of(paths, entry_range)

@@ -88,7 +88,6 @@ def test_graph_is_compiled_while_its_ranges_are_cut(
     assert loaded_in in seen
 
 
-@pytest.mark.slow
 def test_compilation_of_a_run_that_fails_is_called_off(
     own_fexec: lithops.FunctionExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,7 +209,6 @@ def test_a_stopped_program_stops_no_other(tmp_path: Path) -> None:
     assert "20.0" == said.strip()
 
 
-@pytest.mark.slow
 def test_programs_with_other_environments_run_beside_each_other(tmp_path: Path) -> None:
     """Two programs at a time that differ in a variable have a process each, and each sees its own."""
     config = configuration(tmp_path, keep_warm=True, idle_limit_s=60.0)

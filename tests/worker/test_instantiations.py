@@ -185,7 +185,6 @@ OURS = """
 """
 
 
-@pytest.mark.slow
 @needs_a_compiler
 def test_our_own_code_is_compiled_once(tmp_path: Path) -> None:
     """The package's own C++ comes from a library where one is made, else Cling compiles it, and it says the same."""
