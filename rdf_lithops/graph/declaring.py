@@ -53,6 +53,7 @@ def distribute_code(code: str) -> None:
         replaced.extend([held] if held in registry else [])
         return file in _holders or (file.startswith("input_line_") and (recording.drop_defining(line) or True))
 
+    held = variables.before()
     _declare(f'#line 1 "{name}"\n{text}\n', "C++ code given to DistributeCppCode", may_replace)
     if replaced:
         logger.warning(
@@ -60,8 +61,8 @@ def distribute_code(code: str) -> None:
         )
     _put_in_place(registry, list(dict.fromkeys(replaced)), key, f"#ifndef {key}\n#define {key}\n{text}\n#endif")
     _holders.update(dict.fromkeys((name, *(first for first, held in _holders.items() if held in replaced)), key))
-    recording.note_in_place("code", replaced, key, text)
-    variables.declared(Step("code", key, written=text))
+    step = Step("code", key, written=text)
+    variables.keep(step, held, lambda step: recording.note_in_place(step, replaced))
 
 
 def _put_in_place(registry: dict[str, str], old: list[str], key: str, text: str) -> None:
@@ -114,13 +115,14 @@ def distribute_headers(paths: str | Iterable[str]) -> None:
         known = os.path.realpath(file)
         return file not in _holders and known not in others and not known.startswith((_ROOTS_OWN, "/usr/"))
 
+    held = variables.before()
     for header in sorted(found):
         _declare(f'#include "{header}"\n', f"header {header}", may_replace)
     Base.BaseBackend.headers.update(found)
     for header in sorted(found):
         step = Step("header", header, written="\n".join(included(f'#include "{header}"').sources()))
-        recording.note(step)
-        variables.declared(step)
+        variables.keep(step, held)
+        held = {}  # all headers have been run by then
 
 
 def distribute_libraries(paths: str | Iterable[str]) -> None:
@@ -134,7 +136,7 @@ def distribute_libraries(paths: str | Iterable[str]) -> None:
 def initialize(fun: Callable[..., Any], *args: Any, **given: Any) -> None:
     """As DistRDF's; where ``fun`` raises here, its C++ does not compile or it cannot travel, what was to be done before
     stays."""
-    before = vars(Base.BaseBackend)["initialization"]
+    before, held = vars(Base.BaseBackend)["initialization"], variables.before()
     try:
         with recording.paused(), compiler.heard() as said:  # workers do what it does by calling it
             Base.BaseBackend.register_initialization(fun, *args, **given)
@@ -146,4 +148,4 @@ def initialize(fun: Callable[..., Any], *args: Any, **given: Any) -> None:
     except BaseException:
         Base.BaseBackend.initialization = before
         raise
-    recording.note(Step("initialize", ""))
+    variables.keep(Step("initialize", ""), held)

@@ -89,13 +89,12 @@ def note(step: Step) -> None:
     _steps.append(step)
 
 
-def note_in_place(kind: str, old: list[str], text: str, written: str) -> None:
-    """Keep a step of ``kind``, with the C++ ``written``, where the first of the texts ``old`` is, which go; without any, at
-    the end."""
-    there = next((number for number, kept in enumerate(_steps) if kept.kind == kind and kept.text in old), len(_steps))
-    before = [kept for kept in _steps[:there] if kept.kind != kind or kept.text not in old]
-    after = [kept for kept in _steps[there:] if kept.kind != kind or kept.text not in old]
-    _steps[:] = [*before, Step(kind, text, written=written), *after]
+def note_in_place(step: Step, old: list[str]) -> None:
+    """Keep ``step`` where the first of its kind is that has one of the texts ``old``, which go; without any, at the end."""
+    goes = [kept.kind == step.kind and kept.text in old for kept in _steps]
+    there = goes.index(True) if any(goes) else len(_steps)
+    staying = [kept for kept, going in zip(_steps, goes, strict=True) if not going]
+    _steps[:] = [*staying[:there], step, *staying[there:]]
 
 
 def drop_defining(line: str) -> bool:

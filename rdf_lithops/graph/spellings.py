@@ -32,13 +32,14 @@ __all__ = [
 
 
 def declaration(call: Callable[..., Any], where: str, code: Any, *args: Any) -> Any:
+    before = variables.before() if statements.runs(str(code)) else {}
     done = call(code, *args)
     if done:
-        _keep_code("declare", str(code), where)
+        _keep_code("declare", str(code), where, before)
     return done
 
 
-def _keep_code(kind: str, text: str, where: str) -> None:
+def _keep_code(kind: str, text: str, where: str, before: dict[str, Any]) -> None:
     from .included import included
 
     effects = [piece for piece in statements.split(text) if not _is_inert(piece) and statements.acts_outside(piece)]
@@ -49,9 +50,7 @@ def _keep_code(kind: str, text: str, where: str) -> None:
         return
     found = included(text)
     _keep_needed(text, where)
-    step = Step(kind, found.text, where, found.files, tuple(found.folders), written=text)
-    recording.note(step)
-    variables.declared(step)
+    variables.keep(Step(kind, found.text, where, found.files, tuple(found.folders), written=text), before)
 
 
 def _keep_needed(text: str, where: str) -> None:
@@ -71,25 +70,27 @@ def line(call: Callable[..., Any], where: str, line: Any, *args: Any) -> Any:
     text = str(line).strip()
     if text.startswith(".L "):
         return macro(lambda _name, *rest: call(line, *rest), where, text[3:].strip(), *args)
+    before = variables.before() if statements.runs(text) else {}
     value, failed = _with_errors(call, line, args)
     if failed:
         return value
     if text.startswith((".I ", ".include ")):
         _keep_folder(text.split(None, 1)[1])
     elif text.startswith((".x ", ".X ")):
-        _keep_run_macro(text[3:], where)
+        _keep_run_macro(text[3:], where, before)
     elif text.startswith(".O"):
         compiling.hear_level(text)
     elif text and not text.startswith(".") and not is_installed(text):
-        _keep_lines(text, where)
+        _keep_lines(text, where, before)
     return value
 
 
-def _keep_lines(text: str, where: str) -> None:
+def _keep_lines(text: str, where: str, before: dict[str, Any]) -> None:
     """Keep what of ``text`` declares, or sets what was declared; calls are not repeated."""
     kept: list[str] = []
     own = {name for step in recording.steps() for source in step.sources for name in _names_of(source)}
-    for piece in statements.split(text):
+    pieces = statements.split(text)
+    for piece in pieces:
         is_kept = statements.is_declaration(piece) or statements.assigned(piece) in own
         if is_kept and (_is_inert(piece) or not statements.acts_outside(piece)):
             kept.append(piece)
@@ -104,8 +105,7 @@ def _keep_lines(text: str, where: str) -> None:
         found = included("".join(kept).strip())
         _keep_needed("".join(kept), where)
         step = Step("line", found.text, where, found.files, tuple(found.folders), written="".join(kept))
-        recording.append(step)
-        variables.declared(step)
+        variables.keep(step, before, recording.append, is_whole=len(kept) == len(pieces))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -146,29 +146,30 @@ def _code_of(given: Any) -> int:
 
 
 def macro(call: Callable[..., Any], where: str, name: Any, *args: Any) -> Any:
-    before = _libraries()
+    libraries, before = _libraries(), variables.before()
     value = call(name, *args)
     path, _, _ = str(name).strip().partition("+")
     found = _macro_path(path)
     if not found:
         return value
     if "+" in str(name):
-        _keep_new_libraries(before, where, found)
+        _keep_new_libraries(libraries, where, found)
     elif not path.endswith((".so", ".dylib")) and not isinstance(value, bool) and int(value or 0) == 0:
-        _keep_macro(found, where)
+        _keep_macro(found, where, before)
     else:
         _keep_library(path, where)
     return value
 
 
 def macro_that_is_run(call: Callable[..., Any], where: str, name: Any, *args: Any) -> Any:
+    before = variables.before()
     value, failed = _with_errors(call, name, args)
     if not failed:
-        _keep_run_macro(str(name), where)
+        _keep_run_macro(str(name), where, before)
     return value
 
 
-def _keep_run_macro(name: str, where: str) -> None:  # decision 366
+def _keep_run_macro(name: str, where: str, before: dict[str, Any]) -> None:  # decision 366
     """Keep what a macro declares; what its function has done to variables travels with their values, and is not repeated."""
     recording.leave(Left(f".x {name}", where, "it runs a macro, and what that does is not repeated"))
     path, compiled, _ = name.partition("(")[0].strip().partition("+")
@@ -176,7 +177,7 @@ def _keep_run_macro(name: str, where: str) -> None:  # decision 366
     if found and compiled:
         _keep_new_libraries(_libraries(), where, found, has_run=True)
     elif found and not _is_unnamed(found):
-        _keep_macro(found, where, has_run=True)
+        _keep_macro(found, where, before, has_run=True)
 
 
 def _is_unnamed(path: str) -> bool:
@@ -195,7 +196,7 @@ def _macro_path(name: str) -> str:
     return os.path.abspath(str(found)) if found else ""
 
 
-def _keep_macro(path: str, where: str, has_run: bool = False) -> None:
+def _keep_macro(path: str, where: str, before: dict[str, Any], has_run: bool = False) -> None:
     from ..worker.payload import PLACE
     from .included import included
 
@@ -204,8 +205,7 @@ def _keep_macro(path: str, where: str, has_run: bool = False) -> None:
     found = included(data.decode(errors="replace"), os.path.dirname(path))
     text = data.decode(errors="replace")
     step = Step("macro", f"{PLACE}/code{path}", where, {path: data, **found.files}, tuple(found.folders), written=text)
-    recording.note(step)
-    variables.declared(step, has_run)
+    variables.keep(step, before, has_run=has_run)
 
 
 def compiled(call: Callable[..., Any], where: str, name: Any, *args: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["acts_outside", "assigned", "in_code", "is_declaration", "masked", "names", "split", "variables", "words"]
+__all__ = ["acts_outside", "assigned", "in_code", "is_declaration", "masked", "names", "runs", "split", "variables", "words"]
 
 _LITERAL = re.compile(  # or a number, whose quotes separate digits
     r"(?P<number>(?<![\w.])\.?\d(?:[eEpP][-+]|'?[\w.])*)|"
@@ -152,6 +152,17 @@ def is_declaration(statement: str) -> bool:
     if re.match(r"[\w:&*<>, ]+\boperator\b", text):
         return True
     return bool(_DECLARING.match(text) or _VARIABLE.match(text))
+
+
+def runs(text: str) -> bool:
+    """Whether anything may be computed when ``text`` is given to the interpreter: not by functions and types alone."""
+    plain = [masked(piece).strip() for piece in split(text)]
+    quiet = r"(?:template|class|struct|namespace|using|typedef)\b|#(?!\s*include\b)"
+    return bool(variables(text)) or not all(re.match(quiet, piece) or _is_function(piece) for piece in plain)
+
+
+def _is_function(text: str) -> bool:
+    return text.endswith("}") and _closes(text, "") and not _DONE.match(text)
 
 
 def _plain(text: str) -> str:

@@ -7,22 +7,23 @@ written to a variable of another type since is not seen.
 
 from __future__ import annotations
 
+import array
 import ctypes
 import functools
 import logging
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import statements
+from . import recording, statements
 from .recording import Step
 
 if TYPE_CHECKING:
     from .object_states import State
 
-__all__ = ["declared", "needed_libraries", "with_values"]
+__all__ = ["before", "declared", "keep", "needed_libraries", "with_values"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +57,71 @@ inline bool is_written_to() { return all_held() != held_before; }
 } // namespace rdf_lithops
 """
 _CONTAINER = re.compile(r"(vector|RVec|map|multimap|unordered_map|set|multiset|unordered_set|array|deque|list|pair)<")
-_TEXT = 'R"rdfl('
-_declared: dict[str, Held] = {}  # by qualified name: what it was declared with; empty where nobody knows
+_UNUSUAL = {"nan": '__builtin_nanf("")', "inf": "__builtin_inff()", "-inf": "-__builtin_inff()"}  # narrower than any list
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _.,:;=+-*/<>()[]{}!#%&|^~'$@`")
+_NUMBERS = {  # in Python's array, of what vectors hold that are read as they lie in memory
+    "std::vector<double>": "d",
+    "std::vector<float>": "f",
+    "std::vector<int>": "i",
+    "std::vector<unsigned int>": "I",
+    "std::vector<long>": "l",
+    "std::vector<unsigned long>": "L",
+    "std::vector<long long>": "q",
+    "std::vector<unsigned long long>": "Q",
+    "std::vector<short>": "h",
+    "std::vector<unsigned short>": "H",
+}
+_VALUE = "the value of "  # and a variable: where a step comes from that assigns to it
+MOST_OF_CALLS = 10_000  # characters of what a call has made, which travels though it is as it was declared
+_declared: dict[str, Held] = {}  # by qualified name: what the steps leave it with; empty where nobody knows
+_always: set[str] = set()  # those whose value travels with each run, as workers may come to another by the steps
 _looks: dict[str, Callable[[], bool]] = {}  # likewise, of pointers: whether the object that one leads to is still there
 _traces: dict[str, bytes] = {}  # likewise: what an object is in memory that cannot travel with what it holds
 _places: dict[str, tuple[int, int]] = {}  # and the address and bytes of those that ROOT does not describe
+
+
+def before() -> dict[str, Held]:
+    """What the variables hold that travel: to be asked for before C++ is run that may use or change them, for ``keep``."""
+    given = {name for step in recording.steps() for name in _variables_of_step(step)}
+    return {name: held for name in sorted(given & _declared.keys()) if (held := _held(name))}
+
+
+def keep(  # decision 426
+    step: Step,
+    held_before: Mapping[str, Held],
+    put: Callable[[Step], None] = recording.note,
+    has_run: bool = False,
+    is_whole: bool = True,
+) -> None:
+    """Keep ``step``, C++ that has just been run, with ``put``; before it what gives workers the values that Python, or a
+    call, had given to variables before it.
+
+    ``has_run``: a function of it has been called here since; not ``is_whole``: the program's line did more than the step.
+    """
+    changed = {name: held for name, held in held_before.items() if held != _declared[name] and _is_small(held)}
+    for each in _assignments(changed):
+        recording.append(each)
+    put(step)
+    is_known = is_whole and not has_run
+    for name, held in held_before.items():
+        now = _held(name)
+        if name in changed or now != held:
+            _declared[name] = now if is_known or now == held else ""
+            _always.add(name)
+    declared(step, has_run)
+    _always.update(name for name in _made_by_calls(step) if isinstance(_declared.get(name), str))
+    if not is_whole:
+        _declared.update(dict.fromkeys(_declared.keys() & _variables_of_step(step), ""))
+
+
+def _made_by_calls(step: Step) -> set[str]:
+    """The variables that the program's own text initialises, or sets at once, with what a function returns: it may read a
+    file that workers lack."""
+    if step.kind not in ("declare", "line", "code"):
+        return set()
+    pieces = [piece for piece in statements.split(step.written) if "(" in statements.masked(piece).partition("=")[2]]
+    made = {name for piece in pieces for name in (*_variables_of(piece), statements.assigned(piece))}
+    return {name for name in made & _declared.keys() if len(str(_declared[name])) <= MOST_OF_CALLS}
 
 
 def declared(step: Step, has_run: bool = False) -> None:
@@ -114,7 +175,7 @@ def needed_libraries(text: str) -> list[str]:
 def with_values(steps: Iterable[Step]) -> list[Step]:
     """``steps``, and behind them an assignment to each variable of theirs that has another value now than they leave it
     with, and what tells a worker that a graph has written to one."""
-    kept = list(steps)
+    kept = list(_of_known(steps))
     given = list(dict.fromkeys(name for step in kept for name in _variables_of_step(step)))
     pointers = [name for step in kept for name in _pointers_of_step(step)]
     _warn_of_changes(name for name in (*given, *pointers) if name in _traces)
@@ -125,18 +186,29 @@ def with_values(steps: Iterable[Step]) -> list[Step]:
         _warn_of_changes([name])
     watched = [name for name in given if name in _declared or name in _traces][:MOST_WATCHED]
     watch = [Step("watch", _WATCH.replace("VARIABLES", ", ".join(f"seen(::{name})" for name in watched)))] if watched else []
-    changed = {name: held for name, held in now.items() if held and held != _declared[name] and _may_travel(name, held)}
-    if not changed:
-        return [*kept, *watch]
+    changed = {
+        name: held
+        for name, held in now.items()
+        if held and (held != _declared[name] or name in _always) and _may_travel(name, held)
+    }
+    return [*kept, *_assignments(changed), *watch]
+
+
+def _assignments(values: Mapping[str, Held]) -> list[Step]:
+    """What gives variables these values on workers."""
     from . import object_states
 
-    helpers = Step("declare", object_states.HELPERS, "values of variables")
-    return [
-        *kept,
-        helpers,
-        *(Step("line", _assignment(name, held), f"the value of {name}") for name, held in changed.items()),
-        *watch,
-    ]
+    helpers = [Step("declare", object_states.HELPERS, "values of variables")] if values else []
+    return [*helpers, *(Step("line", _assignment(name, held), f"{_VALUE}{name}") for name, held in values.items())]
+
+
+def _of_known(steps: Iterable[Step]) -> Iterator[Step]:
+    """``steps`` without values of variables whose declaration has been replaced since by other code."""
+    known: set[str] = set()
+    for step in steps:
+        known.update(_variables_of_step(step))
+        if not step.where.startswith(_VALUE) or step.where.removeprefix(_VALUE) in known:
+            yield step
 
 
 def _warn_of_changes(names: Iterable[str]) -> None:  # decision 368
@@ -171,12 +243,16 @@ def _assigned_by(step: Step) -> set[str]:
 
 
 def _may_travel(name: str, held: Held) -> bool:
-    from . import object_states
-
-    if isinstance(held, str) or object_states.text_bytes(held) <= object_states.MOST_BYTES:
+    if _is_small(held):
         return True
     logger.warning("the variable %s holds more than travels: workers have it as it was declared", name)
     return False
+
+
+def _is_small(held: Held) -> bool:
+    from . import object_states
+
+    return isinstance(held, str) or object_states.text_bytes(held) <= object_states.MOST_BYTES
 
 
 def _assignment(name: str, held: Held) -> str:
@@ -190,7 +266,7 @@ def _assignment(name: str, held: Held) -> str:
         return (
             f"{{ const {kind} rdfl[] = {{{held[1:-1]}}}; std::copy(std::begin(rdfl), std::end(rdfl), ({kind} *)&{name}); }}"
         )
-    if held.startswith(_TEXT):
+    if held.startswith('"'):
         return f"rdf_lithops::put_text({name}, {held});"
     if held.startswith("{"):  # a container, or what a pointer to one leads to
         return f"rdf_lithops::held_in({name}) = std::decay_t<decltype(rdf_lithops::held_in({name}))>{held};"
@@ -222,7 +298,7 @@ def _held(name: str) -> Held:
 
     value = _value(name)
     if isinstance(value, str) and (len(value) != 1 or "!" <= value <= "~"):  # by a pointer or in an array, or one character
-        return f'{_TEXT}{value})rdfl"' if value.isascii() and ")rdfl" not in value else ""
+        return _quoted(value.encode()) if value.isascii() else ""
     return _literal(value) or object_states.state(value) or object_states.states(value) or ""
 
 
@@ -251,14 +327,19 @@ def _literal(value: Any) -> str:
     if isinstance(value, int):
         return f"{value}{'ull' if value >= 2**63 else 'll' if abs(value) >= 2**31 else ''}"
     if isinstance(value, float):
-        return value.hex() if math.isfinite(value) else f'std::stod("{value}")'
+        return value.hex() if math.isfinite(value) else _UNUSUAL[str(value)]
     if isinstance(value, str):  # a char, as PyROOT has it
         return str(ord(value)) if len(value) == 1 else ""
     if isinstance(value, ROOT.std.string):
-        return f'std::string(R"rdfl({value})rdfl", {len(bytes(value))})' if ")rdfl" not in str(value) else ""
+        return f"std::string({_quoted(bytes(value))}, {len(bytes(value))})"
     if type(value).__name__ == "LowLevelView":
         return _literal_of_array(value)
     return _literal_of_container(value) if _CONTAINER.match(type(value).__name__) else ""
+
+
+def _quoted(text: bytes) -> str:
+    """The C++ literal of these characters: Cling takes a line for unfinished whose raw one has a single quotation mark."""
+    return '"{}"'.format("".join(chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in text))
 
 
 def _literal_of_container(value: Any) -> str:
@@ -267,10 +348,27 @@ def _literal_of_container(value: Any) -> str:
 
     if not ROOT.addressof(value):
         return ""
+    if code := _NUMBERS.get(type(value).__cpp_name__):
+        return _literal_of_numbers(code, _in_memory(value))
     is_pair = type(value).__name__.startswith("pair<")
     items = [value.first, value.second] if is_pair else list(value) if len(value) <= MOST_VALUES else [None]
     literals = [_literal(item) for item in items]
     return f"{{{', '.join(literals)}}}" if all(literals) else ""
+
+
+def _in_memory(vector: Any) -> bytes:
+    """The items of a vector of numbers, which begin where its first word says, and end where its second does."""
+    import ROOT
+
+    begin, end = (ctypes.c_size_t * 2).from_address(ROOT.addressof(vector))
+    return ctypes.string_at(begin, end - begin) if begin else b""
+
+
+@functools.lru_cache(maxsize=256)  # they are looked at again and again
+def _literal_of_numbers(code: str, items: bytes) -> str:
+    """The values of a vector of numbers in braces; empty for too many of them."""
+    numbers = array.array(code, items)
+    return f"{{{', '.join(map(_literal, numbers))}}}" if len(numbers) <= MOST_VALUES else ""
 
 
 def _literal_of_array(view: Any) -> str:
