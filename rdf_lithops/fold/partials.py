@@ -26,6 +26,9 @@ __all__ = ["dumped", "fold", "folds", "loaded", "merge_results"]
 
 Reducer = Callable[[Any, Any], Any]
 
+_CLASS_WITHIN = 500  # bytes of a pickle: it comes first
+_WARNED_OF = re.compile(rb"(ROOT::Detail::RDF::RMergeable(?:Report|(?:Sum|Min|Max)<[\w: <>,]+>))[^\w: <>,]")
+
 _REPORT_HEADER = """
 #ifndef RDF_LITHOPS_MERGEABLE_AGAIN
 #define RDF_LITHOPS_MERGEABLE_AGAIN
@@ -74,24 +77,24 @@ def _pickles(envelope: Envelope) -> list[memoryview]:
 
 
 def _load(pickled: memoryview) -> Any:
-    """Unpickle one object, and silence what ROOT says of every cut flow.
+    """Unpickle one object, and silence what ROOT says of the layouts of some.
 
     PyROOT makes a Python warning of it, and crashes in the middle of the unpickling where warnings are errors.
     """
-    if re.search(b"RMergeableReport", pickled):
-        _build_report_layout()
+    if found := _WARNED_OF.search(pickled[:_CLASS_WITHIN]):
+        _build_layout(bytes(found[1]).decode())
     return pickle.loads(pickled)
 
 
-@functools.lru_cache(maxsize=1)
-def _build_report_layout() -> None:
-    """Have ROOT build its description of a cut flow's layout, which is when it warns; it then keeps it."""
+@functools.lru_cache(maxsize=64)
+def _build_layout(kind: str) -> None:
+    """Have ROOT build its description of the layout of a class, which is when it warns; it then keeps it."""
     import ROOT
 
     level = ROOT.gErrorIgnoreLevel
     ROOT.gErrorIgnoreLevel = ROOT.kError
     try:
-        ROOT.TClass.GetClass("ROOT::Detail::RDF::RMergeableReport").GetStreamerInfo()
+        ROOT.TClass.GetClass(kind).GetStreamerInfo()
     finally:
         ROOT.gErrorIgnoreLevel = level
 

@@ -9,5 +9,6 @@ samples     ``rdfsampleinfo_`` as local RDataFrame has it
 in_memory   columns that travel with a graph
 settings    ROOT's global settings that change results
 default_values  DefaultValueFor, of the right type
+typed       Sum, Min and Max of a type that the program gave
 compiler    what Cling's compiler says
 """

@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["NAME", "defined", "kind_of", "type_name"]
+__all__ = ["NAME", "defined", "kind_of"]
 
 NAME = "DefaultValueFor"
 _OWN = {bool: "bool", int: "int", float: "double"}
-
-
-def type_name(template: Any) -> str:
-    """What C++ calls a type that was given in brackets: a text, a class of ROOT's, or a type of Python's by its name."""
-    return template if isinstance(template, str) else str(getattr(template, "__cpp_name__", template.__name__))
 
 
 def kind_of(operation: Any) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import PlanError, RdfLithopsError
-from ..frame import default_values, settings
+from ..frame import default_values, settings, typed
 from ..processes import hints
 from . import (
     afterwards,
@@ -193,7 +193,8 @@ def _taking(
 class Method:
     """A method that was taken of a node or a result, and may get a template's arguments in brackets before it is called.
 
-    Take and DefaultValueFor need them. Elsewhere what is known of the columns makes them unnecessary, as in local ROOT.
+    Take and DefaultValueFor need them, and Sum, Min and Max return what they say. Elsewhere what is known of the columns
+    makes them unnecessary, as in local ROOT.
     """
 
     def __init__(self, called: Callable[..., Any], name: str, template: tuple[Any, ...] = ()) -> None:
@@ -203,7 +204,7 @@ class Method:
         return Method(self._called, self.__name__, template if isinstance(template, tuple) else (template,))
 
     def __call__(self, *args: Any, **given: Any) -> Any:
-        if self.__name__ in ("Take", default_values.NAME):
+        if self.__name__ in ("Take", default_values.NAME, *typed.NAMES):
             given["template"] = self._template
         called = [self._called]
         del self  # see _letting_go
@@ -227,7 +228,7 @@ def _booked(proxy: Any, name: str, /, *args: Any, template: tuple[Any, ...] = ()
     args = booking.with_expressions(name, booking.with_models(name, args, given))
     operation = Operation.create_op(name, *args, **given)
     if template:
-        operation.template = ", ".join(map(default_values.type_name, template))
+        operation.template = ", ".join(map(typed.type_name, template))
     parent = proxy.proxied_node
     booking.check(operation)
     kept = [booking.as_it_is(argument, name) for argument in operation.args]

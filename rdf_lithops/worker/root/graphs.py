@@ -16,7 +16,7 @@ from typing import Any
 from ...compiled import library, noting
 from ...compiled.compiling import compiling_quickly
 from ...files import snapshot_parts
-from ...frame import compiler, default_values, opening, samples, selection, settings
+from ...frame import compiler, default_values, opening, samples, selection, settings, typed
 from ...frame import ranges as adapter
 from ...processes.beats import Counter
 from ...processes.hints import first_uses
@@ -167,6 +167,8 @@ def _booked(graph: dict[int, Any], start: Any, range_id: int) -> list[Any]:
             parent = graph[node.parent_id].rdf_node
             if node.operation.name == default_values.NAME:
                 node.rdf_node, operation = default_values.defined(parent, node.operation), node.operation
+            elif (result := typed.booked(parent, node.operation)) is not None:
+                node.rdf_node, operation = result, node.operation
             else:
                 node.rdf_node, operation = generator._call_rdf_operation(node.operation, parent, range_id)
         generator.append_node_to_results(operation, node.rdf_node, promises)
