@@ -12,7 +12,7 @@ from ..errors import PlanError
 import ROOT
 from ROOT._distrdf import Proxy
 
-from . import unfetched
+from . import unfetched, varied_values, weighted_values
 
 __all__ = [
     "Derived",
@@ -39,9 +39,10 @@ class Derived(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type i
 
     __module__ = Proxy.__name__  # ROOT.RDF.RunGraphs and VariationsFor tell DistRDF's handles by the module of their class
 
-    def __init__(self, handle: Any, made: Callable[[Any], Any]) -> None:
+    def __init__(self, handle: Any, made: Callable[[Any], Any], varied: Callable[[Any], Any]) -> None:
         super().__init__(handle.proxied_node)
         self._source, self._made = handle, made  # the source is kept: with it its node would go
+        self._varied = varied
         self._values: list[Any] = []
 
     def GetValue(self) -> Any:  # ROOT's name
@@ -51,11 +52,8 @@ class Derived(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type i
         return self._values[0]
 
     def create_variations(self) -> Any:  # DistRDF's name
-        """Raise PlanError: of what varies, ranges have no result."""
-        raise PlanError(
-            "VariationsFor: expected a result that ranges have, got one that the driver makes of all values, as Take and a "
-            "Histo1D without limits: give the histogram limits, ('h', '', 100, low, high)"
-        )
+        """Return the handles of the value's variations."""
+        return self._varied(self)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.GetValue())
@@ -81,7 +79,15 @@ def take(proxy: Any, *args: Any, template: list[Any] | tuple[Any, ...] = ()) -> 
     def vector(arrays: Any) -> Any:
         return _vector(kind, _values_of(arrays)[name])
 
-    return Derived(node.AsNumpy([name], lazy=True), vector)
+    def varied(taken: Any) -> Any:
+        points = weighted_values.exact(proxy, column, known)
+
+        def of(_: str, graph: Any) -> Any:
+            return _vector(kind, points.values(graph))
+
+        return varied_values.VariedValues(points.booked, taken, of)
+
+    return Derived(node.AsNumpy([name], lazy=True), vector, varied)
 
 
 def _keep_for_its_objects(vector: Any) -> None:  # decision 417
@@ -146,9 +152,12 @@ def _vector_of_characters(kind: Any, array: Any) -> Any:
 
 
 def _characters(kind: Any, array: Any) -> Any:
-    """Return an object of ``kind`` with the characters of these numbers."""
+    """Return an object of ``kind`` with the characters of these numbers, and a 0 behind them: PyROOT reads up to one."""
     numbers = ROOT.std.vector["short"](array)
-    return kind(numbers.begin(), numbers.end())
+    numbers.push_back(0)
+    made = kind(numbers.begin(), numbers.end())
+    made.pop_back()
+    return made
 
 
 def cache(proxy: Any, columns: Any = "") -> Any:

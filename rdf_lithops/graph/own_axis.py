@@ -10,6 +10,7 @@ from typing import Any
 
 from . import weighted_values
 from .composed import Derived, default_column
+from .varied_values import VariedValues
 
 # isort: split
 import ROOT
@@ -39,9 +40,7 @@ def histogram(proxy: Any, *args: Any) -> Derived:
     weight = str(names[1]) if len(names) > 1 else ""
     model = _models_own(value, weight) if model is None else model
     made = ROOT.RDF.TH1DModel(*model) if isinstance(model, tuple) else model
-    empty = made.GetHistogram()  # with the settings of histograms as they are when it is booked
-    if made.fXLow == made.fXUp:  # and not for limits the wrong way round, as in RInterface::Histo1D
-        empty.SetCanExtend(ROOT.TH1.kAllAxes)
+    empty = _empty(made)  # with the settings of histograms as they are when it is booked
     handle, arrays = weighted_values.booked(proxy, value, weight)
 
     def filled(result: Any) -> Any:
@@ -50,7 +49,25 @@ def histogram(proxy: Any, *args: Any) -> Derived:
             empty.FillN(len(values), values, weights if weight else ROOT.nullptr)
         return empty
 
-    return Derived(handle, filled)
+    def varied(nominal: Any) -> Any:
+        def one(name: str, points: Any) -> Any:
+            histogram = _empty(made)
+            histogram.SetName(f"{histogram.GetName()}_{name.replace(':', '_')}")
+            values, weights = weighted_values.points(points)
+            if len(values):
+                histogram.FillN(len(values), values, weights if weight else ROOT.nullptr)
+            return histogram
+
+        return VariedValues(weighted_values.graph(proxy, value, weight), nominal, one)
+
+    return Derived(handle, filled, varied)
+
+
+def _empty(model: Any) -> Any:
+    histogram = model.GetHistogram()
+    if model.fXLow == model.fXUp:  # and not for limits the wrong way round, as in RInterface::Histo1D
+        histogram.SetCanExtend(ROOT.TH1.kAllAxes)
+    return histogram
 
 
 def _models_own(value: str, weight: str) -> tuple[Any, ...]:

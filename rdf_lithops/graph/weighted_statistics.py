@@ -6,11 +6,12 @@ that about now and then, at other entries in each range than in the whole: neith
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..errors import PlanError
 from . import weighted_values
+from .varied_values import VariedValues
 
 # isort: split
 import ROOT
@@ -53,31 +54,35 @@ class Statistic(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type
         return ROOT.TStatistic(like.GetName(), len(values), values, weights)
 
     def create_variations(self) -> Any:  # DistRDF's name
-        """The varied statistics, of weights that are not below 0."""
+        """The varied statistics; of one with weights below 0, all are made in a second run."""
         varied = super().create_variations()
-        lowest = self._lowest
-        return varied if lowest is None else _Varied(varied, ROOT.RDF.Experimental.VariationsFor(lowest))
+        return varied if self._lowest is None else _Varied(varied, self, self._lowest, self._of_values)
+
+    def _of_values(self) -> VariedValues:
+        def one(_: str, points: Any) -> Any:
+            values, weights = weighted_values.points(points)
+            return ROOT.TStatistic("", len(values), values, weights)
+
+        return VariedValues(weighted_values.graph(self._parent, *self._columns), self, one)
 
 
 class _Varied(Proxy.ResultMapProxy):  # type: ignore[misc]  # ROOT has no type information
-    """The varied statistics of ``booked``, refused where a weight in ``lowest`` is below 0."""
+    """The varied statistics of ``booked``; those of weights with one below 0, by the variations of ``lowest``, are made of
+    ``values``."""
 
     __module__ = Proxy.__name__
 
-    def __init__(self, booked: Any, lowest: Any) -> None:
+    def __init__(self, booked: Any, nominal: Any, lowest: Any, values: Callable[[], VariedValues]) -> None:
         super().__init__(booked.proxied_node)
-        self._booked, self._lowest = booked, lowest
+        self._booked, self._nominal, self._values = booked, nominal, functools.cache(values)
+        self._lowest = ROOT.RDF.Experimental.VariationsFor(lowest)
 
     def __getitem__(self, key: str) -> Any:
         value = super().__getitem__(key)
+        if str(key) == "nominal":
+            return self._nominal.GetValue()
         name = str(key) if str(key) in map(str, self._lowest.GetKeys()) else "nominal"
-        if self._lowest[name] < 0:
-            raise PlanError(
-                f"VariationsFor of Stats: expected weights that are at least 0, got {self._lowest[name]:g} in {name!r}: a "
-                "TStatistic leaves out entries at which weights below 0 have brought their sum to 0, and of ranges nobody "
-                "knows which; a Histo1D with limits and weights has mean and deviation of each variation"
-            )
-        return value
+        return self._values()[key] if self._lowest[name] < 0 else value
 
 
 def _lowest(parent: Any, weight: str) -> Any:

@@ -126,10 +126,3 @@ def test_it_runs_with_what_else_is_booked(fexec: Any) -> None:
     ROOT.RDF.RunGraphs([one, other])
     assert (40.0, 40.0, 40) == (one.GetEntries(), other.GetEntries(), count.GetValue())
     assert 1 == first.GetNRuns()
-
-
-def test_variations_of_it_are_refused(fexec: Any) -> None:
-    """Each variation would have an axis of its own: refused in one sentence that says what to give."""
-    frame = ROOT.RDataFrame(10, executor=fexec).Define("x", "1.0").Vary("x", "ROOT::RVecD{1., 2.}", ["a", "b"])
-    with pytest.raises(PlanError, match=r"VariationsFor: .* limits"):
-        ROOT.RDF.Experimental.VariationsFor(frame.Histo1D("x"))

@@ -8,8 +8,6 @@ import pytest
 import ROOT
 from kinds import quickly
 
-import rdf_lithops
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*Sum of weights is zero:RuntimeWarning")  # local ROOT's words, and ours
 COUNT = 24
 SIGNS = "(({} * 7 + rdfentry_ * 11) % 3 == 0 ? -1.0 : 1.0)"  # of which the sum is 0 now and then
@@ -85,12 +83,3 @@ def test_variations_of_positive_weights(fexec: Any, column: str, varied: str) ->
     assert 3 == len(names)
     for name in names:
         assert numbers(expected[name]) == pytest.approx(numbers(found[name]), rel=1e-12)
-
-
-@pytest.mark.parametrize(("column", "varied"), [("x", "ROOT::RVecD{x - 1, x + 1}"), ("w", "ROOT::RVecD{1., -1.}")])
-def test_variations_of_weights_that_cancel(fexec: Any, column: str, varied: str) -> None:
-    """Variations of weights that may cancel are refused, with what works."""
-    node = columns(ROOT.RDataFrame(COUNT, executor=fexec, npartitions=3)).Vary(column, varied, 2)
-    found = ROOT.RDF.Experimental.VariationsFor(node.Stats("x", "w"))
-    with pytest.raises(rdf_lithops.PlanError, match=r"Stats: .*weights.*below 0.*Histo1D"):
-        found[f"{column}:1"]
