@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,3 +127,15 @@ def test_it_runs_with_what_else_is_booked(fexec: Any) -> None:
     ROOT.RDF.RunGraphs([one, other])
     assert (40.0, 40.0, 40) == (one.GetEntries(), other.GetEntries(), count.GetValue())
     assert 1 == first.GetNRuns()
+
+
+@pytest.mark.parametrize("args", [(), ("",), (("h", "t", 4, 0.0, 0.0),)])
+def test_default_columns(args: tuple[Any, ...], fexec: Any, tmp_path: Path) -> None:
+    """Of default columns the histogram has the name that it has locally: none."""
+    path = str(tmp_path / "few.root")
+    ROOT.RDataFrame(20).Define("x", "sin(rdfentry_)").Define("weight", "2.").Snapshot("t", path)
+
+    def found(**executor: Any) -> Any:
+        return shown(ROOT.RDataFrame("t", path, ["x"], **executor).Histo1D(*args))
+
+    assert found() == found(executor=fexec, npartitions=2)
