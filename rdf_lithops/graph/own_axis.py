@@ -38,7 +38,8 @@ def histogram(proxy: Any, *args: Any) -> Derived:
     model, *names = args if args and not isinstance(args[0], str) else (None, *args)
     value = str(names[0]) if names and names[0] else default_column(proxy, "Histo1D")
     weight = str(names[1]) if len(names) > 1 else ""
-    model = _models_own(str(names[0]) if names else "", weight) if model is None else model
+    if model is None:
+        model = _models_own(str(names[0]), weight) if names else ("", "", 128, 0.0, 0.0)
     made = ROOT.RDF.TH1DModel(*model) if isinstance(model, tuple) else model
     empty = _empty(made)  # with the settings of histograms as they are when it is booked
     handle, arrays = weighted_values.booked(proxy, value, weight)
