@@ -17,6 +17,8 @@ selecting      entry lists and ranges of specifications
 declaring      C++, headers and ``initialize``, tried where they are given
 listening      stands around ROOT's functions that declare or load something
 variables      the values that variables of such C++ have when a graph is run
+singletons     objects that functions of such C++ keep and hand out
+cpp_literals   values as C++ writes them
 object_states  what objects hold, as C++ that makes others hold the same
 environment    environment variables that the program has set
 spellings      what is kept of each call with which a program gives something to the interpreter

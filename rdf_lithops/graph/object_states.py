@@ -23,6 +23,7 @@ __all__ = [
     "MOST_BYTES",
     "State",
     "assignment",
+    "is_whole",
     "kind_of",
     "look_at",
     "places_of",
@@ -178,7 +179,7 @@ def kind_of(value: Any) -> str:
 def state(value: Any) -> State | None:
     """Return what ``value``, as PyROOT gives a variable, holds; None for what does not travel so."""
     kind = kind_of(value)
-    if not kind or not _is_whole(kind):
+    if not kind or not is_whole(kind):
         return None
     address = ROOT.addressof(value)
     if not address:
@@ -271,7 +272,7 @@ def _declare_look() -> bool:
 
 
 @functools.cache
-def _is_whole(kind: str) -> bool:
+def is_whole(kind: str) -> bool:
     """Return whether ROOT writes all that an object of the class ``kind`` is: one of ``_ROOTS``, or a struct."""
     described = ROOT.TClass.GetClass(kind)
     if not described or not described.HasInterpreterInfo():
@@ -299,10 +300,8 @@ def _is_whole_member(member: Any) -> bool:
     described = ROOT.TClass.GetClass(kind)
     proxy = described.GetCollectionProxy() if described else None
     if not proxy:
-        return _is_whole(kind)
+        return is_whole(kind)
     emulated = int(proxy.GetProperties()) & int(ROOT.TVirtualCollectionProxy.kIsEmulated)
     return (
-        not emulated
-        and not proxy.HasPointers()
-        and (not proxy.GetValueClass() or _is_whole(proxy.GetValueClass().GetName()))
+        not emulated and not proxy.HasPointers() and (not proxy.GetValueClass() or is_whole(proxy.GetValueClass().GetName()))
     )

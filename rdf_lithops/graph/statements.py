@@ -27,7 +27,11 @@ _DECLARING = re.compile(
     r"|const\b|auto\b|volatile\b|unsigned\b|signed\b|long\b|short\b|thread_local\b|R__LOAD_LIBRARY\b|R__ADD_INCLUDE_PATH\b)"
 )
 _VARIABLE = re.compile(r"\s*[\w:]+(?:\s*<.*>)?(?:::\w+)*(?:[\s&*]|const\b)+(\w+)\s*(?:[=({\[;,]|$)", re.DOTALL)
-_ASSIGNED = re.compile(r"\s*(?:::)?([A-Za-z_]\w*)\s*(?:(?:::|\.|->)|\[.*?\]|(?:[-+*/|&^%]|<<|>>)?=(?!=)|\+\+|--)", re.DOTALL)
+_ASSIGNED = re.compile(  # or what a function returns
+    r"\s*(?:::)?([A-Za-z_]\w*)\s*(?:<[^;=]*>\s*)?(?:(?:::|\.|->)|\[.*?\]|(?:[-+*/|&^%]|<<|>>)?=(?!=)|\+\+|--"
+    r"|\([^;=]*\)\s*(?:\.|->|(?:[-+*/|&^%]|<<|>>)?=(?!=)))",
+    re.DOTALL,
+)
 _POINTER = re.compile(  # to a function or an array: what stands around its name
     r"(?<=[\w>*&\s])\(\s*(?:\w+\s*::\s*)*[*&]+\s*(?:const\s+)?(\w+)\s*((?:\[[^\]]*\]\s*)*)\)(?=\s*[(\[])"
 )
@@ -221,7 +225,7 @@ def variables(text: str, inside: str = "", to_functions: bool = False) -> set[st
                 found |= _static_members(statement, inside)
         elif not re.match(r"#|using\b|typedef\b|template\b|extern\b|namespace\b", plain):
             is_function = _closes(plain, "") and plain.endswith("}")
-            is_lambda = re.search(r"=\s*\[", plain) is not None  # which holds what it was made with
+            is_lambda = re.match(r"(?:(?:static|inline|const|constexpr)\s+)*auto\b[^=]*=\s*\[.*\}\s*;?$", plain, re.DOTALL)
             if not is_function and not is_lambda and (is_declaration(statement) or plain.startswith("auto ")):
                 found |= {f"{inside}{name}" for name in _names_of(plain) - {"operator", "const", "noexcept"}}
     return found

@@ -7,17 +7,14 @@ written to a variable of another type since is not seen.
 
 from __future__ import annotations
 
-import array
 import ctypes
 import functools
 import logging
-import math
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import recording, statements
+from . import cpp_literals, recording, singletons, statements
 from .recording import Step
 
 if TYPE_CHECKING:
@@ -28,7 +25,6 @@ __all__ = ["before", "declared", "keep", "needed_libraries", "with_values"]
 logger = logging.getLogger(__name__)
 
 Held: TypeAlias = "str | State | tuple[State, ...]"  # of an array of objects, each
-MOST_VALUES = 100_000  # of one array
 MOST_WATCHED = 500  # variables
 _WATCH = """
 #include <memory>
@@ -56,21 +52,6 @@ inline const std::string held_before = all_held();
 inline bool is_written_to() { return all_held() != held_before; }
 } // namespace rdf_lithops
 """
-_CONTAINER = re.compile(r"(vector|RVec|map|multimap|unordered_map|set|multiset|unordered_set|array|deque|list|pair)<")
-_UNUSUAL = {"nan": '__builtin_nanf("")', "inf": "__builtin_inff()", "-inf": "-__builtin_inff()"}  # narrower than any list
-_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _.,:;=+-*/<>()[]{}!#%&|^~'$@`")
-_NUMBERS = {  # in Python's array, of what vectors hold that are read as they lie in memory
-    "std::vector<double>": "d",
-    "std::vector<float>": "f",
-    "std::vector<int>": "i",
-    "std::vector<unsigned int>": "I",
-    "std::vector<long>": "l",
-    "std::vector<unsigned long>": "L",
-    "std::vector<long long>": "q",
-    "std::vector<unsigned long long>": "Q",
-    "std::vector<short>": "h",
-    "std::vector<unsigned short>": "H",
-}
 _VALUE = "the value of "  # and a variable: where a step comes from that assigns to it
 MOST_OF_CALLS = 10_000  # characters of what a call has made, which travels though it is as it was declared
 _declared: dict[str, Held] = {}  # by qualified name: what the steps leave it with; empty where nobody knows
@@ -82,6 +63,7 @@ _places: dict[str, tuple[int, int]] = {}  # and the address and bytes of those t
 
 def before() -> dict[str, Held]:
     """What the variables hold that travel: to be asked for before C++ is run that may use or change them, for ``keep``."""
+    _add_singletons(recording.steps())
     given = {name for step in recording.steps() for name in _variables_of_step(step)}
     return {name: held for name in sorted(given & _declared.keys()) if (held := _held(name))}
 
@@ -105,7 +87,10 @@ def keep(  # decision 426
     is_known = is_whole and not has_run
     for name, held in held_before.items():
         now = _held(name)
-        if name in changed or now != held:
+        if not now and is_known and _value(name) is not None:  # what a map that was empty holds does not travel
+            del _declared[name]
+            _traces[name] = _trace(name) or b""
+        elif name in changed or now != held:
             _declared[name] = now if is_known or now == held else ""
             _always.add(name)
     declared(step, has_run)
@@ -131,7 +116,7 @@ def declared(step: Step, has_run: bool = False) -> None:
 
     unseen = _pointers_of_step(step)  # PyROOT compiles code to read one, each time
     for name in _variables_of_step(step):
-        if _is_no_variable(_value(name)):
+        if singletons.is_one(name) or _is_no_variable(_value(name)):
             continue
         _places.pop(name, None)
         if look := object_states.look_at(name, _value(name)):
@@ -167,7 +152,9 @@ def needed_libraries(text: str) -> list[str]:
     from . import object_states
 
     kinds = [object_states.kind_of(value) for value in map(_value, sorted(statements.variables(text)))]
-    described = [ROOT.TClass.GetClass(kind) for kind in kinds if kind and not _CONTAINER.match(kind.removeprefix("std::"))]
+    described = [
+        ROOT.TClass.GetClass(kind) for kind in kinds if kind and not cpp_literals.CONTAINER.match(kind.removeprefix("std::"))
+    ]
     named = [name for each in described if each for name in str(each.GetSharedLibs() or "").split()]
     return [name for name in dict.fromkeys(named) if not os.path.isabs(name)]
 
@@ -176,6 +163,7 @@ def with_values(steps: Iterable[Step]) -> list[Step]:
     """``steps``, and behind them an assignment to each variable of theirs that has another value now than they leave it
     with, and what tells a worker that a graph has written to one."""
     kept = list(_of_known(steps))
+    _add_singletons(kept)
     given = list(dict.fromkeys(name for step in kept for name in _variables_of_step(step)))
     pointers = [name for step in kept for name in _pointers_of_step(step)]
     _warn_of_changes(name for name in (*given, *pointers) if name in _traces)
@@ -184,7 +172,7 @@ def with_values(steps: Iterable[Step]) -> list[Step]:
         del _declared[name]
         _traces[name] = b"before"
         _warn_of_changes([name])
-    watched = [name for name in given if name in _declared or name in _traces][:MOST_WATCHED]
+    watched = [name for name in given if (name in _declared or name in _traces) and name[0] != "*"][:MOST_WATCHED]
     watch = [Step("watch", _WATCH.replace("VARIABLES", ", ".join(f"seen(::{name})" for name in watched)))] if watched else []
     changed = {
         name: held
@@ -216,13 +204,14 @@ def _warn_of_changes(names: Iterable[str]) -> None:  # decision 368
     from . import object_states
 
     for name in dict.fromkeys(names):
-        if (now := _trace(name)) not in (None, _traces[name]):
+        if (now := _trace(name)) not in (None, known := _traces[name]):
             _traces[name] = now
             kind = "" if name in _places else object_states.kind_of(_value(name))
             logger.warning(
-                "the variable %s has changed since it was declared, and %s does not travel: workers have "
+                "the variable %s %s changed since it was declared, and %s does not travel: workers have "
                 "it as C++ made it; change it by ROOT.gInterpreter.ProcessLine, or in ROOT.RDF.Distributed.initialize",
                 name,
+                "may have" if known == b"before" else "has",
                 f"an object of class {kind}" if kind else "what it is now",
             )
 
@@ -289,7 +278,7 @@ def _pointers_of(text: str) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=1024)
 def _variables_of(text: str) -> tuple[str, ...]:
-    return tuple(sorted(statements.variables(text)))
+    return (*sorted(statements.variables(text)), *singletons.names_in(text))
 
 
 def _held(name: str) -> Held:
@@ -297,9 +286,34 @@ def _held(name: str) -> Held:
     from . import object_states
 
     value = _value(name)
+    if value is None:
+        value = _character(name)
     if isinstance(value, str) and (len(value) != 1 or "!" <= value <= "~"):  # by a pointer or in an array, or one character
-        return _quoted(value.encode()) if value.isascii() else ""
-    return _literal(value) or object_states.state(value) or object_states.states(value) or ""
+        return cpp_literals.quoted(value.encode()) if value.isascii() else ""
+    return cpp_literals.literal(value) or object_states.state(value) or object_states.states(value) or ""
+
+
+def _add_singletons(steps: Iterable[Step]) -> None:
+    """Take what functions of the program keep for variables, once the program has used those functions."""
+    texts = [text for step in steps for text in step.sources]
+    if not any(map(singletons.names_in, texts)):
+        return
+    for name in singletons.used(texts):
+        if name not in _declared and name not in _traces:
+            if _held(name):
+                _declared[name] = ""
+            elif _value(name) is not None:
+                _traces[name] = b"before"
+
+
+def _character(name: str) -> int | None:
+    """The number of a character that was read when it was declared, and that PyROOT cannot read now: it is no text."""
+    known = _declared.get(name, "")
+    if not isinstance(known, str) or not known.isdigit() or name in _looks:
+        return None
+    import ROOT
+
+    return int(ROOT.gInterpreter.Calc(f"static_cast<long>({name})"))
 
 
 def _value(name: str) -> Any:
@@ -311,71 +325,10 @@ def _value(name: str) -> Any:
         return None
     found: Any = ROOT
     try:
+        if singletons.is_one(name):
+            return singletons.called(name)
         for part in name.split("::"):
             found = getattr(found, part)
     except Exception:  # whatever looking a name up raises
         return None
     return found
-
-
-def _literal(value: Any) -> str:
-    """The C++ that has this value, of a container in braces, of an array in brackets; empty for what has none."""
-    import ROOT
-
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return f"{value}{'ull' if value >= 2**63 else 'll' if abs(value) >= 2**31 else ''}"
-    if isinstance(value, float):
-        return value.hex() if math.isfinite(value) else _UNUSUAL[str(value)]
-    if isinstance(value, str):  # a char, as PyROOT has it
-        return str(ord(value)) if len(value) == 1 else ""
-    if isinstance(value, ROOT.std.string):
-        return f"std::string({_quoted(bytes(value))}, {len(bytes(value))})"
-    if type(value).__name__ == "LowLevelView":
-        return _literal_of_array(value)
-    return _literal_of_container(value) if _CONTAINER.match(type(value).__name__) else ""
-
-
-def _quoted(text: bytes) -> str:
-    """The C++ literal of these characters: Cling takes a line for unfinished whose raw one has a single quotation mark."""
-    return '"{}"'.format("".join(chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in text))
-
-
-def _literal_of_container(value: Any) -> str:
-    """The values of a container; empty where one of them cannot be written down, or for a pointer to nothing."""
-    import ROOT
-
-    if not ROOT.addressof(value):
-        return ""
-    if code := _NUMBERS.get(type(value).__cpp_name__):
-        return _literal_of_numbers(code, _in_memory(value))
-    is_pair = type(value).__name__.startswith("pair<")
-    items = [value.first, value.second] if is_pair else list(value) if len(value) <= MOST_VALUES else [None]
-    literals = [_literal(item) for item in items]
-    return f"{{{', '.join(literals)}}}" if all(literals) else ""
-
-
-def _in_memory(vector: Any) -> bytes:
-    """The items of a vector of numbers, which begin where its first word says, and end where its second does."""
-    import ROOT
-
-    begin, end = (ctypes.c_size_t * 2).from_address(ROOT.addressof(vector))
-    return ctypes.string_at(begin, end - begin) if begin else b""
-
-
-@functools.lru_cache(maxsize=256)  # they are looked at again and again
-def _literal_of_numbers(code: str, items: bytes) -> str:
-    """The values of a vector of numbers in braces; empty for too many of them."""
-    numbers = array.array(code, items)
-    return f"{{{', '.join(map(_literal, numbers))}}}" if len(numbers) <= MOST_VALUES else ""
-
-
-def _literal_of_array(view: Any) -> str:
-    """The values of a C array of numbers, row by row; empty for a pointer, whose end nobody knows."""
-    shape = [int(extent) for extent in view.shape]
-    if not 0 < math.prod(shape) <= MOST_VALUES or min(shape) < 1:
-        return ""
-    has_rows = len(shape) > 1
-    items = [_literal_of_array(view[row])[1:-1] if has_rows else _literal(view[row]) for row in range(shape[0])]
-    return f"[{', '.join(items)}]" if all(items) else ""

@@ -158,6 +158,15 @@ SPELLED = {  # a declaration of v, how C++ changes it, how Python does ({0}: the
         "",
         "v_{0}[0](0.)",
     ),
+    "made at once by a lambda": ("double v_{0} = [] {{ return 1.; }}();", "v_{0} = 2;", "ROOT.v_{0} = 3", "v_{0}"),
+    "template": ("template <int N> double v_{0} = N;", "v_{0}<1> = 2;", "", "v_{0}<1>"),
+    "text of ROOT's": ('TString v_{0}("a");', 'v_{0} = "bc";', "ROOT.v_{0}.Append('d')", "v_{0}.Length()"),
+    "character below 0": (
+        "signed char v_{0} = 1; void set_{0}() {{ v_{0} = -5; }}",
+        "set_{0}();",
+        "ROOT.v_{0} = 'z'",
+        "v_{0}",
+    ),
     "pointer to a member": (
         "struct M_{0} {{ double a = 1, b = 2; }} m_{0}; double M_{0}::*v_{0} = &M_{0}::a;",
         "v_{0} = &M_{0}::b;",
@@ -200,13 +209,16 @@ def test_changes_that_do_not_travel(fexec: Any, tag: str, caplog: Any) -> None:
     """An object that cannot be sent and has changed is told of, once; where nothing has changed nothing is said."""
     ROOT.gInterpreter.Declare(
         f"""
+        #include <functional>
         class Box_{tag} {{ double *held = nullptr; public: void put(double x) {{ held = new double(x); }}
                           double get() const {{ return held ? *held : 0; }} }};
         Box_{tag} quiet_{tag}, repeated_{tag}, called_{tag}; Box_{tag} *made_{tag} = nullptr;
+        std::function<double(double)> whole_{tag} = [](double x) {{ return x; }};
         std::vector<Box_{tag}> many_{tag}(2); std::map<int, Box_{tag}> by_number_{tag};
         double one_{tag}(double x) {{ return x; }} double (*function_{tag})(double) = nullptr;
         void call_{tag}() {{ called_{tag}.put(2); made_{tag} = new Box_{tag}; function_{tag} = one_{tag};
-                           many_{tag}[1].put(2); by_number_{tag}[1].put(3); }}
+                           whole_{tag} = [](double x) {{ return 2 * x; }}; many_{tag}[1].put(2);
+                           by_number_{tag}[1].put(3); }}
         """
     )
     ROOT.gInterpreter.ProcessLine(f"repeated_{tag}.put(3);")
@@ -216,7 +228,7 @@ def test_changes_that_do_not_travel(fexec: Any, tag: str, caplog: Any) -> None:
     for _ in range(2):
         total(f"called_{tag}.get()", fexec)
     told = sorted(record.message.split()[2] for record in caplog.records if "does not travel" in record.message)
-    assert [f"{name}_{tag}" for name in ("by_number", "called", "function", "made", "many")] == told
+    assert [f"{name}_{tag}" for name in ("by_number", "called", "function", "made", "many", "whole")] == told
 
 
 @pytest.mark.parametrize(

@@ -120,3 +120,12 @@ def test_variables_whose_declaration_is_replaced(fexec: Any, tag: str) -> None:
     ROOT.gInterpreter.Declare(f"double other_{tag} = 2;")
     ROOT.RDF.Distributed.DistributeCppCode(f"double v_{tag} = 3;")
     assert 4 * 2.0 == total(f"other_{tag}", fexec)
+
+
+def test_a_map_of_objects_that_a_line_fills(fexec: Any, tag: str, caplog: Any) -> None:
+    """What it holds does not travel, and need not: workers repeat the line, and nothing is warned of."""
+    ROOT.gInterpreter.Declare(f"struct S_{tag} {{ double x = 1; }}; std::map<int, S_{tag}> v_{tag};")
+    ROOT.gInterpreter.ProcessLine(f"v_{tag}[3].x = 5;")
+    look = f"v_{tag}.at(3).x"
+    assert 4 * 5.0 == total(look) == total(look, fexec)
+    assert [] == [record.message for record in caplog.records if tag in record.message]
