@@ -138,8 +138,10 @@ def test_initialisation_that_is_killed_once(fexec: Any, tmp_path: Path) -> None:
 
 def test_a_line_that_ends_its_process(fexec: Any, tag: str, caplog: pytest.LogCaptureFixture) -> None:
     """A line of C++ that is right here, where Python has filled what it uses, and crashes on a worker, is named."""
-    ROOT.gInterpreter.Declare(f"#include <vector>\nstruct Cuts_{tag} {{ std::vector<double> all; }} cuts_{tag};")
-    getattr(ROOT, f"cuts_{tag}").all.push_back(3.0)
+    ROOT.gInterpreter.Declare(
+        f"struct Cuts_{tag} {{ double *all = nullptr; void make() {{ all = new double[2]; }} }} cuts_{tag};"
+    )
+    getattr(ROOT, f"cuts_{tag}").make()
     ROOT.gInterpreter.ProcessLine(f"cuts_{tag}.all[0] = 9;")
     with pytest.raises(rdf_lithops.PayloadError, match=r"declares in test_initialize.py:\d+: it ended .* SIGSEGV"):
         total(fexec, f"cuts_{tag}.all[0]")
