@@ -264,6 +264,7 @@ def test_nobody_reads_half_an_object(store: shared_folder.SharedFolder) -> None:
 # -- runs -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_histogram_of_slurm(executor: Callable[..., lithops.FunctionExecutor], files: Any) -> None:
     """Equal to local RDataFrame bin by bin, and the report says what took how long, without a price in USD."""
 

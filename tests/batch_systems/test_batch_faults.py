@@ -122,6 +122,7 @@ def test_the_time_limit_is_named(slurm: Slurm, executor: Make, tmp_path: Path) -
         fexec.get_result(fexec.map(sleeps, [(str(tmp_path / "mark"), 300.0)]), timeout=170)
 
 
+@pytest.mark.slow
 def test_a_job_of_higher_priority_is_named(slurm: Slurm, executor: Make, tmp_path: Path) -> None:  # noqa: F811
     """An element whose place another job takes is told as preempted."""
     mark = tmp_path / "mark"

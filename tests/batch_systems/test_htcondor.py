@@ -185,6 +185,7 @@ def test_a_refusal_is_told(recorder: Callable[..., list[list[str]]], tmp_path: P
         htcondor.HTCondor(section_of()).submit(job(tmp_path, 1))
 
 
+@pytest.mark.slow
 def test_elements_run_as_the_description_says(recorder: Callable[..., list[list[str]]], tmp_path: Path) -> None:
     """The script that HTCondor would start, started here with an element's number, runs that call of Lithops' payload."""
     import lithops

@@ -17,6 +17,7 @@ REGRESSIONS = sorted((Path(__file__).parents[1] / "fuzz" / "regressions").glob("
 PROGRAMS = 2
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Number of partitions .* is greater than number of entries:UserWarning")
 @pytest.mark.timeout(600)
 @hypothesis.given(programs())

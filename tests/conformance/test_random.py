@@ -68,6 +68,7 @@ def test_order_and_workers_do_not_matter(fexec: Any, by_default: list[float]) ->
     assert by_default == [float(value) for value in booked.GetValue()["r"]]
 
 
+@pytest.mark.slow
 def test_without_a_warm_process(fexec: Any, by_default: list[float]) -> None:
     """A task that runs ROOT itself draws what a warm process draws."""
     assert by_default == drawn(fexec, warm=False)

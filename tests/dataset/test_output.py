@@ -54,6 +54,7 @@ def test_names_sort_in_the_order_of_ranges() -> None:
     assert "/data/skim_0123abcd_00007.root.rdf_lithops-part" == part_url(local, 7), "nobody takes it for a part of a dataset"
 
 
+@pytest.mark.slow
 def test_the_name_that_was_given_is_there(files: Datasets, fexec: Any, tmp_path: Path) -> None:
     """Small parts are one file of the very name, which local ROOT opens; a second run replaces it, however it was cut."""
 

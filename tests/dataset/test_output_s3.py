@@ -197,6 +197,7 @@ def test_signed_urls_travel_sealed(files: Datasets, own_fexec: lithops.FunctionE
     assert ROOT.RDataFrame("events", files.main[0]).Filter("i % 3 != 0").Count().GetValue() == count.GetValue()
 
 
+@pytest.mark.slow
 def test_keys_of_lithops_storage_stay_out_of_it(s3: S3) -> None:
     """Lithops stores the futures of the maps for its reducer; they do not bring the storage's keys with them."""
     with s3.bucket() as bucket:

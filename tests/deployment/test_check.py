@@ -253,6 +253,7 @@ def test_deploy_takes_changed_settings(attempt: Attempt) -> None:
         assert {} == wrong(attempt.findings())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_snapshot(), reason="needs the rights of root, for namespaces of processes")
 def test_deploy_takes_a_snapshot(attempt: Attempt) -> None:
     """One line of the configuration has `runtime deploy` publish a snapshot; `check` tells whether it is there."""

@@ -215,6 +215,7 @@ def test_the_users_handler_of_ctrl_c_stays(fexec: lithops.FunctionExecutor) -> N
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 def test_gc_removes_what_a_killed_driver_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that goes on is not listed; once its driver is killed, it is listed, removed, and nothing else is."""
     program = started(tmp_path)
@@ -306,6 +307,7 @@ def test_a_failed_range_is_kept_and_replayed(fexec: lithops.FunctionExecutor, tm
     assert "range 3 ran without an error, 2 entries" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_failed_range_of_one_graph_of_many_is_replayed(fexec: lithops.FunctionExecutor, tmp_path: Path) -> None:
     """Of several graphs that run together, the one that failed is kept, in its own numbers, and its range runs again."""
     options = Options(keep_failed=str(tmp_path / "failed"))

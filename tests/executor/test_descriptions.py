@@ -24,6 +24,7 @@ def stored_in_s3(s3: Any) -> Any:
         yield {"lithops": storage, "localhost": {"version": 1}, "minio": {"storage_bucket": bucket, **store}}
 
 
+@pytest.mark.slow
 def test_calls_read_no_descriptions(stored_in_s3: Any) -> None:
     """Calls make clients of their own, with their own keys, of what was read before."""
 

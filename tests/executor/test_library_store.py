@@ -104,6 +104,7 @@ exec {compiler} "$@"
 """
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_made_when_the_program_ends(
     fexec: Any, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def run(folder: Path) -> str:
     return subprocess.run(command, check=True, env=given, timeout=LIMIT_S, capture_output=True, text=True).stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_second_program_copies_nothing(copy: Path) -> None:
     """The second program finds the first one's copy and lets it stand; Lithops works with it."""
     before = copy.stat()

@@ -55,6 +55,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
+@pytest.mark.slow
 def test_a_message_wakes_the_driver(standing_lambda: Standing, aws_service: Service, asked: Counter[str]) -> None:
     """With ``monitoring: aws_sqs`` answers are the same, and the driver hardly asks for what has not ended: it is told. What
     the user runs beside it is told as ever."""
@@ -77,6 +78,7 @@ def test_a_message_wakes_the_driver(standing_lambda: Standing, aws_service: Serv
         assert [4, 9] == executor.get_result(executor.map(lambda x: x * x, [2, 3], include_modules=None))
 
 
+@pytest.mark.slow
 def test_a_message_before_its_status(
     standing_lambda: Standing, aws_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +100,7 @@ def test_a_message_before_its_status(
     assert len(early) > CALLS
 
 
+@pytest.mark.slow
 def test_a_look_is_at_some_of_the_calls_and_now_and_then_at_all(
     standing_lambda: Standing, aws_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

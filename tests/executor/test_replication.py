@@ -43,6 +43,7 @@ def test_s3_to_s3_and_back(s3_here: S3, fexec: Any, tmp_path: Path) -> None:  # 
         assert {"large.root", replication.MANIFEST} == {path.name for path in back.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_is_found(s3_here: S3, fexec: Any, tmp_path: Path) -> None:  # noqa: F811
     """A copy in which one byte has changed, its size kept, is found by checking it, and named with the bytes concerned."""
     source = written(tmp_path, 1.5)
@@ -60,6 +61,7 @@ def test_a_flipped_byte_is_found(s3_here: S3, fexec: Any, tmp_path: Path) -> Non
         assert source.read_bytes() == client.get_object(Bucket=bucket, Key="copy/large.root")["Body"].read()
 
 
+@pytest.mark.slow
 def test_an_upload_that_was_given_up(s3_here: S3, fexec: Any, tmp_path: Path) -> None:  # noqa: F811
     """A copy whose unfinished upload the store has removed meanwhile begins anew."""
     source = written(tmp_path, 1.5)

@@ -48,6 +48,7 @@ def test_calls_that_break_run_again(how: str, watchful: lithops.FunctionExecutor
     assert source.read_bytes() == (target / "large.root").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_call_that_always_breaks_ends_the_copy(watchful: lithops.FunctionExecutor, tmp_path: Path) -> None:
     """A part that never arrives is an error after the attempts that the user allows; the same command goes on from there."""
     watchful.config["rdf_lithops"].update(faults={"task": {1: ["kill", "kill"]}}, attempts=2)
@@ -147,6 +148,7 @@ def test_files_of_others_stay_in_s3(s3_here: S3, fexec: Any, tmp_path: Path) -> 
         assert [] == client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
 
 
+@pytest.mark.slow
 def test_uploads_of_changed_sources_are_given_up(s3_here: S3, fexec: Any, tmp_path: Path) -> None:  # noqa: F811
     """A source that changes between two attempts: the parts of the first one do not stay in the store, which bills them."""
     source = written(tmp_path, 1.5)
@@ -168,6 +170,7 @@ def test_uploads_of_changed_sources_are_given_up(s3_here: S3, fexec: Any, tmp_pa
 # -- secrets ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sources_with_secrets_in_their_urls(
     web: Web, xrootd: Callable[[str], XRootD], watchful: lithops.FunctionExecutor, tmp_path: Path
 ) -> None:

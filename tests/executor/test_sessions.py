@@ -31,6 +31,7 @@ def ours() -> dict[int, str]:
     return {child.pid: " ".join(line) for child in children if "rdf_lithops.worker" in " ".join(line := cmdline(child))}
 
 
+@pytest.mark.slow
 def test_executors_that_nobody_holds_leave_nothing() -> None:
     """Three executors that are made, used and let go, as by a cell of a notebook, leave no process, folder or object."""
     known, folders = set(ours()), []
@@ -100,6 +101,7 @@ def said(tmp_path: Path, options: dict[str, Any], configured: dict[str, Any]) ->
     return answer
 
 
+@pytest.mark.slow
 def test_options_of_a_data_frame_are_those_of_its_processes(tmp_path: Path) -> None:
     """The process that was started while ROOT came up has the options that the data frame then gives, or is replaced."""
     given = {"keep_warm": True, "idle_limit_s": 2.0, "memory_limit_mib": 777.0}
@@ -121,6 +123,7 @@ def test_without_warm_processes_none_is_left(tmp_path: Path) -> None:
     assert [] == said(tmp_path, {"warm": False}, {})["commands"]
 
 
+@pytest.mark.slow
 def test_an_option_that_comes_too_late_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """A second data frame with another limit is warned about, once, and runs with that of the first."""
     with lithops.FunctionExecutor(config=CONFIG, log_level=None) as fexec:
@@ -240,6 +243,7 @@ for ends in (os._exit, sys.exit):
 """
 
 
+@pytest.mark.slow
 def test_a_fork_owns_nothing_of_an_executor(tmp_path: Path) -> None:
     """A fork of the program is told to make an executor of its own, and the program's goes on when the fork ends."""
     done = subprocess.run(

@@ -66,6 +66,7 @@ def ended(storage: Any) -> set[str]:
     return {key for key in keys if "-M" in key and key.endswith("/status.json")}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(image() is not None, reason="the calls look for a file of this machine")
 def test_calls_under_way_are_waited_for(tmp_path: Path, standing_lambda: Standing, aws_service: Service) -> None:
     """SIGKILL of the driver while a call on Lambda works, and the program again while it does still: that call is waited

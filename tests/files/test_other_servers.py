@@ -41,6 +41,7 @@ executor.__exit__(None, None, None)
     assert f"denied {url} True" == done.stdout.strip().splitlines()[-1], done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_patterns_over_xrootd(xrootd: Any, files: datasets.Datasets, fexec: Any) -> None:
     """A pattern of files on an XRootD server means what it means locally."""
     server = xrootd("anonymous")
@@ -69,6 +70,7 @@ def test_a_certificate_of_a_stranger(web: Web, files: datasets.Datasets) -> None
     assert "SSL_CERT_FILE" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_bearer_token(
     web: Web, files: datasets.Datasets, fexec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

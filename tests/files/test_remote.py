@@ -138,6 +138,7 @@ def test_specification_over_s3(s3_here: S3, bucket: Bucket, files: datasets.Data
     assert answer(files.spec_with_friends) == answer(str(path), executor=fexec, npartitions=2)
 
 
+@pytest.mark.slow
 def test_a_second_query_moves_nothing(s3_here: S3, bucket: Bucket, fexec: Any, tmp_path: Path) -> None:
     """What a machine has read is there for the next query, in any slot: only the version is asked for, one byte a file."""
     path = datasets.write_main_file(tmp_path / "own.root", 0, 3000)
@@ -239,6 +240,7 @@ def test_nobody_there(s3_here: S3, fexec: Any, monkeypatch: pytest.MonkeyPatch) 
     assert "unknown host" == caught.value.kind
 
 
+@pytest.mark.slow
 def test_keys_are_given_up(s3: S3, bucket: Bucket, tmp_path: Path) -> None:
     """A reader lets go of keys when nobody is granted anything any more, and serves the next grant as the first."""
     url, folder = bucket.url("data/main_a.root"), str(tmp_path)

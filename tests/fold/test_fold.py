@@ -320,6 +320,7 @@ def test_a_reducer_folds_groups_first(fexec: Any, summed: tuple[int, ...]) -> No
     assert (bytes(expected.body), expected.entries) == (bytes(found.body), found.entries)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_a_tree_begins_without_a_reducer(aws: Any) -> None:
     """Where a reducer that only hands on would be paid there is none, and the tree has the bits of this machine."""

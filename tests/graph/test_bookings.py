@@ -222,6 +222,7 @@ def test_a_chain_that_was_told_its_entries(
     assert expected == ROOT.RDataFrame(chain, executor=fexec, npartitions=3).Sum(column).GetValue()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not NUMBA, reason="numba is not installed")
 def test_variables_of_python_functions(tmp_path: Path) -> None:
     """What a function reads of the program is what it was when the function was given, as Numba has it locally."""

@@ -25,6 +25,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_defaults_of_several_types_in_one_process(tmp_path: Path) -> None:
     """A default is of its own type, also where another graph of the process had one of another type."""
     write(tmp_path / "d.root", 4, d="rdfentry_ + 0.5")

@@ -33,6 +33,7 @@ def test_root_still_clones_no_snapshot_with_variations(tmp_path: Path) -> None:
         ROOT.Internal.RDF.CloneResultAndAction(snapshot)
 
 
+@pytest.mark.slow
 def test_root_still_aborts_on_samples_beside_variations(tmp_path: Path) -> None:
     """As long as this process dies, a column of samples is a copy of one of ours (``composed.define_per_sample``)."""
     program = """

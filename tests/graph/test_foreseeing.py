@@ -37,6 +37,7 @@ def test_each_kind_of_result_is_met_beforehand(operation: str, varied: bool, cap
     assert ("", "") == capfd.readouterr()
 
 
+@pytest.mark.slow
 def test_results_are_those_of_local_root(fexec: Any) -> None:
     """All of these kinds in one graph, and a histogram's variations: the values of local ROOT."""
 

@@ -174,6 +174,7 @@ def lazy_snapshot() -> Any:
     return options
 
 
+@pytest.mark.slow
 def test_snapshots_of_graphs_that_run_together(fexec: Any, tmp_path: Path) -> None:
     """Each writes its own dataset, under its own name; two of one name are refused, and nothing runs."""
     frames = [ROOT.RDataFrame(30 + i, executor=fexec, npartitions=2).Define("x", f"rdfentry_ + {100 * i}") for i in range(2)]

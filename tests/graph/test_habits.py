@@ -73,6 +73,7 @@ ROOT.make(sys.argv[1])
 )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # ROOT warns of the class, of which it has no dictionary
 def test_a_column_that_cling_cannot_link(fexec: Any, tmp_path: Path) -> None:
     """A worker's process in which Cling fails in whatever comes is replaced, where local ROOT has to be started again."""

@@ -101,7 +101,7 @@ def test_what_is_kept_of_a_map_outlives_it(fexec: lithops.FunctionExecutor, oper
     assert described(kept()) == described(kept(executor=fexec, npartitions=2))
 
 
-@pytest.mark.parametrize("operation", [name for name in MODELS if name != "Sum"])
+@pytest.mark.parametrize("operation", quickly([name for name in MODELS if name != "Sum"], "Histo1D", "Profile1D"))
 def test_histograms_say_when_they_are_deleted(fexec: lithops.FunctionExecutor, operation: str) -> None:
     """A legend forgets a histogram that is gone, as with local ROOT, and does not draw what was one."""
 

@@ -9,6 +9,7 @@ import lithops
 import numpy
 import pytest
 import ROOT
+from kinds import quickly
 
 from rdf_lithops.fold import moments
 
@@ -162,7 +163,7 @@ def test_results_are_those_of_local(fexec: lithops.FunctionExecutor, cut: str) -
         assert {} == differences(said(booked(frame, CUTS[cut])), local), npartitions
 
 
-@pytest.mark.parametrize("cut", ["nothing anywhere", "nothing in the middle"])
+@pytest.mark.parametrize("cut", quickly(["nothing anywhere", "nothing in the middle"], "nothing in the middle"))
 def test_results_that_are_built_anew(fexec: lithops.FunctionExecutor, cut: str) -> None:
     """Histograms of many dimensions and cut flows are the local ones, whatever the ranges select."""
     local = said(booked_anew(ROOT.RDataFrame(ENTRIES), CUTS[cut]))
@@ -252,6 +253,7 @@ def test_other_numbers_are_left_to_root(kind: str) -> None:
     assert not moments.merged(into, other)
 
 
+@pytest.mark.slow
 def test_vectors_of_objects(fexec: Any) -> None:
     """AsNumpy of vectors of vectors and of texts: as locally, whatever their lengths."""
 

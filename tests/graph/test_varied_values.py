@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import ROOT
+from kinds import quickly
 
 import rdf_lithops
 
@@ -61,7 +62,7 @@ BOOKINGS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", BOOKINGS)
+@pytest.mark.parametrize("name", quickly(BOOKINGS, "weight and titles", "collections", "statistic", "taken"))
 def test_variations(name: str, fexec: Any) -> None:
     """Names, axes and numbers of each variation are local ROOT's; the nominal one is the result itself."""
     expected, found = ((handle, VARIED(handle)) for handle in map(BOOKINGS[name], (frame(), frame(executor=fexec))))
@@ -74,7 +75,7 @@ def test_variations(name: str, fexec: Any) -> None:
         found[1]["no-such"]
 
 
-@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("kind", quickly(NUMBERS, "char", "ULong64_t"))
 def test_taken_numbers(kind: str, fexec: Any) -> None:
     """Of each type, exactly."""
 

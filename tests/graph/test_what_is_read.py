@@ -66,6 +66,7 @@ def numbers(frame: Any) -> list[list[int]]:
     return [*([int(value) for value in booked[name]] for name in ("x", "e")), [int(count.GetValue())]]
 
 
+@pytest.mark.slow
 def test_the_older_name_of_entry_numbers(paths: list[str], fexec: Any) -> None:
     """``tdfentry_``, as ROOT called it first, is the entry number in the dataset, too: read, drawn, cut on and renamed."""
 

@@ -107,6 +107,7 @@ def test_compilation_of_a_run_that_fails_is_called_off(
     assert count(own_fexec) == 1000
 
 
+@pytest.mark.slow
 def test_twin_that_cannot_begin(own_fexec: lithops.FunctionExecutor) -> None:
     """A fork of a slot that cannot open its log (a full disk, here a folder of that name) costs nothing but another slot."""
     query = busy(own_fexec, 50)
@@ -121,6 +122,7 @@ def test_twin_that_cannot_begin(own_fexec: lithops.FunctionExecutor) -> None:
     assert len(slots) == 2
 
 
+@pytest.mark.slow
 def test_killed_while_compiling_for_all(own_fexec: lithops.FunctionExecutor) -> None:
     """The only slot that compiles is killed while another call waits for it: both calls are served all the same."""
     count(own_fexec)
@@ -136,7 +138,7 @@ def test_killed_while_compiling_for_all(own_fexec: lithops.FunctionExecutor) -> 
     assert count(own_fexec) == 1000
 
 
-@pytest.mark.parametrize("npartitions", [1, 2])
+@pytest.mark.parametrize("npartitions", quickly([1, 2], 1))
 def test_what_does_not_compile_ahead(fexec: lithops.FunctionExecutor, npartitions: int) -> None:
     """The error has the compiler's words, which it says once: when the graph is compiled ahead of its run."""
     frame = ROOT.RDataFrame(10, executor=fexec, npartitions=npartitions).Define("s", 'std::string("a")')

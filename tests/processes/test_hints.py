@@ -27,6 +27,7 @@ def varied(frame: Any) -> dict[str, float]:
     return {name: means[name].GetMean() for name in names}
 
 
+@pytest.mark.slow
 def test_first_uses_are_foretold(own_fexec: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """While a program books, the ROOT process is told of each first use of a method, once; the answer is that of ROOT."""
     told: list[str] = []

@@ -186,6 +186,7 @@ def parents(folder: Path) -> list[psutil.Process]:
     return [process for process in found if process.ppid() not in {other.pid for other in found}]
 
 
+@pytest.mark.slow
 def test_two_programs_at_a_time(tmp_path: Path) -> None:
     """Programs that share the process run beside each other; when one is killed, the other and the next are served."""
     config = configuration(tmp_path, keep_warm=True, idle_limit_s=60.0)

@@ -143,6 +143,7 @@ def test_rewritten_file_is_not_read_through_an_old_graph(own_fexec: lithops.Func
         assert expected == ROOT.RDataFrame("tree", path, executor=own_fexec).Sum("x").GetValue()
 
 
+@pytest.mark.slow
 def test_payloads_do_not_share_a_process(own_fexec: lithops.FunctionExecutor, registries: Any) -> None:
     """Two values of one C++ function, declared one after the other, each give their own answer, and the first again."""
     del registries

@@ -66,6 +66,7 @@ def test_bytes_are_those_that_root_counts(tmp_path: Path, fexec: Any) -> None:
     assert report.totals["decompression"] > 0 and report.totals["read"] > 0
 
 
+@pytest.mark.slow
 def test_the_peak_is_that_of_the_system(fexec: Any) -> None:
     """Memory of a call with a large result is what the system counted in its ROOT process, packing included."""
     frame = ROOT.RDataFrame(1000, executor=fexec, npartitions=1)

@@ -226,6 +226,7 @@ def test_whatever_happens(monkeypatch: pytest.MonkeyPatch, script: Script, attem
     assert sum(map(len, run.attempts)) <= attempts * 8, "what the plan's ceiling counts"
 
 
+@pytest.mark.slow
 def test_backups_make_nothing_weaker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever becomes of two late calls and of their copies, a run that succeeds without backups succeeds with them."""
     fates = [Life(), Life(ends_s=30.0), Life(ends_s=30.0, end=KILLED), Life(ends_s=None, lost_s=12.0)]

@@ -207,6 +207,7 @@ def test_killed_and_stopped_at_any_moment(tmp_path: Path) -> None:
     assert 0 == stop_at_random(drivers, 1, 12.0, dice, expected, run_s)
 
 
+@pytest.mark.slow
 def test_runs_that_go_on_are_listed(data: Path) -> None:
     """``rdf-lithops resume`` and ``gc`` tell of a run whose driver was killed: what it has, and how it goes on."""
     kill_with_partials(data)

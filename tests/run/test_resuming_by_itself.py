@@ -22,6 +22,7 @@ TOGETHER = (
 )
 
 
+@pytest.mark.slow
 def test_what_is_there_is_taken_up_by_itself(tmp_path: Path) -> None:
     """SIGKILL of the driver when three calls have delivered, and the program again: the bits of an undisturbed run, no range
     computed twice, nothing left."""

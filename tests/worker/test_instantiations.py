@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import ROOT
 from conftest import LOCALHOST_CONFIG
+from kinds import quickly
 
 from rdf_lithops.compiled import build, catalogue, instantiation_lines, library
 
@@ -185,6 +186,7 @@ OURS = """
 """
 
 
+@pytest.mark.slow
 @needs_a_compiler
 def test_our_own_code_is_compiled_once(tmp_path: Path) -> None:
     """The package's own C++ comes from a library where one is made, else Cling compiles it, and it says the same."""
@@ -270,7 +272,7 @@ STARTED = """
 
 
 @needs_a_compiler
-@pytest.mark.parametrize("begin", ["ROOT.gSystem", "import cppyy", "ROOT.RDataFrame"])
+@pytest.mark.parametrize("begin", quickly(["ROOT.gSystem", "import cppyy", "ROOT.RDataFrame"], "import cppyy"))
 def test_root_asks_its_compiler_once(tmp_path: Path, begin: str) -> None:
     """What ROOT asks the compiler at each start is known from then on, and the program's environment stays what it was."""
     asked, programs, started = tmp_path / "asked", tmp_path / "programs", STARTED.format(begin=begin)
@@ -305,6 +307,7 @@ QUERY = f"""
 """
 
 
+@pytest.mark.slow
 @needs_a_compiler
 def test_the_next_program_has_what_this_one_asked_for(cache: Path, tmp_path: Path) -> None:
     """What a program's graphs had Cling instantiate is in a library once it has been built, and bits are the same."""

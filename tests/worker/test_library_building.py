@@ -50,6 +50,7 @@ def test_a_builder_comes_last_and_nobody_with_it(alone: bool) -> None:
     assert ("nice 19" if alone else "nice 0") in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @needs_a_compiler
 def test_what_a_killed_builder_left_goes(tmp_path: Path) -> None:
     """The scratch folder of a builder that was killed is removed by the next one of that library, and by no other."""

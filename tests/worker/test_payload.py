@@ -138,6 +138,7 @@ def library(tmp_path: Path, tag: str) -> str:
     return str(tmp_path / "build" / f"lib_{tag}.so")
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_libraries_with_their_pcm(fexec: Any, registries: Any, library: str, tag: str) -> None:
     """A library travels with its pcm: its functions and its classes' dictionaries are known on the far side."""
@@ -291,6 +292,7 @@ def test_registries_are_copied_at_the_door(fexec: Any, tmp_path: Path, registrie
     assert 4 == booked.GetValue()
 
 
+@pytest.mark.slow
 def test_without_a_warm_process(fexec: Any, tmp_path: Path, tag: str) -> None:
     """A task that runs ROOT itself loads the same payload."""
     ROOT.RDF.Distributed.DistributeHeaders(write(tmp_path / "cold.h", f"inline int cold_{tag}() {{ return 9; }}\n"))
@@ -348,6 +350,7 @@ def test_unpacked_code_does_not_pile_up(tmp_path: Path) -> None:
     assert [] == list((tmp_path / "payloads").iterdir())
 
 
+@pytest.mark.slow
 def test_headers_that_are_edited_do_not_pile_up(registries: Any, tmp_path: Path, tag: str) -> None:
     """A session in which a header is edited again and again keeps no more copies of it than processes that use one."""
     with lithops.FunctionExecutor(config_file=str(LOCALHOST_CONFIG), log_level=None) as own:
