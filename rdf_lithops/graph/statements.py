@@ -206,17 +206,17 @@ def names(text: str) -> set[str]:
     return found - {"operator", "const", "noexcept"}
 
 
-def variables(text: str, inside: str = "", to_functions: bool = False) -> set[str]:
+def variables(text: str, inside: str = "", to_functions: bool = False, that_change: bool = False) -> set[str]:
     """The qualified names of the variables that ``text`` defines outside of functions, static members included; or of the
-    pointers to functions, and no others."""
+    pointers to functions, and no others. ``that_change``: without constants."""
     found: set[str] = set()
     for statement in split(text):
         plain = masked(statement).strip()
         block = re.match(r"(?:inline\s+)?namespace\s*([\w:]*)\s*\{", plain)
         if block:
             body = statement[statement.index("{") + 1 : statement.rindex("}")]
-            found |= variables(body, f"{inside}{block[1]}::" if block[1] else inside, to_functions)
-        elif _is_pointer_to_function(plain.partition("=")[0]) != to_functions:
+            found |= variables(body, f"{inside}{block[1]}::" if block[1] else inside, to_functions, that_change)
+        elif _is_pointer_to_function(plain.partition("=")[0]) != to_functions or (that_change and _is_constant(plain)):
             continue
         elif re.match(r"(?:class|struct|union|enum)\b", plain):
             of_it = _names_of(plain) if _ELABORATED.match(plain) else _names_behind_body(plain)
@@ -229,6 +229,14 @@ def variables(text: str, inside: str = "", to_functions: bool = False) -> set[st
             if not is_function and not is_lambda and (is_declaration(statement) or plain.startswith("auto ")):
                 found |= {f"{inside}{name}" for name in _names_of(plain) - {"operator", "const", "noexcept"}}
     return found
+
+
+def _is_constant(text: str) -> bool:
+    """Whether masked ``text`` declares variables that nobody may assign to."""
+    head = re.split(r"[=({;]", text, maxsplit=1)[0]
+    while (less := re.sub(r"<[^<>]*>", "", head)) != head:
+        head = less
+    return bool(re.search(r"\*\s*const\b" if "*" in head else r"\bconst(?:expr)?\b", head))
 
 
 def _static_members(statement: str, inside: str) -> set[str]:

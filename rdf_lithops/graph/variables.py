@@ -273,12 +273,12 @@ def _pointers_of_step(step: Step) -> list[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _pointers_of(text: str) -> tuple[str, ...]:
-    return tuple(sorted(statements.variables(text, to_functions=True)))
+    return tuple(sorted(statements.variables(text, to_functions=True, that_change=True)))
 
 
 @functools.lru_cache(maxsize=1024)
 def _variables_of(text: str) -> tuple[str, ...]:
-    return (*sorted(statements.variables(text)), *singletons.names_in(text))
+    return (*sorted(statements.variables(text, that_change=True)), *singletons.names_in(text))
 
 
 def _held(name: str) -> Held:

@@ -129,3 +129,31 @@ def test_a_map_of_objects_that_a_line_fills(fexec: Any, tag: str, caplog: Any) -
     look = f"v_{tag}.at(3).x"
     assert 4 * 5.0 == total(look) == total(look, fexec)
     assert [] == [record.message for record in caplog.records if tag in record.message]
+
+
+CONSTANTS = {  # C++ ({0}: the tag), and what is looked at
+    "by calls": (
+        "double two_{0}() {{ return 2; }} const double a_{0} = two_{0}(); constexpr double b_{0} = double(3);"
+        'const char *const c_{0} = strdup("ab"); namespace n_{0} {{ inline const auto d = two_{0}(); }}',
+        "a_{0} + 10 * b_{0} + 100 * strlen(c_{0}) + 1000 * n_{0}::d",
+    ),
+    "collections": (
+        "static const std::vector<double> a_{0} = std::vector<double>(3, 2.); double const b_{0}[2] = {{1, double(2)}};",
+        "a_{0}.size() + 10 * b_{0}[1]",
+    ),
+    "beside a call": ('const double a_{0} = 5; printf("%s", "");', "a_{0}"),
+}
+
+
+@pytest.mark.parametrize("kind", CONSTANTS)
+@pytest.mark.parametrize("spelling", ["given", "run"])
+def test_constants(kind: str, spelling: str, fexec: Any, tmp_path: Path, tag: str) -> None:
+    """They are as their declaration makes them, however it was given: nothing may be assigned to them."""
+    code, look = (text.format(tag) for text in CONSTANTS[kind])
+    if spelling == "given":
+        (ROOT.gInterpreter.ProcessLine if kind == "beside a call" else ROOT.gInterpreter.Declare)(code)
+    else:
+        declared = code.replace('printf("%s", "");', "")
+        macro = write(tmp_path / f"run_{tag}.C", f"#include <cstring>\n{declared}\nvoid run_{tag}() {{}}\n")
+        ROOT.gROOT.ProcessLine(f".x {macro}")
+    assert total(look) == total(look, fexec)
