@@ -60,10 +60,12 @@ inline void put_state(void *object, const char *type, const char *text)
 }
 inline void put_text(const char *&pointer, const char *text) { pointer = text; }
 inline void put_text(char *&pointer, const char *text) { pointer = strdup(text); }
+inline void put_text(char *const &pointer, const char *text) { strncpy(pointer, text, strlen(pointer)); }
 template <std::size_t N> void put_text(char (&array)[N], const char *text) { strncpy(array, text, N); }
 template <typename T> void put_text(T &character, const char *text) { character = static_cast<T>(*text); }
 template <typename T> T &held_in(T &object) { return object; }
 template <typename T> T &held_in(T *&pointer) { return pointer ? *pointer : *(pointer = new T); }
+template <typename T> T &held_in(T *const &pointer) { return *pointer; }
 template <typename T> T &held_in(std::unique_ptr<T> &pointer)
 {
    return pointer ? *pointer : *(pointer = std::make_unique<T>());
@@ -83,6 +85,7 @@ template <typename T> void put_in(T *&pointer, const char *type, const char *tex
    else
       fprintf(stderr, "value:1:1: error: a %s has no default constructor: make it in C++, not in Python or a call\\n", type);
 }
+template <typename T> void put_in(T *const &pointer, const char *type, const char *text) { put_state(pointer, type, text); }
 template <typename T> void put_in(std::unique_ptr<T> &pointer, const char *type, const char *text)
 {
    T *made = nullptr;

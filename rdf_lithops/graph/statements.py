@@ -236,7 +236,7 @@ def _is_constant(text: str) -> bool:
     head = re.split(r"[=({;]", text, maxsplit=1)[0]
     while (less := re.sub(r"<[^<>]*>", "", head)) != head:
         head = less
-    return bool(re.search(r"\*\s*const\b" if "*" in head else r"\bconst(?:expr)?\b", head))
+    return bool(re.search(r"\bconst\b.*\*\s*const\b|\bconstexpr\b" if "*" in head else r"\bconst(?:expr)?\b", head))
 
 
 def _static_members(statement: str, inside: str) -> set[str]:

@@ -161,6 +161,14 @@ SPELLED = {  # a declaration of v, how C++ changes it, how Python does ({0}: the
     "made at once by a lambda": ("double v_{0} = [] {{ return 1.; }}();", "v_{0} = 2;", "ROOT.v_{0} = 3", "v_{0}"),
     "template": ("template <int N> double v_{0} = N;", "v_{0}<1> = 2;", "", "v_{0}<1>"),
     "text of ROOT's": ('TString v_{0}("a");', 'v_{0} = "bc";', "ROOT.v_{0}.Append('d')", "v_{0}.Length()"),
+    "constant pointer": (
+        "struct K_{0} {{ double x = 1; }}; K_{0} *const v_{0} = new K_{0};"
+        "std::vector<int> *const w_{0} = new std::vector<int>(2);"
+        'char *const c_{0} = strdup("ab");',
+        "v_{0}->x = 2; w_{0}->push_back(3);",
+        "ROOT.v_{0}.x = 3; ROOT.w_{0}.push_back(4)",
+        "v_{0}->x + 10 * w_{0}->size() + 100 * strlen(c_{0})",
+    ),
     "character below 0": (
         "signed char v_{0} = 1; void set_{0}() {{ v_{0} = -5; }}",
         "set_{0}();",
