@@ -267,7 +267,7 @@ def test_a_part_that_comes_too_late_replaces_nothing(fexec: Any, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("name", "kills"),
-    [("folder", 1), *(pytest.param(name, 8, marks=pytest.mark.slow) for name in overwrite.PLACES)],
+    [("folder", 3), *(pytest.param(name, 8, marks=pytest.mark.slow) for name in overwrite.PLACES)],
 )
 @pytest.mark.timeout(600)
 def test_killed_at_each_step(name: str, kills: int, tmp_path: Path) -> None:
