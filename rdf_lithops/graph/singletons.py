@@ -46,10 +46,12 @@ def is_one(name: str) -> bool:
 
 def called(name: str) -> Any:
     """What the call gives in Python; raises whatever that does."""
-    from cppyy import gbl
+    from cppyy import addressof, gbl
 
     *scopes, function = name.lstrip("*").removesuffix("()").split("::")
-    return getattr(functools.reduce(getattr, scopes, gbl), function)()
+    found = getattr(functools.reduce(getattr, scopes, gbl), function)()
+    is_object = hasattr(type(found), "__cpp_name__")
+    return None if is_object and not addressof(found) else found  # of a pointer to nothing
 
 
 def used(texts: Iterable[str]) -> list[str]:

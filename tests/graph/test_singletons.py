@@ -89,6 +89,31 @@ def test_what_does_not_travel_is_told(fexec: Any, tag: str, caplog: Any) -> None
     assert "does not travel" in told
 
 
+def test_a_collection(fexec: Any, tag: str) -> None:
+    """One that a function keeps travels, too, also when it has been emptied."""
+    ROOT.gInterpreter.Declare(
+        f"std::map<int, double> &table_{tag}() {{ static std::map<int, double> t{{{{1, 2.}}}}; return t; }}"
+        f"double at_{tag}(int n) {{ auto &t = table_{tag}(); return t.count(n) ? t[n] : -1; }}"
+    )
+    table = getattr(ROOT, f"table_{tag}")()
+    table[3] = 5.0
+    assert 4 * 7.0 == total(f"at_{tag}(1) + at_{tag}(3)", fexec)
+    table.clear()
+    assert 4 * -2.0 == total(f"at_{tag}(1) + at_{tag}(3)", fexec)
+
+
+def test_there_is_none(fexec: Any, tag: str) -> None:
+    """A pointer to nothing, which the program has asked for, has nothing to travel; once it leads to an object that does."""
+    ROOT.gInterpreter.Declare(
+        f"struct One_{tag} {{ double a = 1; static One_{tag} *&get() {{ static One_{tag} *one = nullptr; return one; }} }};"
+        f"struct Two_{tag} {{ double a = 1; static Two_{tag} *get() {{ static Two_{tag} *one = nullptr; return one; }} }};"
+    )
+    assert not getattr(ROOT, f"One_{tag}").get()
+    assert not getattr(ROOT, f"Two_{tag}").get()
+    look = f"One_{tag}::get() ? One_{tag}::get()->a : Two_{tag}::get() ? 1. : 2."
+    assert 4 * 2.0 == total(look) == total(look, fexec)
+
+
 def test_nobody_elses_is_made(fexec: Any, tag: str) -> None:
     """One that the program has not used is not made here: its constructor may do anything."""
     ROOT.gInterpreter.Declare(
