@@ -62,6 +62,8 @@ class Derived(Proxy.ResultPtrProxy):  # type: ignore[misc]  # ROOT has no type i
 def take(proxy: Any, *args: Any, template: list[Any] | tuple[Any, ...] = ()) -> Derived:
     """Return the handle of all values of a column, as a std::vector of the type that the brackets have:
     ``Take["float"]("x")``. Raises PlanError without a type, or for another collection."""
+    if len(template) == 2 and _is_vector_of(template[1], template[0]):
+        template = template[:1]
     if len(template) != 1 or len(args) > 1 or _has_several(str(*template)):
         raise PlanError(
             'Take: expected one type in brackets and a column, as in Take["float"]("x"); other collections '
@@ -111,6 +113,12 @@ def _has_several(types: str) -> bool:
     """Return whether a template's arguments, in one text, are more than one type."""
     depth = [types[:place].count("<") - types[:place].count(">") for place, sign in enumerate(types) if sign == ","]
     return 0 in depth
+
+
+def _is_vector_of(collection: Any, kind: Any) -> bool:
+    """Return whether the type ``collection`` is what Take makes of itself."""
+    spelt = str(getattr(collection, "__cpp_name__", collection)).replace(" ", "")
+    return spelt.removeprefix("std::") == _name_of_vector(kind).replace(" ", "").removeprefix("std::")
 
 
 def _name_of_vector(kind: Any) -> str:

@@ -171,6 +171,13 @@ def test_values_of_a_column(fexec: Any, files: Datasets) -> None:
         ours.Take("x")
 
 
+@pytest.mark.parametrize("collection", ["std::vector<int>", "vector<int>", ROOT.std.vector["int"]])
+def test_take_with_its_collection(collection: Any, files: Datasets, fexec: Any) -> None:
+    """The collection that Take gives may be said."""
+    local, ours = (frame.Take["int", collection]("i") for frame in frames(files, fexec))
+    assert list(local.GetValue()) == list(ours.GetValue())
+
+
 def test_an_object_out_of_what_nobody_holds(fexec: Any) -> None:
     """A collection that is taken out of what Take gives has its values when that is held no more."""
     frame = ROOT.RDataFrame(3, executor=fexec).Define("v", "ROOT::RVec<unsigned short>{1, 2, 3}")
