@@ -77,7 +77,7 @@ def _in_memory(vector: Any) -> bytes:
     return ctypes.string_at(begin, end - begin) if begin else b""
 
 
-@functools.lru_cache(maxsize=256)  # they are looked at again and again
+@functools.lru_cache(maxsize=32)  # they are looked at again and again; a text has up to 3 MB
 def _literal_of_numbers(code: str, items: bytes) -> str:
     """The values of a vector of numbers in braces; empty for too many of them."""
     numbers = array.array(code, items)

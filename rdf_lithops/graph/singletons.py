@@ -16,7 +16,8 @@ from . import recording, statements
 __all__ = ["called", "is_one", "names_in", "used"]
 
 _KEEPING = re.compile(  # masked: what it returns, its name, and a body of a static variable and its return
-    r"(?:^|[;{}:]|\binline\b|(?P<static>\bstatic\b))\s*(?P<type>[\w:]+(?:<[^;{}]*>)?)\s*(?P<by>[&*])\s*(?P<name>(?:\w+::)*\w+)\s*\(\s*(?:void\s*)?\)\s*"
+    r"(?:^|[;{}:]|\binline\b|(?P<static>\bstatic\b))\s*(?P<type>[\w:]+(?:<[^;{}]*>)?)\s*(?P<by>[&*])\s*"
+    r"(?P<name>(?:\w+::)*\w+)\s*\(\s*(?:void\s*)?\)\s*"
     r"(?:noexcept\s*)?\{\s*static\s+[^;=({]*?\b(?P<kept>\w+)\s*(?:[={(][^;]*)?;\s*return\s+(?P=kept)\s*;\s*\}"
 )
 
